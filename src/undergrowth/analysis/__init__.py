@@ -1,0 +1,19 @@
+"""What stored facts mean: events, distributions, intervals, verdicts."""
+
+from undergrowth.analysis.distributions import effective_number, gini, skewness
+from undergrowth.analysis.events import Event, Rules, events
+from undergrowth.analysis.intervals import Estimate, difference, estimate
+from undergrowth.analysis.verdicts import Verdict
+
+__all__ = [
+    "Estimate",
+    "Event",
+    "Rules",
+    "Verdict",
+    "difference",
+    "effective_number",
+    "estimate",
+    "events",
+    "gini",
+    "skewness",
+]

@@ -1,0 +1,35 @@
+"""What is observed: functions of (model, data) that return named arrays."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from undergrowth.measures.attribution import attribute, baselines, completeness_residual, site_of
+from undergrowth.measures.curves import Curves
+from undergrowth.measures.deletion import Deletion, deletion_sets
+from undergrowth.measures.norms import Norms
+from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scalar
+from undergrowth.measures.saliency import Saliency, breadth
+from undergrowth.measures.scores import SCORES
+
+AnyMeasure = Annotated[Curves | Norms | Saliency | Deletion, Field(discriminator="name")]
+
+__all__ = [
+    "SCORES",
+    "SIDES",
+    "AnyMeasure",
+    "Curves",
+    "Deletion",
+    "Measure",
+    "Norms",
+    "Observed",
+    "Reading",
+    "Saliency",
+    "attribute",
+    "baselines",
+    "breadth",
+    "completeness_residual",
+    "deletion_sets",
+    "scalar",
+    "site_of",
+]

@@ -1,0 +1,175 @@
+"""What remains of a model's predictions when k components are deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+from pydantic import Field
+
+from undergrowth.measures.attribution import (
+    BaselineName,
+    Baselines,
+    Method,
+    attribute,
+    baselines,
+    logit_norms,
+    site_of,
+)
+from undergrowth.measures.reading import SIDES, Measure, Observed, Reading
+from undergrowth.measures.scores import SCORES, ScoreName
+from undergrowth.models import Model, Site, gated
+from undergrowth.training.schedules import Schedule
+
+STRATEGIES = ("top", "random", "least", "norm_matched")
+PATTERNS_AT_ONCE = 8
+
+
+class Deletion(Measure):
+    """Accuracy and correct log-probability after closing the gates of k components.
+
+    Components are ranked by their median |attribution| over the training examples. `top`: the k most
+    salient; `least`: the k least; `random`: k at random; `norm_matched`: as many at random from outside
+    the top k as carry the same summed squared logit norm (all of them where that is not enough).
+    Random sets are averaged over `repeats` draws.
+
+    {prefix}_accuracy, {prefix}_log_prob [side, strategy, k]; {prefix}_n_deleted [strategy, k];
+    {prefix}_norm_share [strategy, k]: the deleted share of the summed squared logit norm. k = 0 is the
+    whole model.
+    """
+
+    name: Literal["deletion"] = "deletion"
+    prefix: str = Field(default="deletion", pattern=r"^[a-z][a-z0-9_]*$")
+    component: Literal["neuron", "head"] = "neuron"
+    method: Method = "integrated_gradients"
+    score: ScoreName = "margin"
+    baseline: BaselineName = "mean"
+    n_nodes: int = Field(default=8, ge=1, le=256)
+    ks: tuple[int, ...] = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
+    repeats: int = Field(default=2, ge=1)
+    schedule: Schedule = Schedule(every=100, until=100, per_decade=12)
+
+    @property
+    def key(self) -> str:
+        return self.prefix
+
+    def observe(
+        self, model: Model, data: Observed, rng: np.random.Generator
+    ) -> Mapping[str, Reading]:
+        site = site_of(model, self.component)
+        ks = tuple(k for k in self.ks if k < site.n_components)
+        baseline = baselines(model, data.train_inputs(), self.baseline)
+        saliency = self._median_saliency(model, data, site, baseline)
+        squares = self._squared_logit_norms(model, data, site, baseline, rng)
+        deleted = np.stack(
+            [
+                np.stack([deletion_sets(saliency, squares, k, rng) for k in ks], axis=1)
+                for _ in range(self.repeats)
+            ]
+        )  # [repeat, strategy, k, component]
+        accuracy, log_prob = _after_deleting(
+            model, data.inputs, data.labels, data.is_train, site, baseline, _closed(deleted)
+        )
+        coords = {"side": SIDES, "strategy": STRATEGIES, "k": ks}
+        shape = (*deleted.shape[:3], 2)
+
+        def by_side(values: Array) -> Reading:
+            mean = np.asarray(values).reshape(shape).mean(axis=0)
+            return Reading(("side", "strategy", "k"), np.moveaxis(mean, 2, 0), coords)
+
+        def of_set(values: np.ndarray) -> Reading:
+            mean = values.mean(axis=0).astype(np.float32)
+            return Reading(("strategy", "k"), mean, {"strategy": STRATEGIES, "k": ks})
+
+        return {
+            f"{self.prefix}_accuracy": by_side(accuracy),
+            f"{self.prefix}_log_prob": by_side(log_prob),
+            f"{self.prefix}_n_deleted": of_set(deleted.sum(axis=3)),
+            f"{self.prefix}_norm_share": of_set(deleted @ (squares / squares.sum())),
+        }
+
+    def _median_saliency(
+        self, model: Model, data: Observed, site: Site, baseline: Baselines
+    ) -> Float[np.ndarray, " component"]:
+        is_train, _ = data.sides()
+        attribution = attribute(
+            model,
+            data.inputs[is_train],
+            data.labels[is_train],
+            site=site,
+            method=self.method,
+            score=self.score,
+            baseline=baseline,
+            n_nodes=self.n_nodes,
+        )
+        return np.median(np.abs(np.asarray(attribution)), axis=0)
+
+    def _squared_logit_norms(
+        self,
+        model: Model,
+        data: Observed,
+        site: Site,
+        baseline: Baselines,
+        rng: np.random.Generator,
+    ) -> Float[np.ndarray, " component"]:
+        shape = jax.eval_shape(model, data.inputs).shape
+        signs = jnp.asarray(rng.choice(np.array([-1, 1], np.float32), shape))
+        norms = logit_norms(model, data.inputs, site=site, baseline=baseline, signs=signs)
+        return np.asarray(norms, np.float64) ** 2
+
+
+def deletion_sets(
+    saliency: Float[np.ndarray, " component"],
+    weight: Float[np.ndarray, " component"],
+    k: int,
+    rng: np.random.Generator,
+) -> Bool[np.ndarray, "strategy component"]:
+    """Which components each of `STRATEGIES` deletes, where the top k are to be matched in `weight`.
+
+    >>> rng = np.random.default_rng(0)
+    >>> sets = deletion_sets(np.array([5.0, 1.0, 3.0]), np.array([2.0, 1.0, 1.0]), 1, rng)
+    >>> sets[[0, 2, 3]].tolist()  # top, least, norm_matched
+    [[True, False, False], [False, True, False], [False, True, True]]
+    """
+    by_saliency = np.argsort(-saliency, kind="stable")
+    sets = np.zeros((len(STRATEGIES), len(saliency)), bool)
+    top, random, least, norm_matched = sets
+    top[by_saliency[:k]] = True
+    random[rng.permutation(len(saliency))[:k]] = True
+    least[by_saliency[len(saliency) - k :]] = True
+    others = rng.permutation(by_saliency[k:])
+    carried = np.concatenate([[0.0], np.cumsum(weight[others])])
+    n_matched = int(np.abs(carried - weight[top].sum()).argmin())
+    norm_matched[others[:n_matched]] = True
+    return sets
+
+
+def _closed(deleted: np.ndarray) -> Float[Array, "pattern component"]:
+    return jnp.asarray(~deleted.reshape(-1, deleted.shape[-1]), jnp.float32)
+
+
+@eqx.filter_jit
+def _after_deleting(
+    model: Model,
+    inputs: Array,
+    labels: Array,
+    is_train: Array,
+    site: Site,
+    baseline: Baselines,
+    patterns: Float[Array, "pattern component"],
+) -> tuple[Float[Array, "pattern side"], Float[Array, "pattern side"]]:
+    """Accuracy and mean correct log-probability on each side with each pattern of gates."""
+    sides = jnp.stack([is_train, ~is_train]).astype(jnp.float32)
+    share = sides / sides.sum(axis=1, keepdims=True)
+
+    def one(gates: Array) -> tuple[Array, Array]:
+        logits = model(inputs, gated((site,), {site.name: gates}, baseline))
+        correct = (jnp.argmax(logits, axis=1) == labels).astype(jnp.float32)
+        return share @ correct, share @ SCORES["log_prob"](logits, labels)
+
+    return jax.lax.map(one, patterns, batch_size=PATTERNS_AT_ONCE)

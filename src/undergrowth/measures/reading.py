@@ -1,0 +1,84 @@
+"""What a measure returns: named arrays with named axes; and what it is given to look at."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int
+
+from undergrowth.models import Model
+from undergrowth.tasks import Data
+from undergrowth.training.schedules import Schedule
+from undergrowth.values import Value
+
+SIDES = ("train", "val")
+Coordinate = tuple[str, ...] | tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A named-axis array; a scalar has no axes.
+
+    dims: axis names; values: array of as many axes; coords: labels of axes that are not 0, 1, 2, ...
+    """
+
+    dims: tuple[str, ...]
+    values: np.ndarray
+    coords: Mapping[str, Coordinate] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.dims) != self.values.ndim:
+            raise ValueError(f"axes {self.dims} do not fit an array of shape {self.values.shape}")
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """All examples of a run on the device, with the side that each is on."""
+
+    inputs: Int[Array, "example 2"]
+    labels: Int[Array, " example"]
+    is_train: Bool[Array, " example"]
+
+    @classmethod
+    def of(cls, data: Data) -> Observed:
+        """Put a task's data on the device."""
+        return cls(*(jnp.asarray(a) for a in (data.inputs, data.labels, data.is_train)))
+
+    def train_inputs(self) -> Int[Array, "train_example 2"]:
+        """The inputs of the training side."""
+        return self.inputs[np.asarray(self.is_train)]
+
+    def sides(self) -> tuple[np.ndarray, np.ndarray]:
+        """bool [example] for train and for val, in the order of `SIDES`."""
+        is_train = np.asarray(self.is_train)
+        return is_train, ~is_train
+
+
+class Measure(Value):
+    """An observation of a model at scheduled steps. It never trains, plots, logs or stores.
+
+    A final subclass is one measure: its parameters, its `key` and `observe`. Measuring leaves the
+    model as it is and is a pure function of (model, data, rng).
+    """
+
+    schedule: Schedule = Schedule()
+
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """The prefix of its readings' names; two measures of a run must differ in it."""
+
+    @abstractmethod
+    def observe(
+        self, model: Model, data: Observed, rng: np.random.Generator
+    ) -> Mapping[str, Reading]:
+        """Readings of this model by name."""
+
+
+def scalar(value: Array | float) -> Reading:
+    """A reading without axes."""
+    return Reading((), np.asarray(value, np.float32))

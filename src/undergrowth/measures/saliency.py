@@ -1,0 +1,104 @@
+"""How salient each component is over many examples, and for how many of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+from pydantic import Field
+
+from undergrowth.measures.attribution import (
+    BaselineName,
+    Method,
+    attribute,
+    baselines,
+    completeness_residual,
+    site_of,
+)
+from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scalar
+from undergrowth.measures.scores import ScoreName
+from undergrowth.models import Model
+from undergrowth.training.schedules import Schedule
+
+
+class Saliency(Measure):
+    """The distribution over components of |attribution|, reduced over the examples of each side.
+
+    {prefix}_median, {prefix}_mean [side, component]: median and mean of |attribution| over examples,
+    in units of the score. {prefix}_breadth [side, component]: see `breadth`. {prefix}_residual: the
+    largest |completeness residual|, relative (integrated gradients only).
+    """
+
+    name: Literal["saliency"] = "saliency"
+    prefix: str = Field(default="saliency", pattern=r"^[a-z][a-z0-9_]*$")
+    component: Literal["neuron", "head"] = "neuron"
+    method: Method = "integrated_gradients"
+    score: ScoreName = "margin"
+    baseline: BaselineName = "mean"
+    n_nodes: int = Field(default=8, ge=1, le=256)
+    schedule: Schedule = Schedule(every=100, until=100, per_decade=12)
+
+    @property
+    def key(self) -> str:
+        return self.prefix
+
+    def observe(
+        self, model: Model, data: Observed, rng: np.random.Generator
+    ) -> Mapping[str, Reading]:
+        site = site_of(model, self.component)
+        baseline = baselines(model, data.train_inputs(), self.baseline)
+        attribution = attribute(
+            model,
+            data.inputs,
+            data.labels,
+            site=site,
+            method=self.method,
+            score=self.score,
+            baseline=baseline,
+            n_nodes=self.n_nodes,
+        )
+        readings = {}
+        if self.method == "integrated_gradients":
+            residual = completeness_residual(
+                model,
+                data.inputs,
+                data.labels,
+                attribution,
+                site=site,
+                score=self.score,
+                baseline=baseline,
+            )
+            readings[f"{self.prefix}_residual"] = scalar(float(np.abs(residual).max()))
+        magnitude = np.abs(np.asarray(attribution))
+        for name, reduce in (("median", _median), ("mean", _mean), ("breadth", breadth)):
+            readings[f"{self.prefix}_{name}"] = Reading(
+                ("side", self.component),
+                np.stack([reduce(magnitude[side]) for side in data.sides()]),
+                {"side": SIDES},
+            )
+        return readings
+
+
+def breadth(magnitude: Float[np.ndarray, "example component"]) -> Float[np.ndarray, " component"]:
+    """Share of the examples for which a component is salient, in [1/n, 1]; 0 if it is for none.
+
+    B_j = (sum_i s_ij)^2 / (n sum_i s_ij^2), the participation ratio over examples: 1/n for a look-up
+    entry of one example, 1 for a component equally salient for all.
+
+    >>> breadth(np.array([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0]])).tolist()
+    [0.5, 1.0, 0.0]
+    """
+    wide = magnitude.astype(np.float64)
+    total, squares = wide.sum(axis=0), (wide**2).sum(axis=0)
+    share = np.divide(total**2, len(wide) * squares, out=np.zeros_like(total), where=squares > 0)
+    return share.astype(np.float32)
+
+
+def _median(magnitude: np.ndarray) -> np.ndarray:
+    return np.median(magnitude, axis=0).astype(np.float32)
+
+
+def _mean(magnitude: np.ndarray) -> np.ndarray:
+    return magnitude.mean(axis=0, dtype=np.float64).astype(np.float32)

@@ -1,0 +1,71 @@
+"""What every model offers: two forward passes that agree, and named gated sites."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from undergrowth.models.sites import Site, Tap, untapped
+
+M = TypeVar("M")
+
+
+class Model(eqx.Module):
+    """A network from two operand tokens to the logits of a label.
+
+    Its array fields, read by their paths, are its state dict: `embed.W_E`, `blocks.0.attn.W_Q`.
+    """
+
+    @property
+    @abstractmethod
+    def sites(self) -> tuple[Site, ...]:
+        """The gated component families, in the order in which the forward pass meets them."""
+
+    @abstractmethod
+    def __call__(
+        self, inputs: Int[Array, "example 2"], tap: Tap = untapped
+    ) -> Float[Array, "example label"]:
+        """Logits, with everything that examples share computed once; what the engine runs."""
+
+    @abstractmethod
+    def plain(
+        self, inputs: Int[Array, "example 2"], tap: Tap = untapped
+    ) -> Float[Array, "example label"]:
+        """Logits in the textbook way, every example and position by itself; equal to `__call__`."""
+
+
+def state_dict(model: Any) -> dict[str, np.ndarray]:
+    """The arrays of a model by TransformerLens name, such as `blocks.0.attn.W_Q`.
+
+    Serves any tree of arrays, an optimiser's state too.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(model, eqx.is_array))
+    return {_dotted(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def load_state_dict(like: M, arrays: dict[str, np.ndarray]) -> M:
+    """A copy of `like` with its arrays replaced by name.
+
+    Raises ValueError where a name is missing or superfluous or a shape differs.
+    """
+    expected = state_dict(like)
+    if expected.keys() != arrays.keys():
+        differing = sorted(expected.keys() ^ arrays.keys())
+        raise ValueError(f"the arrays do not fit this model: {', '.join(differing)} differ")
+    for name, leaf in expected.items():
+        if leaf.shape != arrays[name].shape:
+            raise ValueError(f"{name} has shape {arrays[name].shape}, the model wants {leaf.shape}")
+
+    def replace(path: jax.tree_util.KeyPath, leaf: object) -> object:
+        return jax.numpy.asarray(arrays[_dotted(path)]) if eqx.is_array(leaf) else leaf
+
+    return jax.tree_util.tree_map_with_path(replace, like)
+
+
+def _dotted(path: jax.tree_util.KeyPath) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")

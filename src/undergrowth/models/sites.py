@@ -1,0 +1,82 @@
+"""Named places in a forward pass, and what a tool may put there.
+
+A model knows no tool. Wherever a component's activation is made, the model hands it to a *tap*, a
+function (site name, activation) -> activation. Gating, recording and patching are taps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+Tap = Callable[[str, Array], Array]
+
+
+@dataclass(frozen=True)
+class Site:
+    """One family of components: where it is, what it is called, how many there are.
+
+    name: TransformerLens's hook name; component: the axis name of readings (`neuron`, `head`);
+    axis: which axis of the activation counts the components (from the end, so that any leading
+    example and position axes may come before).
+    """
+
+    name: str
+    component: str
+    n_components: int
+    axis: int
+
+    @property
+    def trailing(self) -> int:
+        """Number of activation axes behind the component axis (d_head for a head, none for a neuron)."""
+        return -1 - self.axis
+
+
+def untapped(site: str, activation: Array) -> Array:
+    """The tap that changes nothing."""
+    return activation
+
+
+def gated(
+    sites: tuple[Site, ...],
+    gates: Mapping[str, Float[Array, "*batch component"]],
+    baselines: Mapping[str, Float[Array, "..."]] | None = None,
+) -> Tap:
+    """The tap `activation = baseline + gate * (activation - baseline)` at every gated site.
+
+    gates: by site name, [component] or [example, component] (1 leaves a component as it is, 0 puts its
+    baseline in its place). baselines: by site name, in the shape of one activation, zero where none
+    is given. A gate acts at every position that the model computes.
+    """
+    by_name = {site.name: site for site in sites}
+    unknown = sorted(set(gates) - set(by_name))
+    if unknown:
+        raise ValueError(
+            f"no site {unknown[0]!r} in this model: its sites are {', '.join(by_name)}"
+        )
+
+    def tap(name: str, activation: Array) -> Array:
+        if name not in gates:
+            return activation
+        site, gate = by_name[name], gates[name]
+        gate = gate.reshape(gate.shape + (1,) * site.trailing)
+        missing = activation.ndim - gate.ndim
+        if gate.ndim > 1 + site.trailing and missing:  # per example, with positions in between
+            gate = jnp.expand_dims(gate, tuple(range(1, 1 + missing)))
+        baseline = (baselines or {}).get(name, 0.0)
+        return baseline + gate * (activation - baseline)
+
+    return tap
+
+
+def recording(into: dict[str, Array]) -> Tap:
+    """The tap that keeps every activation in `into` by site name and changes nothing."""
+
+    def tap(name: str, activation: Array) -> Array:
+        into[name] = activation
+        return activation
+
+    return tap

@@ -1,0 +1,120 @@
+"""Where things lie in a store, who may write to it, and how a file gets there whole."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from undergrowth.spec import FORMAT
+
+MARKER = "undergrowth.json"
+
+
+class StoreError(Exception):
+    """A directory that cannot be used as asked; one line with the value, the rule and the remedy."""
+
+
+def create(root: Path) -> None:
+    """Make `root` a store, or leave it one.
+
+    Raises StoreError where it is a file, or a directory with other things in it.
+    """
+    if root.exists() and not root.is_dir():
+        raise StoreError(f"{root} is a file: a store is a directory, so name another path")
+    if (root / MARKER).exists():
+        check(root)
+        return
+    if root.exists() and any(root.iterdir()):
+        raise StoreError(
+            f"{root} is not empty and holds no undergrowth store (no {MARKER}): "
+            "name a new or empty directory"
+        )
+    for folder in (root / "runs", root / "readings"):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_whole(root / MARKER, json.dumps({"format": FORMAT}).encode())
+
+
+def check(root: Path) -> None:
+    """Raise StoreError unless `root` is a store that this version reads."""
+    try:
+        format_ = json.loads((root / MARKER).read_text())["format"]
+    except FileNotFoundError:
+        raise StoreError(
+            f"{root} is not an undergrowth store (no {MARKER} in it): "
+            "name the --out directory of a run, a study or the demo"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise StoreError(f"{root / MARKER} is damaged: restore it as {{'format': {FORMAT}}}") from None
+    if format_ != FORMAT:
+        raise StoreError(
+            f"{root} has store format {format_}, this version reads {FORMAT}: "
+            "use the version of undergrowth that wrote it"
+        )
+
+
+@contextmanager
+def writing(root: Path) -> Iterator[None]:
+    """Hold the right to write to a store; the system frees it however the process ends.
+
+    Raises StoreError where another process holds it.
+    """
+    with (root / ".writing").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(
+                f"{root} is being written by another process: wait for it to end, or name another --out"
+            ) from None
+        yield
+
+
+def run_folder(run_id: str) -> Path:
+    """A run's folder, relative to the store."""
+    return Path("runs") / run_id
+
+
+def checkpoint_folder(run_id: str, step: int) -> Path:
+    """A checkpoint's folder, relative to the store."""
+    return run_folder(run_id) / "checkpoints" / f"step-{step:08d}"
+
+
+def databases(root: Path) -> list[Path]:
+    """One SQLite file for each process that has written."""
+    return sorted((root / "readings").glob("*.sqlite"))
+
+
+def write_whole(path: Path, content: bytes) -> str:
+    """Put a file in its place complete or not at all; returns its SHA-256."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_whole(path: Path, digests: set[str]) -> bool:
+    """Whether a file is there and is one of those that were written."""
+    return path.exists() and sha256(path) in digests
+
+
+def seal_of(database: Path) -> Path:
+    """The file that holds the SHA-256 of a database that was closed in order."""
+    return database.with_suffix(".sha256")

@@ -1,0 +1,174 @@
+"""Reading: runs, readings, events and checkpoints of a store as labelled arrays and tables."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from undergrowth.measures import Reading
+from undergrowth.models import Model
+from undergrowth.spec import RunSpec, SpecError
+from undergrowth.store import rows
+from undergrowth.store.checkpoints import MODEL, load_model
+from undergrowth.store.layout import StoreError, check, checkpoint_folder
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One stored run.
+
+    status: 'done', 'failed', or 'running' (which an interrupted run also is until it is taken up
+    again); message: why it failed; environment: versions and machine.
+    """
+
+    store: Store
+    spec: RunSpec
+    status: str
+    message: str
+    environment: dict[str, str]
+    began: float
+    ended: float | None
+
+    @property
+    def id(self) -> str:
+        """The hash of the spec."""
+        return self.spec.id
+
+    def __getitem__(self, name: str) -> xr.DataArray:
+        """A reading over steps, dims (step, ...); raises KeyError with the names there are."""
+        by_step = self.store.readings_of(self.id, name)
+        if not by_step:
+            raise KeyError(f"run {self.id} has no reading {name!r}; it has {', '.join(self.names)}")
+        return _over_steps(name, by_step)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of all its readings."""
+        found = self.store.query("SELECT DISTINCT name FROM readings WHERE run_id = ?", (self.id,))
+        return tuple(sorted({row["name"] for row in found}))
+
+    @cached_property
+    def curves(self) -> xr.Dataset:
+        """All scalar readings, dim (step)."""
+        found = self.store.query(
+            "SELECT DISTINCT name FROM readings WHERE run_id = ? AND shape = '[]'", (self.id,)
+        )
+        names = sorted({row["name"] for row in found})
+        return xr.Dataset({name: self[name] for name in names})
+
+    @cached_property
+    def events(self) -> pd.DataFrame:
+        """Interventions that fired, and divergence: columns step, kind, detail."""
+        found = self.store.query("SELECT * FROM events WHERE run_id = ?", (self.id,))
+        events = {(row["step"], row["kind"], row["detail"]) for row in found}
+        table = [(step, kind, json.loads(detail)) for step, kind, detail in sorted(events)]
+        return pd.DataFrame(table, columns=["step", "kind", "detail"])
+
+    @cached_property
+    def checkpoints(self) -> tuple[int, ...]:
+        """Steps at which the model is kept."""
+        found = self.store.query(
+            "SELECT DISTINCT step FROM files WHERE run_id = ? AND step IS NOT NULL", (self.id,)
+        )
+        return tuple(sorted({row["step"] for row in found}))
+
+    def model(self, step: int | None = None) -> Model:
+        """The model at a checkpoint (the last one by default)."""
+        if not self.checkpoints:
+            raise KeyError(f"run {self.id} has no checkpoint yet")
+        step = self.checkpoints[-1] if step is None else step
+        if step not in self.checkpoints:
+            raise KeyError(f"run {self.id} has no checkpoint at step {step}: {self.checkpoints}")
+        return load_model(self.store.root, self.spec, step)
+
+    def checkpoint_path(self, step: int) -> Path:
+        """The model.safetensors of a checkpoint."""
+        return self.store.root / checkpoint_folder(self.id, step) / MODEL
+
+
+class Store:
+    """A directory of runs, read only. It may be read while it is being written."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        check(self.root)
+
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[sqlite3.Row]:
+        """Rows of all the store's SQLite files, one file after the other."""
+        return rows.query(self.root, sql, parameters)
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All runs, in the order of their specs' descriptions and ids."""
+        latest: dict[str, sqlite3.Row] = {}
+        for row in sorted(self.query("SELECT * FROM runs"), key=_precedence):
+            latest[row["run_id"]] = row
+        runs = [self._run(row) for row in latest.values()]
+        return tuple(sorted(runs, key=lambda r: (r.spec.labels != "true", r.spec.describe(), r.id)))
+
+    def select(self, specs: Iterable[RunSpec]) -> tuple[Run, ...]:
+        """The stored runs among `specs`, in that order."""
+        stored = {run.id: run for run in self.runs}
+        return tuple(stored[spec.id] for spec in specs if spec.id in stored)
+
+    def run(self, run_id: str) -> Run:
+        """The run whose id begins with `run_id`; raises KeyError unless there is exactly one."""
+        matching = [run for run in self.runs if run.id.startswith(run_id)]
+        if len(matching) != 1:
+            known = ", ".join(run.id for run in self.runs)
+            raise KeyError(f"{len(matching)} runs have an id that begins with {run_id!r}: {known}")
+        return matching[0]
+
+    def readings_of(self, run_id: str, name: str) -> dict[int, Reading]:
+        """One reading of one run by step."""
+        sql = "SELECT * FROM readings WHERE run_id = ? AND name = ? ORDER BY step"
+        found = {row["step"]: rows.reading_of(row) for row in self.query(sql, (run_id, name))}
+        return dict(sorted(found.items()))
+
+    def _run(self, row: sqlite3.Row) -> Run:
+        try:
+            spec = RunSpec.from_dict(json.loads(row["spec"]))
+        except (ValueError, SpecError) as error:
+            raise StoreError(
+                f"run {row['run_id']} in {self.root} has a spec that this version cannot read "
+                f"({error}): use the version that wrote it"
+            ) from None
+        if spec.id != row["run_id"]:
+            raise StoreError(
+                f"run {row['run_id']} in {self.root} does not match its spec, which is {spec.id}: "
+                f"see `undergrowth verify {self.root}`"
+            )
+        environment = json.loads(row["environment"])
+        return Run(
+            self, spec, row["status"], row["message"], environment, row["began"], row["ended"]
+        )
+
+
+def _precedence(row: sqlite3.Row) -> tuple[bool, float]:
+    """A finished account of a run counts over an unfinished one, a later over an earlier."""
+    return row["status"] == "done", row["began"]
+
+
+def _over_steps(name: str, by_step: dict[int, Reading]) -> xr.DataArray:
+    first = next(iter(by_step.values()))
+    values = np.stack([reading.values for reading in by_step.values()])
+    coords = {"step": list(by_step)} | {dim: list(labels) for dim, labels in first.coords.items()}
+    return xr.DataArray(values, dims=("step", *first.dims), coords=coords, name=name)
+
+
+def together(runs: Sequence[Run], name: str) -> xr.DataArray:
+    """One reading of several runs, dims (run, step, ...); steps that a run lacks are NaN.
+
+    The `run` axis is labelled with run ids.
+    """
+    arrays = [run[name] for run in runs]
+    ids = pd.Index([run.id for run in runs], name="run")
+    return xr.concat(arrays, dim=ids, join="outer", coords="minimal", compat="override")

@@ -1,0 +1,222 @@
+"""This machine: one worker process per core, each taking runs in turn, from specs to a store."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from undergrowth.spec import RunSpec
+from undergrowth.store import Store, StoreError
+from undergrowth.store.layout import create, writing
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a machine is used.
+
+    workers: processes at once; pack: runs side by side in one process (1: no vmap). On a CPU a run
+    has the same bits in any layout with pack = 1.
+    """
+
+    workers: int
+    pack: int = 1
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a sweep has come to: emitted whenever a run has.
+
+    latest: the latest values of the curves; ended: '', 'done', 'failed', or 'stored' where the run
+    was finished before.
+    """
+
+    spec: RunSpec
+    step: int
+    latest: dict[str, float]
+    ended: str = ""
+    message: str = ""
+
+
+class SweepError(RuntimeError):
+    """A sweep that could not go on; what is stored is whole, and the same command goes on from it."""
+
+
+def this_machine(threads: int = 1) -> Layout:
+    """One worker per `threads` cores on a CPU; one worker with 32 runs side by side on a GPU."""
+    if _has_accelerator():
+        return Layout(workers=1, pack=32)
+    return Layout(workers=max(1, len(os.sched_getaffinity(0)) // threads))
+
+
+def train(
+    specs: Sequence[RunSpec],
+    out: str | Path,
+    *,
+    layout: Layout | None = None,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Store:
+    """Train runs into the store at `out` and return it; what is finished there is not trained again.
+
+    Raises SpecError for a spec that cannot be run, StoreError for a directory that cannot be used,
+    SweepError where training could not go on.
+    """
+    root = Path(out)
+    for spec in specs:
+        spec.data()  # impossible runs fail before any is trained
+    create(root)
+    with writing(root):
+        store = Store(root)
+        unique = {spec.id: spec for spec in specs}
+        done = {run.id for run in store.runs if run.status == "done"}
+        for spec in unique.values():
+            if spec.id in done:
+                progress(Progress(spec, spec.steps, {}, "stored"))
+        todo = [spec for spec in unique.values() if spec.id not in done]
+        for threads in sorted({spec.threads for spec in todo}):
+            some = [spec for spec in todo if spec.threads == threads]
+            _Sweep(root, some, layout or this_machine(threads), progress).run(threads)
+    return Store(root)
+
+
+@dataclass
+class _Worker:
+    """A process and what it is at."""
+
+    process: subprocess.Popen[str]
+    name: str
+    busy: bool = True  # until it says that it is ready
+    said: list[str] = field(default_factory=list)
+
+    def tell(self, **order: Any) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+
+
+class _Sweep:
+    """Hands runs to workers and passes on what they say."""
+
+    def __init__(
+        self,
+        root: Path,
+        specs: Sequence[RunSpec],
+        layout: Layout,
+        progress: Callable[[Progress], None],
+    ) -> None:
+        self.root, self.layout, self.progress = root, layout, progress
+        self.specs = {spec.id: spec for spec in specs}
+        self.waiting = list(_packs(specs, layout.pack))
+        self.answers: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
+
+    def run(self, threads: int) -> None:
+        """Train all runs; returns when the last has ended and every worker has closed its file."""
+        with self._workers(threads) as workers:
+            at_work = set(range(len(workers)))
+            while at_work:
+                worker, answer = self.answers.get()
+                if answer is None:
+                    at_work.discard(workers.index(worker))
+                    self._closed(worker)
+                elif "broken" in answer:
+                    raise SweepError(answer["broken"])
+                elif "run" in answer:
+                    self.progress(self._progress(answer))
+                elif self.waiting:
+                    worker.tell(runs=[s.model_dump(mode="json") for s in self.waiting.pop(0)])
+                else:
+                    worker.busy = False
+                    worker.tell(close=True)
+
+    def _closed(self, worker: _Worker) -> None:
+        code = worker.process.wait()
+        if code or worker.busy:
+            last = " ".join(worker.said[-1:]) or "it said nothing"
+            raise SweepError(
+                f"worker {worker.name} ended with exit code {code} before its work was done ({last}): "
+                "run the same command again to go on from what is stored"
+            )
+
+    def _progress(self, answer: dict[str, Any]) -> Progress:
+        spec = self.specs[answer.pop("run")]
+        step, ended = answer.pop("step", spec.steps), answer.pop("ended", "")
+        return Progress(spec, step, latest=answer, ended=ended, message=answer.pop("message", ""))
+
+    @contextmanager
+    def _workers(self, threads: int) -> Iterator[list[_Worker]]:
+        count = min(self.layout.workers, len(self.waiting))
+        workers = [self._start(f"worker-{i}", threads) for i in range(count)]
+        try:
+            yield workers
+        finally:
+            for worker in workers:
+                if worker.process.poll() is None:
+                    worker.process.kill()
+                worker.process.wait()
+
+    def _start(self, name: str, threads: int) -> _Worker:
+        command = [sys.executable, "-m", "undergrowth.sweep.worker", str(self.root), name, _cache()]
+        # XLA's CPU backend takes the size of its one thread pool from NPROC.
+        environment = {**os.environ, "NPROC": str(threads), "PYTHONUNBUFFERED": "1"}
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        worker = _Worker(process, name)
+        for listen in (self._listen, _keep_errors):
+            threading.Thread(target=listen, args=(worker,), daemon=True).start()
+        return worker
+
+    def _listen(self, worker: _Worker) -> None:
+        assert worker.process.stdout is not None
+        for line in worker.process.stdout:
+            self.answers.put((worker, json.loads(line)))
+        self.answers.put((worker, None))
+
+
+def _keep_errors(worker: _Worker) -> None:
+    assert worker.process.stderr is not None
+    for line in worker.process.stderr:
+        if line.strip():
+            worker.said = [*worker.said[-19:], line.strip()]
+
+
+def _packs(specs: Sequence[RunSpec], size: int) -> Iterator[list[RunSpec]]:
+    """Runs in groups of at most `size` that may be trained side by side, in the given order."""
+    if size == 1:
+        yield from ([spec] for spec in specs)
+        return
+    from undergrowth.training.engine import shape_key
+
+    alike: dict[object, list[RunSpec]] = {}
+    for spec in specs:
+        alike.setdefault(shape_key(spec, spec.data().n_train), []).append(spec)
+    for group in alike.values():
+        yield from (group[i : i + size] for i in range(0, len(group), size))
+
+
+def _has_accelerator() -> bool:
+    """Whether a jax plugin for one is installed, found without starting jax."""
+    if os.environ.get("JAX_PLATFORMS", "").startswith("cpu"):
+        return False
+    plugins = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm7_plugin", "jax_rocm60_plugin")
+    return any(importlib.util.find_spec(plugin) for plugin in plugins)
+
+
+def _cache() -> str:
+    """Where compiled steps are kept on this machine; none where UNDERGROWTH_CACHE is empty."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "undergrowth"
+    return os.environ.get("UNDERGROWTH_CACHE", str(default))

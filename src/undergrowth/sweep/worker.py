@@ -1,0 +1,136 @@
+"""A worker: a process that trains the runs it is handed, one after the other, into its own database.
+
+It reads one JSON object a line from standard input and answers with one a line on standard output.
+When standard input closes, whoever started it is gone, and it stops at once: the store survives that.
+
+    in:  {"runs": [spec, ...]}            runs of one shape, trained side by side
+    out: {"ready": "cpu"}                 once, after start-up
+         {"run": id, "step": n, ...}      progress, with the latest readings of the curves
+         {"run": id, "ended": "done"}     or "failed", with a message
+         {"free": true}                   when all runs handed over have ended
+         {"broken": "..."}                when it cannot go on (disk full, store damaged)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import sqlite3
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
+
+
+def main() -> None:
+    """Serve until standard input closes. Arguments: the store's directory and the database's name."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started this
+    root, name, cache = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # nothing else may write among the answers
+    orders = _orders()
+    _configure(cache)
+    _serve(root, name, orders, answers)
+
+
+def _configure(cache: str) -> None:
+    import jax
+
+    if cache:
+        jax.config.update("jax_compilation_cache_dir", cache)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+def _orders() -> queue.Queue[dict[str, Any]]:
+    """Standard input as a queue, watched by a thread so that its end is never missed."""
+    orders: queue.Queue[dict[str, Any]] = queue.Queue()
+
+    def watch() -> None:
+        for line in sys.stdin:
+            orders.put(json.loads(line))
+        os._exit(0)
+
+    threading.Thread(target=watch, daemon=True).start()
+    return orders
+
+
+def _serve(root: Path, name: str, orders: queue.Queue[dict[str, Any]], answers: TextIO) -> None:
+    import jax
+
+    from undergrowth.spec import RunSpec
+    from undergrowth.store.layout import StoreError
+    from undergrowth.store.writer import Writer
+
+    def answer(**fields: object) -> None:
+        answers.write(json.dumps(fields) + "\n")
+
+    try:
+        writer = Writer(root, name)
+        answer(ready=jax.default_backend())
+        while (order := orders.get()) != {"close": True}:
+            specs = [RunSpec.from_dict(fields) for fields in order["runs"]]
+            _train(writer, specs, answer)
+            answer(free=True)
+        writer.close()
+    except (OSError, sqlite3.OperationalError, StoreError) as error:
+        answer(broken=_plainly(error, root))
+
+
+def _train(writer: Any, specs: Sequence[Any], answer: Any) -> None:
+    """Train runs side by side, those first that stand at the same step."""
+    from undergrowth.training.engine import shape_key
+
+    started = [(spec, writer.begin(spec)) for spec in specs]
+    groups: dict[object, list[tuple[Any, Any]]] = {}
+    for spec, snapshot in started:
+        key = shape_key(spec, spec.data().n_train), snapshot.step if snapshot else None
+        groups.setdefault(key, []).append((spec, snapshot))
+    for group in groups.values():
+        _train_group(writer, group, answer)
+
+
+def _train_group(writer: Any, group: Sequence[tuple[Any, Any]], answer: Any) -> None:
+    from undergrowth.training.engine import Advanced, Diverged, Measured, train
+
+    specs = [spec for spec, _ in group]
+    ended: dict[int, str] = {}
+    latest: list[dict[str, float]] = [{} for _ in specs]
+    for position, fact in train(specs, [snapshot for _, snapshot in group]):
+        spec = specs[position]
+        writer.write(spec, fact)
+        if isinstance(fact, Measured):
+            latest[position] |= _curves(fact.readings)
+        elif isinstance(fact, Diverged):
+            ended[position] = f"the training loss is not finite at step {fact.step}"
+        elif isinstance(fact, Advanced):
+            answer(run=spec.id, step=fact.step, **latest[position])
+    for position, spec in enumerate(specs):
+        message = ended.get(position, "")
+        status = "failed" if message else "done"
+        writer.end(spec, status, message)
+        answer(run=spec.id, ended=status, message=message, **latest[position])
+
+
+def _curves(readings: Mapping[str, Any]) -> dict[str, float]:
+    found = {name: float(readings[name].values) for name in CURVES if name in readings}
+    return {name: value for name, value in found.items() if value == value}  # NaN is no JSON
+
+
+def _plainly(error: Exception, root: Path) -> str:
+    full = isinstance(error, sqlite3.OperationalError) and "full" in str(error)
+    if full or (isinstance(error, OSError) and error.errno in (28, 27, 122)):
+        return (
+            f"{root} cannot take more ({error}): free some space and run the same command again; "
+            "everything stored so far is whole and is not trained again"
+        )
+    return f"{root}: {error}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Which examples are trained on: a split is a rule, a share and a seed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from undergrowth.tasks.task import Task
+from undergrowth.values import Value
+
+FracTrain = Annotated[float, Field(gt=0, lt=1)]
+
+
+class CommutationSafe(Value):
+    """(x, y) and (y, x) stay on one side whenever they have the same true label.
+
+    With a plain random split of a commutative task, half of validation has its swap in training and
+    can be answered without generalising. Here no validation example has a swap of equal label in
+    training, whatever the task. The training side holds frac_train of all examples, rounded (one less where only
+    pairs are left to choose from).
+    """
+
+    name: Literal["commutation_safe"] = "commutation_safe"
+    frac_train: FracTrain = 0.6
+
+    def train_mask(self, task: Task, rng: np.random.Generator) -> np.ndarray:
+        """bool [example]: True where the example is trained on."""
+        return _take_groups(_swap_groups(task), self.frac_train, rng)
+
+
+class LeakyRandom(Value):
+    """Each example by itself, at random: for a commutative task this **leaks** swaps into validation.
+
+    Named so because most published runs use it (Nanda et al. 2023 among them): use it to reproduce
+    them or to study the leak.
+    """
+
+    name: Literal["leaky_random"] = "leaky_random"
+    frac_train: FracTrain = 0.6
+
+    def train_mask(self, task: Task, rng: np.random.Generator) -> np.ndarray:
+        """bool [example]: True where the example is trained on."""
+        return _take_groups(np.arange(len(task.examples())), self.frac_train, rng)
+
+
+def _swap_groups(task: Task) -> np.ndarray:
+    """int [example]: equal for two examples that are each other's swap and have the same label."""
+    examples, table = task.examples(), task.table()
+    x, y = examples.inputs.T.astype(np.int64)
+    swap_has_same_label = table[y, x] == table[x, y]
+    x, y = np.where(swap_has_same_label & (x > y), (y, x), (x, y))
+    return np.unique(x * task.n_operands + y, return_inverse=True)[1]
+
+
+def _take_groups(group: np.ndarray, frac_train: float, rng: np.random.Generator) -> np.ndarray:
+    """Whole groups in random order into training, each that still fits frac_train of all examples.
+
+    Runs that differ only in their seeds thus have equally many training examples (and so share one
+    compiled step), as long as there are groups of one.
+    """
+    sizes = np.bincount(group)
+    room = int(frac_train * len(group) + 0.5)
+    taken = np.zeros(len(sizes), bool)
+    for candidate in rng.permutation(len(sizes)):
+        if sizes[candidate] <= room:
+            taken[candidate] = True
+            room -= sizes[candidate]
+    return taken[group]

@@ -1,0 +1,57 @@
+"""What a task is: a finite table of inputs and labels, every cell of which can be enumerated."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from undergrowth.values import Value
+
+UNDEFINED = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Every input of a task, in row order, with its true label.
+
+    inputs: int32 [example, 2], the two operand tokens; labels: int32 [example], in [0, n_labels).
+    """
+
+    inputs: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class Task(Value):
+    """A binary operation given by its whole table; a final subclass is one task.
+
+    A subclass adds a literal field `name`, its parameters, and `table`.
+    """
+
+    @abstractmethod
+    def table(self) -> np.ndarray:
+        """Labels, int32 [n_operands, n_operands]; `UNDEFINED` (-1) where the operation has none."""
+
+    @property
+    @abstractmethod
+    def n_operands(self) -> int:
+        """Number of operand tokens, which are 0 .. n_operands - 1."""
+
+    @property
+    @abstractmethod
+    def n_labels(self) -> int:
+        """Number of labels, which are 0 .. n_labels - 1; chance accuracy is 1 / n_labels."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The task in the words of a figure's title, such as `x+y mod 59`."""
+
+    def examples(self) -> Examples:
+        """All defined cells of the table in row-major order."""
+        table = self.table()
+        inputs = np.argwhere(table != UNDEFINED).astype(np.int32)
+        return Examples(inputs, table[inputs[:, 0], inputs[:, 1]].astype(np.int32))

@@ -1,0 +1,1 @@
+"""How it learns: losses, optimisers, interventions and the compiled engine."""
