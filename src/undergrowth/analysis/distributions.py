@@ -19,8 +19,7 @@ def skewness(values: Values) -> Statistic:
     values = np.asarray(values, np.float64)
     spread = values.max(axis=-1) - values.min(axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        skew = np.asarray(stats.skew(np.where(spread[..., None] > 0, values, np.nan), axis=-1))
-    return skew
+        return np.asarray(stats.skew(np.where(spread[..., None] > 0, values, np.nan), axis=-1))
 
 
 def gini(values: Values) -> Statistic:

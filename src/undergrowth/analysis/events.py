@@ -1,4 +1,4 @@
-"""When a run memorised, when validation set off, when it grokked: rules, and times that may be censored."""
+"""When a run memorised, when validation set off, when it grokked: times that may be censored."""
 
 from __future__ import annotations
 
@@ -32,6 +32,9 @@ class Rules:
         }[event]
 
 
+DEFAULT_RULES = Rules()
+
+
 @dataclass(frozen=True)
 class Event:
     """When something happened in a run, in steps.
@@ -59,7 +62,7 @@ class Event:
         return self.first is not None and self.stable is None
 
 
-def events(curves: xr.Dataset, rules: Rules = Rules()) -> dict[EventName, Event]:
+def events(curves: xr.Dataset, rules: Rules = DEFAULT_RULES) -> dict[EventName, Event]:
     """The three events of a run from its `train_accuracy` and `val_accuracy`, dim (step)."""
     train = curves["train_accuracy"].dropna("step")
     val = curves["val_accuracy"].dropna("step")

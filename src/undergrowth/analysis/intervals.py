@@ -42,9 +42,7 @@ def estimate(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Estim
     interval = stats.bootstrap(
         (x,), np.mean, confidence_level=level, n_resamples=9999, method="BCa", rng=0
     ).confidence_interval
-    return Estimate(
-        mean, float(interval.low), float(interval.high), level, len(x), "bootstrap (BCa)"
-    )
+    return Estimate(mean, float(interval.low), float(interval.high), level, len(x), "bootstrap (BCa)")
 
 
 def difference(
@@ -69,6 +67,4 @@ def difference(
         method="BCa",
         rng=0,
     ).confidence_interval
-    return Estimate(
-        effect, float(interval.low), float(interval.high), level, len(a), "bootstrap (BCa)"
-    )
+    return Estimate(effect, float(interval.low), float(interval.high), level, len(a), "bootstrap (BCa)")

@@ -26,9 +26,7 @@ class Curves(Measure):
     def key(self) -> str:
         return "curves"
 
-    def observe(
-        self, model: Model, data: Observed, rng: np.random.Generator
-    ) -> Mapping[str, Reading]:
+    def observe(self, model: Model, data: Observed, rng: np.random.Generator) -> Mapping[str, Reading]:
         values = _curves(model, data.inputs, data.labels, data.is_train)
         return {name: scalar(value) for name, value in values.items()}
 

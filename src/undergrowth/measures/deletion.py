@@ -58,9 +58,7 @@ class Deletion(Measure):
     def key(self) -> str:
         return self.prefix
 
-    def observe(
-        self, model: Model, data: Observed, rng: np.random.Generator
-    ) -> Mapping[str, Reading]:
+    def observe(self, model: Model, data: Observed, rng: np.random.Generator) -> Mapping[str, Reading]:
         site = site_of(model, self.component)
         ks = tuple(k for k in self.ks if k < site.n_components)
         baseline = baselines(model, data.train_inputs(), self.baseline)

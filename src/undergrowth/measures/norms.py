@@ -20,9 +20,7 @@ class Norms(Measure):
     def key(self) -> str:
         return "norms"
 
-    def observe(
-        self, model: Model, data: Observed, rng: np.random.Generator
-    ) -> Mapping[str, Reading]:
+    def observe(self, model: Model, data: Observed, rng: np.random.Generator) -> Mapping[str, Reading]:
         norms = {name: float(np.linalg.norm(w)) for name, w in state_dict(model).items()}
         values = np.array(list(norms.values()), np.float32)
         return {

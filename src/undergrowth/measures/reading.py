@@ -73,9 +73,7 @@ class Measure(Value):
         """The prefix of its readings' names; two measures of a run must differ in it."""
 
     @abstractmethod
-    def observe(
-        self, model: Model, data: Observed, rng: np.random.Generator
-    ) -> Mapping[str, Reading]:
+    def observe(self, model: Model, data: Observed, rng: np.random.Generator) -> Mapping[str, Reading]:
         """Readings of this model by name."""
 
 

@@ -44,9 +44,7 @@ class Saliency(Measure):
     def key(self) -> str:
         return self.prefix
 
-    def observe(
-        self, model: Model, data: Observed, rng: np.random.Generator
-    ) -> Mapping[str, Reading]:
+    def observe(self, model: Model, data: Observed, rng: np.random.Generator) -> Mapping[str, Reading]:
         site = site_of(model, self.component)
         baseline = baselines(model, data.train_inputs(), self.baseline)
         attribution = attribute(

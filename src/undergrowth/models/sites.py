@@ -43,7 +43,7 @@ def untapped(site: str, activation: Array) -> Array:
 def gated(
     sites: tuple[Site, ...],
     gates: Mapping[str, Float[Array, "*batch component"]],
-    baselines: Mapping[str, Float[Array, "..."]] | None = None,
+    baselines: Mapping[str, Float[Array, ...]] | None = None,
 ) -> Tap:
     """The tap `activation = baseline + gate * (activation - baseline)` at every gated site.
 
@@ -54,9 +54,7 @@ def gated(
     by_name = {site.name: site for site in sites}
     unknown = sorted(set(gates) - set(by_name))
     if unknown:
-        raise ValueError(
-            f"no site {unknown[0]!r} in this model: its sites are {', '.join(by_name)}"
-        )
+        raise ValueError(f"no site {unknown[0]!r} in this model: its sites are {', '.join(by_name)}")
 
     def tap(name: str, activation: Array) -> Array:
         if name not in gates:

@@ -76,7 +76,7 @@ class Transformer(Model):
 
     @property
     def sites(self) -> tuple[Site, ...]:
-        n_heads, _, d_model = self.blocks[0].attn.W_O.shape
+        n_heads = self.blocks[0].attn.W_O.shape[0]
         d_mlp = self.blocks[0].mlp.b_in.shape[0]
         return (
             Site(HOOK_Z.format(0), "head", n_heads, axis=-2),
@@ -190,7 +190,10 @@ class TransformerSpec(Value):
         heads = (self.n_heads, self.d_model, self.d_head)
         block = Block(
             Attention(
-                draw(*heads), draw(*heads), draw(*heads), draw(self.n_heads, self.d_head, self.d_model)
+                draw(*heads),
+                draw(*heads),
+                draw(*heads),
+                draw(self.n_heads, self.d_head, self.d_model),
             ),
             MLP(
                 W_in=draw(self.d_model, self.d_mlp),

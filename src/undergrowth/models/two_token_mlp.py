@@ -1,4 +1,4 @@
-"""The two-token MLP of Chughtai et al. 2023 (arXiv:2302.03025): embed both operands, one hidden layer."""
+"""The two-token MLP of Chughtai et al. 2023 (arXiv:2302.03025): two embeddings, one hidden layer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PairEmbed(eqx.Module):
 class Hidden(eqx.Module):
     """The hidden layer over the two embeddings laid end to end."""
 
-    W_in: Float[Array, "2*d_embed d_mlp"]
+    W_in: Float[Array, "d_pair d_mlp"]
     b_in: Float[Array, " d_mlp"] | None
 
 

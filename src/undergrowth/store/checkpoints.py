@@ -63,4 +63,3 @@ def load_snapshot(
     )
     fired = json.loads((folder / CONFIG).read_text())["fired"]
     return Snapshot(step, state, {int(i): at for i, at in fired.items()}, curves)
-

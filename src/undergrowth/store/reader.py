@@ -147,9 +147,7 @@ class Store:
                 f"see `undergrowth verify {self.root}`"
             )
         environment = json.loads(row["environment"])
-        return Run(
-            self, spec, row["status"], row["message"], environment, row["began"], row["ended"]
-        )
+        return Run(self, spec, row["status"], row["message"], environment, row["began"], row["ended"])
 
 
 def _precedence(row: sqlite3.Row) -> tuple[bool, float]:

@@ -81,7 +81,15 @@ def reading_row(run_id: str, name: str, step: int, reading: Reading) -> tuple[ob
     """A row of `readings`."""
     values = reading.values
     axes = json.dumps([[dim, reading.coords.get(dim)] for dim in reading.dims])
-    columns = (run_id, name, step, axes, values.dtype.str, json.dumps(values.shape), values.tobytes())
+    columns = (
+        run_id,
+        name,
+        step,
+        axes,
+        values.dtype.str,
+        json.dumps(values.shape),
+        values.tobytes(),
+    )
     return (*columns, digest(*columns))
 
 

@@ -46,7 +46,12 @@ class Writer:
             self.connection.execute(
                 "INSERT INTO runs VALUES (?, ?, 'running', '', ?, NULL, ?) ON CONFLICT (run_id) "
                 "DO UPDATE SET status = 'running', message = '', began = excluded.began",
-                (spec.id, spec.model_dump_json(), time.time(), json.dumps(environment(spec.threads))),
+                (
+                    spec.id,
+                    spec.model_dump_json(),
+                    time.time(),
+                    json.dumps(environment(spec.threads)),
+                ),
             )
         write_whole(self.root / run_folder(spec.id) / "spec.toml", spec.to_toml().encode())
         self._write_files(spec, None, [data_file(spec, spec.data())])
@@ -88,9 +93,7 @@ class Writer:
                 rows.event_row(spec.id, step, kind, detail),
             )
 
-    def _write_files(
-        self, spec: RunSpec, step: int | None, files: Iterable[tuple[Path, bytes]]
-    ) -> None:
+    def _write_files(self, spec: RunSpec, step: int | None, files: Iterable[tuple[Path, bytes]]) -> None:
         written = [
             (spec.id, str(path), step, len(content), write_whole(self.root / path, content))
             for path, content in files
@@ -103,9 +106,7 @@ def resume_point(root: Path, spec: RunSpec) -> Snapshot | None:
     """The latest checkpoint of a run whose files are whole, with the readings up to it."""
     checkpoints: dict[int, dict[str, set[str]]] = {}
     curves: dict[str, dict[int, float]] = {}
-    for row in rows.query(
-        root, "SELECT * FROM files WHERE run_id = ? AND step IS NOT NULL", (spec.id,)
-    ):
+    for row in rows.query(root, "SELECT * FROM files WHERE run_id = ? AND step IS NOT NULL", (spec.id,)):
         digests = checkpoints.setdefault(row["step"], {}).setdefault(row["path"], set())
         digests.add(row["sha256"])
     scalars = "SELECT * FROM readings WHERE run_id = ? AND shape = '[]'"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from undergrowth.spec import RunSpec
-from undergrowth.store import Store, StoreError
+from undergrowth.store import Store
 from undergrowth.store.layout import create, writing
 
 

@@ -18,8 +18,8 @@ class CommutationSafe(Value):
 
     With a plain random split of a commutative task, half of validation has its swap in training and
     can be answered without generalising. Here no validation example has a swap of equal label in
-    training, whatever the task. The training side holds frac_train of all examples, rounded (one less where only
-    pairs are left to choose from).
+    training, whatever the task. The training side holds frac_train of all examples, rounded (one less
+    where only pairs are left to choose from).
     """
 
     name: Literal["commutation_safe"] = "commutation_safe"

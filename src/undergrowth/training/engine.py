@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import equinox as eqx
 import jax
@@ -98,7 +98,7 @@ def initial(spec: RunSpec) -> Snapshot:
     """The untrained run."""
     key = jax.random.key(spec.seeds.model)
     model = spec.model.init(spec.task.n_operands, spec.task.n_labels, key)
-    state = TrainState(model, spec.optimiser.build().init(model))
+    state = TrainState(model, spec.optimiser.build().init(cast(optax.Params, model)))
     return Snapshot(0, jax.tree.map(_strongly_typed, state))
 
 
@@ -234,7 +234,11 @@ def _together(trees: Sequence[T]) -> T:
 
 
 def _apart(tree: T, n: int) -> list[T]:
-    return [tree] if n == 1 else [jax.tree.map(lambda leaf: leaf[i], tree) for i in range(n)]
+    return [tree] if n == 1 else [_one(tree, position) for position in range(n)]
+
+
+def _one(stacked: T, position: int) -> T:
+    return jax.tree.map(lambda leaf: leaf[position], stacked)
 
 
 @partial(jax.jit, static_argnames=("optimiser", "loss", "stacked"))
@@ -262,7 +266,11 @@ def _advance(
 
 
 def update(
-    state: TrainState, tx: optax.GradientTransformation, loss: LossName, inputs: Array, labels: Array
+    state: TrainState,
+    tx: optax.GradientTransformation,
+    loss: LossName,
+    inputs: Array,
+    labels: Array,
 ) -> TrainState:
     """One step of gradient descent on the mean loss of the given examples."""
 
@@ -270,7 +278,7 @@ def update(
         return jnp.mean(LOSSES[loss](model(inputs), labels))
 
     gradient = eqx.filter_grad(mean_loss)(state.model)
-    change, opt_state = tx.update(gradient, state.opt_state, state.model)
+    change, opt_state = tx.update(gradient, state.opt_state, cast(optax.Params, state.model))
     return TrainState(eqx.apply_updates(state.model, change), opt_state)
 
 

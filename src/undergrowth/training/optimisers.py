@@ -48,9 +48,7 @@ class AdamW(Warmup):
         """The optax transformation, with traced hyper-parameters."""
         adamw = optax.inject_hyperparams(optax.adamw, static_args=("mu_dtype", "nesterov"))
         b1, b2 = self.betas
-        return self._warmed(
-            adamw(self.lr, b1=b1, b2=b2, eps=self.eps, weight_decay=self.weight_decay)
-        )
+        return self._warmed(adamw(self.lr, b1=b1, b2=b2, eps=self.eps, weight_decay=self.weight_decay))
 
 
 class SGD(Warmup):

@@ -1,0 +1,390 @@
+"""The command line. Exit codes: 0 done, 1 a run or check failed, 2 wrong use, 130 interrupted."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from undergrowth import __version__
+
+HELP = """Why, and when, does gradient descent replace many shallow circuits by few general ones?
+
+Train small networks on tasks whose every input can be enumerated, measure their circuits all along,
+and get a verdict over seeds on stated predictions. Start with `undergrowth demo`.
+"""
+
+app = App(name="undergrowth", help=HELP, version=__version__, version_flags=["--version"])
+study_app = App(name="study", help="Questions with stated predictions: list, show, run.")
+app.command(study_app)
+
+AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
+Out = Annotated[Path, Parameter(help="Directory of the store; made if it is not there.")]
+Seeds = Annotated[int | None, Parameter(help="Seeds with true labels; the control gets half as many.")]
+
+console = Console(highlight=False)
+
+
+class WrongUseError(Exception):
+    """A command that cannot be carried out as given; one line."""
+
+
+@app.command
+def demo(*, out: Out = Path("demo"), seeds: Seeds = None) -> int:
+    """Train a network that groks, and its control; write report.html and verdicts.json.
+
+    A one-layer transformer learns x+y mod 53 over 4 seeds, and over 2 seeds with shuffled labels;
+    the report answers P1, P2, P14 (grokking), P15, P16 (saliency) and P17 (ablation). About two minutes
+    on two cores. Finished runs are not trained again.
+    """
+    from undergrowth.studies import STUDIES
+
+    return _conduct(tuple(STUDIES), "quick", seeds, out, "Shallow circuits give way to general ones")
+
+
+@app.command
+def run(spec: Path, /, *, out: Out = Path("runs"), seeds: int | None = None) -> int:
+    """Train the run that a spec file describes, or with --seeds N its seeds 0 to N-1.
+
+    Parameters
+    ----------
+    spec: A TOML file; `undergrowth show SPEC.toml --resolved` prints it with every default.
+    """
+    base = _read_spec(spec)
+    specs = [base] if seeds is None else [base.seeded(seed) for seed in range(_at_least_1(seeds))]
+    store = _train(specs, out)
+    for stored in store.select(specs):
+        console.print(f"{stored.id}  {stored.status}  {stored.spec.describe()}")
+    return _report_failures(store.select(specs))
+
+
+@app.command
+def show(spec: Path, /, *, resolved: bool = False, as_json: AsJson = False) -> int:
+    """Check a spec file and say what it would run.
+
+    Parameters
+    ----------
+    spec: A TOML file.
+    resolved: Print the whole spec, every default included, as TOML.
+    """
+    described = _read_spec(spec)
+    data = described.data()
+    if as_json:
+        _print_json({"id": described.id, "spec": described.model_dump(mode="json")})
+    elif resolved:
+        sys.stdout.write(described.to_toml())
+    else:
+        console.print(f"id         {described.id}")
+        console.print(f"run        {described.describe()}")
+        console.print(f"examples   {data.n_train} train, {len(data.labels) - data.n_train} validation")
+        console.print(f"steps      {described.steps}")
+        console.print(f"measures   {', '.join(measure.key for measure in described.measures)}")
+    return 0
+
+
+@app.command
+def runs(directory: Path, /, *, as_json: AsJson = False) -> int:
+    """List the runs of a store with the steps of their events: memorised, onset, grokked.
+
+    Parameters
+    ----------
+    directory: The --out directory of a run, a study or the demo.
+    """
+    from undergrowth.store import Store
+
+    table = [_run_row(run) for run in Store(directory).runs]
+    if as_json:
+        _print_json(table)
+    elif not table:
+        console.print(f"{directory} has no runs yet")
+    else:
+        _print_table([_shortened(row) for row in table])
+    return 0
+
+
+@app.command
+def report(directory: Path, /, *, as_json: AsJson = False) -> int:
+    """Write report.html and verdicts.json anew from a store, without training.
+
+    Parameters
+    ----------
+    directory: The --out directory of a run, a study or the demo.
+    """
+    from undergrowth.store import Store
+    from undergrowth.store.layout import writing
+    from undergrowth.studies import STUDIES
+    from undergrowth.studies.conducting import write_report
+
+    store = Store(directory)
+    if not store.runs:
+        raise WrongUseError(f"{directory} has no runs to report: train some into it first")
+    with writing(store.root):
+        written = write_report(store, STUDIES.values(), _this_command())
+    if as_json:
+        _print_json([verdict.to_dict() for verdict in written.verdicts])
+    else:
+        _print_verdicts(written)
+    return 0
+
+
+@app.command
+def verify(directory: Path, /, *, as_json: AsJson = False) -> int:
+    """Check a store against the digests kept with it; exit code 1 where anything is damaged.
+
+    Parameters
+    ----------
+    directory: The --out directory of a run, a study or the demo.
+    """
+    from undergrowth.store import verify as verify_store
+
+    found = verify_store(directory)
+    damage = [{"place": damage.place, "wrong": damage.wrong} for damage in found.damage]
+    if as_json:
+        counts = {"runs": found.runs, "readings": found.readings, "files": found.files}
+        _print_json({**counts, "damage": damage})
+    else:
+        for entry in damage:
+            console.print(f"{entry['place']}: {entry['wrong']}")
+        console.print(
+            f"{found.runs} runs, {found.readings} readings, {found.files} files: "
+            + (f"{len(damage)} damaged" if damage else "whole")
+        )
+    return 1 if damage else 0
+
+
+@study_app.command(name="list")
+def list_studies(*, as_json: AsJson = False) -> int:
+    """List the studies: name, claims, question."""
+    from undergrowth.studies import STUDIES
+
+    table = [
+        {"name": s.name, "claims": [claim.id for claim in s.claims], "question": s.question}
+        for s in STUDIES.values()
+    ]
+    if as_json:
+        _print_json(table)
+    else:
+        _print_table([{**row, "claims": " ".join(row["claims"])} for row in table])
+    return 0
+
+
+@study_app.command(name="show")
+def show_study(name: str, /, *, as_json: AsJson = False) -> int:
+    """Show a study: its claims, what each hypothesis predicts, and its runs by budget.
+
+    Parameters
+    ----------
+    name: One of `undergrowth study list`.
+    """
+    from undergrowth.studies.conducting import BUDGETS
+
+    study = _study(name)
+    sizes = {budget: len(study.runs(budget, None)) for budget in BUDGETS}
+    if as_json:
+        claims = [{"id": claim.id, "says": claim.says} for claim in study.claims]
+        described = {"name": study.name, "question": study.question, "claims": claims}
+        _print_json({**described, "predictions": dict(study.predictions), "runs": sizes})
+        return 0
+    console.print(study.question, style="bold")
+    for claim in study.claims:
+        console.print(f"{claim.id:5} {claim.says}")
+    console.print("Predictions", style="bold")
+    for hypothesis, prediction in study.predictions.items():
+        console.print(f"  {hypothesis}: {prediction}")
+    console.print("Runs", style="bold")
+    for budget, n_runs in sizes.items():
+        console.print(f"  {budget:9} {n_runs} runs of {study.runs(budget, None)[0].steps:,} steps")
+    return 0
+
+
+@study_app.command(name="run")
+def run_study(
+    name: str, /, *, budget: str = "quick", seeds: Seeds = None, out: Out = Path("runs")
+) -> int:
+    """Train what a study needs and is not stored yet; write report.html and verdicts.json.
+
+    Parameters
+    ----------
+    name: One of `undergrowth study list`.
+    budget: quick (minutes: shows that it works), standard (10 or more seeds), full (paper scale).
+    """
+    _study(name)
+    return _conduct((name,), budget, seeds, out, "")
+
+
+def _conduct(names: Sequence[str], budget: Any, seeds: int | None, out: Path, title: str) -> int:
+    from undergrowth.store.layout import writing
+    from undergrowth.studies import STUDIES
+    from undergrowth.studies.conducting import BUDGETS, write_report
+
+    if budget not in BUDGETS:
+        raise WrongUseError(f"--budget {budget!r}: a budget is one of {', '.join(BUDGETS)}")
+    if seeds is not None:
+        _at_least_1(seeds)
+    studies = [STUDIES[name] for name in names]
+    specs = [spec for study in studies for spec in study.runs(budget, seeds)]
+    store = _train(list({spec.id: spec for spec in specs}.values()), out)
+    with writing(store.root):
+        written = write_report(store, studies, _this_command(), title)
+    _print_verdicts(written)
+    return _report_failures(store.select(specs))
+
+
+def _train(specs: Sequence[Any], out: Path) -> Any:
+    from undergrowth.sweep import train
+    from undergrowth.terminal import watching
+
+    with watching(specs, console) as board:
+        return train(specs, out, progress=board.hear)
+
+
+def _read_spec(path: Path) -> Any:
+    from undergrowth.spec import RunSpec, SpecError
+
+    try:
+        return RunSpec.from_toml(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise WrongUseError(f"{path}: {reason}: name a spec file in TOML") from None
+    except SpecError as error:
+        raise WrongUseError(f"{path}: {error}") from None
+
+
+def _study(name: str) -> Any:
+    from difflib import get_close_matches
+
+    from undergrowth.studies import STUDIES
+
+    if name not in STUDIES:
+        near = get_close_matches(name, STUDIES, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(STUDIES)}"
+        raise WrongUseError(f"no study {name!r}; {hint}")
+    return STUDIES[name]
+
+
+def _at_least_1(seeds: int) -> int:
+    if seeds < 1:
+        raise WrongUseError(f"--seeds {seeds}: a study needs at least 1 seed")
+    return seeds
+
+
+def _report_failures(stored: Sequence[Any]) -> int:
+    failed = [run for run in stored if run.status == "failed"]
+    for run in failed:
+        _say_wrong(f"run {run.id} failed ({run.spec.describe()}): {run.message}")
+    return 1 if failed else 0
+
+
+def _run_row(run: Any) -> dict[str, Any]:
+    from undergrowth.analysis import events
+
+    row = {"id": run.id, "status": run.status, "run": run.spec.describe(), "step": None}
+    if "train_accuracy" not in run.names:
+        return row
+    row["step"] = int(run.curves["step"][-1])
+    for name, event in events(run.curves).items():
+        row[name] = event.first
+        row[f"{name} stable"] = event.stable
+    row["val accuracy"] = float(run.curves["val_accuracy"].dropna("step")[-1])
+    return row
+
+
+def _shortened(row: dict[str, Any]) -> dict[str, Any]:
+    """A row for people: first and stable time in one column where they are the same."""
+    short = {column: value for column, value in row.items() if not column.endswith(" stable")}
+    for name in ("memorised", "onset", "grokked"):
+        if name in row and row[name] != row[f"{name} stable"]:
+            short[name] = f"{_cell(row[name])} (stable {_cell(row[f'{name} stable'])})"
+    return short
+
+
+def _print_table(rows: Sequence[dict[str, Any]]) -> None:
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=column != "question")
+    for row in rows:
+        table.add_row(*(_cell(row.get(column)) for column in columns))
+    console.print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _print_verdicts(report: Any) -> None:
+    colours = {"supported": "green", "contradicted": "red", "inconclusive": "yellow"}
+    for verdict in report.verdicts:
+        estimate, colour = verdict.estimate, colours[verdict.verdict]
+        console.print(f"{verdict.claim:4} [{colour}]{verdict.verdict:12}[/] {verdict.statistic}")
+        console.print(
+            f"     {estimate.effect:.3g}, {estimate.level:.0%} interval "
+            f"\\[{estimate.low:.3g}, {estimate.high:.3g}] over {estimate.n} seeds "
+            f"({estimate.method}), threshold {verdict.threshold:.3g}",
+            style="dim",
+        )
+    if any(not verdict.is_claim for verdict in report.verdicts):
+        console.print("Fewer than 10 seeds: a demonstration, not yet a claim.")
+    console.print(f"report     {report.page}\nverdicts   {report.verdicts_file}", soft_wrap=True)
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def _this_command() -> str:
+    return shlex.join(["undergrowth", *sys.argv[1:]])
+
+
+def _say_wrong(message: str) -> None:
+    one_line = " ".join(message.split())
+    sys.stderr.write(f"undergrowth: {one_line}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(_exit_code(arguments))
+
+
+def _exit_code(arguments: Sequence[str] | None) -> int:
+    try:
+        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except KeyboardInterrupt:
+        _say_wrong("interrupted; what is stored is whole: run the same command again to go on from it")
+        return 130
+    except BrokenPipeError:
+        return 1
+    except (CycloptsError, WrongUseError) as error:
+        _say_wrong(str(error))
+        return 2
+    except Exception as error:
+        code = _code_of(error)
+        if code is None:
+            raise
+        _say_wrong(str(error))
+        return code
+    return code if isinstance(code, int) else 0
+
+
+def _code_of(error: Exception) -> int | None:
+    """The exit code of an error that is the user's or the machine's; None for one of ours."""
+    from undergrowth.spec import SpecError
+    from undergrowth.store import StoreError
+    from undergrowth.sweep import SweepError
+
+    if isinstance(error, SpecError | StoreError):
+        return 2
+    return 1 if isinstance(error, SweepError | OSError) else None
+
+
+if __name__ == "__main__":
+    main()

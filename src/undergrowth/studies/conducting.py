@@ -1,0 +1,87 @@
+"""Conducting studies: their runs into a store, and a store's runs into verdicts and a report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from undergrowth.analysis import Verdict
+from undergrowth.report.curves import accuracy_figure, loss_figure
+from undergrowth.report.page import Section, write_page
+from undergrowth.store import Run, Store
+from undergrowth.store.layout import write_whole
+from undergrowth.studies.study import Answer, Budget, Study
+
+PAGE, VERDICTS = "report.html", "verdicts.json"
+BUDGETS: tuple[Budget, ...] = get_args(Budget)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written, and the verdicts in it."""
+
+    page: Path
+    verdicts_file: Path
+    verdicts: tuple[Verdict, ...]
+
+
+def runs_of(study: Study, runs: Sequence[Run]) -> tuple[Run, ...]:
+    """The finished runs that belong to a study: of its budgets' specs, the one with most runs.
+
+    Runs that differ from a study's only in their seeds belong to it.
+    """
+    finished = [run for run in runs if run.status == "done"]
+    by_budget = []
+    for budget in BUDGETS:
+        specs = {spec.seeded(0).id for spec in study.runs(budget, None)}
+        by_budget.append(tuple(run for run in finished if run.spec.seeded(0).id in specs))
+    return max(by_budget, key=len)
+
+
+def write_report(store: Store, studies: Iterable[Study], command: str, title: str = "") -> Report:
+    """Answer every study that has runs in the store; write report.html and verdicts.json into it.
+
+    Runs that belong to no study are shown with their curves.
+    """
+    runs = store.runs
+    sections, answered, verdicts = [], set(), []
+    for study in studies:
+        its_runs = runs_of(study, runs)
+        if any(run.spec.labels == "true" for run in its_runs):
+            answer = study.answer(its_runs)
+            sections.append(_section(study, answer))
+            answered |= {run.id for run in its_runs}
+            verdicts.extend(answer.verdicts)
+    others = [run for run in runs if run.id not in answered and run.names]
+    if others:
+        sections.append(_other_runs(others))
+    page = store.root / PAGE
+    write_page(page, title=title or "undergrowth", sections=sections, runs=runs, commands=[command])
+    content = json.dumps([verdict.to_dict() for verdict in verdicts], indent=2, ensure_ascii=False)
+    write_whole(store.root / VERDICTS, (content + "\n").encode())
+    return Report(page, store.root / VERDICTS, tuple(verdicts))
+
+
+def _section(study: Study, answer: Answer) -> Section:
+    return Section(
+        name=study.name,
+        question=study.question,
+        claims=tuple((claim.id, claim.says) for claim in study.claims),
+        predictions=study.predictions,
+        verdicts=answer.verdicts,
+        figures=answer.figures,
+    )
+
+
+def _other_runs(runs: Sequence[Run]) -> Section:
+    return Section(
+        name="runs",
+        question="How did the runs that belong to no study go?",
+        claims=(),
+        predictions={},
+        verdicts=(),
+        figures=(accuracy_figure(runs), loss_figure(runs)),
+    )

@@ -1,0 +1,52 @@
+"""The runs that several studies share: a one-layer transformer that groks addition, and its control."""
+
+from __future__ import annotations
+
+from undergrowth.measures import Curves, Deletion, Norms, Saliency
+from undergrowth.models import TransformerSpec
+from undergrowth.spec import RunSpec
+from undergrowth.studies.study import Budget
+from undergrowth.tasks import CommutationSafe, Modular
+from undergrowth.training.optimisers import AdamW
+from undergrowth.training.schedules import Schedule
+
+SEEDS: dict[Budget, tuple[int, int]] = {"quick": (4, 2), "standard": (16, 10), "full": (10, 10)}
+"""Seeds with true labels, and seeds of the control with shuffled labels."""
+
+OBSERVED = Schedule(every=100, until=100, per_decade=12)
+ABLATED = Schedule(every=100, until=100, per_decade=8)
+
+SMALL = RunSpec(
+    task=Modular(operation="x+y", p=53),
+    split=CommutationSafe(frac_train=0.7),
+    model=TransformerSpec(),
+    optimiser=AdamW(lr=2e-3, weight_decay=2.0),
+    steps=1400,
+    measures=(
+        Curves(),
+        Norms(),
+        # A margin is linear in the neurons' gates here, so two nodes are exact: see the residual.
+        Saliency(n_nodes=2, schedule=OBSERVED),
+        Deletion(n_nodes=2, repeats=1, schedule=ABLATED),
+    ),
+)
+"""x+y mod 53 from 70 % of the pairs: memorised near step 60, grokked near 700, in 20 s on a core."""
+
+PAPER = SMALL.replace(
+    task=Modular(operation="x+y", p=113),
+    split=CommutationSafe(frac_train=0.3),
+    optimiser=AdamW(lr=1e-3, weight_decay=1.0),
+    steps=40_000,
+)
+"""The scale of Nanda et al. 2023 (arXiv:2301.05217), on a split that does not leak."""
+
+
+def runs(budget: Budget, seeds: int | None = None) -> tuple[RunSpec, ...]:
+    """True labels, then the control with shuffled labels: half as many where `seeds` is given."""
+    n_true, n_control = SEEDS[budget] if seeds is None else (seeds, max(1, seeds // 2))
+    base = PAPER if budget == "full" else SMALL
+    control = base.replace(labels="shuffled")
+    return (
+        *(base.seeded(seed) for seed in range(n_true)),
+        *(control.seeded(seed) for seed in range(n_control)),
+    )
