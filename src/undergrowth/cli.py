@@ -21,7 +21,13 @@ Train small networks on tasks whose every input can be enumerated, measure their
 and get a verdict over seeds on stated predictions. Start with `undergrowth demo`.
 """
 
-app = App(name="undergrowth", help=HELP, version=__version__, version_flags=["--version"])
+app = App(
+    name="undergrowth",
+    help=HELP,
+    version=__version__,
+    version_flags=["--version"],
+    suppress_keyboard_interrupt=False,
+)
 study_app = App(name="study", help="Questions with stated predictions: list, show, run.")
 app.command(study_app)
 

@@ -14,7 +14,7 @@ def _rows(table: Array, index: Array) -> Array:
 
 
 @_rows.defjvp
-def _rows_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+def _rows_jvp(primals: tuple[Array, Array], tangents: tuple[Array, object]) -> tuple[Array, Array]:
     table, index = primals
     one_hot = jax.nn.one_hot(index, len(table), dtype=table.dtype)
     flat = tangents[0].reshape(len(table), -1)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
 
@@ -12,14 +14,31 @@ class Figure:
     """A plot with what must be known to read it.
 
     name: a slug, unique in a report; title: what it shows, as a sentence; caption: how to read it,
-    with rules, n and units; plot: the plotly figure.
+    with rules, n and units; plot: the plotly figure; table: the numbers that it draws, tidy.
     """
 
     name: str
     title: str
     caption: str
     plot: go.Figure
+    table: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def titled(self) -> go.Figure:
+        """The plot with its title in it, for where nothing else shows the title."""
+        plot = go.Figure(self.plot)
+        title = {"text": self.title, "x": 0, "xref": "paper", "y": 1, "yanchor": "top"}
+        top = plot.layout.margin.t or 0
+        height = plot.layout.height or 450
+        return plot.update_layout(
+            title={**title, "pad": {"t": 12}, "font": {"size": 16}},
+            margin={"t": top + 36},
+            height=height + 36,
+        )
 
     def show(self) -> None:
         """Show it in a notebook or a browser."""
-        self.plot.show()
+        self.titled().show()
+
+    def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> Any:
+        """What a notebook shows of the last value of a cell."""
+        return self.titled()._repr_mimebundle_(*args, **kwargs)

@@ -22,9 +22,9 @@ def checkpoint_files(spec: RunSpec, snapshot: Snapshot) -> Iterator[tuple[Path, 
     """The files of a checkpoint, by their path in the store."""
     folder = checkpoint_folder(spec.id, snapshot.step)
     arrays = state_dict(snapshot.state.model)
-    yield folder / MODEL, save({name: np.ascontiguousarray(a) for name, a in arrays.items()})
+    yield folder / MODEL, save({name: np.asarray(a, order="C") for name, a in arrays.items()})
     optimiser = state_dict(snapshot.state.opt_state)
-    yield folder / TRAINING, save({name: np.ascontiguousarray(a) for name, a in optimiser.items()})
+    yield folder / TRAINING, save({name: np.asarray(a, order="C") for name, a in optimiser.items()})
     config = {
         "run_id": spec.id,
         "step": snapshot.step,
@@ -41,7 +41,7 @@ def checkpoint_files(spec: RunSpec, snapshot: Snapshot) -> Iterator[tuple[Path, 
 def data_file(spec: RunSpec, data: Data) -> tuple[Path, bytes]:
     """The examples, labels and split of a run, by the path in the store."""
     arrays = {"inputs": data.inputs, "labels": data.labels, "is_train": data.is_train}
-    content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    content = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
     return run_folder(spec.id) / "data.safetensors", content
 
 

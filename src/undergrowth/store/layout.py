@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,19 +59,32 @@ def check(root: Path) -> None:
 
 
 @contextmanager
-def writing(root: Path) -> Iterator[None]:
-    """Hold the right to write to a store; the system frees it however the process ends.
+def writing(root: Path, patience: float = 2.0) -> Iterator[int]:
+    """Hold the right to write to a store; yields the lock's file descriptor.
 
-    Raises StoreError where another process holds it.
+    A child that inherits the descriptor shares the right, and the system frees it when the last of
+    them is gone, however they ended: after a kill nobody writes beside a worker that is still dying.
+
+    Raises StoreError where others hold it for longer than `patience` seconds.
     """
     with (root / ".writing").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(
-                f"{root} is being written by another process: wait for it to end, or name another --out"
-            ) from None
-        yield
+        deadline = time.monotonic() + patience
+        while not _locked(lock.fileno()):
+            if time.monotonic() > deadline:
+                raise StoreError(
+                    f"{root} is being written by another process: wait for it to end, "
+                    "or name another --out"
+                )
+            time.sleep(0.05)
+        yield lock.fileno()
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def run_folder(run_id: str) -> Path:

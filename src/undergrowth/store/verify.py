@@ -45,7 +45,7 @@ def verify(root: Path) -> Verified:
     for path in databases(root):
         try:
             damage.extend(_verify_database(root, path, counts, digests))
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, TypeError, ValueError) as error:  # not even readable
             damage.append(Damage(str(path.relative_to(root)), str(error)))
     damage.extend(_verify_files(root, digests))
     return Verified(**counts, files=len(digests), damage=tuple(dict.fromkeys(damage)))

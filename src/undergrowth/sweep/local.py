@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ def train(
     for spec in specs:
         spec.data()  # impossible runs fail before any is trained
     create(root)
-    with writing(root):
+    with writing(root) as right_to_write:
         store = Store(root)
         unique = {spec.id: spec for spec in specs}
         done = {run.id for run in store.runs if run.status == "done"}
@@ -84,7 +84,8 @@ def train(
         todo = [spec for spec in unique.values() if spec.id not in done]
         for threads in sorted({spec.threads for spec in todo}):
             some = [spec for spec in todo if spec.threads == threads]
-            _Sweep(root, some, layout or this_machine(threads), progress).run(threads)
+            sweep = _Sweep(root, some, layout or this_machine(threads), progress)
+            sweep.run(threads, right_to_write)
     return Store(root)
 
 
@@ -96,11 +97,25 @@ class _Worker:
     name: str
     busy: bool = True  # until it says that it is ready
     said: list[str] = field(default_factory=list)
+    listeners: list[threading.Thread] = field(default_factory=list)
 
     def tell(self, **order: Any) -> None:
+        """Hand it an order."""
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(order) + "\n")
-        self.process.stdin.flush()
+        with suppress(BrokenPipeError):  # it is dying: the end of its answers says so
+            self.process.stdin.write(json.dumps(order) + "\n")
+            self.process.stdin.flush()
+
+    def end(self) -> None:
+        """See it gone, however it stands, and let go of its pipes."""
+        self.process.kill()
+        self.process.wait()
+        for listener in self.listeners:
+            listener.join()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
+                    pipe.close()
 
 
 class _Sweep:
@@ -118,9 +133,9 @@ class _Sweep:
         self.waiting = list(_packs(specs, layout.pack))
         self.answers: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
 
-    def run(self, threads: int) -> None:
+    def run(self, threads: int, right_to_write: int) -> None:
         """Train all runs; returns when the last has ended and every worker has closed its file."""
-        with self._workers(threads) as workers:
+        with self._workers(threads, right_to_write) as workers:
             at_work = set(range(len(workers)))
             while at_work:
                 worker, answer = self.answers.get()
@@ -152,18 +167,16 @@ class _Sweep:
         return Progress(spec, step, latest=answer, ended=ended, message=answer.pop("message", ""))
 
     @contextmanager
-    def _workers(self, threads: int) -> Iterator[list[_Worker]]:
+    def _workers(self, threads: int, right_to_write: int) -> Iterator[list[_Worker]]:
         count = min(self.layout.workers, len(self.waiting))
-        workers = [self._start(f"worker-{i}", threads) for i in range(count)]
+        workers = [self._start(f"worker-{i}", threads, right_to_write) for i in range(count)]
         try:
             yield workers
         finally:
             for worker in workers:
-                if worker.process.poll() is None:
-                    worker.process.kill()
-                worker.process.wait()
+                worker.end()
 
-    def _start(self, name: str, threads: int) -> _Worker:
+    def _start(self, name: str, threads: int, right_to_write: int) -> _Worker:
         command = [sys.executable, "-m", "undergrowth.sweep.worker", str(self.root), name, _cache()]
         # XLA's CPU backend takes the size of its one thread pool from NPROC.
         environment = {**os.environ, "NPROC": str(threads), "PYTHONUNBUFFERED": "1"}
@@ -174,10 +187,12 @@ class _Sweep:
             stderr=subprocess.PIPE,
             text=True,
             env=environment,
+            pass_fds=(right_to_write,),
         )
         worker = _Worker(process, name)
         for listen in (self._listen, _keep_errors):
-            threading.Thread(target=listen, args=(worker,), daemon=True).start()
+            worker.listeners.append(threading.Thread(target=listen, args=(worker,), daemon=True))
+            worker.listeners[-1].start()
         return worker
 
     def _listen(self, worker: _Worker) -> None:

@@ -1,0 +1,108 @@
+"""Which runs a figure sets side by side: true labels, and the control with shuffled labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import xarray as xr
+
+from undergrowth.analysis import Estimate, estimate
+from undergrowth.report import theme
+from undergrowth.store import Run
+from undergrowth.store.reader import together
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Runs that are treated alike: the same but for their seeds.
+
+    runs: at least one; is_control: whether their labels are shuffled.
+    """
+
+    runs: tuple[Run, ...]
+    is_control: bool
+
+    @property
+    def name(self) -> str:
+        """What their labels are."""
+        return "shuffled labels" if self.is_control else "true labels"
+
+    @property
+    def dash(self) -> str:
+        """The dash of their lines."""
+        return "4px,3px" if self.is_control else "solid"
+
+    def colour(self, side: str) -> str:
+        """The colour of a side ('train' or 'val')."""
+        return (theme.CONTROL_SIDES if self.is_control else theme.SIDES)[side]
+
+    def legend(self, side: str) -> str:
+        """A legend entry for a side."""
+        return f"{SIDE_NAMES[side]}, shuffled labels" if self.is_control else SIDE_NAMES[side]
+
+    def values(self, reading: str) -> xr.DataArray:
+        """A reading of all runs, dims (run, step, ...)."""
+        return together(self.runs, reading)
+
+
+SIDE_NAMES = {"train": "training", "val": "validation"}
+
+
+def groups(runs: Sequence[Run], *readings: str) -> tuple[Group, ...]:
+    """The runs that have all of the readings, true labels first; groups without runs are left out."""
+    having = [run for run in runs if set(readings) <= set(run.names)]
+    split = [(False, [r for r in having if r.spec.labels == "true"])]
+    split.append((True, [r for r in having if r.spec.labels != "true"]))
+    return tuple(Group(tuple(members), control) for control, members in split if members)
+
+
+def count(groups: Sequence[Group]) -> str:
+    """How many seeds each group has, in words."""
+    return ", ".join(f"{plural(len(g.runs), 'seed')} with {g.name}" for g in groups) or "no run yet"
+
+
+def plural(n: int, noun: str) -> str:
+    """A number with its noun."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def measured_as(groups: Sequence[Group], reading: str) -> str:
+    """How a reading was taken, from the spec of its measure: method, score and baseline."""
+    for measure in groups[0].runs[0].spec.measures if groups else ():
+        parameters = dict(measure)
+        if reading.startswith(f"{measure.key}_") and "method" in parameters:
+            method = parameters["method"].replace("_", " ").replace(" x ", " × ")
+            score = parameters["score"].replace("_", " ")
+            return f"{method} of the {score}, {parameters['baseline']} baseline"
+    return reading
+
+
+@dataclass(frozen=True, eq=False)
+class Band:
+    """Means over seeds with the bounds of their intervals: arrays of one shape, NaN where unknown."""
+
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    method: str
+
+
+def over_seeds(values: xr.DataArray) -> Band:
+    """`analysis.estimate` along `run`, for each of the other coordinates, in the order of their dims."""
+    seeds = values.transpose("run", ...).values
+    found = [_estimate(tuple(column)) for column in seeds.reshape(len(seeds), -1).T.tolist()]
+    shape = seeds.shape[1:]
+    mean, low, high = (
+        np.array([getattr(e, field) for e in found], float).reshape(shape)
+        for field in ("effect", "low", "high")
+    )
+    methods = {e.method for e in found} - {"none"}
+    return Band(mean, low, high, " or ".join(sorted(methods)) or "one seed: no interval")
+
+
+@lru_cache(maxsize=1 << 16)
+def _estimate(values: tuple[float, ...]) -> Estimate:
+    return estimate([value for value in values if value == value])

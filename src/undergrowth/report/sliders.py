@@ -1,0 +1,42 @@
+"""A slider in the figure itself, so that it works in a notebook as on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+
+def add_slider(
+    plot: go.Figure,
+    *,
+    labels: Sequence[str],
+    updates: Sequence[tuple[dict[str, Any], dict[str, Any]]],
+    traces: Sequence[int],
+    prefix: str,
+    active: int,
+) -> None:
+    """Add a slider above the plot's buttons.
+
+    updates: for each position the new values of the traces (key -> one list for each of `traces`) and
+    of the layout (key -> value); `active` is the position that the plot already shows.
+    """
+    steps = [
+        {"label": label, "method": "update", "args": [data, layout, list(traces)]}
+        for label, (data, layout) in zip(labels, updates, strict=True)
+    ]
+    slider = {
+        "active": active,
+        "steps": steps,
+        "currentvalue": {"prefix": prefix, "xanchor": "left", "offset": 6},
+        "x": 0,
+        "xanchor": "left",
+        "len": 1,
+        "y": 1,
+        "yanchor": "bottom",
+        "pad": {"t": 0, "b": 50, "l": -44, "r": 4},
+        "ticklen": 4,
+        "minorticklen": 2,
+    }
+    plot.update_layout(sliders=[slider])

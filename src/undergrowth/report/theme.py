@@ -1,0 +1,108 @@
+"""The look of all figures: one meaning for a colour, legible on light and on dark paper."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import plotly.graph_objects as go
+
+Mode = Literal["light", "dark"]
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+# From the palettes of Okabe & Ito (2008) and Tol, moved to a lightness that has a contrast of at
+# least 3 with either paper. What colours tell, dashes or symbols tell too.
+SIDES = {"train": "#1F77B4", "val": "#D55E00"}
+CONTROL_SIDES = {"train": "#7D93A8", "val": "#AE8B74"}
+STRATEGIES = {"top": "#C2428A", "random": "#B8860B", "least": "#0A9A74", "norm_matched": "#7371DE"}
+NEUTRAL = "#858585"
+
+PAPER: dict[Mode, dict[str, str]] = {
+    "light": {
+        "paper": "#ffffff",
+        "ink": "#1c1e21",
+        "soft": "#585e66",
+        "grid": "#e8eaed",
+        "line": "#b4b9c0",
+        "control": "#e6e9ed",
+        "active": "#F4FAFF",
+    },
+    "dark": {
+        "paper": "#15181c",
+        "ink": "#e6e8eb",
+        "soft": "#a3abb5",
+        "grid": "#2a2f36",
+        "line": "#565d67",
+        "control": "#23282f",
+        "active": "#48525f",
+    },
+}
+
+
+def template(mode: Mode = "light") -> go.layout.Template:
+    """The plotly template of a figure on light or dark paper."""
+    c = PAPER[mode]
+    axis = {
+        "gridcolor": c["grid"],
+        "linecolor": c["line"],
+        "tickcolor": c["line"],
+        "zeroline": False,
+        "showline": True,
+        "ticks": "outside",
+        "ticklen": 4,
+        "tickangle": 0,
+        "automargin": True,
+        "title": {"standoff": 8, "font": {"size": 13}},
+    }
+    layout: dict[str, Any] = {
+        "font": {"family": FONT, "size": 12, "color": c["ink"]},
+        "paper_bgcolor": c["paper"],
+        "plot_bgcolor": c["paper"],
+        "colorway": list(STRATEGIES.values()),
+        "xaxis": axis,
+        "yaxis": axis,
+        "legend": {"bgcolor": "rgba(0,0,0,0)", "font": {"size": 12}},
+        "hoverlabel": {
+            "bgcolor": c["paper"],
+            "bordercolor": c["line"],
+            "font": {"color": c["ink"], "family": FONT, "size": 12},
+            "align": "left",
+        },
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": c["soft"], "activecolor": c["ink"]},
+        "updatemenudefaults": {
+            "bgcolor": c["control"],
+            "bordercolor": c["line"],
+            "font": {"color": c["ink"], "size": 12},
+        },
+        "sliderdefaults": {
+            "bgcolor": c["control"],
+            "activebgcolor": c["active"],
+            "bordercolor": c["line"],
+            "tickcolor": c["line"],
+            "font": {"color": c["soft"], "size": 11},
+            "currentvalue": {"font": {"color": c["ink"], "size": 13}},
+        },
+        "annotationdefaults": {"font": {"color": c["ink"], "size": 12}, "showarrow": False},
+        "shapedefaults": {"line": {"color": c["line"]}},
+    }
+    return go.layout.Template(layout=layout)
+
+
+def dress(plot: go.Figure, *, height: int, controls: int = 1, slider: bool = False) -> go.Figure:
+    """Give a plot its look and room: controls (rows of buttons, a slider) above, the legend below."""
+    top = 34 + 34 * controls + (74 if slider else 0)
+    return plot.update_layout(
+        template=template(),
+        height=height,
+        margin={"l": 62, "r": 16, "t": top, "b": 50},
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "xref": "paper",
+            "y": 0,
+            "yref": "container",
+            "yanchor": "bottom",
+        },
+        hovermode="closest",
+        uirevision="keep",
+    )

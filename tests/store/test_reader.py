@@ -1,0 +1,92 @@
+"""What was measured comes back as labelled arrays, beside its spec, events and checkpoints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from tests.store.conftest import INTERVENED, SPECS
+from undergrowth.measures import Curves, Observed
+from undergrowth.models import state_dict
+from undergrowth.store import Store, StoreError, together
+
+
+def test_every_run_is_found_with_its_spec_and_status(finished: Path) -> None:
+    runs = Store(finished).runs
+    assert {run.spec for run in runs} == set(SPECS)
+    assert {run.status for run in runs} == {"done"}
+    assert all(run.environment["jax"] and run.environment["machine"] for run in runs)
+
+
+def test_a_scalar_reading_is_an_array_over_its_steps(finished: Path) -> None:
+    loss = Store(finished).runs[0]["train_loss"]
+    assert loss.dims == ("step",)
+    assert loss["step"].values.tolist() == [0, 10, 20, 30]
+    assert loss.values[-1] < loss.values[0]
+
+
+def test_an_array_reading_keeps_its_axes_and_their_labels(finished: Path) -> None:
+    norms = Store(finished).runs[0]["parameter_norm"]
+    assert norms.dims == ("step", "parameter")
+    assert "mlp.W_in" in norms["parameter"].values
+
+
+def test_a_missing_reading_is_an_error_that_lists_the_readings(finished: Path) -> None:
+    with pytest.raises(KeyError, match=r"no reading 'val_los'.*val_loss"):
+        Store(finished).runs[0]["val_los"]
+
+
+def test_the_model_of_a_checkpoint_gives_the_readings_stored_at_its_step(finished: Path) -> None:
+    run = Store(finished).runs[0]
+    rng = np.random.default_rng(0)
+    for step in run.checkpoints:
+        again = Curves().observe(run.model(step), Observed.of(run.spec.data()), rng)
+        assert float(again["val_loss"].values) == float(run["val_loss"].sel(step=step))
+
+
+def test_a_checkpoint_lies_beside_its_config_under_the_fields_names(finished: Path) -> None:
+    run = Store(finished).runs[0]
+    path = run.checkpoint_path(30)
+    assert load_file(path).keys() == state_dict(run.model()).keys()
+    config = json.loads((path.parent / "config.json").read_text())
+    assert (config["run_id"], config["step"], config["d_vocab_out"]) == (run.id, 30, 5)
+
+
+def test_the_split_is_stored_with_the_run(finished: Path) -> None:
+    run = Store(finished).runs[0]
+    stored = load_file(finished / "runs" / run.id / "data.safetensors")
+    data = run.spec.data()
+    for name in ("inputs", "labels", "is_train"):
+        np.testing.assert_array_equal(stored[name], getattr(data, name))
+
+
+def test_an_intervention_is_an_event_with_what_it_changed(finished: Path) -> None:
+    run = Store(finished).select([INTERVENED.seeded(1)])[0]
+    (event,) = run.events.itertuples()
+    assert (event.step, event.kind) == (15, "fired")
+    before, after = event.detail["changed"]["learning_rate"]
+    assert after == pytest.approx(2 * before)
+
+
+def test_several_runs_come_together_on_one_array(finished: Path) -> None:
+    store = Store(finished)
+    both = together(store.runs, "train_accuracy")
+    assert both.dims == ("run", "step")
+    assert both["run"].values.tolist() == [run.id for run in store.runs]
+
+
+def test_a_run_is_found_by_the_beginning_of_its_id(finished: Path) -> None:
+    store = Store(finished)
+    assert store.run(store.runs[0].id[:8]).id == store.runs[0].id
+    with pytest.raises(KeyError, match="0 runs"):
+        store.run("x")
+
+
+def test_a_directory_that_is_no_store_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="is not an undergrowth store") as error:
+        Store(tmp_path)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,105 @@
+"""Models and specs small enough to enumerate; all tests share their shapes, so they compile once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from undergrowth.measures import Observed
+from undergrowth.models import (
+    AnyModel,
+    Model,
+    Transformer,
+    TransformerSpec,
+    TwoTokenMLP,
+    TwoTokenMLPSpec,
+    gated,
+    recording,
+    untapped,
+)
+from undergrowth.spec import RunSpec
+from undergrowth.tasks import CommutationSafe, Modular, make_data
+
+P = 5
+TRANSFORMER = TransformerSpec(d_model=8, n_heads=2, d_head=4, d_mlp=6)
+MLP = TwoTokenMLPSpec(d_embed=4, d_mlp=6, bias=True)
+
+
+def made(spec: AnyModel, n_operands: int = P, n_labels: int = P, seed: int = 0) -> Any:
+    """A model with every number drawn anew, biases too (zeros would test nothing), by numpy, for
+    JAX would compile each shape's draw.
+    """
+    blank = jax.eval_shape(partial(spec.init, n_operands, n_labels), jax.random.key(0))
+    rng = np.random.default_rng(seed)
+
+    def draw(leaf: jax.ShapeDtypeStruct) -> jax.Array:
+        spread = 1.2 / leaf.shape[0] ** 0.5 if len(leaf.shape) > 1 else 0.3
+        return jnp.asarray(spread * rng.standard_normal(leaf.shape), leaf.dtype)
+
+    return jax.tree.map(draw, blank)
+
+
+def transformer(seed: int = 0) -> Transformer:
+    """The tiny transformer with random weights."""
+    return made(TRANSFORMER, seed=seed)
+
+
+def mlp(seed: int = 0) -> TwoTokenMLP:
+    """The tiny two-token MLP with random weights."""
+    return made(MLP, seed=seed)
+
+
+@eqx.filter_jit
+def forward(
+    model: Model,
+    inputs: jax.Array,
+    gates: Mapping[str, Any] | None = None,
+    baselines: Mapping[str, Any] | None = None,
+    *,
+    plain: bool = False,
+) -> jax.Array:
+    """Logits, compiled, through the gates that are given."""
+    tap = untapped if gates is None else gated(model.sites, gates, baselines)
+    return model.plain(inputs, tap) if plain else model(inputs, tap)
+
+
+@eqx.filter_jit
+def recorded(model: Model, inputs: jax.Array) -> dict[str, jax.Array]:
+    """The activations at every site."""
+    found: dict[str, jax.Array] = {}
+    model(inputs, recording(found))
+    return found
+
+
+def observed() -> Observed:
+    """x + y mod 5 with a split of 15 : 10."""
+    return Observed.of(make_data(Modular(p=P), CommutationSafe(), "true", seed=0))
+
+
+def pairs(p: int = P) -> jax.Array:
+    """All p * p inputs."""
+    return jnp.asarray(np.argwhere(np.ones((p, p), bool)).astype(np.int32))
+
+
+def spec(**fields: Any) -> RunSpec:
+    """A run of 30 steps on x + y mod 5, measured every 10, with some fields replaced."""
+    return RunSpec.from_dict(
+        {
+            "task": {"name": "modular", "p": P},
+            "model": MLP.model_dump(),
+            "optimiser": {"name": "adamw", "lr": 0.01, "weight_decay": 0.1},
+            "steps": 30,
+            "measures": [{"name": "curves", "schedule": EVERY_10}, {"name": "norms"}],
+            "checkpoints": EVERY_10,
+            **fields,
+        }
+    )
+
+
+EVERY_10 = {"every": 10, "until": 1000, "per_decade": 1}
