@@ -35,7 +35,7 @@ AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON 
 Out = Annotated[Path, Parameter(help="Directory of the store; made if it is not there.")]
 Seeds = Annotated[int | None, Parameter(help="Seeds with true labels; the control gets half as many.")]
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 class WrongUseError(Exception):
@@ -315,10 +315,10 @@ def _print_table(rows: Sequence[dict[str, Any]]) -> None:
     columns = list(dict.fromkeys(column for row in rows for column in row))
     table = Table(box=None, pad_edge=False)
     for column in columns:
-        table.add_column(column, no_wrap=column != "question")
+        table.add_column(column, no_wrap=column not in ("run", "question"))
     for row in rows:
         table.add_row(*(_cell(row.get(column)) for column in columns))
-    console.print(table)
+    console.print(table, soft_wrap=False, width=None if console.is_terminal else 200)
 
 
 def _cell(value: object) -> str:
@@ -340,7 +340,7 @@ def _print_verdicts(report: Any) -> None:
         )
     if any(not verdict.is_claim for verdict in report.verdicts):
         console.print("Fewer than 10 seeds: a demonstration, not yet a claim.")
-    console.print(f"report     {report.page}\nverdicts   {report.verdicts_file}", soft_wrap=True)
+    console.print(f"report     {report.page}\nverdicts   {report.verdicts_file}")
 
 
 def _print_json(value: object) -> None:

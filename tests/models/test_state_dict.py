@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import numpy as np
@@ -50,11 +49,10 @@ def test_a_model_comes_back_to_the_bit(make: Callable[[int], Model]) -> None:
 
 
 def test_an_optimisers_state_comes_back_to_the_bit() -> None:
-    model = tiny.mlp()
+    model = tiny.made(tiny.MLP)
     tx = tiny.spec().optimiser.build()
     state = tx.init(model)
-    parameters: Any = model
-    _, moved = jax.jit(tx.update)(parameters, state, parameters)
+    _, moved = jax.jit(tx.update)(model, state, model)
     arrays = state_dict(moved)
     assert any(name.endswith("learning_rate") for name in arrays)
     back = state_dict(load_state_dict(state, arrays))

@@ -26,7 +26,7 @@ every_optimiser = pytest.mark.parametrize("optimiser", OPTIMISERS, ids=lambda o:
 
 
 def state_of(optimiser: AdamW | SGD) -> Any:
-    return jax.tree.map(jax.numpy.asarray, optimiser.build().init(tiny.mlp()))
+    return jax.tree.map(jax.numpy.asarray, optimiser.build().init(tiny.made(tiny.MLP)))
 
 
 def curve(*values: float) -> list[tuple[int, float]]:

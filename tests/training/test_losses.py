@@ -49,7 +49,7 @@ def drawn(
     """float32 logits [64, n_labels] whose losses lie in a range, log-uniformly."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(n_labels, size=N).astype(np.int32)
-    loss = 10 ** rng.uniform(*np.log10(losses), N)
+    loss = 10 ** rng.uniform(np.log10(losses[0]), np.log10(losses[1]), N)
     others = -spread * rng.uniform(0, 1, (N, n_labels))
     others[np.arange(N), labels] = -np.inf
     others -= np.log(np.exp(others).sum(axis=1, keepdims=True))  # now the exponentials add up to 1
@@ -120,8 +120,9 @@ def test_float64_is_a_truth_to_trust(margin: float) -> None:
     with localcontext(prec=50):
         z = [Decimal(float(value)) for value in logits[0]]
         exponentials = [(other - z[0]).exp() for other in z[1:]]
-        true_loss = (1 + sum(exponentials)).ln()
-        true_gradient = [e / (1 + sum(exponentials)) for e in exponentials]
+        total = sum(exponentials, Decimal(1))
+        true_loss = total.ln()
+        true_gradient = [e / total for e in exponentials]
     assert loss[0] == pytest.approx(float(true_loss), rel=1e-14)
     assert gradient[0, 1:] == pytest.approx([float(g) for g in true_gradient], rel=1e-14)
     assert gradient[0, 0] == pytest.approx(-float(sum(true_gradient)), rel=1e-14)

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests import tiny
-from undergrowth.training.engine import _advance, train
+from undergrowth.training import engine
 from undergrowth.training.interventions import hyperparams
 from undergrowth.training.optimisers import SGD, AdamW, AnyOptimiser
 
@@ -120,12 +120,14 @@ def test_hyper_parameters_are_in_the_traced_state(optimiser: AnyOptimiser) -> No
 
 
 def test_runs_that_differ_in_hyper_parameters_share_one_compiled_step() -> None:
+    compiled: Any = vars(engine)["_advance"]
+
     def trained(**fields: Any) -> int:
-        for _ in train(
+        for _ in engine.train(
             [tiny.spec(measures=[{"name": "curves", "schedule": tiny.EVERY_10}], **fields)], [None]
         ):
             pass
-        return _advance._cache_size()
+        return compiled._cache_size()
 
     before = trained()
     other = {"name": "adamw", "lr": 0.1, "betas": [0.8, 0.9], "eps": 1e-4, "weight_decay": 3.0}

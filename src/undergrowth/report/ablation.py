@@ -65,9 +65,7 @@ class _Series:
     def along(self, dim: Along, at: int) -> Band:
         """The line over `dim`, at a position of the other one."""
         pick = (at, slice(None)) if dim == "k" else (slice(None), at)
-        return Band(
-            self.band.mean[pick], self.band.low[pick], self.band.high[pick], self.band.method
-        )
+        return Band(self.band.mean[pick], self.band.low[pick], self.band.high[pick], self.band.method)
 
 
 def deletion_by_k_figure(runs: Sequence[Run], prefix: str = "deletion") -> Figure:
@@ -131,9 +129,7 @@ def _of_view(view: _View, prefix: str, relative: bool) -> list[_Series]:
     return found
 
 
-def _plot(
-    series: Sequence[_Series], along: Along, at: int, *, relative: bool = False
-) -> go.Figure:
+def _plot(series: Sequence[_Series], along: Along, at: int, *, relative: bool = False) -> go.Figure:
     plot = make_subplots(rows=len(METRICS), cols=1, shared_xaxes=True, vertical_spacing=0.06)
     for s in series:
         traces = _traces(s, along, at, visible=s.view is series[0].view)
@@ -141,7 +137,7 @@ def _plot(
     moving = range(len(plot.data))
     if along == "step" and not relative:
         _add_whole(plot, series)
-    theme.dress(plot, height=660, slider=True)
+    theme.dress(plot, height=700, controls=2, slider=True)
     for row, label in enumerate(METRICS.values(), start=1):
         plot.update_yaxes(title_text=f"change in<br>{label}" if relative else label, row=row, col=1)
     if not relative:
@@ -210,7 +206,7 @@ def _add_view_buttons(plot: go.Figure, series: Sequence[_Series]) -> None:
         for label in labels
     ]
     if buttons:
-        add_buttons(plot, buttons, right=True)
+        add_buttons(plot, buttons, row=1)
 
 
 def _add_slider(
@@ -226,6 +222,7 @@ def _add_slider(
         traces=traces,
         prefix="training step " if along == "k" else "k = ",
         active=positions.index(at),
+        rows=2,
     )
 
 
@@ -260,7 +257,3 @@ def _table(series: Sequence[_Series]) -> pd.DataFrame:
         what = {"metric": s.metric, "strategy": s.strategy}
         frames.append(pd.DataFrame({**who, **what, "step": step, "k": k, **numbers}))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-
-
-def deletion_change_figure(runs, k=32):
-    return deletion_over_steps_figure(runs, k, relative=True)

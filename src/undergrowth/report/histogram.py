@@ -170,9 +170,7 @@ def _summary(histograms: Sequence[Histogram], side: str, step: int) -> str:
     """Skewness, Gini and effective number at a step, mean over seeds, a line for each group."""
     lines = []
     for h in histograms:
-        skew, even, number = (
-            float(a.sel(side=side)[step]) for a in (h.skewness, h.gini, h.effective)
-        )
+        skew, even, number = (float(a.sel(side=side)[step]) for a in (h.skewness, h.gini, h.effective))
         lines.append(
             f"{h.group.name}: skewness {skew:.2f}, Gini {even:.2f}, N<sub>eff</sub> {told(number)}"
         )
@@ -182,9 +180,7 @@ def _summary(histograms: Sequence[Histogram], side: str, step: int) -> str:
 def _at(histograms: Sequence[Histogram], step: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the slider changes: shares of all traces, and the text of the two annotations."""
     shares = [_heights(h, side, step) for side in SIDES for h in histograms]
-    texts = {
-        f"annotations[{i}].text": _summary(histograms, side, step) for i, side in enumerate(SIDES)
-    }
+    texts = {f"annotations[{i}].text": _summary(histograms, side, step) for i, side in enumerate(SIDES)}
     return {"y": shares}, texts
 
 

@@ -16,8 +16,9 @@ def add_slider(
     traces: Sequence[int],
     prefix: str,
     active: int,
+    rows: int = 1,
 ) -> None:
-    """Add a slider above the plot's buttons.
+    """Add a slider above the plot's rows of buttons.
 
     updates: for each position the new values of the traces (key -> one list for each of `traces`) and
     of the layout (key -> value); `active` is the position that the plot already shows.
@@ -35,7 +36,7 @@ def add_slider(
         "len": 1,
         "y": 1,
         "yanchor": "bottom",
-        "pad": {"t": 0, "b": 50, "l": -44, "r": 4},
+        "pad": {"t": 0, "b": 16 + 34 * rows, "l": -44, "r": 4},
         "ticklen": 4,
         "minorticklen": 2,
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from undergrowth.measures import Curves, Deletion, Norms, Saliency
-from undergrowth.models import TransformerSpec
 from undergrowth.spec import RunSpec
 from undergrowth.studies.study import Budget
 from undergrowth.tasks import CommutationSafe, Modular
@@ -17,11 +16,6 @@ OBSERVED = Schedule(every=100, until=100, per_decade=12)
 ABLATED = Schedule(every=100, until=100, per_decade=8)
 
 SMALL = RunSpec(
-    task=Modular(operation="x+y", p=53),
-    split=CommutationSafe(frac_train=0.7),
-    model=TransformerSpec(),
-    optimiser=AdamW(lr=2e-3, weight_decay=2.0),
-    steps=1400,
     measures=(
         Curves(),
         Norms(),
@@ -30,7 +24,7 @@ SMALL = RunSpec(
         Deletion(n_nodes=2, repeats=1, schedule=ABLATED),
     ),
 )
-"""x+y mod 53 from 70 % of the pairs: memorised near step 60, grokked near 700, in 20 s on a core."""
+"""x+y mod 53 from 70 % of the pairs, as `RunSpec()` has it, and all measures: 35 s on a core."""
 
 PAPER = SMALL.replace(
     task=Modular(operation="x+y", p=113),

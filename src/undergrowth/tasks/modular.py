@@ -27,7 +27,7 @@ class Modular(Task):
 
     name: Literal["modular"] = "modular"
     operation: Literal["x+y", "x-y", "x*y", "x/y"] = "x+y"
-    p: int = Field(default=59, ge=2, le=1024)
+    p: int = Field(default=53, ge=2, le=1024)
 
     @model_validator(mode="after")
     def _divides_only_by_units(self) -> Modular:

@@ -23,7 +23,7 @@ class CommutationSafe(Value):
     """
 
     name: Literal["commutation_safe"] = "commutation_safe"
-    frac_train: FracTrain = 0.6
+    frac_train: FracTrain = 0.7
 
     def train_mask(self, task: Task, rng: np.random.Generator) -> np.ndarray:
         """bool [example]: True where the example is trained on."""
@@ -38,7 +38,7 @@ class LeakyRandom(Value):
     """
 
     name: Literal["leaky_random"] = "leaky_random"
-    frac_train: FracTrain = 0.6
+    frac_train: FracTrain = 0.7
 
     def train_mask(self, task: Task, rng: np.random.Generator) -> np.ndarray:
         """bool [example]: True where the example is trained on."""

@@ -169,6 +169,8 @@ class _Run:
 
     def intervene(self) -> Iterator[Fact]:
         """Act where a trigger fires, once for each intervention."""
+        if self.diverged:
+            return
         for position, intervention in enumerate(self.spec.interventions):
             if position in self.fired or not intervention.trigger.fires(self.step, self.curves):
                 continue

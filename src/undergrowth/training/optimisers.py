@@ -39,10 +39,10 @@ class AdamW(Warmup):
     """
 
     name: Literal["adamw"] = "adamw"
-    lr: Positive = 1e-3
+    lr: Positive = 2e-3
     betas: tuple[Rate, Rate] = (0.9, 0.98)
     eps: Positive = 1e-8
-    weight_decay: NonNegative = 1.0
+    weight_decay: NonNegative = 2.0
 
     def build(self) -> optax.GradientTransformation:
         """The optax transformation, with traced hyper-parameters."""

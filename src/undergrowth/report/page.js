@@ -1,0 +1,128 @@
+"use strict";
+/* Draws the figures when they come near the screen, themes them, and lets the keyboard reach plotly's
+   buttons and sliders. Everything else that a figure can do is in the figure itself. */
+(function () {
+  const root = document.documentElement;
+  const read = (id) => JSON.parse(document.getElementById(id).textContent);
+  const templates = read("templates");
+  const plots = Array.from(document.querySelectorAll(".plot"));
+  const config = {
+    responsive: true, displaylogo: false, displayModeBar: "hover",
+    modeBarButtonsToRemove: ["toImage", "select2d", "lasso2d", "autoScale2d"],
+  };
+  const theme = () => (printing ? "light" : root.dataset.theme);
+  let printing = false;
+
+  function draw(plot) {
+    if (plot.dataset.drawn) return Promise.resolve();
+    plot.dataset.drawn = "yes";
+    const figure = read("data-" + plot.dataset.name);
+    figure.layout.template = templates[theme()];
+    return Plotly.newPlot(plot, figure.data, figure.layout, config).then(() => {
+      reach(plot);
+      plot.on("plotly_afterplot", () => reach(plot));
+    });
+  }
+
+  const soon = new IntersectionObserver((entries) => {
+    for (const entry of entries) if (entry.isIntersecting) { soon.unobserve(entry.target); draw(entry.target); }
+  }, { rootMargin: "800px" });
+  plots.forEach((plot) => soon.observe(plot));
+
+  /* theme */
+  const toggle = document.getElementById("theme");
+  function showTheme() {
+    const dark = root.dataset.theme === "dark";
+    toggle.setAttribute("aria-pressed", String(dark));
+    toggle.textContent = dark ? "Light" : "Dark";
+    toggle.setAttribute("aria-label", (dark ? "Light" : "Dark") + " theme");
+    return retheme();
+  }
+  function retheme() {
+    const drawn = plots.filter((plot) => plot.dataset.drawn);
+    return Promise.all(drawn.map((plot) => Plotly.relayout(plot, { template: templates[theme()] })));
+  }
+  toggle.addEventListener("click", () => {
+    root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
+    try { localStorage.setItem("undergrowth-theme", root.dataset.theme); } catch (e) { /* no storage */ }
+    showTheme();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) => {
+    root.dataset.theme = event.matches ? "dark" : "light";
+    showTheme();
+  });
+  showTheme();
+
+  /* keyboard */
+  function reach(plot) {
+    plot.querySelectorAll(".updatemenu-button").forEach((button) => {
+      button.setAttribute("tabindex", "0");
+      button.setAttribute("role", "button");
+      if (!button.dataset.reached) {
+        button.dataset.reached = "yes";
+        button.addEventListener("keydown", press);
+      }
+    });
+    plot.querySelectorAll(".slider-group").forEach((group, i) => {
+      const slider = plot._fullLayout.sliders[i];
+      group.setAttribute("tabindex", "0");
+      group.setAttribute("role", "slider");
+      group.setAttribute("aria-label", slider.currentvalue.prefix.replace("=", "").trim());
+      group.setAttribute("aria-valuemin", "0");
+      group.setAttribute("aria-valuemax", String(slider.steps.length - 1));
+      group.setAttribute("aria-valuenow", String(slider.active));
+      group.setAttribute("aria-valuetext", slider.steps[slider.active].label);
+      if (!group.dataset.reached) {
+        group.dataset.reached = "yes";
+        group.addEventListener("keydown", (event) => slide(event, plot, i));
+      }
+    });
+  }
+  function press(event) {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    event.currentTarget.dispatchEvent(new MouseEvent("click", { bubbles: true }));
+  }
+  function slide(event, plot, i) {
+    const slider = plot._fullLayout.sliders[i];
+    const last = slider.steps.length - 1;
+    const to = {
+      ArrowLeft: slider.active - 1, ArrowDown: slider.active - 1, PageDown: slider.active - 5,
+      ArrowRight: slider.active + 1, ArrowUp: slider.active + 1, PageUp: slider.active + 5,
+      Home: 0, End: last,
+    }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    const active = Math.max(0, Math.min(last, to));
+    const [data, layout, traces] = slider.steps[active].args;
+    Plotly.update(plot, data, { ...layout, [`sliders[${i}].active`]: active }, traces)
+      .then(() => plot.querySelectorAll(".slider-group")[i].focus());
+  }
+
+  /* downloads */
+  document.addEventListener("click", (event) => {
+    const { csv, svg } = event.target.dataset || {};
+    if (csv) {
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(new Blob([read("csv-" + csv)], { type: "text/csv" }));
+      link.download = csv + ".csv";
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+    }
+    if (svg) {
+      const plot = document.getElementById("plot-" + svg);
+      draw(plot).then(() => Plotly.downloadImage(plot, { format: "svg", filename: svg, width: 860, height: plot.offsetHeight }));
+    }
+  });
+
+  /* print */
+  addEventListener("beforeprint", () => {
+    printing = true;
+    plots.forEach((plot) => { draw(plot); });
+    plots.forEach((plot) => Plotly.relayout(plot, { template: templates.light, width: 660, autosize: false }));
+  });
+  addEventListener("afterprint", () => {
+    printing = false;
+    plots.forEach((plot) => Plotly.relayout(plot, { template: templates[theme()], width: null, autosize: true }));
+  });
+})();

@@ -1,0 +1,135 @@
+"""The page: one HTML file with everything in it, that asks nothing of any network."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import plotly.offline
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from undergrowth import __version__
+from undergrowth.analysis import Rules, Verdict
+from undergrowth.analysis.verdicts import CLAIM_SEEDS
+from undergrowth.report import theme
+from undergrowth.report.figure import Figure
+from undergrowth.report.forest import forest
+from undergrowth.report.numbers import told
+from undergrowth.report.summary import in_one_sentence
+from undergrowth.report.tables import environments, run_rows, spec_blocks
+from undergrowth.store import Run
+from undergrowth.store.layout import write_whole
+
+
+@dataclass(frozen=True)
+class Section:
+    """A study's part of a page.
+
+    claims: (id, what it says); predictions: by hypothesis; verdicts and figures: in reading order.
+    """
+
+    name: str
+    question: str
+    claims: tuple[tuple[str, str], ...]
+    predictions: Mapping[str, str]
+    verdicts: tuple[Verdict, ...]
+    figures: tuple[Figure, ...]
+
+
+def write_page(
+    out: Path,
+    *,
+    title: str,
+    sections: Sequence[Section],
+    runs: Sequence[Run],
+    commands: Sequence[str],
+    rules: Rules = Rules(),
+) -> None:
+    """Write the page to the file `out`, complete or not at all.
+
+    commands: what reproduces it, a shell line each; rules: those by which events are listed.
+    """
+    page = _environment().get_template("page.html.j2")
+    html = page.render(
+        title=title,
+        answer=in_one_sentence(runs, rules),
+        sections=sections,
+        rows=run_rows(runs, rules),
+        rules=[(event, rules.describe(event)) for event in ("memorised", "onset", "grokked")],
+        specs=spec_blocks(runs),
+        environments=environments(runs),
+        commands=commands,
+        paper=theme.PAPER,
+        font=Markup(theme.FONT),
+        templates=_script_json({mode: _template(mode) for mode in ("light", "dark")}),
+        style=_asset("page.css"),
+        script=_asset("page.js"),
+        plotly=Markup(plotly.offline.get_plotlyjs()),
+        version=__version__,
+        claim_seeds=CLAIM_SEEDS,
+    )
+    write_whole(Path(out), html.encode())
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("undergrowth", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "plot": _plot,
+        "table": lambda figure: _script_json(figure.table.to_csv(index=False)),
+        "told": told,
+        "interval": interval,
+        "forest": lambda verdict: Markup(forest(verdict)),
+        "ground": _ground,
+    }
+    return environment
+
+
+def interval(verdict: Verdict) -> str:
+    """An estimate's interval in words, or why there is none."""
+    e = verdict.estimate
+    if not (math.isfinite(e.low) and math.isfinite(e.high)):
+        return f"no interval from {e.n} seed{'' if e.n == 1 else 's'}"
+    return f"{e.level:.0%} interval {told(e.low)} to {told(e.high)}"
+
+
+def _ground(verdict: Verdict) -> str:
+    """Why the verdict is what it is: where the interval lies."""
+    where = {
+        "supported": "the interval lies wholly above the threshold",
+        "contradicted": "the interval lies wholly below the threshold",
+        "inconclusive": "the interval does not clear the threshold on either side",
+    }[verdict.verdict]
+    return f"{where}, {told(verdict.threshold)}"
+
+
+def _plot(figure: Figure) -> Markup:
+    """A figure for plotly.js, without its template, which the page has once for all."""
+    fields = json.loads(figure.plot.to_json() or "{}")
+    fields["layout"].pop("template", None)
+    return _script_json(fields)
+
+
+def _template(mode: theme.Mode) -> Any:
+    return theme.template(mode).to_plotly_json()
+
+
+def _script_json(value: Any) -> Markup:
+    """JSON that can stand inside a script element, whatever text is in it."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
+def _asset(name: str) -> Markup:
+    return Markup(resources.files("undergrowth.report").joinpath(name).read_text("utf-8"))

@@ -1,0 +1,61 @@
+"""The main result in one sentence, from the events of the runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from undergrowth.analysis import Event, Rules, events
+from undergrowth.analysis.events import EventName
+from undergrowth.report.groups import Group, groups, plural
+from undergrowth.store import Run
+
+
+def in_one_sentence(runs: Sequence[Run], rules: Rules = Rules()) -> str:
+    """When the networks memorised, when they generalised, and what the control did."""
+    told = []
+    for group in groups(runs, "train_accuracy", "val_accuracy"):
+        happened = [events(run.curves, rules) for run in group.runs]
+        told.append(_of_control(happened) if group.is_control else _of_runs(group, happened, rules))
+    return " ".join(told) or "No run has been trained yet."
+
+
+def _of_runs(group: Group, happened: Sequence[dict[EventName, Event]], rules: Rules) -> str:
+    n = len(group.runs)
+    memorised = [e["memorised"].first for e in happened if e["memorised"].first is not None]
+    grokked = [e["grokked"].first for e in happened if e["grokked"].first is not None]
+    last = max(e["grokked"].last for e in happened)
+    of = lambda some: (
+        "the network" if n == 1 else f"all {n} networks" if some == n else f"{some} of {n} networks"
+    )  # noqa: E731
+    if not memorised:
+        return f"None of {plural(n, 'network')} has fitted its training examples by step {last:,}."
+    first = (
+        f"{of(len(memorised)).capitalize()} fitted the training examples by {_steps(memorised, 'last')}"
+    )
+    if not grokked:
+        return f"{first}; none generalised by step {last:,}."
+    rest = n - len(grokked)
+    late = f" ({rest} had not by step {last:,})" if rest else ""
+    which = "it" if n == 1 else "they" if not rest else f"{len(grokked)} of them"
+    return (
+        f"{first}, but {which} reached {rules.grokked:.0%} on examples never seen only at "
+        f"{_steps(grokked)}{late}."
+    )
+
+
+def _of_control(happened: Sequence[dict[EventName, Event]]) -> str:
+    n = len(happened)
+    fitted = sum(not e["memorised"].censored for e in happened)
+    general = sum(not e["onset"].censored for e in happened)
+    general_text = "none" if not general else f"{general}"
+    return (
+        f"With shuffled labels, where there is nothing general to find, {fitted} of {n} fitted them "
+        f"and {general_text} generalised."
+    )
+
+
+def _steps(steps: Sequence[int], which: str = "range") -> str:
+    low, high = min(steps), max(steps)
+    if which == "last" or low == high:
+        return f"step {high:,}"
+    return f"steps {low:,} to {high:,}"

@@ -1,0 +1,97 @@
+"""The runs behind a page: what happened in each, their specs, where they were trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from undergrowth.analysis import Event, Rules, events
+from undergrowth.store import Run
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run as a row of text."""
+
+    id: str
+    task: str
+    labels: str
+    seeds: str
+    status: str
+    events: tuple[str, ...]
+    train_accuracy: str
+    val_accuracy: str
+    seconds: str
+
+
+@dataclass(frozen=True)
+class SpecBlock:
+    """Runs with one spec but for the seeds: that of the first as TOML."""
+
+    describe: str
+    seeds: str
+    toml: str
+
+
+def run_rows(runs: Sequence[Run], rules: Rules = Rules()) -> tuple[RunRow, ...]:
+    """A row for each run; steps are thousands apart, censored times are '> last step'."""
+    return tuple(_row(run, rules) for run in runs)
+
+
+def _row(run: Run, rules: Rules) -> RunRow:
+    has_curves = {"train_accuracy", "val_accuracy"} <= set(run.names)
+    times = _times(events(run.curves, rules).values()) if has_curves else ("–",) * 5
+    final = [
+        f"{float(run[name][-1]):.1%}" if has_curves else "–"
+        for name in ("train_accuracy", "val_accuracy")
+    ]
+    return RunRow(
+        id=run.id,
+        task=run.spec.task.describe(),
+        labels=run.spec.labels,
+        seeds=_seeds(run),
+        status=run.status if not run.message else f"{run.status}: {run.message}",
+        events=times,
+        train_accuracy=final[0],
+        val_accuracy=final[1],
+        seconds=f"{run.ended - run.began:,.0f} s" if run.ended else "–",
+    )
+
+
+def _times(found: Sequence[Event]) -> tuple[str, ...]:
+    """First and stable step of memorised, the step of onset, first and stable step of grokked."""
+    cells: list[str] = []
+    for event in found:
+        censored = f"> {event.last:,}"
+        first = censored if event.first is None else f"{event.first:,}"
+        stable = censored if event.stable is None else f"{event.stable:,}"
+        cells += [first] if event.name == "onset" else [first, stable]
+    return tuple(cells)
+
+
+def _seeds(run: Run) -> str:
+    seeds = run.spec.seeds
+    if seeds.model == seeds.data == seeds.noise:
+        return str(seeds.model)
+    return f"{seeds.model} / {seeds.data} / {seeds.noise}"
+
+
+def spec_blocks(runs: Sequence[Run]) -> tuple[SpecBlock, ...]:
+    """The specs, one for all runs that differ only in their seeds."""
+    alike: dict[str, list[Run]] = {}
+    for run in runs:
+        alike.setdefault(run.spec.seeded(0).id, []).append(run)
+    return tuple(
+        SpecBlock(
+            members[0].spec.describe(),
+            ", ".join(_seeds(run) for run in members),
+            members[0].spec.to_toml(),
+        )
+        for members in alike.values()
+    )
+
+
+def environments(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Versions and machines, each once, as 'name value' lines."""
+    lines = {" · ".join(f"{k} {v}" for k, v in run.environment.items()) for run in runs}
+    return tuple(sorted(lines))

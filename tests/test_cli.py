@@ -1,0 +1,178 @@
+"""The command line as a user meets it: what it prints, its exit codes, and one line for what is wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import tiny
+from undergrowth.cli import main
+from undergrowth.spec import RunSpec
+from undergrowth.store.layout import create, writing
+
+
+class Said:
+    """What a command printed and how it ended."""
+
+    def __init__(self, code: int, out: str, wrong: str) -> None:
+        self.code, self.out, self.wrong = code, out, wrong
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]):
+    """Run a command in this process."""
+
+    def run(*arguments: object) -> Said:
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        code = ended.value.code
+        assert isinstance(code, int)
+        return Said(code, printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture
+def spec_file(tmp_path: Path):
+    """Write a spec file."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "spec.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("spec", "parts"),
+    [
+        ("step = 10", ["'step'", "did you mean 'steps'?"]),
+        ("[optimiser]\nweigth_decay = 1", ["optimiser.weigth_decay", "did you mean 'weight_decay'?"]),
+        ('[task]\noperation = "x/y"\np = 12', ["p = 12 is not prime", "take a prime p, such as 13"]),
+        ("[split]\nfrac_train = 1.5", ["frac_train = 1.5", "less than 1"]),
+        ("[task]\np = 2\n[split]\nfrac_train = 0.01", ["frac_train = 0.01", "no training example"]),
+        ('[batch]\nname = "mini"\nbatch_size = 9999', ["batch_size = 9999", "take a smaller batch"]),
+        ("[model]\nn_heads = 3", ["n_heads * d_head = 3 * 32", "d_model = 128"]),
+        ('[model]\nname = "transfomer"', ["transfomer", "'transformer'"]),
+        ("steps = 0", ["steps = 0", "greater than or equal to 1"]),
+        ("[optimiser]\nlr = -1", ["lr = -1", "greater than 0"]),
+        ("steps =", ["not TOML"]),
+    ],
+)
+def test_a_wrong_spec_is_one_line_with_the_value_and_the_rule(say, spec_file, spec, parts) -> None:
+    said = say("show", spec_file(spec))
+    assert said.code == 2
+    assert said.out == ""
+    assert said.wrong.count("\n") == 1
+    for part in parts:
+        assert part in said.wrong
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["show", "nowhere.toml"],
+        ["runs", "nowhere"],
+        ["verify", "nowhere"],
+        ["report", "nowhere"],
+        ["study", "show", "groking"],
+        ["study", "run", "grokking", "--budget", "huge"],
+        ["study", "run", "grokking", "--seeds", "0"],
+        ["demo", "--sedes", "3"],
+        ["rnu"],
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_2(say, tmp_path, monkeypatch, command) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = say(*command)
+    assert said.code == 2
+    assert said.wrong.count("\n") == 1
+    assert said.wrong.startswith("undergrowth: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_misspelt_study_gets_its_neighbours_name(say) -> None:
+    assert "did you mean 'grokking'?" in say("study", "show", "groking").wrong
+
+
+def test_an_output_directory_with_other_things_in_it_is_left_alone(say, spec_file, tmp_path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.tex").write_text("precious")
+    said = say("run", spec_file(tiny.spec().to_toml()), "--out", tmp_path / "thesis")
+    assert (said.code, said.wrong.count("\n")) == (2, 1)
+    assert "holds no undergrowth store" in said.wrong
+
+
+def test_a_store_that_another_process_writes_is_not_touched(say, spec_file, tmp_path) -> None:
+    create(tmp_path / "store")
+    with writing(tmp_path / "store"):
+        said = say("run", spec_file(tiny.spec().to_toml()), "--out", tmp_path / "store")
+    assert (said.code, said.wrong.count("\n")) == (2, 1)
+    assert "written by another process" in said.wrong
+
+
+def test_show_resolved_prints_a_spec_that_is_the_same_run(say, spec_file) -> None:
+    said = say("show", spec_file("[task]\np = 23"), "--resolved")
+    assert said.code == 0
+    again = RunSpec.from_toml(said.out)
+    assert again == RunSpec.from_toml("[task]\np = 23")
+    assert "weight_decay" in said.out
+
+
+def test_show_json_gives_the_id(say, spec_file) -> None:
+    said = say("show", spec_file(""), "--json")
+    assert json.loads(said.out)["id"] == RunSpec().id
+
+
+def test_a_run_is_trained_listed_verified_and_reported(say, spec_file, tmp_path) -> None:
+    spec, out = tiny.spec(), tmp_path / "store"
+    said = say("run", spec_file(spec.to_toml()), "--out", out, "--seeds", 2)
+    assert said.code == 0, said.wrong
+    listed = json.loads(say("runs", out, "--json").out)
+    assert {row["id"] for row in listed} == {spec.seeded(seed).id for seed in (0, 1)}
+    assert {row["status"] for row in listed} == {"done"}
+    assert {"memorised", "memorised stable", "onset", "grokked"} <= set(listed[0])
+    assert spec.seeded(0).id in say("runs", out).out
+    assert json.loads(say("verify", out, "--json").out)["damage"] == []
+    assert say("report", out).code == 0
+    assert spec.seeded(0).id in (out / "report.html").read_text()
+    assert json.loads((out / "verdicts.json").read_text()) == []
+
+
+def test_damage_is_exit_code_1(say, spec_file, tmp_path) -> None:
+    out = tmp_path / "store"
+    assert say("run", spec_file(tiny.spec().to_toml()), "--out", out).code == 0
+    next(out.glob("runs/*/checkpoints/*/model.safetensors")).unlink()
+    said = say("verify", out)
+    assert said.code == 1
+    assert "the file is missing" in said.out
+
+
+def test_a_run_that_diverges_is_exit_code_1_and_said_in_one_line(say, spec_file, tmp_path) -> None:
+    absurd = tiny.spec(optimiser={"name": "sgd", "lr": 1e30})
+    said = say("run", spec_file(absurd.to_toml()), "--out", tmp_path / "store")
+    assert said.code == 1
+    assert "is not finite" in said.wrong
+    assert json.loads(say("runs", tmp_path / "store", "--json").out)[0]["status"] == "failed"
+
+
+def test_studies_are_listed_and_shown_with_what_they_predict(say) -> None:
+    listed = json.loads(say("study", "list", "--json").out)
+    assert {claim for study in listed for claim in study["claims"]} >= {"P1", "P2", "P14", "P16", "P17"}
+    for study in listed:
+        shown = json.loads(say("study", "show", study["name"], "--json").out)
+        assert len(shown["predictions"]) >= 2
+        assert shown["runs"]["standard"] >= 20
+        assert study["question"] in " ".join(say("study", "show", study["name"]).out.split())
+
+
+def test_help_and_version_need_no_jax() -> None:
+    code = "import sys; from undergrowth.cli import app; app(['--help'], result_action='return_value'); "
+    code += "sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
