@@ -26,7 +26,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks
 
 docs-picture: $(VENV)/installed-dev
-	$(BIN)/python -m docs.picture $(OUT)
+	$(BIN)/python docs/picture.py $(OUT)
 
 clean:
 	rm -rf $(VENV)

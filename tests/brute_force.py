@@ -82,25 +82,15 @@ def mlp(
 
 def score(name: str, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """correct_logit, margin or log_prob, one number an example."""
-    found = []
-    for z, y in zip(logits, labels, strict=True):
-        others = [z[j] for j in range(len(z)) if j != y]
-        if name == "correct_logit":
-            found.append(z[y])
-        elif name == "margin":
-            found.append(z[y] - sum(others) / len(others))
-        else:
-            found.append(-cross_entropy(z, int(y)))
-    return np.array(found)
-
-
-def cross_entropy(z: np.ndarray, y: int) -> float:
-    """log(1 + sum of exp(z_j - z_y) over j != y), precise in float64 for any size."""
-    margins = [float(z[j]) - float(z[y]) for j in range(len(z)) if j != y]
-    top = max(margins, default=-math.inf)
-    if top <= 0:
-        return math.log1p(math.fsum(math.exp(m) for m in margins))
-    return top + math.log(math.exp(-top) + math.fsum(math.exp(m - top) for m in margins))
+    n, n_labels = logits.shape
+    correct = np.array([z[y] for z, y in zip(logits, labels, strict=True)])
+    others = np.array([np.delete(z, y) for z, y in zip(logits, labels, strict=True)])
+    if name == "correct_logit":
+        return correct
+    if name == "margin":
+        return correct - others.mean(axis=1)
+    assert others.shape == (n, n_labels - 1)
+    return -np.log1p(np.exp(others - correct[:, None]).sum(axis=1))
 
 
 def slopes(of: Score, gates: np.ndarray, h: float = 1e-6) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: what it prints, its exit codes, and one line for what is wrong."""
+"""The command line as a user meets it: what it prints, its exit codes, one line for what is wrong."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ from undergrowth.spec import RunSpec
 from undergrowth.tasks import CommutationSafe, Modular, make_data
 
 P = 5
+SPLIT = CommutationSafe(frac_train=0.6)
 TRANSFORMER = TransformerSpec(d_model=8, n_heads=2, d_head=4, d_mlp=6)
 MLP = TwoTokenMLPSpec(d_embed=4, d_mlp=6, bias=True)
 
@@ -45,13 +46,13 @@ def made(spec: AnyModel, n_operands: int = P, n_labels: int = P, seed: int = 0) 
     return jax.tree.map(draw, blank)
 
 
-def transformer(seed: int = 0) -> Transformer:
-    """The tiny transformer with random weights."""
+def transformer(seed: int = 8) -> Transformer:
+    """The tiny transformer with random weights; by default a draw with every neuron alive."""
     return made(TRANSFORMER, seed=seed)
 
 
-def mlp(seed: int = 0) -> TwoTokenMLP:
-    """The tiny two-token MLP with random weights."""
+def mlp(seed: int = 1) -> TwoTokenMLP:
+    """The tiny two-token MLP with random weights; by default a draw with every neuron alive."""
     return made(MLP, seed=seed)
 
 
@@ -79,7 +80,7 @@ def recorded(model: Model, inputs: jax.Array) -> dict[str, jax.Array]:
 
 def observed() -> Observed:
     """x + y mod 5 with a split of 15 : 10."""
-    return Observed.of(make_data(Modular(p=P), CommutationSafe(), "true", seed=0))
+    return Observed.of(make_data(Modular(p=P), SPLIT, "true", seed=0))
 
 
 def pairs(p: int = P) -> jax.Array:
@@ -87,11 +88,18 @@ def pairs(p: int = P) -> jax.Array:
     return jnp.asarray(np.argwhere(np.ones((p, p), bool)).astype(np.int32))
 
 
+def on_device(array: np.ndarray) -> jax.Array:
+    """float32 or int32, as the package wants it."""
+    kind = np.float32 if array.dtype.kind == "f" else np.int32
+    return jnp.asarray(array.astype(kind))
+
+
 def spec(**fields: Any) -> RunSpec:
     """A run of 30 steps on x + y mod 5, measured every 10, with some fields replaced."""
     return RunSpec.from_dict(
         {
             "task": {"name": "modular", "p": P},
+            "split": SPLIT.model_dump(),
             "model": MLP.model_dump(),
             "optimiser": {"name": "adamw", "lr": 0.01, "weight_decay": 0.1},
             "steps": 30,

@@ -17,7 +17,7 @@ from undergrowth.store import Store, StoreError, together
 
 def test_every_run_is_found_with_its_spec_and_status(finished: Path) -> None:
     runs = Store(finished).runs
-    assert {run.spec for run in runs} == set(SPECS)
+    assert {run.spec.id for run in runs} == {spec.id for spec in SPECS}
     assert {run.status for run in runs} == {"done"}
     assert all(run.environment["jax"] and run.environment["machine"] for run in runs)
 
@@ -66,9 +66,10 @@ def test_the_split_is_stored_with_the_run(finished: Path) -> None:
 
 def test_an_intervention_is_an_event_with_what_it_changed(finished: Path) -> None:
     run = Store(finished).select([INTERVENED.seeded(1)])[0]
-    (event,) = run.events.itertuples()
-    assert (event.step, event.kind) == (15, "fired")
-    before, after = event.detail["changed"]["learning_rate"]
+    assert len(run.events) == 1
+    event = run.events.iloc[0]
+    assert (event["step"], event["kind"]) == (15, "fired")
+    before, after = event["detail"]["changed"]["learning_rate"]
     assert after == pytest.approx(2 * before)
 
 

@@ -323,12 +323,11 @@ def test_what_an_intervention_changed_is_told(action: str) -> None:
 @pytest.mark.parametrize("model", [tiny.TRANSFORMER, tiny.MLP], ids=lambda model: model.name)
 def test_a_tiny_model_learns_its_training_set(model: AnyModel) -> None:
     eager = {"name": "adamw", "lr": 0.02, "weight_decay": 0.0}
-    found = facts(
-        tiny.spec(model=model.model_dump(), optimiser=eager, steps=300, measures=[CURVES])
-    )
+    fields = {"model": model.model_dump(), "optimiser": eager, "measures": [CURVES]}
+    found = facts(tiny.spec(**fields, steps=300).seeded(1))
     loss, accuracy = curve(found, "train_loss"), curve(found, "train_accuracy")
     assert loss[0] == pytest.approx(np.log(5), abs=1)
     assert accuracy[0] < 0.6
     assert accuracy[-1] == 1
-    assert loss[-1] < 0.05
+    assert loss[-1] < 0.01
     assert sum(b < a for a, b in pairwise(loss)) > 0.9 * (len(loss) - 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
 
 Values = Float[np.ndarray, "*batch component"]
 Statistic = Float[np.ndarray, "*batch"]
@@ -16,10 +15,9 @@ def skewness(values: Values) -> Statistic:
     Not a measure of sparsity: it may fall while fewer components carry more (Hurley & Rickard 2009,
     arXiv:0811.4706), so read it beside `gini`. NaN where all values are equal.
     """
-    values = np.asarray(values, np.float64)
-    spread = values.max(axis=-1) - values.min(axis=-1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(stats.skew(np.where(spread[..., None] > 0, values, np.nan), axis=-1))
+    centred = np.asarray(values, np.float64) - np.mean(values, axis=-1, keepdims=True, dtype=np.float64)
+    varies = np.ptp(values, axis=-1) > 0
+    return _ratio((centred**3).mean(axis=-1), np.where(varies, (centred**2).mean(axis=-1) ** 1.5, 0))
 
 
 def gini(values: Values) -> Statistic:
@@ -34,7 +32,7 @@ def gini(values: Values) -> Statistic:
     ascending = np.sort(np.abs(np.asarray(values, np.float64)), axis=-1)
     n = ascending.shape[-1]
     weight = (n - np.arange(1, n + 1) + 0.5) / n
-    return 1 - 2 * _ratio((ascending * weight).sum(axis=-1), ascending.sum(axis=-1))
+    return np.asarray(1 - 2 * _ratio((ascending * weight).sum(axis=-1), ascending.sum(axis=-1)))
 
 
 def effective_number(values: Values) -> Statistic:
@@ -47,6 +45,6 @@ def effective_number(values: Values) -> Statistic:
     return _ratio(magnitude.sum(axis=-1) ** 2, (magnitude**2).sum(axis=-1))
 
 
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    nothing = np.full_like(denominator, np.nan)
-    return np.divide(numerator, denominator, out=nothing, where=denominator > 0)
+def _ratio(numerator: np.ndarray | np.floating, denominator: np.ndarray | np.floating) -> np.ndarray:
+    below = np.asarray(denominator)
+    return np.divide(numerator, below, out=np.full_like(below, np.nan), where=below > 0)

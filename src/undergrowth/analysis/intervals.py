@@ -54,11 +54,9 @@ def difference(
         effect = float(a.mean() - b.mean()) if min(len(a), len(b)) else np.nan
         return Estimate(effect, np.nan, np.nan, level, len(a), "none")
     effect = float(a.mean() - b.mean())
-    if np.ptp(a) == 0 and np.ptp(b) == 0:
-        return Estimate(effect, effect, effect, level, len(a), "Welch's t")
-    if min(len(a), len(b)) < BOOTSTRAP_FROM:
-        interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval(level)
-        return Estimate(effect, float(interval.low), float(interval.high), level, len(a), "Welch's t")
+    if min(len(a), len(b)) < BOOTSTRAP_FROM or np.ptp(a) == 0 == np.ptp(b):
+        half = _welch_half_width(a, b, level)
+        return Estimate(effect, effect - half, effect + half, level, len(a), "Welch's t")
     interval = stats.bootstrap(
         (a, b),
         lambda a, b, axis=-1: a.mean(axis=axis) - b.mean(axis=axis),
@@ -68,3 +66,12 @@ def difference(
         rng=0,
     ).confidence_interval
     return Estimate(effect, float(interval.low), float(interval.high), level, len(a), "bootstrap (BCa)")
+
+
+def _welch_half_width(a: np.ndarray, b: np.ndarray, level: float) -> float:
+    """Half the interval of a difference of means with unequal variances (Welch 1947)."""
+    squares = [x.var(ddof=1) / len(x) for x in (a, b)]
+    if sum(squares) == 0:
+        return 0.0
+    freedom = sum(squares) ** 2 / sum(s**2 / (len(x) - 1) for s, x in zip(squares, (a, b), strict=True))
+    return float(stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(sum(squares)))

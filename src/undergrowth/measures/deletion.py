@@ -138,7 +138,7 @@ def deletion_sets(
     sets = np.zeros((len(STRATEGIES), len(saliency)), bool)
     top, random, least, norm_matched = sets
     top[by_saliency[:k]] = True
-    random[rng.permutation(len(saliency))[:k]] = True
+    random[rng.permutation(by_saliency)[:k]] = True  # by rank: the draw follows a renumbering
     least[by_saliency[len(saliency) - k :]] = True
     others = rng.permutation(by_saliency[k:])
     carried = np.concatenate([[0.0], np.cumsum(weight[others])])

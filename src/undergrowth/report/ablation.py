@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from undergrowth.report.axes import (
     add_axis_buttons,
     add_buttons,
     subplot_names,
+    traces_of,
 )
 from undergrowth.report.bands import band_traces, interval_data
 from undergrowth.report.figure import Figure
@@ -72,7 +73,7 @@ def deletion_by_k_figure(runs: Sequence[Run], prefix: str = "deletion") -> Figur
     """Accuracy and correct log-probability over k for each strategy, with a slider over steps."""
     series, found = _series(runs, prefix)
     plot = _plot(series, "k", len(series[0].steps) - 1 if series else 0)
-    title = "Deleting k neurons: what the network still does, step by step"
+    title = "What the network still does without k of its neurons"
     return Figure("deletion_by_k", title, _caption(found, prefix), plot, _table(series))
 
 
@@ -88,10 +89,11 @@ def deletion_over_steps_figure(
     at = int(np.abs(series[0].ks - k).argmin()) if series else 0
     plot = _plot(series, "step", at, relative=relative)
     if relative:
-        name, title = "deletion_change", "How much deleting neurons hurts, as training goes on"
+        name, title = "deletion_change", "How much deleting k neurons hurts, as training goes on"
         how = "Shown is the value after deletion minus that of the whole network, within each run. "
     else:
-        name, title = "deletion_over_steps", "Deleting neurons as training goes on"
+        name = "deletion_over_steps"
+        title = "What the network still does without k neurons, as training goes on"
         how = "Grey: the whole network. "
     return Figure(name, title, how + _caption(found, prefix), plot, _table(series))
 
@@ -122,8 +124,8 @@ def _of_view(view: _View, prefix: str, relative: bool) -> list[_Series]:
             values = values - values.sel(k=0)
         band = over_seeds(values)
         if strategy == "norm_matched":
-            hidden = [np.where(unmatched, np.nan, a) for a in (band.mean, band.low, band.high)]
-            band = Band(*hidden, band.method)
+            mean, low, high = (np.where(unmatched, np.nan, a) for a in (band.mean, band.low, band.high))
+            band = Band(mean, low, high, band.method)
         steps, ks = values["step"].values, values["k"].values
         found.append(_Series(view, metric, strategy, band, steps, ks))
     return found
@@ -134,7 +136,7 @@ def _plot(series: Sequence[_Series], along: Along, at: int, *, relative: bool = 
     for s in series:
         traces = _traces(s, along, at, visible=s.view is series[0].view)
         plot.add_traces(traces, rows=list(METRICS).index(s.metric) + 1, cols=1)
-    moving = range(len(plot.data))
+    moving = range(len(traces_of(plot)))
     if along == "step" and not relative:
         _add_whole(plot, series)
     theme.dress(plot, height=700, controls=2, slider=True)
@@ -144,7 +146,7 @@ def _plot(series: Sequence[_Series], along: Along, at: int, *, relative: bool = 
         plot.update_yaxes(range=[-0.03, 1.03], row=1, col=1)
     x_title = "k, neurons deleted" if along == "k" else "training step"
     plot.update_xaxes(title_text=x_title, row=len(METRICS), col=1)
-    x = LogScale.of([], *(trace.x for trace in plot.data))
+    x = LogScale.of([], *(trace.x for trace in traces_of(plot)))
     if along == "k" and series:
         x = replace(x, marks=tuple(series[0].ks.tolist()))
     add_axis_buttons(plot, Axis(subplot_names("x", len(METRICS)), x, "log"))
@@ -191,7 +193,12 @@ def _traces(s: _Series, along: Along, at: int, *, visible: bool) -> list[go.Scat
         hover=f"{name}<br>{unit} %{{customdata[0]:,}}<br>{s.metric.replace('_', '-')}",
     )
     for trace in traces:
-        trace.meta |= {"view": s.view.label, "metric": s.metric, "strategy": s.strategy}
+        trace.meta = {
+            **cast(dict, trace.meta),
+            "view": s.view.label,
+            "metric": s.metric,
+            "strategy": s.strategy,
+        }
     return traces
 
 
@@ -201,7 +208,7 @@ def _add_view_buttons(plot: go.Figure, series: Sequence[_Series]) -> None:
         {
             "label": label,
             "method": "restyle",
-            "args": [{"visible": [trace.meta["view"] == label for trace in plot.data]}],
+            "args": [{"visible": [trace.meta["view"] == label for trace in traces_of(plot)]}],
         }
         for label in labels
     ]
@@ -238,7 +245,7 @@ def _at(series: Sequence[_Series], along: Along, at: int) -> dict[str, Any]:
 
 def _caption(found: Sequence[Group], prefix: str) -> str:
     return (
-        f"Mean over {count(found)}, with 95 % intervals. A neuron is deleted by closing its gate; "
+        f"Mean over {count(found)}, with 95% intervals. A neuron is deleted by closing its gate; "
         f"neurons are ranked on the training examples ({measured_as(found, prefix + '_accuracy')}). "
         "‘Others of equal norm’: as many neurons from outside the top k, at random, as carry the same "
         "summed squared logit norm; drawn only where there are such sets (within "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import plotly.graph_objects as go
@@ -23,8 +23,8 @@ class LogScale:
     """Where values >= 0 stand on a log axis.
 
     low, high: the smallest and the largest value above 0; has_zero: whether there is a 0 to show,
-    which then stands a little below `low`, beyond a break; marks: where ticks are, if not at 1, 2, 5
-    and powers of ten.
+    which then stands a little below `low`, beyond a break; marks: where ticks are, if not at round
+    numbers.
     """
 
     low: float
@@ -60,7 +60,8 @@ class LogScale:
         """Positions and labels of ticks."""
         if self.marks:
             values = [v for v in self.marks if v > 0]
-            labels = [_label(v) for v in values]
+            every = 2 if len(values) > 8 else 1
+            labels = [_label(v) if i % every == 0 else "" for i, v in enumerate(values)]
         else:
             values, labels = self._even_ticks()
         zero = ([self.zero], ["0"]) if self.has_zero else ([], [])
@@ -71,8 +72,9 @@ class LogScale:
         stride = max(1, math.ceil(len(decades) / 8))
         at = [(float(f"{m}e{d}"), m, d) for d in decades for m in range(1, 10)]
         at = [(v, m, d) for v, m, d in at if self.low * 0.999 <= v <= self.high * 1.05]
-        short = math.log10(self.high / self.low) < 2.6
-        at = [(v, m, d) for v, m, d in at if m in ((1, 2, 5) if short else (1,))]
+        span = math.log10(self.high / self.low)
+        digits = (1, 2, 5) if span < 1.7 else (1, 3) if span < 3.5 else (1,)
+        at = [(v, m, d) for v, m, d in at if m in digits]
         labels = [_label(v) if d % stride == 0 else "" for v, _, d in at]
         return [v for v, _, _ in at], labels
 
@@ -82,13 +84,14 @@ class Axis:
     """An axis of a figure that can be log or linear.
 
     names: plotly's layout keys that change together; scale: where values stand when it is log; start:
-    its type at first; linear_range: fixed limits when it is linear.
+    its type at first; linear_range, log_range: fixed limits (those of a log axis as powers of ten).
     """
 
     names: tuple[str, ...]
     scale: LogScale
     start: AxisType
     linear_range: tuple[float, float] | None = None
+    log_range: tuple[float, float] | None = None
 
     @property
     def letter(self) -> str:
@@ -136,9 +139,9 @@ def add_buttons(
         "xanchor": "right" if right else "left",
         "y": 1,
         "yanchor": "bottom",
-        "pad": {"b": 8 + 34 * row, "t": 0, "l": 0 if right else -50},
+        "pad": {"b": 8 + 40 * row, "t": 0, "l": 0 if right else -50},
     }
-    plot.update_layout(updatemenus=[*plot.layout.updatemenus, menu])
+    plot.update_layout(updatemenus=[*plot.layout["updatemenus"], menu])
 
 
 def _update(plot: go.Figure, axis: Axis, kind: AxisType) -> list[Any]:
@@ -150,7 +153,7 @@ def _update(plot: go.Figure, axis: Axis, kind: AxisType) -> list[Any]:
         layout[f"{name}.tickmode"] = "array" if kind == "log" else "auto"
         layout[f"{name}.tickvals"] = values if kind == "log" else None
         layout[f"{name}.ticktext"] = labels if kind == "log" else None
-        limits = axis.linear_range if kind == "linear" else None
+        limits = axis.linear_range if kind == "linear" else axis.log_range
         layout[f"{name}.autorange"] = limits is None
         if limits:
             layout[f"{name}.range"] = list(limits)
@@ -166,7 +169,7 @@ def _with_zero(plot: go.Figure, axis: Axis) -> dict[int, list[float]]:
     """True coordinates, by trace, of the traces that have a zero on an axis."""
     keys = {name.replace("axis", "") for name in axis.names}
     found = {}
-    for i, trace in enumerate(plot.data):
+    for i, trace in enumerate(traces_of(plot)):
         values = trace[axis.letter]
         on_axis = (trace[f"{axis.letter}axis"] or axis.letter) in keys
         if on_axis and values is not None and any(v == 0 for v in values):
@@ -179,7 +182,7 @@ def _apply(plot: go.Figure, update: Sequence[Any]) -> None:
     data, layout, *which = update
     for key, arrays in data.items():
         for i, values in zip(which[0], arrays, strict=True):
-            plot.data[i][key] = values
+            traces_of(plot)[i][key] = values
     for key, value in layout.items():
         plot.layout[key] = value
 
@@ -204,7 +207,7 @@ def _gap(axis: Axis) -> dict[str, Any]:
 def _gap_visible(plot: go.Figure, axis: Axis, kind: AxisType) -> dict[str, bool]:
     return {
         f"shapes[{i}].visible": kind == "log"
-        for i, shape in enumerate(plot.layout.shapes)
+        for i, shape in enumerate(cast(Any, plot.layout).shapes)
         if shape.name == f"{axis.letter} gap"
     }
 
@@ -213,6 +216,11 @@ def _label(value: float) -> str:
     if 1e-3 <= value < 1e6:
         return f"{value:,.0f}" if value >= 1 else f"{value:g}"
     return f"10<sup>{round(math.log10(value))}</sup>".replace("-", "−")
+
+
+def traces_of(plot: go.Figure) -> list[Any]:
+    """The traces of a plot, in its order."""
+    return list(cast(Sequence[Any], plot.data))
 
 
 def subplot_names(letter: str, rows: int) -> tuple[str, ...]:

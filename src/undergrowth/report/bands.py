@@ -56,7 +56,8 @@ def band_traces(
         showlegend=showlegend,
         legendrank=rank,
         meta={"kind": "mean"},
-        hovertemplate=f"{hover} %{{y:.3g}} [%{{customdata[1]:.3g}}, %{{customdata[2]:.3g}}]<extra></extra>",
+        hovertemplate=f"{hover} %{{y:.3g}} "
+        "[%{customdata[1]:.3g}, %{customdata[2]:.3g}]<extra></extra>",
     )
     return [*bounds, mean]
 
@@ -91,8 +92,8 @@ def quantile_traces(
                 showlegend=median,
                 legendrank=1000 + 10 * group.is_control,
                 meta={"kind": "quantile", "quantile": q},
-                hovertemplate=f"{legend}<br>step %{{customdata:,}}<br>{q:.0%} of neurons below %{{y:.3f}}"
-                "<extra></extra>",
+                hovertemplate=f"{legend}<br>step %{{customdata:,}}"
+                f"<br>{q:.0%} of neurons below %{{y:.3f}}<extra></extra>",
             )
         )
     return traces

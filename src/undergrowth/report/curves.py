@@ -19,15 +19,16 @@ from undergrowth.report.axes import (
     AxisType,
     LogScale,
     add_axis_buttons,
+    traces_of,
 )
 from undergrowth.report.figure import Figure
-from undergrowth.report.groups import Group, count, groups
+from undergrowth.report.groups import RULES, Group, count, groups
 from undergrowth.report.numbers import rounded
 from undergrowth.store import Run
 
 EVENTS: dict[EventName, tuple[str, str, str]] = {
     "memorised": ("circle", "train", "memorised"),
-    "onset": ("diamond", "val", "onset of generalisation"),
+    "onset": ("diamond", "val", "onset"),
     "grokked": ("star", "val", "grokked"),
 }
 """Of each event: the marker's symbol, the side on whose curve it stands, the legend entry."""
@@ -49,19 +50,19 @@ ACCURACY = _Quantity(
     "accuracy",
     "linear",
     (-0.03, 1.03),
-    "Training accuracy is perfect early; validation accuracy follows much later",
+    "Accuracy on training and on validation examples",
 )
 LOSS = _Quantity(
-    "loss", "cross-entropy (nats)", "log", None, "Training and validation loss over training"
+    "loss", "cross-entropy (nats)", "log", None, "Loss on training and on validation examples"
 )
 
 
-def accuracy_figure(runs: Sequence[Run], rules: Rules = Rules()) -> Figure:
+def accuracy_figure(runs: Sequence[Run], rules: Rules = RULES) -> Figure:
     """Accuracy of each seed on both sides over steps, with the events that `rules` define."""
     return _figure(runs, ACCURACY, rules)
 
 
-def loss_figure(runs: Sequence[Run], rules: Rules = Rules()) -> Figure:
+def loss_figure(runs: Sequence[Run], rules: Rules = RULES) -> Figure:
     """Cross-entropy of each seed on both sides over steps, with the events that `rules` define."""
     return _figure(runs, LOSS, rules)
 
@@ -78,7 +79,7 @@ def _figure(runs: Sequence[Run], quantity: _Quantity, rules: Rules) -> Figure:
     theme.dress(plot, height=480)
     plot.update_xaxes(title_text="training step")
     plot.update_yaxes(title_text=quantity.label)
-    scales = {letter: LogScale.of(*(trace[letter] for trace in plot.data)) for letter in "xy"}
+    scales = {letter: LogScale.of(*(trace[letter] for trace in traces_of(plot))) for letter in "xy"}
     add_axis_buttons(
         plot,
         Axis(("xaxis",), scales["x"], "log"),
@@ -100,8 +101,8 @@ def _lines(group: Group, side: str, quantity: _Quantity) -> list[go.Scatter]:
             legendrank=1000 + 10 * group.is_control + SIDES.index(side),
             line={"color": group.colour(side), "width": 1.6, "dash": group.dash},
             meta={"run": run.id, "side": side, "kind": "curve"},
-            hovertemplate=f"{group.legend(side)}, seed {run.spec.seeds.model}<br>step %{{customdata[0]:,}}"
-            f"<br>{quantity.name} %{{customdata[1]:.4g}}<extra></extra>",
+            hovertemplate=f"{group.legend(side)}, seed {run.spec.seeds.model}"
+            f"<br>step %{{customdata[0]:,}}<br>{quantity.name} %{{customdata[1]:.4g}}<extra></extra>",
         )
         for run, curve, first in _curves(group, f"{side}_{quantity.name}")
     ]

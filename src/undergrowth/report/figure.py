@@ -8,6 +8,15 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+CONFIG: dict[str, Any] = {
+    "responsive": True,
+    "displaylogo": False,
+    "showSendToCloud": False,  # plotly.js 4 would offer to upload the figure
+    "plotlyServerURL": "",
+    "modeBarButtonsToRemove": ["toImage", "select2d", "lasso2d", "autoScale2d"],
+}
+"""How plotly.js shows a figure, wherever it is shown."""
+
 
 @dataclass(frozen=True, eq=False)
 class Figure:
@@ -27,8 +36,8 @@ class Figure:
         """The plot with its title in it, for where nothing else shows the title."""
         plot = go.Figure(self.plot)
         title = {"text": self.title, "x": 0, "xref": "paper", "y": 1, "yanchor": "top"}
-        top = plot.layout.margin.t or 0
-        height = plot.layout.height or 450
+        layout: Any = plot.layout
+        top, height = layout.margin.t or 0, layout.height or 450
         return plot.update_layout(
             title={**title, "pad": {"t": 12}, "font": {"size": 16}},
             margin={"t": top + 36},
@@ -37,8 +46,8 @@ class Figure:
 
     def show(self) -> None:
         """Show it in a notebook or a browser."""
-        self.titled().show()
+        self.titled().show(config=CONFIG)
 
-    def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> Any:
-        """What a notebook shows of the last value of a cell."""
-        return self.titled()._repr_mimebundle_(*args, **kwargs)
+    def _ipython_display_(self) -> None:
+        """Show it as the last value of a notebook's cell."""
+        self.show()

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 import xarray as xr
 
-from undergrowth.analysis import Estimate, estimate
+from undergrowth.analysis import Estimate, Rules, estimate
 from undergrowth.report import theme
 from undergrowth.store import Run
 from undergrowth.store.reader import together
@@ -41,7 +41,7 @@ class Group:
 
     def legend(self, side: str) -> str:
         """A legend entry for a side."""
-        return f"{SIDE_NAMES[side]}, shuffled labels" if self.is_control else SIDE_NAMES[side]
+        return f"{SIDE_NAMES[side]}, shuffled" if self.is_control else SIDE_NAMES[side]
 
     def values(self, reading: str) -> xr.DataArray:
         """A reading of all runs, dims (run, step, ...)."""
@@ -49,6 +49,7 @@ class Group:
 
 
 SIDE_NAMES = {"train": "training", "val": "validation"}
+RULES = Rules()
 
 
 def groups(runs: Sequence[Run], *readings: str) -> tuple[Group, ...]:

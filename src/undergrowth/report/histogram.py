@@ -15,7 +15,7 @@ from plotly.subplots import make_subplots
 from undergrowth.analysis import effective_number, gini, skewness
 from undergrowth.measures import SIDES
 from undergrowth.report import theme
-from undergrowth.report.axes import Axis, LogScale, add_axis_buttons, subplot_names
+from undergrowth.report.axes import Axis, LogScale, add_axis_buttons, subplot_names, traces_of
 from undergrowth.report.bands import faint
 from undergrowth.report.figure import Figure
 from undergrowth.report.groups import SIDE_NAMES, Group, count, groups, measured_as
@@ -41,7 +41,6 @@ class Histogram:
     skewness: xr.DataArray
     gini: xr.DataArray
     effective: xr.DataArray
-    n_components: int
 
 
 def saliency_histogram(runs: Sequence[Run], reading: str = "saliency_median") -> Figure:
@@ -59,12 +58,7 @@ def saliency_histogram(runs: Sequence[Run], reading: str = "saliency_median") ->
     theme.dress(plot, height=620, slider=True)
     plot.update_layout(barmode="overlay", bargap=0)
     _label_x(plot, edges)
-    shares = [h.share.values for h in histograms]
-    top = max((float(np.nanmax(s)) for s in shares), default=1.0)
-    positive = [np.where(s > 0, s, np.nan) for s in shares]
-    scale = LogScale.of([], *positive)
-    y = Axis(subplot_names("y", len(SIDES)), scale, "linear", (0.0, top * 1.08))
-    add_axis_buttons(plot, y)
+    add_axis_buttons(plot, _share_axis(histograms))
     updates = [_at(histograms, step) for step in range(len(steps))]
     labels = [f"{step:,}" for step in steps]
     active = len(steps) - 1
@@ -73,11 +67,11 @@ def saliency_histogram(runs: Sequence[Run], reading: str = "saliency_median") ->
             plot,
             labels=labels,
             updates=updates,
-            traces=range(len(plot.data)),
+            traces=range(len(traces_of(plot))),
             prefix="training step ",
             active=active,
         )
-    title = "The neurons' saliency, step by step"
+    title = "How salient each neuron is, step by step"
     return Figure("saliency_histogram", title, _caption(found, reading, edges), plot, _table(histograms))
 
 
@@ -85,7 +79,7 @@ def histogram(group: Group, reading: str, edges: np.ndarray) -> Histogram:
     """Count a group's reading [run, step, side, component] into bins of its relative value."""
     values = group.values(reading)
     component = str(values.dims[-1])
-    relative = np.minimum(_relative(values), (edges[-2] + edges[-1]) / 2)
+    relative = _relative(values).clip(max=(edges[-2] + edges[-1]) / 2)
     share = xr.apply_ufunc(
         lambda a: np.histogram(a[np.isfinite(a)], edges)[0] / max(np.isfinite(a).sum(), 1),
         relative.stack(pooled=("run", component)),
@@ -93,11 +87,11 @@ def histogram(group: Group, reading: str, edges: np.ndarray) -> Histogram:
         output_core_dims=[["bin"]],
         vectorize=True,
     )
-    statistics = [
+    skews, ginis, numbers = (
         xr.apply_ufunc(f, values, input_core_dims=[[component]]).mean("run")
         for f in (skewness, gini, effective_number)
-    ]
-    return Histogram(group, edges, share, *statistics, values.sizes[component])
+    )
+    return Histogram(group, edges, share, skews, ginis, numbers)
 
 
 def bin_edges(relative: Sequence[xr.DataArray]) -> np.ndarray:
@@ -117,7 +111,7 @@ def _even(width: float) -> float:
 
 
 def _relative(values: xr.DataArray) -> xr.DataArray:
-    mean = values.mean(values.dims[-1])
+    mean = values.mean(str(values.dims[-1]))
     return values / mean.where(mean > 0)
 
 
@@ -145,6 +139,21 @@ def _bars(h: Histogram, side: str, step: int) -> go.Scatter | go.Bar:
     return go.Bar(**common, marker={"color": faint(colour, 0.55), "line": outline}, legendrank=1000)
 
 
+def _share_axis(histograms: Sequence[Histogram]) -> Axis:
+    """Limits that hold at every step and leave room for the summary above the bars."""
+    shares = np.concatenate([[0.01, 1.0], *(h.share.values.ravel() for h in histograms)])
+    positive = shares[np.isfinite(shares) & (shares > 0)][0 if not histograms else 2 :]
+    low, high = float(positive.min()), float(positive.max())
+    bottom, top = np.log10(low) - 0.3, np.log10(high)
+    return Axis(
+        subplot_names("y", len(SIDES)),
+        LogScale(low, high, has_zero=False),
+        "linear",
+        linear_range=(0.0, high * 1.4),
+        log_range=(float(bottom), float(top + 0.4 * (top - bottom))),
+    )
+
+
 def _heights(h: Histogram, side: str, step: int) -> list[float | None]:
     """Shares of the bins; for a line along edges the last one twice."""
     share = rounded(h.share.sel(side=side)[step])
@@ -162,6 +171,7 @@ def _add_summary(plot: go.Figure, row: int, histograms: Sequence[Histogram], sid
         xanchor="right",
         yanchor="top",
         align="right",
+        font={"size": 11},
         name=f"summary {side}",
     )
 
@@ -202,9 +212,9 @@ def _caption(found: Sequence[Group], reading: str, edges: np.ndarray) -> str:
         f"a side ({measured_as(found, reading)}), divided by its mean over the run’s neurons at that "
         "step: the scale itself grows by orders of magnitude, and neither skewness nor Gini depends on "
         f"it. Bins are the same at all steps; the last holds all at or above {edges[-2]:g}. Pooled over "
-        f"{count(found)}. Skewness, Gini and the effective number (N<sub>eff</sub>) are means over seeds. "
+        f"{count(found)}. Skewness, Gini and the effective number (N_eff) are means over seeds. "
         "The slider sets the training step. A log axis has no place for an empty bin: it shows none."
-    ).replace("<sub>eff</sub>", "_eff")
+    )
 
 
 def _table(histograms: Sequence[Histogram]) -> pd.DataFrame:

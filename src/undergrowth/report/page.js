@@ -6,10 +6,7 @@
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
   const templates = read("templates");
   const plots = Array.from(document.querySelectorAll(".plot"));
-  const config = {
-    responsive: true, displaylogo: false, displayModeBar: "hover",
-    modeBarButtonsToRemove: ["toImage", "select2d", "lasso2d", "autoScale2d"],
-  };
+  const config = read("config");
   const theme = () => (printing ? "light" : root.dataset.theme);
   let printing = false;
 

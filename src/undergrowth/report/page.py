@@ -18,8 +18,9 @@ from undergrowth import __version__
 from undergrowth.analysis import Rules, Verdict
 from undergrowth.analysis.verdicts import CLAIM_SEEDS
 from undergrowth.report import theme
-from undergrowth.report.figure import Figure
+from undergrowth.report.figure import CONFIG, Figure
 from undergrowth.report.forest import forest
+from undergrowth.report.groups import RULES
 from undergrowth.report.numbers import told
 from undergrowth.report.summary import in_one_sentence
 from undergrowth.report.tables import environments, run_rows, spec_blocks
@@ -49,7 +50,7 @@ def write_page(
     sections: Sequence[Section],
     runs: Sequence[Run],
     commands: Sequence[str],
-    rules: Rules = Rules(),
+    rules: Rules = RULES,
 ) -> None:
     """Write the page to the file `out`, complete or not at all.
 
@@ -68,6 +69,7 @@ def write_page(
         paper=theme.PAPER,
         font=Markup(theme.FONT),
         templates=_script_json({mode: _template(mode) for mode in ("light", "dark")}),
+        config=_script_json(CONFIG),
         style=_asset("page.css"),
         script=_asset("page.js"),
         plotly=Markup(plotly.offline.get_plotlyjs()),
@@ -106,12 +108,14 @@ def interval(verdict: Verdict) -> str:
 
 def _ground(verdict: Verdict) -> str:
     """Why the verdict is what it is: where the interval lies."""
+    if math.isnan(verdict.estimate.low) or math.isnan(verdict.estimate.high):
+        return "there is no interval to compare with the threshold"
     where = {
-        "supported": "the interval lies wholly above the threshold",
-        "contradicted": "the interval lies wholly below the threshold",
-        "inconclusive": "the interval does not clear the threshold on either side",
+        "supported": "lies wholly above",
+        "contradicted": "lies wholly below",
+        "inconclusive": "contains",
     }[verdict.verdict]
-    return f"{where}, {told(verdict.threshold)}"
+    return f"the interval {where} the threshold, {told(verdict.threshold)}"
 
 
 def _plot(figure: Figure) -> Markup:

@@ -1,4 +1,4 @@
-"""How saliency is spread over neurons, and each neuron's saliency over examples, while training goes on."""
+"""How saliency is spread over neurons, and each neuron's over examples, while training goes on."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ from plotly.subplots import make_subplots
 from undergrowth.analysis import effective_number, gini, skewness
 from undergrowth.measures import SIDES
 from undergrowth.report import theme
-from undergrowth.report.axes import ZERO_ON_LOG, Axis, LogScale, add_axis_buttons, subplot_names
+from undergrowth.report.axes import (
+    ZERO_ON_LOG,
+    Axis,
+    LogScale,
+    add_axis_buttons,
+    subplot_names,
+    traces_of,
+)
 from undergrowth.report.bands import band_traces, quantile_traces
 from undergrowth.report.figure import Figure
-from undergrowth.report.histogram import saliency_histogram
 from undergrowth.report.groups import (
     SIDE_NAMES,
     Group,
@@ -25,7 +31,10 @@ from undergrowth.report.groups import (
     measured_as,
     over_seeds,
 )
+from undergrowth.report.histogram import saliency_histogram
 from undergrowth.store import Run
+
+__all__ = ["breadth_figure", "concentration_figure", "saliency_histogram"]
 
 STATISTICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "skewness": skewness,
@@ -66,12 +75,12 @@ def concentration_figure(runs: Sequence[Run], reading: str = "saliency_median") 
     _steps_below(plot, len(STATISTICS), height=700)
     caption = (
         f"Of the distribution over neurons of {_reduced(reading)} ({measured_as(found, reading)}): "
-        f"mean over seeds ({count(found)}) with its 95 % interval ({', '.join(sorted(methods))}). Skewness "
-        "can fall while fewer neurons carry more, so it is read beside the other two: the Gini "
+        f"mean over seeds ({count(found)}) with its 95% interval ({', '.join(sorted(methods))}). "
+        "Skewness can fall while fewer neurons carry more, so it is read beside the other two: the Gini "
         "coefficient is 0 where all neurons are equally salient, and the effective number (Σs)²/Σs² is "
         f"then their number. {ZERO_ON_LOG}"
     )
-    title = "Saliency gathers in fewer neurons: skewness, Gini and effective number over training"
+    title = "How concentrated saliency is: skewness, Gini and effective number of neurons"
     return Figure("concentration", title, caption, plot, _joined(rows))
 
 
@@ -96,7 +105,7 @@ def breadth_figure(runs: Sequence[Run], reading: str = "saliency_breadth") -> Fi
         "Breadth of a neuron: (Σs)²/(n Σs²) over the n examples of a side, the share of examples for "
         "which it is salient; 1/n for a look-up entry of one example, 1 if equally salient for all "
         f"({measured_as(found, reading)}). Line: median over neurons; darker band: the middle half; "
-        f"lighter band: 5 % to 95 %; dashed: shuffled labels, the same quantiles. Neurons pooled over "
+        f"lighter band: 5% to 95%; dashed: shuffled labels, the same quantiles. Neurons pooled over "
         f"{count(found)}. {ZERO_ON_LOG}"
     )
     title = "For how many examples each neuron is salient"
@@ -107,7 +116,7 @@ def _steps_below(plot: go.Figure, n_rows: int, *, height: int) -> None:
     """Dress rows of panels that share training steps, log at first, with buttons for x."""
     theme.dress(plot, height=height)
     plot.update_xaxes(title_text="training step", row=n_rows, col=1)
-    scale = LogScale.of([], *(trace.x for trace in plot.data))
+    scale = LogScale.of([], *(trace.x for trace in traces_of(plot)))
     add_axis_buttons(plot, Axis(subplot_names("x", n_rows), scale, "log"))
 
 

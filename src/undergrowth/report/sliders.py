@@ -36,7 +36,7 @@ def add_slider(
         "len": 1,
         "y": 1,
         "yanchor": "bottom",
-        "pad": {"t": 0, "b": 16 + 34 * rows, "l": -44, "r": 4},
+        "pad": {"t": 0, "b": 12 + 40 * rows, "l": -44, "r": 4},
         "ticklen": 4,
         "minorticklen": 2,
     }

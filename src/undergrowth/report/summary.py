@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from undergrowth.analysis import Event, Rules, events
 from undergrowth.analysis.events import EventName
-from undergrowth.report.groups import Group, groups, plural
+from undergrowth.report.groups import RULES, Group, groups, plural
 from undergrowth.store import Run
 
 
-def in_one_sentence(runs: Sequence[Run], rules: Rules = Rules()) -> str:
+def in_one_sentence(runs: Sequence[Run], rules: Rules = RULES) -> str:
     """When the networks memorised, when they generalised, and what the control did."""
     told = []
     for group in groups(runs, "train_accuracy", "val_accuracy"):
@@ -24,23 +24,26 @@ def _of_runs(group: Group, happened: Sequence[dict[EventName, Event]], rules: Ru
     memorised = [e["memorised"].first for e in happened if e["memorised"].first is not None]
     grokked = [e["grokked"].first for e in happened if e["grokked"].first is not None]
     last = max(e["grokked"].last for e in happened)
-    of = lambda some: (
-        "the network" if n == 1 else f"all {n} networks" if some == n else f"{some} of {n} networks"
-    )  # noqa: E731
     if not memorised:
         return f"None of {plural(n, 'network')} has fitted its training examples by step {last:,}."
-    first = (
-        f"{of(len(memorised)).capitalize()} fitted the training examples by {_steps(memorised, 'last')}"
-    )
+    fitted = _of(len(memorised), n).capitalize()
+    first = f"{fitted} fitted the training examples by step {max(memorised):,}"
     if not grokked:
         return f"{first}; none generalised by step {last:,}."
     rest = n - len(grokked)
     late = f" ({rest} had not by step {last:,})" if rest else ""
     which = "it" if n == 1 else "they" if not rest else f"{len(grokked)} of them"
+    but, only = ("but", "only at") if min(grokked) >= 2 * max(memorised) else ("and", "at")
     return (
-        f"{first}, but {which} reached {rules.grokked:.0%} on examples never seen only at "
+        f"{first}, {but} {which} reached {rules.grokked:.0%} on examples never seen {only} "
         f"{_steps(grokked)}{late}."
     )
+
+
+def _of(some: int, n: int) -> str:
+    if n == 1:
+        return "the network"
+    return f"all {n} networks" if some == n else f"{some} of {n} networks"
 
 
 def _of_control(happened: Sequence[dict[EventName, Event]]) -> str:
@@ -54,8 +57,6 @@ def _of_control(happened: Sequence[dict[EventName, Event]]) -> str:
     )
 
 
-def _steps(steps: Sequence[int], which: str = "range") -> str:
+def _steps(steps: Sequence[int]) -> str:
     low, high = min(steps), max(steps)
-    if which == "last" or low == high:
-        return f"step {high:,}"
-    return f"steps {low:,} to {high:,}"
+    return f"step {high:,}" if low == high else f"steps {low:,} to {high:,}"

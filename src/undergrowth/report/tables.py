@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from undergrowth.analysis import Event, Rules, events
+from undergrowth.report.groups import RULES
 from undergrowth.store import Run
 
 
@@ -33,14 +34,14 @@ class SpecBlock:
     toml: str
 
 
-def run_rows(runs: Sequence[Run], rules: Rules = Rules()) -> tuple[RunRow, ...]:
+def run_rows(runs: Sequence[Run], rules: Rules = RULES) -> tuple[RunRow, ...]:
     """A row for each run; steps are thousands apart, censored times are '> last step'."""
     return tuple(_row(run, rules) for run in runs)
 
 
 def _row(run: Run, rules: Rules) -> RunRow:
     has_curves = {"train_accuracy", "val_accuracy"} <= set(run.names)
-    times = _times(events(run.curves, rules).values()) if has_curves else ("–",) * 5
+    times = _times(tuple(events(run.curves, rules).values())) if has_curves else ("–",) * 5
     final = [
         f"{float(run[name][-1]):.1%}" if has_curves else "–"
         for name in ("train_accuracy", "val_accuracy")

@@ -90,7 +90,8 @@ def template(mode: Mode = "light") -> go.layout.Template:
 
 def dress(plot: go.Figure, *, height: int, controls: int = 1, slider: bool = False) -> go.Figure:
     """Give a plot its look and room: controls (rows of buttons, a slider) above, the legend below."""
-    top = 34 + 34 * controls + (74 if slider else 0)
+    top = 28 + 40 * controls + (74 if slider else 0)
+    plot.update_xaxes(tickformat=",")
     return plot.update_layout(
         template=template(),
         height=height,
@@ -98,7 +99,7 @@ def dress(plot: go.Figure, *, height: int, controls: int = 1, slider: bool = Fal
         legend={
             "orientation": "h",
             "x": 0,
-            "xref": "paper",
+            "xref": "container",
             "y": 0,
             "yref": "container",
             "yanchor": "bottom",

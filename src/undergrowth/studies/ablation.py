@@ -68,7 +68,11 @@ def _peak_note(runs: Sequence[Run], reading: str, against: str) -> str:
 
 def answer(runs: Sequence[Run]) -> Answer:
     """Verdicts on P17 with three controls, and the damage over k and over steps."""
-    verdicts = tuple(
+    return Answer(_verdicts(runs), (deletion_by_k_figure(runs), deletion_over_steps_figure(runs)))
+
+
+def _verdicts(runs: Sequence[Run]) -> tuple[Verdict, ...]:
+    return tuple(
         _grows(runs, what, reading, against)
         for what, reading in (
             ("accuracy", "deletion_accuracy"),
@@ -76,7 +80,6 @@ def answer(runs: Sequence[Run]) -> Answer:
         )
         for against in ("random", "least", "norm_matched")
     )
-    return Answer(verdicts, (deletion_by_k_figure(runs), deletion_over_steps_figure(runs)))
 
 
 STUDY = Study(

@@ -56,11 +56,15 @@ def share_of_the_way(run: Run) -> float:
 
 def answer(runs: Sequence[Run]) -> Answer:
     """Verdicts on P1, P2 and P14, and the curves."""
+    return Answer(_verdicts(runs), (accuracy_figure(runs, RULES), loss_figure(runs, RULES)))
+
+
+def _verdicts(runs: Sequence[Run]) -> tuple[Verdict, ...]:
     true = [run for run in runs if run.spec.labels == "true"]
     shares = np.array([share_of_the_way(run) for run in true])
     reached = shares[np.isfinite(shares)]
     never = sum(events(run.curves, RULES)["grokked"].censored for run in true)
-    verdicts = (
+    return (
         Verdict(
             claim="P1",
             study="grokking",
@@ -99,7 +103,6 @@ def answer(runs: Sequence[Run]) -> Answer:
             note=f"{len(true) - len(reached)} of {len(true)} seeds had no onset.",
         ),
     )
-    return Answer(verdicts, (accuracy_figure(runs, RULES), loss_figure(runs, RULES)))
 
 
 def _control_note(runs: Sequence[Run]) -> str:

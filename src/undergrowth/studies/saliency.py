@@ -14,6 +14,7 @@ from undergrowth.store import Run
 from undergrowth.studies import one_layer_addition
 from undergrowth.studies.study import Answer, Claim, Study
 
+MEDIANS, BREADTHS = "saliency_median", "saliency_breadth"
 Statistic = Callable[[np.ndarray], np.ndarray]
 
 
@@ -84,27 +85,29 @@ def statistic_over_steps(over_steps: xr.DataArray, statistic: Statistic) -> np.n
 
 def answer(runs: Sequence[Run]) -> Answer:
     """Verdicts on P15 and P16, and how saliency spreads over neurons and examples."""
-    medians, breadths = "saliency_median", "saliency_breadth"
+    figures = (
+        saliency_histogram(runs, MEDIANS),
+        concentration_figure(runs, MEDIANS),
+        breadth_figure(runs, BREADTHS),
+    )
+    return Answer(_verdicts(runs), figures)
+
+
+def _verdicts(runs: Sequence[Run]) -> tuple[Verdict, ...]:
     breadth = "median breadth of the neurons"
     skew, unequal = (
         "skewness of the neurons' median saliency",
         "Gini of the neurons' median saliency",
     )
     halvings = "halvings of the effective number of neurons"
-    verdicts = (
-        _against_control(runs, "P15", breadth, breadths, "train", _median),
-        _against_control(runs, "P15", breadth, breadths, "val", _median),
-        _against_control(runs, "P15", halvings, medians, "train", _halvings),
-        _against_control(runs, "P16", skew, medians, "train", skewness),
-        _against_control(runs, "P16", skew, medians, "val", skewness),
-        _against_control(runs, "P16", unequal, medians, "val", gini),
+    return (
+        _against_control(runs, "P15", breadth, BREADTHS, "train", _median),
+        _against_control(runs, "P15", breadth, BREADTHS, "val", _median),
+        _against_control(runs, "P15", halvings, MEDIANS, "train", _halvings),
+        _against_control(runs, "P16", skew, MEDIANS, "train", skewness),
+        _against_control(runs, "P16", skew, MEDIANS, "val", skewness),
+        _against_control(runs, "P16", unequal, MEDIANS, "val", gini),
     )
-    figures = (
-        saliency_histogram(runs, medians),
-        concentration_figure(runs, medians),
-        breadth_figure(runs, breadths),
-    )
-    return Answer(verdicts, figures)
 
 
 STUDY = Study(

@@ -1,0 +1,1 @@
+"""Timings of real work: medians over repeats, everything compared within one run."""

@@ -1,0 +1,196 @@
+"""Top-k deletion against models whose weights are edited by hand, in float64."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests import brute_force, tiny
+from undergrowth.measures import Deletion, Observed, Reading, deletion_sets
+from undergrowth.measures.attribution import BaselineName
+from undergrowth.measures.deletion import STRATEGIES
+from undergrowth.models import state_dict
+
+KS = (0, 1, 2, 4, 5)
+TOP, RANDOM, LEAST, NORM_MATCHED = range(4)
+
+both_baselines = pytest.mark.parametrize("baseline", ["zero", "mean"])
+
+
+def observe(baseline: BaselineName, repeats: int = 1, seed: int = 0) -> dict[str, Reading]:
+    measure = Deletion(ks=KS, baseline=baseline, repeats=repeats)
+    model, data = tiny.transformer(), tiny.observed()
+    return dict(measure.observe(model, data, np.random.default_rng(seed)))
+
+
+def arrays_of(data: Observed) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return np.asarray(data.inputs), np.asarray(data.labels), np.asarray(data.is_train)
+
+
+def mean_post(baseline: str) -> np.ndarray:
+    inputs, _, is_train = arrays_of(tiny.observed())
+    kept: dict[str, np.ndarray] = {}
+    brute_force.transformer(state_dict(tiny.transformer()), inputs[is_train], keep=kept)
+    return kept["post"].mean(axis=0) * (baseline == "mean")
+
+
+def after_editing(deleted: tuple[int, ...], baseline: str) -> tuple[np.ndarray, np.ndarray]:
+    """Accuracy and log-probability on each side, the neurons' output rows cut out of the weights."""
+    weights = brute_force.in_float64(state_dict(tiny.transformer()))
+    stand_in = mean_post(baseline)
+    for j in deleted:
+        row = weights["blocks.0.mlp.W_out"][j].copy()
+        weights["blocks.0.mlp.b_out"] = weights["blocks.0.mlp.b_out"] + stand_in[j] * row
+        weights["blocks.0.mlp.W_out"][j] = 0
+    inputs, labels, is_train = arrays_of(tiny.observed())
+    logits = brute_force.transformer(weights, inputs)
+    correct = logits.argmax(axis=1) == labels
+    log_prob = brute_force.score("log_prob", logits, labels)
+    sides = (is_train, ~is_train)
+    return (
+        np.array([correct[side].mean() for side in sides]),
+        np.array([log_prob[side].mean() for side in sides]),
+    )
+
+
+def by_saliency(baseline: str) -> list[int]:
+    """Neurons, the most salient first, by median |integrated gradient| on the training side."""
+    weights = state_dict(tiny.transformer())
+    inputs, labels, is_train = arrays_of(tiny.observed())
+
+    def margin(gates: np.ndarray) -> np.ndarray:
+        logits = brute_force.transformer(
+            weights,
+            inputs[is_train],
+            neuron_gates=gates,
+            neuron_baseline=mean_post(baseline),
+        )
+        return brute_force.score("margin", logits, labels[is_train])
+
+    attribution = brute_force.integrated_gradients(margin, (15, 6), n=3)  # linear: any n is exact
+    return list(np.argsort(-np.median(np.abs(attribution), axis=0)))
+
+
+@both_baselines
+def test_deleting_the_most_and_the_least_salient_equals_cutting_their_weights(
+    baseline: BaselineName,
+) -> None:
+    readings, order = observe(baseline), by_saliency(baseline)
+    for column, k in enumerate(KS):
+        for strategy, cut in ((TOP, order[:k]), (LEAST, order[6 - k :])):
+            accuracy, log_prob = after_editing(tuple(cut), baseline)
+            found = readings["deletion_accuracy"].values[:, strategy, column]
+            np.testing.assert_allclose(found, accuracy, atol=1e-6)
+            found = readings["deletion_log_prob"].values[:, strategy, column]
+            np.testing.assert_allclose(found, log_prob, rtol=1e-5, atol=1e-6)
+    values = readings["deletion_log_prob"].values
+    assert np.abs(values[:, TOP, 1] - values[:, LEAST, 1]).max() > 0.01
+
+
+@both_baselines
+@pytest.mark.parametrize("strategy", [RANDOM, NORM_MATCHED])
+def test_every_random_set_is_some_set_that_keeps_the_rules(
+    strategy: int, baseline: BaselineName
+) -> None:
+    """Found by trying all sets of that size (for norm_matched, those outside the top k)."""
+    readings, order = observe(baseline), by_saliency(baseline)
+    for column, k in enumerate(KS):
+        n = readings["deletion_n_deleted"].values[strategy, column]
+        assert n == k or strategy == NORM_MATCHED
+        allowed = range(6) if strategy == RANDOM else order[k:]
+        found = readings["deletion_log_prob"].values[:, strategy, column]
+        gaps = [
+            np.abs(after_editing(cut, baseline)[1] - found).max()
+            for cut in combinations(allowed, int(n))
+        ]
+        assert min(gaps) < 1e-5
+
+
+@both_baselines
+def test_deleting_nothing_leaves_the_whole_model(baseline: BaselineName) -> None:
+    readings = observe(baseline)
+    accuracy, log_prob = after_editing((), baseline)
+    for strategy in range(4):
+        np.testing.assert_allclose(readings["deletion_accuracy"].values[:, strategy, 0], accuracy)
+        found = readings["deletion_log_prob"].values[:, strategy, 0]
+        np.testing.assert_allclose(found, log_prob, rtol=1e-5)
+        assert readings["deletion_n_deleted"].values[strategy, 0] == 0
+        assert readings["deletion_norm_share"].values[strategy, 0] == 0
+
+
+def test_readings_are_labelled_by_side_strategy_and_k() -> None:
+    readings = observe("mean")
+    assert set(readings) == {
+        "deletion_accuracy",
+        "deletion_log_prob",
+        "deletion_n_deleted",
+        "deletion_norm_share",
+    }
+    for name, reading in readings.items():
+        of_set = name.endswith(("n_deleted", "norm_share"))
+        assert reading.dims == (("strategy", "k") if of_set else ("side", "strategy", "k"))
+        assert reading.coords["strategy"] == ("top", "random", "least", "norm_matched")
+        assert reading.coords["k"] == KS
+
+
+def test_ks_beyond_the_number_of_components_are_left_out() -> None:
+    measure = Deletion(ks=(0, 3, 6, 100), repeats=1)
+    readings = measure.observe(tiny.transformer(), tiny.observed(), np.random.default_rng(0))
+    assert readings["deletion_accuracy"].coords["k"] == (0, 3)
+
+
+def test_random_deletion_is_averaged_over_its_repeats() -> None:
+    once = [observe("mean", seed=seed)["deletion_log_prob"].values[:, RANDOM] for seed in range(6)]
+    often = [observe("mean", 8, seed)["deletion_log_prob"].values[:, RANDOM] for seed in range(6)]
+    assert np.std(once, axis=0)[:, 1:4].max() > 1.5 * np.std(often, axis=0)[:, 1:4].max() > 0
+    deterministic = [observe("mean", n)["deletion_log_prob"].values[:, TOP] for n in (1, 8)]
+    np.testing.assert_allclose(deterministic[0], deterministic[1], rtol=1e-6)
+
+
+@given(n=st.integers(1, 40), share=st.floats(0, 1), seed=st.integers(0, 2**32))
+def test_sets_have_their_sizes_and_keep_apart(n: int, share: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    saliency, weight, k = rng.exponential(size=n), rng.exponential(size=n), int(share * n)
+    sets = deletion_sets(saliency, weight, k, rng)
+    assert sets.shape == (len(STRATEGIES), n)
+    assert sets.dtype == bool
+    assert (sets[[TOP, RANDOM, LEAST]].sum(axis=1) == k).all()
+    assert not (sets[TOP] & sets[NORM_MATCHED]).any()
+    if 0 < k < n:
+        assert saliency[sets[TOP]].min() >= saliency[~sets[TOP]].max()
+        assert saliency[sets[LEAST]].max() <= saliency[~sets[LEAST]].min()
+    if 2 * k <= n:
+        assert not (sets[TOP] & sets[LEAST]).any()
+
+
+@given(seed=st.integers(0, 2**32), k=st.integers(1, 40))
+def test_the_norm_matched_set_carries_as_much_as_one_component_allows(seed: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    saliency, weight = rng.exponential(size=200), rng.uniform(0.5, 1.5, 200)
+    sets = deletion_sets(saliency, weight, k, rng)
+    wanted, carried = (weight[sets[strategy]].sum() for strategy in (TOP, NORM_MATCHED))
+    assert abs(carried - wanted) <= 1.5 / 2  # half the largest component
+
+
+def test_where_the_rest_cannot_carry_as_much_all_of_it_is_deleted() -> None:
+    weight = np.array([10.0, 1.0, 1.0, 1.0])
+    sets = deletion_sets(weight, weight, 1, np.random.default_rng(0))
+    assert sets[NORM_MATCHED].tolist() == [False, True, True, True]
+
+
+def test_random_sets_are_drawn_evenly() -> None:
+    rng, saliency = np.random.default_rng(0), np.arange(10.0)
+    drawn = sum(deletion_sets(saliency, saliency, 3, rng)[RANDOM].astype(int) for _ in range(2000))
+    assert np.abs(drawn / 2000 - 0.3).max() < 0.05
+
+
+def test_random_sets_follow_a_permutation_of_the_components() -> None:
+    saliency, order = np.array([5.0, 1.0, 3.0, 2.0, 4.0]), np.array([4, 2, 0, 1, 3])
+    sets, permuted = (
+        deletion_sets(s, s, 2, np.random.default_rng(3)) for s in (saliency, saliency[order])
+    )
+    assert (permuted == sets[:, order]).all()

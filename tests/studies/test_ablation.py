@@ -1,0 +1,42 @@
+"""The ablation study on runs whose answers are known; every verdict can come out either way."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.studies.made_up import deletion, made_up
+from undergrowth.studies import ablation
+
+
+def by_damage(damage: list[float], others: float = 0.0):
+    runs = []
+    for seed in range(3):
+        reading = deletion([d * (1 + seed / 100) for d in damage], others)
+        runs.append(made_up(seed, deletion_accuracy=reading, deletion_log_prob=reading))
+    return ablation._verdicts(runs)
+
+
+def test_damage_that_grows_supports_p17_against_every_control() -> None:
+    found = by_damage([0, 0.1, 0.2, 0.3, 0.4, 0.5])
+    assert {verdict.verdict for verdict in found} == {"supported"}
+    assert found[0].estimate.effect == pytest.approx(0.4 * 1.01)
+    assert {"random", "least", "norm matched"} <= {
+        name for v in found for name in ("random", "least", "norm matched") if name in v.statistic
+    }
+
+
+def test_damage_that_shrinks_contradicts_p17_and_says_when_it_was_largest() -> None:
+    found = by_damage([0, 0.3, 0.5, 0.2, 0.1, 0.1])
+    assert {verdict.verdict for verdict in found} == {"contradicted"}
+    assert "Largest near step 200" in found[0].note
+
+
+def test_damage_that_any_deletion_does_as_well_supports_nothing() -> None:
+    growing = [0, 0.1, 0.2, 0.3, 0.4, 0.5]
+    runs = []
+    for seed in range(3):
+        reading = deletion(growing)
+        for name in ("random", "least", "norm_matched"):
+            reading.loc[{"strategy": name}] = reading.sel(strategy="top").values
+        runs.append(made_up(seed, deletion_accuracy=reading, deletion_log_prob=reading))
+    assert {verdict.verdict for verdict in ablation._verdicts(runs)} == {"inconclusive"}
