@@ -79,6 +79,13 @@ class RunSpec(Value):
             raise ValueError(f"measures hold {twice[0]!r} twice, so its readings would clash: drop one")
         if not any(isinstance(measure, Curves) for measure in self.measures):
             raise ValueError("measures have no 'curves', which events need: add { name = 'curves' }")
+        for measure in self.measures:
+            component = getattr(measure, "component", None)
+            if component is not None and component not in self.model.components:
+                raise ValueError(
+                    f"measures look at component = {component!r}, which a {self.model.name} has not: "
+                    f"take {' or '.join(map(repr, self.model.components))}"
+                )
         return self
 
     @property
@@ -105,8 +112,8 @@ class RunSpec(Value):
         return self.replace(seeds=Seeds(model=seed, data=seed, noise=seed))
 
     def replace(self, **fields: Any) -> RunSpec:
-        """This run with some fields replaced, validated anew."""
-        return RunSpec.model_validate({**dict(self), **fields})
+        """This run with some fields replaced, validated anew; raises SpecError as `from_dict` does."""
+        return RunSpec.from_dict({**dict(self), **fields})
 
     def to_toml(self) -> str:
         """The whole spec, defaults included, as TOML; `from_toml` gives an equal spec back."""
@@ -151,7 +158,7 @@ def explain(error: ValidationError, of: type[Value]) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] in ("value_error", "missing"):
         return (f"{place}: {message}" if place else message) + more
-    return f"{place} = {_shown(first['input'])}: {message[0].lower()}{message[1:]}" + more
+    return f"{place or 'the spec'} = {_shown(first['input'])}: {message[0].lower()}{message[1:]}" + more
 
 
 def _unknown_key(detail: ErrorDetails, of: type[Value]) -> str:

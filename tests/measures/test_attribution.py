@@ -31,7 +31,8 @@ BY_HAND = {
     "integrated_gradients": brute_force.integrated_gradients,
     "ablation": brute_force.ablation,
 }
-NODES = 32
+NODES = {"neuron": 32, "head": 256}
+"""A head's path crosses kinks of the ReLU, where quadrature errs by about one part in n_nodes."""
 FEW = slice(0, 25, 2)
 """The examples that brute force goes through."""
 
@@ -49,9 +50,9 @@ class Case:
     def n_components(self) -> int:
         return site_of(self.model, self.component).n_components
 
-    def attributed(self, method: Method, score: ScoreName, n_nodes: int = NODES) -> np.ndarray:
+    def attributed(self, method: Method, score: ScoreName, n_nodes: int = 0) -> np.ndarray:
         """What the package says, for all examples."""
-        return _attributed(self.name, method, score, n_nodes).copy()
+        return _attributed(self.name, method, score, n_nodes or NODES[self.component]).copy()
 
     def compute(self, method: Method, score: ScoreName, n_nodes: int) -> np.ndarray:
         data = tiny.observed()
@@ -132,11 +133,10 @@ def assert_close(mine: np.ndarray, other: np.ndarray, relative: float) -> None:
 def test_every_attribution_is_what_brute_force_says(
     case: Case, method: Method, score: ScoreName
 ) -> None:
-    # A head's path crosses kinks of the ReLU, where quadrature and the Riemann sum each err a little.
     rough = case.component == "head" and method == "integrated_gradients"
     by_hand = case.by_hand(method, score)
     assert np.abs(by_hand).max() > 0.05
-    assert_close(case.attributed(method, score)[FEW], by_hand, 1e-2 if rough else 1e-5)
+    assert_close(case.attributed(method, score)[FEW], by_hand, 5e-3 if rough else 1e-5)
 
 
 @of(NEURONS)
@@ -181,12 +181,12 @@ def test_integrated_gradients_add_up_to_the_difference_that_they_explain(
         case.score(score, everything)(np.full((25, case.n_components), gate)) for gate in (1.0, 0.0)
     )
     total = case.attributed("integrated_gradients", score).sum(axis=1)
-    tolerance = 1e-2 if case.component == "head" else 1e-5
+    tolerance = 5e-3 if case.component == "head" else 1e-5
     assert np.abs(total - (whole - none)).max() <= tolerance * np.abs(whole - none).max()
 
 
 @of(NEURONS)
-@pytest.mark.parametrize(("score", "n_nodes"), [("margin", 1), ("margin", NODES), ("log_prob", NODES)])
+@pytest.mark.parametrize(("score", "n_nodes"), [("margin", 1), ("margin", 32), ("log_prob", 32)])
 def test_the_completeness_residual_of_neurons_is_below_1e_4(
     case: Case, score: ScoreName, n_nodes: int
 ) -> None:
@@ -199,7 +199,7 @@ def test_the_completeness_residual_tells_of_too_few_nodes() -> None:
     case = NEURONS[0]
     coarse, fine = (
         np.abs(residual_of(case, "log_prob", case.attributed("integrated_gradients", "log_prob", n)))
-        for n in (1, NODES)
+        for n in (1, 32)
     )
     assert coarse.max() > 1e-3
     assert coarse.max() > 10 * fine.max()

@@ -55,7 +55,7 @@ def test_the_component_axis_is_where_the_site_says(model: Model, site: Site) -> 
 def test_a_gate_of_one_is_the_identity(model: Model, site: Site) -> None:
     gates = {site.name: jnp.ones(site.n_components)}
     for baselines in ({}, mean_baselines(model)):
-        np.testing.assert_allclose(logits(model, gates, baselines), logits(model), atol=2e-6)
+        np.testing.assert_allclose(logits(model, gates, baselines), logits(model), atol=5e-6)
 
 
 def test_recording_hands_activations_on_and_keeps_them() -> None:

@@ -31,9 +31,9 @@ class MadeUpRun(Run):
         return self.readings[name] if name in self.readings else self.curves[name]
 
 
-def made_up(seed: int, labels: Labels = "true", *, grokked: int | None = 3, **readings: object) -> Run:
+def made_up(seed: int, labels: str = "true", *, grokked: int | None = 3, **readings: object) -> Run:
     """A run that has memorised at step 100 and groks at STEPS[grokked], or never."""
-    spec = RunSpec(labels=labels).seeded(seed)
+    spec = RunSpec(labels=cast(Labels, labels)).seeded(seed)
     at = len(STEPS) if grokked is None else grokked
     val_accuracy = [0.02 if i < at - 1 else 0.5 if i < at else 1.0 for i in range(len(STEPS))]
     if grokked is None:

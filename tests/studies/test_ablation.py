@@ -8,16 +8,21 @@ from tests.studies.made_up import deletion, made_up
 from undergrowth.studies import ablation
 
 
-def by_damage(damage: list[float], others: float = 0.0):
+def by_damage(damage: list[float], control: list[float]):
     runs = []
-    for seed in range(3):
-        reading = deletion([d * (1 + seed / 100) for d in damage], others)
-        runs.append(made_up(seed, deletion_accuracy=reading, deletion_log_prob=reading))
+    for labels, damages in (("true", damage), ("shuffled", control)):
+        for seed in range(3):
+            reading = deletion([d * (1 + seed / 100) for d in damages])
+            runs.append(made_up(seed, labels, deletion_accuracy=reading, deletion_log_prob=reading))
     return ablation._verdicts(runs)
 
 
+GROWING = [0, 0.1, 0.2, 0.3, 0.4, 0.5]
+NONE = [0.0] * 6
+
+
 def test_damage_that_grows_supports_p17_against_every_control() -> None:
-    found = by_damage([0, 0.1, 0.2, 0.3, 0.4, 0.5])
+    found = by_damage(GROWING, NONE)
     assert {verdict.verdict for verdict in found} == {"supported"}
     assert found[0].estimate.effect == pytest.approx(0.4 * 1.01)
     assert {"random", "least", "norm matched"} <= {
@@ -26,17 +31,22 @@ def test_damage_that_grows_supports_p17_against_every_control() -> None:
 
 
 def test_damage_that_shrinks_contradicts_p17_and_says_when_it_was_largest() -> None:
-    found = by_damage([0, 0.3, 0.5, 0.2, 0.1, 0.1])
+    found = by_damage([0, 0.3, 0.5, 0.2, 0.1, 0.1], NONE)
     assert {verdict.verdict for verdict in found} == {"contradicted"}
     assert "Largest near step 200" in found[0].note
 
 
 def test_damage_that_any_deletion_does_as_well_supports_nothing() -> None:
-    growing = [0, 0.1, 0.2, 0.3, 0.4, 0.5]
-    runs = []
-    for seed in range(3):
-        reading = deletion(growing)
-        for name in ("random", "least", "norm_matched"):
-            reading.loc[{"strategy": name}] = reading.sel(strategy="top").values
-        runs.append(made_up(seed, deletion_accuracy=reading, deletion_log_prob=reading))
+    reading = deletion(GROWING)
+    for name in ("random", "least", "norm_matched"):
+        reading.loc[{"strategy": name}] = reading.sel(strategy="top").values
+    runs = [
+        made_up(seed, labels, deletion_accuracy=reading, deletion_log_prob=reading)
+        for labels in ("true", "shuffled")
+        for seed in range(3)
+    ]
     assert {verdict.verdict for verdict in ablation._verdicts(runs)} == {"inconclusive"}
+
+
+def test_damage_that_grows_as_much_in_the_control_supports_nothing() -> None:
+    assert {verdict.verdict for verdict in by_damage(GROWING, GROWING)} == {"inconclusive"}

@@ -15,7 +15,7 @@ BOOTSTRAP_FROM = 10
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds with its interval; NaN bounds where there are too few seeds to say.
+    """A mean over seeds with its interval; NaN bounds where seeds are too few, or a value is NaN, to say.
 
     effect: the mean; low, high: the interval's bounds; level: its coverage; n: seeds; method: how.
     """
@@ -31,9 +31,9 @@ class Estimate:
 def estimate(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Estimate:
     """Mean over seeds: BCa bootstrap (Efron 1987) of 10 or more values, Student's t of fewer."""
     x = np.asarray(values, np.float64)
-    if len(x) < 2:
-        return Estimate(float(x.mean()) if len(x) else np.nan, np.nan, np.nan, level, len(x), "none")
-    mean = float(x.mean())
+    mean = float(x.mean()) if len(x) else np.nan
+    if len(x) < 2 or np.isnan(mean):
+        return Estimate(mean, np.nan, np.nan, level, len(x), "none")
     if np.ptp(x) == 0:
         return Estimate(mean, mean, mean, level, len(x), "Student's t")
     if len(x) < BOOTSTRAP_FROM:
@@ -50,10 +50,9 @@ def difference(
 ) -> Estimate:
     """Mean over seeds minus the control's mean: BCa bootstrap of 10 or more of each, else Welch's t."""
     a, b = (np.asarray(v, np.float64) for v in (values, control))
-    if min(len(a), len(b)) < 2:
-        effect = float(a.mean() - b.mean()) if min(len(a), len(b)) else np.nan
+    effect = float(a.mean() - b.mean()) if min(len(a), len(b)) else np.nan
+    if min(len(a), len(b)) < 2 or np.isnan(effect):
         return Estimate(effect, np.nan, np.nan, level, len(a), "none")
-    effect = float(a.mean() - b.mean())
     if min(len(a), len(b)) < BOOTSTRAP_FROM or np.ptp(a) == 0 == np.ptp(b):
         half = _welch_half_width(a, b, level)
         return Estimate(effect, effect - half, effect + half, level, len(a), "Welch's t")

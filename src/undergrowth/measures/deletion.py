@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from undergrowth.measures.attribution import (
     BaselineName,
@@ -50,9 +50,19 @@ class Deletion(Measure):
     score: ScoreName = "margin"
     baseline: BaselineName = "mean"
     n_nodes: int = Field(default=8, ge=1, le=256)
-    ks: tuple[int, ...] = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
+    ks: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
     repeats: int = Field(default=2, ge=1)
     schedule: Schedule = Schedule(every=100, until=100, per_decade=12)
+
+    @model_validator(mode="after")
+    def _starts_whole(self) -> Deletion:
+        ascending = tuple(sorted({0, *self.ks}))
+        if self.ks != ascending:
+            raise ValueError(
+                f"ks = {list(self.ks)} must ascend from 0, where the model is whole: "
+                f"set ks = {list(ascending)}"
+            )
+        return self
 
     @property
     def key(self) -> str:

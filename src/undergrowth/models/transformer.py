@@ -6,7 +6,7 @@ names and shapes.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -159,6 +159,8 @@ class TransformerSpec(Value):
     unembedding from init_scale / sqrt(d_vocab); biases are zero (Nanda et al.'s code).
     """
 
+    components: ClassVar[tuple[str, ...]] = ("head", "neuron")
+
     name: Literal["transformer"] = "transformer"
     n_layers: Literal[1] = 1
     d_model: int = Field(default=128, ge=1)
@@ -171,10 +173,13 @@ class TransformerSpec(Value):
 
     @model_validator(mode="after")
     def _heads_fill_the_model(self) -> TransformerSpec:
-        if self.n_heads * self.d_head != self.d_model:
+        filled = self.n_heads * self.d_head
+        if filled != self.d_model:
+            divides = self.d_model % self.n_heads == 0
+            remedy = f"d_head = {self.d_model // self.n_heads}" if divides else f"d_model = {filled}"
             raise ValueError(
                 f"n_heads * d_head = {self.n_heads} * {self.d_head} must be d_model = {self.d_model}: "
-                f"set d_head = {self.d_model / self.n_heads:g}"
+                f"set {remedy}"
             )
         return self
 

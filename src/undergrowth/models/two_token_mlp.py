@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -73,6 +73,8 @@ class TwoTokenMLP(Model):
 
 class TwoTokenMLPSpec(Value):
     """Shape and initialisation of a `TwoTokenMLP`: each weight normal with 1 / sqrt(fan in)."""
+
+    components: ClassVar[tuple[str, ...]] = ("neuron",)
 
     name: Literal["two_token_mlp"] = "two_token_mlp"
     d_embed: int = Field(default=256, ge=1)

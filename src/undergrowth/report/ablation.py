@@ -238,7 +238,7 @@ def _at(series: Sequence[_Series], along: Along, at: int) -> dict[str, Any]:
     y, custom = [], []
     for s in series:
         band = s.along(along, at)
-        y += [rounded(band.low, 4), rounded(band.high, 4), rounded(band.mean, 4)]
+        y += [rounded(band.low), rounded(band.high), rounded(band.mean)]
         custom += [None, None, interval_data(s.ks if along == "k" else s.steps, band)]
     return {"y": y, "customdata": custom}
 

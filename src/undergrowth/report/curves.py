@@ -79,7 +79,7 @@ def _figure(runs: Sequence[Run], quantity: _Quantity, rules: Rules) -> Figure:
     theme.dress(plot, height=480)
     plot.update_xaxes(title_text="training step")
     plot.update_yaxes(title_text=quantity.label)
-    scales = {letter: LogScale.of(*(trace[letter] for trace in traces_of(plot))) for letter in "xy"}
+    scales = {letter: LogScale.of([], *(trace[letter] for trace in traces_of(plot))) for letter in "xy"}
     add_axis_buttons(
         plot,
         Axis(("xaxis",), scales["x"], "log"),

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from undergrowth.chance import stream
 from undergrowth.tasks.splits import CommutationSafe, LeakyRandom
 from undergrowth.tasks.task import Task
 
@@ -40,16 +41,15 @@ def make_data(task: Task, split: CommutationSafe | LeakyRandom, labels: Labels, 
     Shuffled labels are a permutation of the true ones over all examples, so every label stays as
     frequent as it was; the split is the same as with true labels.
     """
-    split_rng, label_rng = (
-        np.random.Generator(np.random.Philox(key=[seed, stream])) for stream in (0, 1)
-    )
     examples = task.examples()
-    is_train = split.train_mask(task, split_rng)
+    is_train = split.train_mask(task, stream(seed, "split"))
     if is_train.all() or not is_train.any():
         raise EmptySplitError(
             f"frac_train = {split.frac_train} leaves no "
             f"{'validation' if is_train.all() else 'training'} example of the {len(examples)} of "
             f"{task.describe()}: both sides need at least one, so move frac_train towards 0.5"
         )
-    drawn = examples.labels if labels == "true" else label_rng.permutation(examples.labels)
-    return Data(examples.inputs, drawn, is_train)
+    if labels == "true":
+        return Data(examples.inputs, examples.labels, is_train)
+    shuffled = stream(seed, "labels").permutation(examples.labels)
+    return Data(examples.inputs, shuffled, is_train)

@@ -7,10 +7,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from undergrowth.chance import stream
 from undergrowth.values import Value
-
-FIRST_EPOCH = 2**32
-"""Random streams below this one draw the split, the labels and what measures draw."""
 
 
 class FullBatch(Value):
@@ -52,8 +50,7 @@ class MiniBatch(Value):
 
 
 def _epoch_order(n_train: int, seed: int, epoch: int) -> np.ndarray:
-    rng = np.random.Generator(np.random.Philox(key=[seed, FIRST_EPOCH + epoch]))
-    return rng.permutation(n_train).astype(np.int32)
+    return stream(seed, "batches", epoch).permutation(n_train).astype(np.int32)
 
 
 AnyBatch = Annotated[FullBatch | MiniBatch, Field(discriminator="name")]

@@ -19,6 +19,7 @@ import numpy as np
 import optax
 from jaxtyping import Array
 
+from undergrowth.chance import stream
 from undergrowth.measures import Observed, Reading
 from undergrowth.models import Model
 from undergrowth.spec import RunSpec
@@ -189,7 +190,7 @@ class _Run:
         yield Advanced(self.step)
         for measure, steps in zip(self.spec.measures, self.measured_at, strict=True):
             if self.step in steps:
-                rng = np.random.Generator(np.random.Philox(key=[self.spec.seeds.noise, self.step]))
+                rng = stream(self.spec.seeds.noise, "measures", self.step)
                 readings = measure.observe(self.state.model, self.observed, rng)
                 for name, reading in readings.items():
                     if not reading.dims:

@@ -1,0 +1,19 @@
+"""All chance outside of JAX: independent streams, each a pure function of (seed, purpose, index)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+Purpose = Literal["split", "labels", "batches", "measures"]
+_FIRST_KEY: dict[Purpose, int] = {"split": 0, "labels": 1, "batches": 2**32, "measures": 2**33}
+
+
+def stream(seed: int, purpose: Purpose, index: int = 0) -> np.random.Generator:
+    """The random numbers for one purpose: of the epoch or step `index`, where it has many.
+
+    Philox is counter-based (Salmon et al. 2011): no stream is carried on from another, so any of
+    them can be had again at any time.
+    """
+    return np.random.Generator(np.random.Philox(key=[seed, _FIRST_KEY[purpose] + index]))

@@ -1,0 +1,286 @@
+"""The page is one file that needs no network, and works in a browser as a reader would use it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from undergrowth.analysis import Verdict, estimate
+from undergrowth.report.ablation import deletion_by_k_figure
+from undergrowth.report.curves import accuracy_figure, loss_figure
+from undergrowth.report.page import Section, write_page
+from undergrowth.report.saliency import concentration_figure, saliency_histogram
+from undergrowth.store import Run
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+HOSTILE = "<script>alert('x')</script> & </style> \u2028"
+"""Text that would break a page that does not escape it."""
+
+
+def verdict(values: list[float], note: str = "") -> Verdict:
+    statistic, rule = "effect in steps", "Supported if the interval lies above 1."
+    return Verdict("P1", "grokking", statistic, estimate(values), 1.0, rule, note)
+
+
+@pytest.fixture(scope="session")
+def report(runs: tuple[Run, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page with every kind of figure and of verdict."""
+    verdicts = (
+        verdict([2.0, 2.1, 2.2]),
+        verdict([0.1, 0.2, 0.3] * 4),
+        verdict([0.0, 2.0, 1.0]),
+        verdict([3.0], note=HOSTILE),
+    )
+    claims, predictions = (("P1", "It is late."),), {"Delay": "It is late.", HOSTILE: "It is not."}
+    curves = (accuracy_figure(runs), loss_figure(runs))
+    spread = (saliency_histogram(runs), concentration_figure(runs), deletion_by_k_figure(runs))
+    out = tmp_path_factory.mktemp("page") / "report.html"
+    write_page(
+        out,
+        title="What happened",
+        sections=(
+            Section("grokking", "Is it late?", claims, predictions, verdicts, curves),
+            Section("saliency", "Is it sparse?", claims, predictions, (), spread),
+        ),
+        runs=runs,
+        commands=("undergrowth demo --out demo",),
+    )
+    return out
+
+
+def test_the_page_holds_everything_and_points_nowhere(report: Path, runs: tuple[Run, ...]) -> None:
+    html = report.read_text("utf-8")
+    ours = re.sub(r"<script>/\*\*\n\* plotly.*?</script>", "", html, flags=re.DOTALL)
+    assert len(ours) < len(html) / 3
+    assert not re.search(r"https?://", ours)
+    assert "cdn" not in ours
+    assert "undergrowth demo --out demo" in ours
+    for run in runs:
+        assert run.id in ours
+    assert str(report.parent) not in html
+    assert str(runs[0].store.root) not in html
+    assert len(html) < 10 * 2**20
+
+
+def test_verdicts_say_what_they_are_worth(report: Path) -> None:
+    html = report.read_text("utf-8")
+    for ruling in ("supported", "contradicted", "inconclusive"):
+        assert f'class="chip {ruling}"' in html
+    assert "demonstration: 3 seeds; a claim needs ≥ 10" in html
+    assert "12 seeds; a claim needs" not in html
+    assert "no interval from 1 seed" in html
+    assert "Supported if the interval lies above 1." in html
+
+
+def test_text_is_escaped(report: Path) -> None:
+    html = report.read_text("utf-8")
+    assert "<script>alert" not in html
+    assert "&lt;script&gt;alert" in html
+
+
+def test_an_empty_store_has_a_page_too(tmp_path: Path) -> None:
+    section = Section("grokking", "Is it late?", (), {}, (), (accuracy_figure(()),))
+    write_page(tmp_path / "report.html", title="None", sections=[section], runs=(), commands=())
+    assert "No run has been trained yet." in (tmp_path / "report.html").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium. Without one the tests are skipped, but never where CI is set."""
+    found = next((path for name in CHROMIUMS if (path := shutil.which(name))), None)
+    if found is None:
+        why = f"no Chromium on this machine: none of {', '.join(CHROMIUMS)} is on the PATH"
+        if os.environ.get("CI"):
+            pytest.fail(f"{why}, and CI must not skip this: install one")
+        pytest.skip(why)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=list(QUIET))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser, report: Path) -> Iterator[Page]:
+    """The report as opened from disk; fails on any request but that for the file, and on any error."""
+    requests: list[str] = []
+    errors: list[str] = []
+    opened = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    opened.on("request", lambda request: requests.append(request.url))
+    opened.on("console", lambda message: errors.append(f"{message.type}: {message.text}"))
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.goto(report.as_uri())
+    yield opened
+    opened.close()
+    assert requests == [report.as_uri()]
+    assert errors == []
+
+
+def drawn(page: Page, name: str) -> Locator:
+    """A figure, when it is drawn; figures are drawn when they come near the screen."""
+    plot = page.locator(f"#plot-{name}")
+    plot.scroll_into_view_if_needed()
+    plot.locator(".main-svg").first.wait_for()
+    return plot
+
+
+def full(page: Page, name: str, what: str) -> Any:
+    """What plotly.js itself holds of a figure: a path into its full layout or data."""
+    return page.evaluate(f"document.getElementById('plot-{name}').{what}")
+
+
+def wait_for(page: Page, name: str, condition: str) -> None:
+    page.wait_for_function(
+        f"(() => {{ const plot = document.getElementById('plot-{name}'); return {condition}; }})()"
+    )
+
+
+def press(plot: Locator, label: str) -> None:
+    plot.locator(".updatemenu-button").filter(has_text=label).click()
+
+
+@pytest.mark.browser
+def test_both_axes_of_the_accuracy_figure_are_a_click_from_log_and_linear(page: Page) -> None:
+    plot = drawn(page, "accuracy")
+    assert full(page, "accuracy", "_fullLayout.xaxis.type") == "log"
+    assert full(page, "accuracy", "_fullLayout.yaxis.type") == "linear"
+    for axis, kind in (("x", "linear"), ("y", "log"), ("x", "log"), ("y", "linear")):
+        press(plot, f"{axis} {kind}")
+        wait_for(page, "accuracy", f"plot._fullLayout.{axis}axis.type === '{kind}'")
+    assert full(page, "accuracy", "_fullLayout.xaxis.type") == "log"
+    assert full(page, "accuracy", "_fullLayout.xaxis.range")[1] > 1.5
+
+
+@pytest.mark.browser
+def test_step_zero_is_at_zero_on_a_linear_axis_and_under_its_own_tick_on_a_log_axis(
+    page: Page,
+) -> None:
+    plot = drawn(page, "accuracy")
+    first = "_fullData.filter(t => t.mode === 'lines').map(t => t.x[0])"
+    assert all(x > 0 for x in full(page, "accuracy", first))
+    assert plot.locator(".xtick text").first.text_content() == "0"
+    press(plot, "x linear")
+    wait_for(page, "accuracy", "plot._fullLayout.xaxis.type === 'linear'")
+    assert set(full(page, "accuracy", first)) == {0}
+
+
+def state(page: Page) -> tuple[str, tuple[float, ...], str]:
+    """Of the histogram: the slider's step, the first trace's bars, the summary beside them."""
+    name = "saliency_histogram"
+    active = full(page, name, "_fullLayout.sliders[0].active")
+    step = full(page, name, f"_fullLayout.sliders[0].steps[{active}].label")
+    bars = tuple(full(page, name, "calcdata[0].map(bar => bar.s || 0)"))
+    return step, bars, full(page, name, "_fullLayout.annotations[0].text")
+
+
+@pytest.mark.browser
+def test_the_slider_moves_by_mouse(page: Page) -> None:
+    plot = drawn(page, "saliency_histogram")
+    before = state(page)
+    assert before[0] == "60"
+    rail = plot.locator(".slider-rail-touch-rect").bounding_box()
+    assert rail is not None
+    page.mouse.click(rail["x"] + 3, rail["y"] + rail["height"] / 2)
+    wait_for(page, "saliency_histogram", "plot._fullLayout.sliders[0].active === 0")
+    after = state(page)
+    assert after[0] == "0"
+    assert after[1] != before[1]
+    assert after[2] != before[2]
+    assert plot.locator(".slider-label").first.text_content() == "training step 0"
+
+
+@pytest.mark.browser
+def test_sliders_and_buttons_can_be_reached_by_keyboard(page: Page) -> None:
+    plot = drawn(page, "saliency_histogram")
+    grip = plot.locator("[role=slider]")
+    grip.focus()
+    page.keyboard.press("Home")
+    wait_for(page, "saliency_histogram", "plot._fullLayout.sliders[0].active === 0")
+    first = state(page)
+    page.keyboard.press("ArrowRight")
+    wait_for(page, "saliency_histogram", "plot._fullLayout.sliders[0].active === 1")
+    assert grip.get_attribute("aria-valuetext") == "15"
+    assert state(page)[1] != first[1]
+    plot.locator("[role=button]").filter(has_text="y log").focus()
+    page.keyboard.press("Enter")
+    wait_for(page, "saliency_histogram", "plot._fullLayout.yaxis2.type === 'log'")
+    assert state(page)[0] == "15"
+
+
+@pytest.mark.browser
+def test_views_of_a_deletion_are_a_click_apart(page: Page) -> None:
+    plot = drawn(page, "deletion_by_k")
+    press(plot, "shuffled labels")
+    shown = "plot._fullData.filter(t => t.visible === true).map(t => t.meta.view)"
+    wait_for(page, "deletion_by_k", f"{shown}.every(view => view === 'shuffled labels')")
+    press(plot, "x linear")
+    wait_for(page, "deletion_by_k", "plot._fullLayout.xaxis2.type === 'linear'")
+
+
+@pytest.mark.browser
+def test_the_theme_changes_paper_and_figures(page: Page) -> None:
+    drawn(page, "accuracy")
+    papers = []
+    for _ in range(2):
+        papers.append(
+            (
+                page.evaluate("getComputedStyle(document.body).backgroundColor"),
+                full(page, "accuracy", "_fullLayout.paper_bgcolor"),
+                full(page, "accuracy", "_fullLayout.font.color"),
+            )
+        )
+        page.click("#theme")
+        wait_for(page, "accuracy", f"plot._fullLayout.paper_bgcolor !== '{papers[-1][1]}'")
+    light, dark = papers
+    assert light[0] == "rgb(255, 255, 255)"
+    assert all(a != b for a, b in zip(light, dark, strict=True))
+    assert full(page, "accuracy", "_fullLayout.paper_bgcolor") == light[1]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [375, 1280])
+def test_nothing_is_wider_than_the_screen(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    names = page.locator(".plot").evaluate_all("plots => plots.map(p => p.dataset.name)")
+    assert len(names) == 5
+    for name in names:
+        drawn(page, name)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.browser
+def test_the_data_behind_a_figure_can_be_saved(page: Page, runs: tuple[Run, ...]) -> None:
+    with page.expect_download() as download:
+        page.click("[data-csv=accuracy]")
+    lines = download.value.path().read_text("utf-8").splitlines()
+    assert lines[0] == "run,seed,labels,step,train_accuracy,val_accuracy"
+    assert len(lines) == 1 + sum(run["val_accuracy"].sizes["step"] for run in runs)
+
+
+@pytest.mark.browser
+def test_no_figure_offers_to_send_itself_anywhere(page: Page) -> None:
+    plot = drawn(page, "accuracy")
+    plot.hover()
+    titles = plot.locator(".modebar-btn").evaluate_all(
+        "all => all.map(b => b.getAttribute('data-title'))"
+    )
+    assert titles
+    assert not any(re.search("share|cloud|produced|edit", title, re.IGNORECASE) for title in titles)
