@@ -1,4 +1,4 @@
-"""Make the README's picture from a real report: `python docs/picture.py STORE` writes docs/report.png."""
+"""Make the README's picture from a real report: `python docs/picture.py STORE` writes report.png."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from playwright.sync_api import sync_playwright
 
 
 def main() -> None:
+    """Open the report in a browser and take a screenshot of its first screen."""
     page_file = Path(sys.argv[1]).resolve() / "report.html"
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:

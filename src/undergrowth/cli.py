@@ -52,7 +52,7 @@ def demo(*, out: Out = Path("demo"), seeds: Seeds = None) -> int:
     """
     from undergrowth.studies import STUDIES
 
-    return _conduct(tuple(STUDIES), "quick", seeds, out, "Shallow circuits give way to general ones")
+    return _conduct(tuple(STUDIES), "quick", seeds, out)
 
 
 @app.command
@@ -222,10 +222,10 @@ def run_study(
     budget: quick (minutes: shows that it works), standard (10 or more seeds), full (paper scale).
     """
     _study(name)
-    return _conduct((name,), budget, seeds, out, "")
+    return _conduct((name,), budget, seeds, out)
 
 
-def _conduct(names: Sequence[str], budget: Any, seeds: int | None, out: Path, title: str) -> int:
+def _conduct(names: Sequence[str], budget: Any, seeds: int | None, out: Path) -> int:
     from undergrowth.store.layout import writing
     from undergrowth.studies import STUDIES
     from undergrowth.studies.conducting import BUDGETS, write_report
@@ -238,7 +238,7 @@ def _conduct(names: Sequence[str], budget: Any, seeds: int | None, out: Path, ti
     specs = [spec for study in studies for spec in study.runs(budget, seeds)]
     store = _train(list({spec.id: spec for spec in specs}.values()), out)
     with writing(store.root):
-        written = write_report(store, studies, _this_command(), title)
+        written = write_report(store, studies, _this_command())
     _print_verdicts(written)
     return _report_failures(store.select(specs))
 

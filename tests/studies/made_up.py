@@ -62,3 +62,11 @@ def deletion(damage_by_top: Sequence[float], damage_by_others: float = 0.0) -> x
     values[:, :, 1:, 1:] -= damage_by_others
     coords = {"step": list(STEPS), "side": ["train", "val"], "strategy": list(STRATEGIES), "k": list(KS)}
     return xr.DataArray(values, dims=("step", "side", "strategy", "k"), coords=coords)
+
+
+def norm_share(matched_until: int) -> xr.DataArray:
+    """A reading [step, strategy, k] where norm-matched sets match the top k for the first few k."""
+    values = np.ones((len(STEPS), len(STRATEGIES), len(KS)))
+    values[:, STRATEGIES.index("norm_matched"), matched_until:] = 0.5
+    coords = {"step": list(STEPS), "strategy": list(STRATEGIES), "k": list(KS)}
+    return xr.DataArray(values, dims=("step", "strategy", "k"), coords=coords)

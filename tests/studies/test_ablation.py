@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.studies.made_up import deletion, made_up
+from tests.studies.made_up import KS, STEPS, deletion, made_up, norm_share
 from undergrowth.studies import ablation
 
 
@@ -13,10 +13,19 @@ def by_damage(damage: list[float], control: list[float]):
     for labels, damages in (("true", damage), ("shuffled", control)):
         for seed in range(3):
             reading = deletion([d * (1 + seed / 100) for d in damages])
-            runs.append(made_up(seed, labels, deletion_accuracy=reading, deletion_log_prob=reading))
+            runs.append(
+                made_up(
+                    seed,
+                    labels,
+                    deletion_accuracy=reading,
+                    deletion_log_prob=reading,
+                    deletion_norm_share=SHARE,
+                )
+            )
     return ablation._verdicts(runs)
 
 
+SHARE = norm_share(matched_until=len(KS))
 GROWING = [0, 0.1, 0.2, 0.3, 0.4, 0.5]
 NONE = [0.0] * 6
 
@@ -41,7 +50,9 @@ def test_damage_that_any_deletion_does_as_well_supports_nothing() -> None:
     for name in ("random", "least", "norm_matched"):
         reading.loc[{"strategy": name}] = reading.sel(strategy="top").values
     runs = [
-        made_up(seed, labels, deletion_accuracy=reading, deletion_log_prob=reading)
+        made_up(
+            seed, labels, deletion_accuracy=reading, deletion_log_prob=reading, deletion_norm_share=SHARE
+        )
         for labels in ("true", "shuffled")
         for seed in range(3)
     ]
@@ -50,3 +61,11 @@ def test_damage_that_any_deletion_does_as_well_supports_nothing() -> None:
 
 def test_damage_that_grows_as_much_in_the_control_supports_nothing() -> None:
     assert {verdict.verdict for verdict in by_damage(GROWING, GROWING)} == {"inconclusive"}
+
+
+def test_a_k_that_cannot_be_matched_in_norm_does_not_count() -> None:
+    reading = deletion(GROWING)
+    reading.loc[{"strategy": "norm_matched", "k": 4}] = -9.0  # all the others deleted: no control
+    run = made_up(0, deletion_accuracy=reading, deletion_norm_share=norm_share(matched_until=2))
+    assert ablation.change(run, "deletion_accuracy", "norm_matched") == pytest.approx(0.4)
+    assert ablation.excess_damage(run, "deletion_accuracy", "norm_matched").isnull().sum() == len(STEPS)

@@ -15,7 +15,7 @@ BOOTSTRAP_FROM = 10
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds with its interval; NaN bounds where seeds are too few, or a value is NaN, to say.
+    """A mean over seeds with its interval; NaN bounds where seeds are too few or a value is NaN.
 
     effect: the mean; low, high: the interval's bounds; level: its coverage; n: seeds; method: how.
     """

@@ -7,14 +7,13 @@
   const templates = read("templates");
   const plots = Array.from(document.querySelectorAll(".plot"));
   const config = read("config");
-  const theme = () => (printing ? "light" : root.dataset.theme);
-  let printing = false;
+  let onScreen = root.dataset.theme;
 
   function draw(plot) {
     if (plot.dataset.drawn) return Promise.resolve();
     plot.dataset.drawn = "yes";
     const figure = read("data-" + plot.dataset.name);
-    figure.layout.template = templates[theme()];
+    figure.layout.template = templates[root.dataset.theme];
     return Plotly.newPlot(plot, figure.data, figure.layout, config).then(() => {
       reach(plot);
       plot.on("plotly_afterplot", () => reach(plot));
@@ -37,7 +36,7 @@
   }
   function retheme() {
     const drawn = plots.filter((plot) => plot.dataset.drawn);
-    return Promise.all(drawn.map((plot) => Plotly.relayout(plot, { template: templates[theme()] })));
+    return Promise.all(drawn.map((plot) => Plotly.relayout(plot, { template: templates[root.dataset.theme] })));
   }
   toggle.addEventListener("click", () => {
     root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
@@ -112,14 +111,15 @@
     }
   });
 
-  /* print */
+  /* print: on white paper, all figures, as wide as a page */
   addEventListener("beforeprint", () => {
-    printing = true;
+    onScreen = root.dataset.theme;
+    root.dataset.theme = "light";
     plots.forEach((plot) => { draw(plot); });
     plots.forEach((plot) => Plotly.relayout(plot, { template: templates.light, width: 660, autosize: false }));
   });
   addEventListener("afterprint", () => {
-    printing = false;
-    plots.forEach((plot) => Plotly.relayout(plot, { template: templates[theme()], width: null, autosize: true }));
+    root.dataset.theme = onScreen;
+    plots.forEach((plot) => Plotly.relayout(plot, { template: templates[onScreen], width: null, autosize: true }));
   });
 })();

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -91,11 +92,44 @@ def _environment() -> Environment:
         "plot": _plot,
         "table": lambda figure: _script_json(figure.table.to_csv(index=False)),
         "told": told,
+        "chips": chips,
         "interval": interval,
         "forest": lambda verdict: Markup(forest(verdict)),
         "ground": _ground,
     }
     return environment
+
+
+@dataclass(frozen=True)
+class Chip:
+    """What a section's verdicts say of one claim at a glance; ruling is 'mixed' where they differ.
+
+    first: the place of the claim's first verdict in the section, from 1.
+    """
+
+    claim: str
+    ruling: str
+    says: str
+    first: int
+
+
+def chips(section: Section) -> list[Chip]:
+    """One chip for each claim of a section, in the order of its verdicts."""
+    told_of: dict[str, list[str]] = {}
+    first: dict[str, int] = {}
+    for place, verdict in enumerate(section.verdicts, start=1):
+        told_of.setdefault(verdict.claim, []).append(verdict.verdict)
+        first.setdefault(verdict.claim, place)
+    return [_chip(claim, rulings, first[claim]) for claim, rulings in told_of.items()]
+
+
+def _chip(claim: str, rulings: list[str], first: int) -> Chip:
+    counts = Counter(rulings)
+    if len(counts) == 1:
+        return Chip(claim, rulings[0], rulings[0], first)
+    order = ("supported", "inconclusive", "contradicted")
+    says = ", ".join(f"{counts[ruling]} {ruling}" for ruling in order if counts[ruling])
+    return Chip(claim, "mixed", says, first)
 
 
 def interval(verdict: Verdict) -> str:

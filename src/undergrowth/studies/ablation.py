@@ -18,27 +18,45 @@ SIDE = "train"
 """Validation predictions are wrong before grokking, so only the training side can be harmed early."""
 
 
-def excess_damage(run: Run, reading: str, control: str) -> xr.DataArray:
-    """What deleting the top k does beyond the control deletion, averaged over k, dim (step).
+MATCHED_WITHIN = 0.1
+"""Largest relative difference in norm share at which a norm-matched set counts as matched."""
 
-    Damage is the drop of `reading` from the whole model; k runs over powers of two, so the mean over
-    them is an area over log k.
+
+def excess_damage(run: Run, reading: str, control: str) -> xr.DataArray:
+    """What deleting the top k does beyond the control deletion, dims (step, k).
+
+    NaN where the control is to carry the same norm and does not: late in training all the other
+    neurons together may carry less than the top k.
     """
     after = run[reading].sel(side=SIDE)
-    deleted = after.sel(k=[k for k in after["k"].values if k > 0])
-    return (deleted.sel(strategy=control) - deleted.sel(strategy="top")).mean("k")
+    excess = after.sel(strategy=control) - after.sel(strategy="top")
+    if control == "norm_matched":
+        share = run["deletion_norm_share"]
+        top = share.sel(strategy="top")
+        excess = excess.where(abs(share.sel(strategy=control) - top) <= MATCHED_WITHIN * top)
+    return excess.sel(k=[k for k in excess["k"].values if k > 0])
 
 
 def change(run: Run, reading: str, control: str) -> float:
-    """Excess damage at the last step minus when the run had memorised."""
+    """Excess damage at the last step minus when the run had memorised, averaged over k.
+
+    k runs over powers of two, so the mean over them is an area over log k. Only k that can be
+    compared at both moments count; NaN where there is none.
+    """
     damage = excess_damage(run, reading, control)
-    return float(at_the_end(damage) - when_memorised(damage, run))
+    return float((at_the_end(damage) - when_memorised(damage, run)).mean("k"))
 
 
 def _grows(runs: Sequence[Run], what: str, reading: str, against: str) -> Verdict:
     """Does the excess damage grow by more than it does with shuffled labels?"""
-    changes = [change(run, reading, against) for run in runs if run.spec.labels == "true"]
-    shuffled = [change(run, reading, against) for run in runs if run.spec.labels == "shuffled"]
+    changes, shuffled = (
+        [
+            value
+            for run in runs
+            if run.spec.labels == labels and np.isfinite(value := change(run, reading, against))
+        ]
+        for labels in ("true", "shuffled")
+    )
     alone, control = estimate(changes), estimate(shuffled)
     return Verdict(
         claim="P17",
@@ -52,6 +70,11 @@ def _grows(runs: Sequence[Run], what: str, reading: str, against: str) -> Verdic
         rule=(
             "Supported if the interval of the difference to the shuffled-label control lies above 0; "
             "contradicted if below."
+            + (
+                f" Only k whose norms match within {MATCHED_WITHIN:.0%} at both moments count."
+                if against == "norm_matched"
+                else ""
+            )
         ),
         note=(
             f"Change {alone.effect:+.3g} [{alone.low:.3g}, {alone.high:.3g}] with true labels, "
@@ -62,7 +85,12 @@ def _grows(runs: Sequence[Run], what: str, reading: str, against: str) -> Verdic
 
 
 def _peak_note(runs: Sequence[Run], reading: str, against: str) -> str:
-    damages = [excess_damage(run, reading, against) for run in runs if run.spec.labels == "true"]
+    damages = [
+        excess_damage(run, reading, against).mean("k").dropna("step")
+        for run in runs
+        if run.spec.labels == "true"
+    ]
+    damages = [damage for damage in damages if damage.size]
     if not damages:
         return ""
     step = np.median([int(d["step"].values[d.values.argmax()]) for d in damages])
@@ -73,7 +101,12 @@ def _peak_note(runs: Sequence[Run], reading: str, against: str) -> str:
 
 def answer(runs: Sequence[Run]) -> Answer:
     """Verdicts on P17 with three controls, and the damage over k and over steps."""
-    return Answer(_verdicts(runs), (deletion_by_k_figure(runs), deletion_over_steps_figure(runs)))
+    figures = (
+        deletion_over_steps_figure(runs, relative=True),
+        deletion_by_k_figure(runs),
+        deletion_over_steps_figure(runs),
+    )
+    return Answer(_verdicts(runs), figures)
 
 
 def _verdicts(runs: Sequence[Run]) -> tuple[Verdict, ...]:

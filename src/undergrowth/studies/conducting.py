@@ -41,7 +41,7 @@ def runs_of(study: Study, runs: Sequence[Run]) -> tuple[Run, ...]:
     return max(by_budget, key=len)
 
 
-def write_report(store: Store, studies: Iterable[Study], command: str, title: str = "") -> Report:
+def write_report(store: Store, studies: Iterable[Study], command: str) -> Report:
     """Answer every study that has runs in the store; write report.html and verdicts.json into it.
 
     Runs that belong to no study are shown with their curves.
@@ -59,7 +59,8 @@ def write_report(store: Store, studies: Iterable[Study], command: str, title: st
     if others:
         sections.append(_other_runs(others))
     page = store.root / PAGE
-    write_page(page, title=title or "undergrowth", sections=sections, runs=runs, commands=[command])
+    title = "Do shallow circuits give way to general ones?" if answered else "Runs"
+    write_page(page, title=title, sections=sections, runs=runs, commands=[command])
     content = json.dumps([verdict.to_dict() for verdict in verdicts], indent=2, ensure_ascii=False)
     write_whole(store.root / VERDICTS, (content + "\n").encode())
     return Report(page, store.root / VERDICTS, tuple(verdicts))

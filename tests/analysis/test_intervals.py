@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import special, stats
+
+from undergrowth.analysis import Estimate, difference, estimate
+
+SEVEN = [2.1, 2.9, 3.4, 2.2, 3.9, 2.6, 3.1]
+FIVE = [1.2, 0.4, 0.9, 1.8, 0.7]
+RNG = np.random.default_rng(0)
+
+
+def t_quantile(level: float, freedom: float) -> float:
+    """By the inverse of the incomplete beta function, not by scipy.stats."""
+    x = special.betaincinv(freedom / 2, 0.5, 1 - level)
+    return math.sqrt(freedom * (1 / x - 1))
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95, 0.99])
+def test_few_seeds_get_students_interval(level: float) -> None:
+    found, n = estimate(SEVEN, level), len(SEVEN)
+    mean = sum(SEVEN) / n
+    error = math.sqrt(sum((x - mean) ** 2 for x in SEVEN) / (n - 1) / n)
+    half = t_quantile(level, n - 1) * error
+    assert found.effect == pytest.approx(mean)
+    assert (found.low, found.high) == pytest.approx((mean - half, mean + half))
+    assert (found.level, found.n, found.method) == (level, 7, "Student's t")
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95])
+def test_a_difference_of_few_seeds_gets_welchs_interval(level: float) -> None:
+    found = difference(SEVEN, FIVE, level)
+    interval = stats.ttest_ind(SEVEN, FIVE, equal_var=False).confidence_interval(level)
+    assert found.effect == pytest.approx(np.mean(SEVEN) - np.mean(FIVE))
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert (found.n, found.method) == (7, "Welch's t")
+
+
+def test_a_difference_from_a_control_that_never_varies_is_still_told() -> None:
+    """Equal to the interval of the values themselves, moved by the constant."""
+    found, alone = difference(SEVEN, [1.0, 1.0, 1.0]), estimate(SEVEN)
+    assert (found.low, found.high) == pytest.approx((alone.low - 1, alone.high - 1))
+
+
+def test_many_seeds_get_the_bootstrap_which_is_near_students_for_a_normal_sample() -> None:
+    sample = RNG.normal(5, 2, 200)
+    found = estimate(sample)
+    low, high = stats.t.interval(0.95, 199, loc=sample.mean(), scale=stats.sem(sample))
+    assert found.method == "bootstrap (BCa)"
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.05)
+    again = difference(sample, sample[:100] - 1)
+    assert again.method == "bootstrap (BCa)"
+    welch = stats.ttest_ind(sample, sample[:100] - 1, equal_var=False).confidence_interval(0.95)
+    assert (again.low, again.high) == pytest.approx((welch.low, welch.high), abs=0.1)
+
+
+def test_the_bootstrap_leans_towards_the_long_tail() -> None:
+    sample = np.random.default_rng(1).exponential(size=15) ** 2
+    found = estimate(sample)
+    assert found.high - found.effect > found.effect - found.low
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
+    rng, trials = np.random.default_rng(3), 60
+    covered = {5: 0, 12: 0}
+    for n in covered:
+        for _ in range(trials):
+            found = estimate(rng.normal(size=n), level=0.8)
+            covered[n] += found.low <= 0 <= found.high
+    for hits in covered.values():  # binomial(60, 0.8): 48 +- 4 standard deviations of 3.1
+        assert 35 <= hits <= 59
+
+
+@pytest.mark.parametrize("values", [SEVEN, RNG.exponential(size=12)])
+def test_the_same_values_give_the_same_interval_and_a_higher_level_a_wider_one(
+    values: list[float],
+) -> None:
+    assert estimate(values) == estimate(values)
+    narrow, wide = estimate(values, 0.8), estimate(values, 0.99)
+    assert wide.low < narrow.low < narrow.effect < narrow.high < wide.high
+
+
+@pytest.mark.parametrize("n", [2, 12])
+def test_values_that_never_vary_have_an_interval_of_no_width(n: int) -> None:
+    found = estimate([0.25] * n)
+    assert (found.effect, found.low, found.high, found.n) == (0.25, 0.25, 0.25, n)
+    found = difference([0.5] * n, [0.25] * n)
+    assert (found.effect, found.low, found.high, found.n) == (0.25, 0.25, 0.25, n)
+
+
+def test_one_seed_says_nothing_of_its_spread() -> None:
+    found = estimate([3.0])
+    assert found.effect == 3
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+    assert (found.n, found.method) == (1, "none")
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        estimate([]),
+        difference([], [1.0]),
+        estimate([1.0, math.nan]),
+        estimate([math.nan] * 10 + [1.0, 2.0]),
+        difference([1.0, 2.0], [math.nan, 1.0]),
+        difference(np.arange(12.0), [math.nan] * 11 + [1.0]),
+    ],
+)
+def test_no_value_or_a_nan_is_neither_a_warning_nor_a_number(found: Estimate) -> None:
+    assert math.isnan(found.effect)
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+    assert found.method == "none"
+
+
+def test_a_difference_with_one_control_has_an_effect_and_no_interval() -> None:
+    found = difference(SEVEN, [1.0])
+    assert found.effect == pytest.approx(np.mean(SEVEN) - 1)
+    assert math.isnan(found.low)
+    assert (found.n, found.method) == (7, "none")
+
+
+def test_the_order_of_a_difference_is_its_sign() -> None:
+    one, other = difference(SEVEN, FIVE), difference(FIVE, SEVEN)
+    assert (one.low, one.high) == pytest.approx((-other.high, -other.low))
