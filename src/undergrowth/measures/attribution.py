@@ -52,7 +52,7 @@ def attribute(
     method: Method = "integrated_gradients",
     score: ScoreName = "margin",
     baseline: Baselines | None = None,
-    n_nodes: int = 8,
+    n_nodes: int = 16,
 ) -> Float[Array, "example component"]:
     """The share of each component in each example's score, in units of the score.
 
@@ -61,6 +61,10 @@ def attribute(
     to 1, by Gauss-Legendre quadrature with `n_nodes` nodes (Sundararajan et al. 2017,
     arXiv:1703.01365, eq. 1, on a layer); its sum over components is S(1) - S(0) up to
     `completeness_residual`. ablation: S(all open) - S(this gate closed).
+
+    For neurons of a one-layer model without layer norm one node is exact where the score is linear in
+    the logits, and 16 bring the residual of log_prob below 1e-4. Heads lie before the ReLU: their path
+    crosses its kinks, the residual falls slowly (6e-3 with 64 nodes on a trained model), so read it.
 
     Memory: `n_nodes` (or, for ablation, 16) forward passes from the site on at once.
     """

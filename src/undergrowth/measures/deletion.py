@@ -49,7 +49,7 @@ class Deletion(Measure):
     method: Method = "integrated_gradients"
     score: ScoreName = "margin"
     baseline: BaselineName = "mean"
-    n_nodes: int = Field(default=8, ge=1, le=256)
+    n_nodes: int = Field(default=16, ge=1, le=256)
     ks: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
     repeats: int = Field(default=2, ge=1)
     schedule: Schedule = Schedule(every=100, until=100, per_decade=12)

@@ -37,7 +37,7 @@ class Saliency(Measure):
     method: Method = "integrated_gradients"
     score: ScoreName = "margin"
     baseline: BaselineName = "mean"
-    n_nodes: int = Field(default=8, ge=1, le=256)
+    n_nodes: int = Field(default=16, ge=1, le=256)
     schedule: Schedule = Schedule(every=100, until=100, per_decade=12)
 
     @property

@@ -17,11 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array
+from jaxtyping import Array, PRNGKeyArray
 
 from undergrowth.chance import stream
 from undergrowth.measures import Observed, Reading
-from undergrowth.models import Model
+from undergrowth.models import AnyModel, Model
 from undergrowth.spec import RunSpec
 from undergrowth.training.interventions import AtStep, hyperparams
 from undergrowth.training.losses import LOSSES, LossName
@@ -98,9 +98,15 @@ Fact = Measured | Saved | Fired | Advanced | Diverged
 def initial(spec: RunSpec) -> Snapshot:
     """The untrained run."""
     key = jax.random.key(spec.seeds.model)
-    model = spec.model.init(spec.task.n_operands, spec.task.n_labels, key)
+    model = _drawn(spec.model, spec.task.n_operands, spec.task.n_labels, key)
     state = TrainState(model, spec.optimiser.build().init(cast(optax.Params, model)))
     return Snapshot(0, jax.tree.map(_strongly_typed, state))
+
+
+@partial(jax.jit, static_argnames=("model", "n_operands", "n_labels"))
+def _drawn(model: AnyModel, n_operands: int, n_labels: int, key: PRNGKeyArray) -> Model:
+    """The untrained model, compiled as one: drawn array by array it takes seconds to start."""
+    return model.init(n_operands, n_labels, key)
 
 
 def shape_key(spec: RunSpec, n_train: int) -> tuple[object, ...]:
