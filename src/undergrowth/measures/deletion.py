@@ -12,25 +12,17 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 from pydantic import Field, model_validator
 
-from undergrowth.measures.attribution import (
-    BaselineName,
-    Baselines,
-    Method,
-    attribute,
-    baselines,
-    logit_norms,
-    site_of,
-)
-from undergrowth.measures.reading import SIDES, Measure, Observed, Reading
-from undergrowth.measures.scores import SCORES, ScoreName
+from undergrowth.measures.attributed import AttributedMeasure
+from undergrowth.measures.attribution import Baselines, logit_norms
+from undergrowth.measures.reading import SIDES, Observed, Reading
+from undergrowth.measures.scores import SCORES
 from undergrowth.models import Model, Site, gated
-from undergrowth.training.schedules import Schedule
 
 STRATEGIES = ("top", "random", "least", "norm_matched")
 PATTERNS_AT_ONCE = 8
 
 
-class Deletion(Measure):
+class Deletion(AttributedMeasure):
     """Accuracy and correct log-probability after closing the gates of k components.
 
     Components are ranked by their median |attribution| over the training examples. `top`: the k most
@@ -45,14 +37,8 @@ class Deletion(Measure):
 
     name: Literal["deletion"] = "deletion"
     prefix: str = Field(default="deletion", pattern=r"^[a-z][a-z0-9_]*$")
-    component: Literal["neuron", "head"] = "neuron"
-    method: Method = "integrated_gradients"
-    score: ScoreName = "margin"
-    baseline: BaselineName = "mean"
-    n_nodes: int = Field(default=16, ge=1, le=256)
     ks: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
     repeats: int = Field(default=2, ge=1)
-    schedule: Schedule = Schedule(every=100, until=100, per_decade=12)
 
     @model_validator(mode="after")
     def _starts_whole(self) -> Deletion:
@@ -64,15 +50,11 @@ class Deletion(Measure):
             )
         return self
 
-    @property
-    def key(self) -> str:
-        return self.prefix
-
     def observe(self, model: Model, data: Observed, rng: np.random.Generator) -> Mapping[str, Reading]:
-        site = site_of(model, self.component)
+        site, baseline = self.where(model, data)
         ks = tuple(k for k in self.ks if k < site.n_components)
-        baseline = baselines(model, data.train_inputs(), self.baseline)
-        saliency = self._median_saliency(model, data, site, baseline)
+        is_train, _ = data.sides()
+        saliency = np.median(np.abs(self.attributed(model, data, only=is_train)), axis=0)
         squares = self._squared_logit_norms(model, data, site, baseline, rng)
         deleted = np.stack(
             [
@@ -100,22 +82,6 @@ class Deletion(Measure):
             f"{self.prefix}_n_deleted": of_set(deleted.sum(axis=3)),
             f"{self.prefix}_norm_share": of_set(deleted @ (squares / squares.sum())),
         }
-
-    def _median_saliency(
-        self, model: Model, data: Observed, site: Site, baseline: Baselines
-    ) -> Float[np.ndarray, " component"]:
-        is_train, _ = data.sides()
-        attribution = attribute(
-            model,
-            data.inputs[is_train],
-            data.labels[is_train],
-            site=site,
-            method=self.method,
-            score=self.score,
-            baseline=baseline,
-            n_nodes=self.n_nodes,
-        )
-        return np.median(np.abs(np.asarray(attribution)), axis=0)
 
     def _squared_logit_norms(
         self,

@@ -9,21 +9,13 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import Field
 
-from undergrowth.measures.attribution import (
-    BaselineName,
-    Method,
-    attribute,
-    baselines,
-    completeness_residual,
-    site_of,
-)
-from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scalar
-from undergrowth.measures.scores import ScoreName
+from undergrowth.measures.attributed import AttributedMeasure
+from undergrowth.measures.attribution import completeness_residual
+from undergrowth.measures.reading import SIDES, Observed, Reading, scalar
 from undergrowth.models import Model
-from undergrowth.training.schedules import Schedule
 
 
-class Saliency(Measure):
+class Saliency(AttributedMeasure):
     """The distribution over components of |attribution|, reduced over the examples of each side.
 
     {prefix}_median, {prefix}_mean [side, component]: median and mean of |attribution| over examples,
@@ -33,32 +25,12 @@ class Saliency(Measure):
 
     name: Literal["saliency"] = "saliency"
     prefix: str = Field(default="saliency", pattern=r"^[a-z][a-z0-9_]*$")
-    component: Literal["neuron", "head"] = "neuron"
-    method: Method = "integrated_gradients"
-    score: ScoreName = "margin"
-    baseline: BaselineName = "mean"
-    n_nodes: int = Field(default=16, ge=1, le=256)
-    schedule: Schedule = Schedule(every=100, until=100, per_decade=12)
-
-    @property
-    def key(self) -> str:
-        return self.prefix
 
     def observe(self, model: Model, data: Observed, rng: np.random.Generator) -> Mapping[str, Reading]:
-        site = site_of(model, self.component)
-        baseline = baselines(model, data.train_inputs(), self.baseline)
-        attribution = attribute(
-            model,
-            data.inputs,
-            data.labels,
-            site=site,
-            method=self.method,
-            score=self.score,
-            baseline=baseline,
-            n_nodes=self.n_nodes,
-        )
+        attribution = self.attributed(model, data)
         readings = {}
         if self.method == "integrated_gradients":
+            site, baseline = self.where(model, data)
             residual = completeness_residual(
                 model,
                 data.inputs,
