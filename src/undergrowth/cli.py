@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
-from rich.console import Console
-from rich.table import Table
 
 from undergrowth import __version__
+from undergrowth.printing import console, print_json, print_table, print_verdicts, run_row, shortened
+
+if TYPE_CHECKING:  # the command line starts without JAX
+    from undergrowth.spec import RunSpec
+    from undergrowth.store import Run, Store
+    from undergrowth.studies import Study
 
 HELP = """Why, and when, does gradient descent replace many shallow circuits by few general ones?
 
@@ -32,10 +35,9 @@ study_app = App(name="study", help="Questions with stated predictions: list, sho
 app.command(study_app)
 
 AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
+BudgetName = Literal["quick", "standard", "full"]
 Out = Annotated[Path, Parameter(help="Directory of the store; made if it is not there.")]
 Seeds = Annotated[int | None, Parameter(help="Seeds with true labels; the control gets half as many.")]
-
-console = Console(highlight=False, soft_wrap=True)
 
 
 class WrongUseError(Exception):
@@ -83,7 +85,7 @@ def show(spec: Path, /, *, resolved: bool = False, as_json: AsJson = False) -> i
     described = _read_spec(spec)
     data = described.data()
     if as_json:
-        _print_json({"id": described.id, "spec": described.model_dump(mode="json")})
+        print_json({"id": described.id, "spec": described.model_dump(mode="json")})
     elif resolved:
         sys.stdout.write(described.to_toml())
     else:
@@ -105,13 +107,13 @@ def runs(directory: Path, /, *, as_json: AsJson = False) -> int:
     """
     from undergrowth.store import Store
 
-    table = [_run_row(run) for run in Store(directory).runs]
+    table = [run_row(run) for run in Store(directory).runs]
     if as_json:
-        _print_json(table)
+        print_json(table)
     elif not table:
         console.print(f"{directory} has no runs yet")
     else:
-        _print_table([_shortened(row) for row in table])
+        print_table([shortened(row) for row in table])
     return 0
 
 
@@ -134,9 +136,9 @@ def report(directory: Path, /, *, as_json: AsJson = False) -> int:
     with writing(store.root):
         written = write_report(store, STUDIES.values(), _this_command())
     if as_json:
-        _print_json([verdict.to_dict() for verdict in written.verdicts])
+        print_json([verdict.to_dict() for verdict in written.verdicts])
     else:
-        _print_verdicts(written)
+        print_verdicts(written)
     return 0
 
 
@@ -154,7 +156,7 @@ def verify(directory: Path, /, *, as_json: AsJson = False) -> int:
     damage = [{"place": damage.place, "wrong": damage.wrong} for damage in found.damage]
     if as_json:
         counts = {"runs": found.runs, "readings": found.readings, "files": found.files}
-        _print_json({**counts, "damage": damage})
+        print_json({**counts, "damage": damage})
     else:
         for entry in damage:
             console.print(f"{entry['place']}: {entry['wrong']}")
@@ -175,9 +177,9 @@ def list_studies(*, as_json: AsJson = False) -> int:
         for s in STUDIES.values()
     ]
     if as_json:
-        _print_json(table)
+        print_json(table)
     else:
-        _print_table([{**row, "claims": " ".join(row["claims"])} for row in table])
+        print_table([{**row, "claims": " ".join(row["claims"])} for row in table])
     return 0
 
 
@@ -192,11 +194,11 @@ def show_study(name: str, /, *, as_json: AsJson = False) -> int:
     from undergrowth.studies.conducting import BUDGETS
 
     study = _study(name)
-    sizes = {budget: len(study.runs(budget, None)) for budget in BUDGETS}
+    sizes: dict[BudgetName, int] = {budget: len(study.runs(budget, None)) for budget in BUDGETS}
     if as_json:
         claims = [{"id": claim.id, "says": claim.says} for claim in study.claims]
         described = {"name": study.name, "question": study.question, "claims": claims}
-        _print_json({**described, "predictions": dict(study.predictions), "runs": sizes})
+        print_json({**described, "predictions": dict(study.predictions), "runs": sizes})
         return 0
     console.print(study.question, style="bold")
     for claim in study.claims:
@@ -212,7 +214,7 @@ def show_study(name: str, /, *, as_json: AsJson = False) -> int:
 
 @study_app.command(name="run")
 def run_study(
-    name: str, /, *, budget: str = "quick", seeds: Seeds = None, out: Out = Path("runs")
+    name: str, /, *, budget: BudgetName = "quick", seeds: Seeds = None, out: Out = Path("runs")
 ) -> int:
     """Train what a study needs and is not stored yet; write report.html and verdicts.json.
 
@@ -225,13 +227,11 @@ def run_study(
     return _conduct((name,), budget, seeds, out)
 
 
-def _conduct(names: Sequence[str], budget: Any, seeds: int | None, out: Path) -> int:
+def _conduct(names: Sequence[str], budget: BudgetName, seeds: int | None, out: Path) -> int:
     from undergrowth.store.layout import writing
     from undergrowth.studies import STUDIES
-    from undergrowth.studies.conducting import BUDGETS, write_report
+    from undergrowth.studies.conducting import write_report
 
-    if budget not in BUDGETS:
-        raise WrongUseError(f"--budget {budget!r}: a budget is one of {', '.join(BUDGETS)}")
     if seeds is not None:
         _at_least_1(seeds)
     studies = [STUDIES[name] for name in names]
@@ -239,11 +239,11 @@ def _conduct(names: Sequence[str], budget: Any, seeds: int | None, out: Path) ->
     store = _train(list({spec.id: spec for spec in specs}.values()), out)
     with writing(store.root):
         written = write_report(store, studies, _this_command())
-    _print_verdicts(written)
+    print_verdicts(written)
     return _report_failures(store.select(specs))
 
 
-def _train(specs: Sequence[Any], out: Path) -> Any:
+def _train(specs: Sequence[RunSpec], out: Path) -> Store:
     from undergrowth.sweep import train
     from undergrowth.terminal import watching
 
@@ -251,7 +251,7 @@ def _train(specs: Sequence[Any], out: Path) -> Any:
         return train(specs, out, progress=board.hear)
 
 
-def _read_spec(path: Path) -> Any:
+def _read_spec(path: Path) -> RunSpec:
     from undergrowth.spec import RunSpec, SpecError
 
     try:
@@ -263,7 +263,7 @@ def _read_spec(path: Path) -> Any:
         raise WrongUseError(f"{path}: {error}") from None
 
 
-def _study(name: str) -> Any:
+def _study(name: str) -> Study:
     from difflib import get_close_matches
 
     from undergrowth.studies import STUDIES
@@ -281,70 +281,11 @@ def _at_least_1(seeds: int) -> int:
     return seeds
 
 
-def _report_failures(stored: Sequence[Any]) -> int:
+def _report_failures(stored: Sequence[Run]) -> int:
     failed = [run for run in stored if run.status == "failed"]
     for run in failed:
         _say_wrong(f"run {run.id} failed ({run.spec.describe()}): {run.message}")
     return 1 if failed else 0
-
-
-def _run_row(run: Any) -> dict[str, Any]:
-    from undergrowth.analysis import events
-
-    row = {"id": run.id, "status": run.status, "run": run.spec.describe(), "step": None}
-    if "train_accuracy" not in run.names:
-        return row
-    row["step"] = int(run.curves["step"][-1])
-    for name, event in events(run.curves).items():
-        row[name] = event.first
-        row[f"{name} stable"] = event.stable
-    row["val accuracy"] = float(run.curves["val_accuracy"].dropna("step")[-1])
-    return row
-
-
-def _shortened(row: dict[str, Any]) -> dict[str, Any]:
-    """A row for people: first and stable time in one column where they are the same."""
-    short = {column: value for column, value in row.items() if not column.endswith(" stable")}
-    for name in ("memorised", "onset", "grokked"):
-        if name in row and row[name] != row[f"{name} stable"]:
-            short[name] = f"{_cell(row[name])} (stable {_cell(row[f'{name} stable'])})"
-    return short
-
-
-def _print_table(rows: Sequence[dict[str, Any]]) -> None:
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, no_wrap=column not in ("run", "question"))
-    for row in rows:
-        table.add_row(*(_cell(row.get(column)) for column in columns))
-    console.print(table, soft_wrap=False, width=None if console.is_terminal else 200)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-def _print_verdicts(report: Any) -> None:
-    colours = {"supported": "green", "contradicted": "red", "inconclusive": "yellow"}
-    for verdict in report.verdicts:
-        estimate, colour = verdict.estimate, colours[verdict.verdict]
-        console.print(f"{verdict.claim:4} [{colour}]{verdict.verdict:12}[/] {verdict.statistic}")
-        console.print(
-            f"     {estimate.effect:.3g}, {estimate.level:.0%} interval "
-            f"\\[{estimate.low:.3g}, {estimate.high:.3g}] over {estimate.n} seeds "
-            f"({estimate.method}), threshold {verdict.threshold:.3g}",
-            style="dim",
-        )
-    if any(not verdict.is_claim for verdict in report.verdicts):
-        console.print("Fewer than 10 seeds: a demonstration, not yet a claim.")
-    console.print(f"report     {report.page}\nverdicts   {report.verdicts_file}")
-
-
-def _print_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def _this_command() -> str:

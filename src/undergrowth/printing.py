@@ -1,0 +1,80 @@
+"""What the command line prints: tables and verdicts for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:  # the command line starts without JAX
+    from undergrowth.store import Run
+    from undergrowth.studies.conducting import Report
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def run_row(run: Run) -> dict[str, Any]:
+    """What `undergrowth runs` lists of a run: its events, first and stable, None where censored."""
+    from undergrowth.analysis import events
+
+    row: dict[str, Any] = {"id": run.id, "status": run.status, "run": run.spec.describe(), "step": None}
+    if "train_accuracy" not in run.names:
+        return row
+    row["step"] = int(run.curves["step"][-1])
+    for name, event in events(run.curves).items():
+        row[name] = event.first
+        row[f"{name} stable"] = event.stable
+    row["val accuracy"] = float(run.curves["val_accuracy"].dropna("step")[-1])
+    return row
+
+
+def shortened(row: dict[str, Any]) -> dict[str, Any]:
+    """A row for people: first and stable time in one column where they are the same."""
+    short = {column: value for column, value in row.items() if not column.endswith(" stable")}
+    for name in ("memorised", "onset", "grokked"):
+        if name in row and row[name] != row[f"{name} stable"]:
+            short[name] = f"{_cell(row[name])} (stable {_cell(row[f'{name} stable'])})"
+    return short
+
+
+def print_table(rows: Sequence[dict[str, Any]]) -> None:
+    """Rows under the columns that any of them has."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=column not in ("run", "question"))
+    for row in rows:
+        table.add_row(*(_cell(row.get(column)) for column in columns))
+    console.print(table, soft_wrap=False, width=None if console.is_terminal else 200)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def print_verdicts(report: Report) -> None:
+    """The verdicts of a report with their intervals, and where it was written."""
+    colours = {"supported": "green", "contradicted": "red", "inconclusive": "yellow"}
+    for verdict in report.verdicts:
+        estimate, colour = verdict.estimate, colours[verdict.verdict]
+        console.print(f"{verdict.claim:4} [{colour}]{verdict.verdict:12}[/] {verdict.statistic}")
+        console.print(
+            f"     {estimate.effect:.3g}, {estimate.level:.0%} interval "
+            f"\\[{estimate.low:.3g}, {estimate.high:.3g}] over {estimate.n} seeds "
+            f"({estimate.method}), threshold {verdict.threshold:.3g}",
+            style="dim",
+        )
+    if any(not verdict.is_claim for verdict in report.verdicts):
+        console.print("Fewer than 10 seeds: a demonstration, not yet a claim.")
+    console.print(f"report     {report.page}\nverdicts   {report.verdicts_file}")
+
+
+def print_json(value: object) -> None:
+    """JSON on standard output, unwrapped."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
