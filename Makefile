@@ -34,7 +34,7 @@ clean:
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"undergrowth needs Python 3.11 or newer, this is {v[0]}.{v[1]}: make PYTHON=python3.11")'
 	@echo "setting up $(VENV) (about a minute, once)"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) >/dev/null || { rm -rf $(VENV); echo "$(PYTHON) cannot make $(VENV): install venv for it (on Debian: apt install python3-venv), then make again" >&2; exit 1; }
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(PIP) --editable .

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +12,14 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
+from undergrowth import __version__
+from undergrowth.analysis import Estimate, Verdict
 from undergrowth.cli import main
+from undergrowth.printing import print_table, print_verdicts
 from undergrowth.spec import RunSpec
+from undergrowth.store import Store
 from undergrowth.store.layout import create, writing
+from undergrowth.studies.conducting import Report
 
 
 class Said:
@@ -59,7 +66,9 @@ def spec_file(tmp_path: Path):
         ("[task]\np = 2\n[split]\nfrac_train = 0.01", ["frac_train = 0.01", "no training example"]),
         ('[batch]\nname = "mini"\nbatch_size = 9999', ["batch_size = 9999", "take a smaller batch"]),
         ("[model]\nn_heads = 3", ["n_heads * d_head = 3 * 32", "d_model = 128"]),
-        ('[model]\nname = "transfomer"', ["transfomer", "'transformer'"]),
+        ('[model]\nname = "transfomer"', ["model.name = 'transfomer'", "did you mean 'transformer'?"]),
+        ('[task]\np = "53"', ["task.p = '53'", "valid integer"]),
+        ("[[interventions]]\ntrigger = { step = 3 }", ["interventions.0.trigger", "'at_step'"]),
         ("steps = 0", ["steps = 0", "greater than or equal to 1"]),
         ("[optimiser]\nlr = -1", ["lr = -1", "greater than 0"]),
         ("steps =", ["not TOML"]),
@@ -70,7 +79,7 @@ def test_a_wrong_spec_is_one_line_with_the_value_and_the_rule(say, spec_file, sp
     assert said.code == 2
     assert said.out == ""
     assert said.wrong.count("\n") == 1
-    for part in parts:
+    for part in ["spec.toml: ", *parts]:
         assert part in said.wrong
 
 
@@ -99,6 +108,61 @@ def test_wrong_use_is_one_line_and_exit_code_2(say, tmp_path, monkeypatch, comma
 
 def test_a_misspelt_study_gets_its_neighbours_name(say) -> None:
     assert "did you mean 'grokking'?" in say("study", "show", "groking").wrong
+
+
+@pytest.mark.parametrize("name", ["y[/b]", "[red]x", "a:smile:b", "]["])
+def test_what_looks_like_markup_is_printed_as_it_is(say, tmp_path, name) -> None:
+    create(tmp_path / name)
+    said = say("runs", tmp_path / name)
+    assert (said.code, said.out) == (0, f"{tmp_path / name} has no runs yet\n")
+
+
+def test_cells_and_verdicts_with_brackets_are_printed_as_they_are(capsys, tmp_path) -> None:
+    print_table([{"run": "x[/b] [red]y"}])
+    estimate = Estimate(1.0, 0.5, 2.0, level=0.95, n=10, method="none")
+    verdict = Verdict("P1", "saliency", "a[/b] [red]c", estimate, threshold=0.0, rule="")
+    print_verdicts(Report(tmp_path / "y[/b]", tmp_path / "v", (verdict,)))
+    out = capsys.readouterr().out
+    for part in ("x[/b] [red]y", "supported    a[/b] [red]c", "interval [0.5, 2]", f"{tmp_path}/y[/b]"):
+        assert part in out
+
+
+def test_runs_that_cannot_be_read_are_listed(say, tmp_path, monkeypatch) -> None:
+    create(tmp_path / "store")
+    lost = (("0123456789abcdef", "its spec [of 1999] is not JSON"),)
+    monkeypatch.setattr(Store, "unreadable", lost, raising=False)
+    said = say("runs", tmp_path / "store")
+    assert said.out == "run 0123456789abcdef cannot be read: its spec [of 1999] is not JSON\n"
+    assert json.loads(say("runs", tmp_path / "store", "--json").out) == [
+        {"id": lost[0][0], "status": "unreadable", "reason": lost[0][1]}
+    ]
+
+
+def test_a_report_that_finds_no_room_is_one_line(say, spec_file, tmp_path, monkeypatch) -> None:
+    out = tmp_path / "store"
+    assert say("run", spec_file(tiny.spec().to_toml()), "--out", out).code == 0
+
+    def full(path: Path, content: bytes) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr("undergrowth.report.page.write_whole", full)
+    said = say("report", out)
+    assert (said.code, said.wrong.count("\n")) == (1, 1)
+    for part in (str(out / "report.html"), "No space left on device", f"undergrowth report {out}"):
+        assert part in said.wrong
+
+
+def test_a_report_names_the_command_that_was_given(say, spec_file, tmp_path) -> None:
+    out = tmp_path / "store"
+    assert say("run", spec_file(tiny.spec().to_toml()), "--out", out).code == 0
+    assert say("report", out).code == 0
+    assert f"undergrowth report {out}" in (out / "report.html").read_text()
+
+
+def test_the_package_is_a_command() -> None:
+    command = [sys.executable, "-m", "undergrowth", "--version"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == __version__
 
 
 def test_an_output_directory_with_other_things_in_it_is_left_alone(say, spec_file, tmp_path) -> None:

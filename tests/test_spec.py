@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from tests import tiny
 from undergrowth.measures import Curves, Deletion, Norms, Saliency
 from undergrowth.models import TransformerSpec, TwoTokenMLPSpec
 from undergrowth.spec import RunSpec, Seeds, SpecError
+from undergrowth.studies.one_layer_addition import SMALL
 from undergrowth.tasks import CommutationSafe, LeakyRandom, Modular, SymmetricGroup
 from undergrowth.training.batches import FullBatch, MiniBatch
 from undergrowth.training.interventions import (
@@ -68,7 +70,7 @@ SPECS = st.builds(
         st.builds(SGD, lr=UP, momentum=st.floats(0, 0.999), warmup_steps=st.integers(0, 99)),
     ),
     batch=st.one_of(st.just(FullBatch()), st.builds(MiniBatch, batch_size=st.integers(1, 999))),
-    steps=st.integers(1, 10**6),
+    steps=st.integers(1001, 10**6),
     measures=st.tuples(
         st.builds(Curves, schedule=SCHEDULES),
         st.builds(Saliency, score=st.sampled_from(["margin", "log_prob"]), n_nodes=st.integers(1, 9)),
@@ -124,6 +126,10 @@ def test_the_id_is_the_same_in_another_process() -> None:
     assert elsewhere.stdout.strip() == spec.id
     assert len(spec.id) == 16
     assert int(spec.id, 16) >= 0
+
+
+def test_a_released_spec_keeps_its_id() -> None:
+    assert SMALL.seeded(0).id == "fd9de12aeb4fc290"
 
 
 def test_defaults_need_not_be_written() -> None:
@@ -268,8 +274,40 @@ def test_the_data_are_those_of_task_split_labels_and_seed() -> None:
         ({"steps": "many"}, "steps = 'many': input should be a valid integer"),
         ({"steps": 0}, "steps = 0: input should be greater than or equal to 1"),
         ({"steps": 1.5}, "steps = 1.5: input should be a valid integer"),
+        ({"steps": True}, "steps = True: input should be a valid integer"),
+        ({"steps": "12"}, "steps = '12': input should be a valid integer"),
+        ({"task": {"p": "53"}}, "task.p = '53': input should be a valid integer"),
+        ({"optimiser": {"lr": "1"}}, "optimiser.lr = '1': input should be a valid number"),
+        ({"optimiser": {"lr": True}}, "optimiser.lr = True: input should be a valid number"),
+        (
+            {"optimiser": {"betas": [True, 0.9]}},
+            "optimiser.betas.0 = True: input should be a valid number",
+        ),
+        ({"optimiser": {"betas": [0.9]}}, "optimiser.betas = [0.9]: value 2 is missing"),
+        ({"optimiser": {"betas": [0.9, 0.9, 0.9]}}, "optimiser.betas = [0.9, 0.9, 0.9]: tuple should"),
         ({"task": 7}, "task = 7: input should be"),
-        ({"task": {"name": "modulr"}}, "'modulr'"),
+        (
+            {"task": {"name": "modularr"}},
+            "task.name = 'modularr': unknown name; known names: 'modular', 'symmetric_group'; "
+            "did you mean 'modular'?",
+        ),
+        ({"task": {"name": 3}}, "task.name = '3': unknown name; known names: 'modular'"),
+        (
+            {"measures": [{"name": "curvs"}]},
+            "measures.0.name = 'curvs': unknown name; known names: 'cur",
+        ),
+        ({"measures": [{"name": "curvs"}]}, "; did you mean 'curves'?"),
+        ({"measures": [{}]}, "measures.0 = {}: it has no name; known names: 'curves', "),
+        (
+            {"interventions": [{"trigger": {"step": 3}, "action": {"name": "no_op"}}]},
+            "interventions.0.trigger = {'step': 3}: it has no name; "
+            "known names: 'at_step', 'when_crosses'",
+        ),
+        (
+            {"interventions": [{"trigger": AtStep(step=30), "action": NoOp()}]},
+            "interventions.0.trigger.step = 30 is past the last update, which leads from step 29 to 30: "
+            "take a step below 30, or more steps",
+        ),
         (
             {"task": {"name": "modular", "operation": "x^y"}},
             "task.operation = 'x^y': input should be 'x+y', 'x-y', 'x*y' or 'x/y'",
@@ -321,8 +359,12 @@ def test_the_data_are_those_of_task_split_labels_and_seed() -> None:
         ({"seeds": {"model": -1}}, "seeds.model = -1: input should be greater than or equal to 0"),
         ({"labels": "random"}, "labels = 'random': input should be 'true' or 'shuffled'"),
         (
+            {"labels": "suffled"},
+            "labels = 'suffled': input should be 'true' or 'shuffled'; did you mean 'shuffled'?",
+        ),
+        (
             {"interventions": [{"trigger": {"name": "at_step", "step": 3}}]},
-            "interventions.0.action: Field required",
+            "interventions.0 = {'trigger': {'name': 'at_step', 'step': 3}}: 'action' is missing",
         ),
         ({"optimiser": {"lr": "a\nb"}}, r"optimiser.lr = 'a\nb': input should be a valid number"),
         ({"steps": [0] * 1000}, "steps = [0, 0, 0"),
@@ -336,6 +378,26 @@ def test_an_impossible_spec_is_an_error_of_one_line(fields: dict[str, Any], mess
     assert message in told
     assert "\n" not in told
     assert len(told) < 250
+
+
+def test_a_trigger_at_the_last_update_is_possible() -> None:
+    at_29 = {"trigger": {"name": "at_step", "step": 29}, "action": {"name": "no_op"}}
+    assert tiny.spec(steps=30, interventions=[at_29]).interventions[0].trigger == AtStep(step=29)
+
+
+def test_numpys_numbers_are_numbers() -> None:
+    spec = RunSpec(steps=np.int64(7), optimiser=AdamW(lr=np.float64(0.25)))  # pyright: ignore
+    assert spec == RunSpec(steps=7, optimiser=AdamW(lr=0.25))
+    assert spec.id == RunSpec(steps=7, optimiser=AdamW(lr=0.25)).id
+
+
+def test_a_spec_built_in_python_has_the_same_errors() -> None:
+    with pytest.raises(SpecError, match=r"^steps = 0: input should be greater than or equal to 1$"):
+        RunSpec(steps=0)
+    with pytest.raises(SpecError, match=r"^stepz = 3: unknown key 'stepz'; did you mean 'steps'\?$"):
+        RunSpec(**{"stepz": 3})
+    with pytest.raises(ValueError, match=r"^measures have no 'curves'"):
+        RunSpec(measures=(Norms(),))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:  # the command line starts without JAX
     from undergrowth.spec import RunSpec
     from undergrowth.store import Run, Store
     from undergrowth.studies import Study
+    from undergrowth.studies.conducting import Report
+    from undergrowth.tasks import Data
 
 HELP = """Why, and when, does gradient descent replace many shallow circuits by few general ones?
 
@@ -40,8 +43,15 @@ Out = Annotated[Path, Parameter(help="Directory of the store; made if it is not 
 Seeds = Annotated[int | None, Parameter(help="Seeds with true labels; the control gets half as many.")]
 
 
+_given: ContextVar[Sequence[str]] = ContextVar("arguments of the command at work")
+
+
 class WrongUseError(Exception):
     """A command that cannot be carried out as given; one line."""
+
+
+class NotWrittenError(Exception):
+    """A report that the machine would not take; one line."""
 
 
 @app.command
@@ -65,7 +75,7 @@ def run(spec: Path, /, *, out: Out = Path("runs"), seeds: int | None = None) -> 
     ----------
     spec: A TOML file; `undergrowth show SPEC.toml --resolved` prints it with every default.
     """
-    base = _read_spec(spec)
+    base, _ = _read_spec(spec)
     specs = [base] if seeds is None else [base.seeded(seed) for seed in range(_at_least_1(seeds))]
     store = _train(specs, out)
     for stored in store.select(specs):
@@ -82,8 +92,7 @@ def show(spec: Path, /, *, resolved: bool = False, as_json: AsJson = False) -> i
     spec: A TOML file.
     resolved: Print the whole spec, every default included, as TOML.
     """
-    described = _read_spec(spec)
-    data = described.data()
+    described, data = _read_spec(spec)
     if as_json:
         print_json({"id": described.id, "spec": described.model_dump(mode="json")})
     elif resolved:
@@ -107,13 +116,19 @@ def runs(directory: Path, /, *, as_json: AsJson = False) -> int:
     """
     from undergrowth.store import Store
 
-    table = [run_row(run) for run in Store(directory).runs]
+    store = Store(directory)
+    table = [run_row(run) for run in store.runs]
+    unreadable: Sequence[tuple[str, str]] = getattr(store, "unreadable", ())
     if as_json:
-        print_json(table)
-    elif not table:
-        console.print(f"{directory} has no runs yet")
-    else:
+        lost = [{"id": id_, "status": "unreadable", "reason": reason} for id_, reason in unreadable]
+        print_json([*table, *lost])
+        return 0
+    if table:
         print_table([shortened(row) for row in table])
+    elif not unreadable:
+        console.print(f"{directory} has no runs yet")
+    for id_, reason in unreadable:
+        console.print(f"run {id_} cannot be read: {reason}")
     return 0
 
 
@@ -126,15 +141,12 @@ def report(directory: Path, /, *, as_json: AsJson = False) -> int:
     directory: The --out directory of a run, a study or the demo.
     """
     from undergrowth.store import Store
-    from undergrowth.store.layout import writing
     from undergrowth.studies import STUDIES
-    from undergrowth.studies.conducting import write_report
 
     store = Store(directory)
     if not store.runs:
         raise WrongUseError(f"{directory} has no runs to report: train some into it first")
-    with writing(store.root):
-        written = write_report(store, STUDIES.values(), _this_command())
+    written = _write_report(store, STUDIES.values())
     if as_json:
         print_json([verdict.to_dict() for verdict in written.verdicts])
     else:
@@ -228,17 +240,14 @@ def run_study(
 
 
 def _conduct(names: Sequence[str], budget: BudgetName, seeds: int | None, out: Path) -> int:
-    from undergrowth.store.layout import writing
     from undergrowth.studies import STUDIES
-    from undergrowth.studies.conducting import write_report
 
     if seeds is not None:
         _at_least_1(seeds)
     studies = [STUDIES[name] for name in names]
     specs = [spec for study in studies for spec in study.runs(budget, seeds)]
     store = _train(list({spec.id: spec for spec in specs}.values()), out)
-    with writing(store.root):
-        written = write_report(store, studies, _this_command())
+    written = _write_report(store, studies)
     print_verdicts(written)
     return _report_failures(store.select(specs))
 
@@ -251,11 +260,27 @@ def _train(specs: Sequence[RunSpec], out: Path) -> Store:
         return train(specs, out, progress=board.hear)
 
 
-def _read_spec(path: Path) -> RunSpec:
+def _write_report(store: Store, studies: Iterable[Study]) -> Report:
+    from undergrowth.store.layout import writing
+    from undergrowth.studies.conducting import write_report
+
+    try:
+        with writing(store.root):
+            return write_report(store, studies, _this_command())
+    except OSError as error:
+        again = shlex.join(["undergrowth", "report", str(store.root)])
+        raise NotWrittenError(
+            f"{error.filename or store.root}: {error.strerror or error}: the report is not written, "
+            f"what is stored is whole; make room or give leave to write there, then `{again}`"
+        ) from None
+
+
+def _read_spec(path: Path) -> tuple[RunSpec, Data]:
     from undergrowth.spec import RunSpec, SpecError
 
     try:
-        return RunSpec.from_toml(path.read_text())
+        spec = RunSpec.from_toml(path.read_text(encoding="utf-8"))
+        return spec, spec.data()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
         raise WrongUseError(f"{path}: {reason}: name a spec file in TOML") from None
@@ -289,7 +314,7 @@ def _report_failures(stored: Sequence[Run]) -> int:
 
 
 def _this_command() -> str:
-    return shlex.join(["undergrowth", *sys.argv[1:]])
+    return shlex.join(["undergrowth", *_given.get(sys.argv[1:])])
 
 
 def _say_wrong(message: str) -> None:
@@ -303,6 +328,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _exit_code(arguments: Sequence[str] | None) -> int:
+    _given.set(sys.argv[1:] if arguments is None else arguments)
     try:
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:
@@ -313,6 +339,9 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
     except (CycloptsError, WrongUseError) as error:
         _say_wrong(str(error))
         return 2
+    except NotWrittenError as error:
+        _say_wrong(str(error))
+        return 1
     except Exception as error:
         code = _code_of(error)
         if code is None:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:  # the command line starts without JAX
     from undergrowth.store import Run
     from undergrowth.studies.conducting import Report
 
-console = Console(highlight=False, soft_wrap=True)
+console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+"""Prints what it is given as it is: a path or a message may hold [brackets] or :colons:."""
 
 
 def run_row(run: Run) -> dict[str, Any]:
@@ -63,10 +65,11 @@ def print_verdicts(report: Report) -> None:
     colours = {"supported": "green", "contradicted": "red", "inconclusive": "yellow"}
     for verdict in report.verdicts:
         estimate, colour = verdict.estimate, colours[verdict.verdict]
-        console.print(f"{verdict.claim:4} [{colour}]{verdict.verdict:12}[/] {verdict.statistic}")
+        shown = (f"{verdict.verdict:12}", colour)
+        console.print(Text.assemble(f"{verdict.claim:4} ", shown, f" {verdict.statistic}"))
         console.print(
             f"     {estimate.effect:.3g}, {estimate.level:.0%} interval "
-            f"\\[{estimate.low:.3g}, {estimate.high:.3g}] over {estimate.n} seeds "
+            f"[{estimate.low:.3g}, {estimate.high:.3g}] over {estimate.n} seeds "
             f"({estimate.method}), threshold {verdict.threshold:.3g}",
             style="dim",
         )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tomli_w
 from pydantic import Field, ValidationError, model_validator
@@ -17,7 +17,7 @@ from undergrowth.measures import AnyMeasure, Curves, Norms
 from undergrowth.models import AnyModel, TransformerSpec
 from undergrowth.tasks import AnySplit, AnyTask, CommutationSafe, Data, Labels, Modular, make_data
 from undergrowth.training.batches import AnyBatch, FullBatch, MiniBatch
-from undergrowth.training.interventions import Intervention
+from undergrowth.training.interventions import AtStep, Intervention
 from undergrowth.training.losses import LossName
 from undergrowth.training.optimisers import AdamW, AnyOptimiser
 from undergrowth.training.schedules import Schedule
@@ -43,6 +43,7 @@ class RunSpec(Value):
     """One training run, complete. Equal specs are the same run, wherever and whenever they are run.
 
     The defaults are the demo's: x+y mod 53 is memorised near step 60 and grokked near step 700.
+    Raises SpecError, in one line, for anything that is not a possible spec.
     """
 
     task: AnyTask = Modular()
@@ -58,6 +59,14 @@ class RunSpec(Value):
     interventions: tuple[Intervention, ...] = ()
     seeds: Seeds = Seeds()
     threads: int = Field(default=1, ge=1)
+
+    if not TYPE_CHECKING:  # type checkers know the fields from pydantic
+
+        def __init__(self, **fields: Any) -> None:
+            try:
+                super().__init__(**fields)
+            except ValidationError as error:
+                raise SpecError(explain(error, type(self))) from None
 
     @model_validator(mode="before")
     @classmethod
@@ -85,6 +94,18 @@ class RunSpec(Value):
                 raise ValueError(
                     f"measures look at component = {component!r}, which a {self.model.name} has not: "
                     f"take {' or '.join(map(repr, self.model.components))}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _triggers_can_fire(self) -> RunSpec:
+        for i, intervention in enumerate(self.interventions):
+            trigger = intervention.trigger
+            if isinstance(trigger, AtStep) and trigger.step >= self.steps:
+                raise ValueError(
+                    f"interventions.{i}.trigger.step = {trigger.step} is past the last update, which "
+                    f"leads from step {self.steps - 1} to {self.steps}: take a step below {self.steps}, "
+                    "or more steps"
                 )
         return self
 
@@ -149,34 +170,64 @@ class RunSpec(Value):
 
 def explain(error: ValidationError, of: type[Value]) -> str:
     """The first thing wrong in one line: where, the value, the rule, and the nearest known name."""
-    first = error.errors()[0]
     others = error.error_count() - 1
-    more = f" (and {others} more)" if others else ""
-    if first["type"] == "extra_forbidden":
-        return _unknown_key(first, of) + more
-    place, _ = _followed(of, first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] in ("value_error", "missing"):
-        return (f"{place}: {message}" if place else message) + more
-    return f"{place or 'the spec'} = {_shown(first['input'])}: {message[0].lower()}{message[1:]}" + more
+    return _told(error.errors()[0], of) + (f" (and {others} more)" if others else "")
+
+
+def _told(detail: ErrorDetails, of: type[Value]) -> str:
+    kind, given = detail["type"], _shown(detail["input"])
+    if kind == "extra_forbidden":
+        return _unknown_key(detail, of)
+    if kind == "missing":
+        return _missing(detail, of)
+    place, schema = _followed(of, detail["loc"])
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        return _unknown_kind(detail, place, schema)
+    message = detail["msg"].removeprefix("Value error, ")
+    if kind == "value_error":
+        return f"{place}: {message}" if place else message
+    near = _near(detail["input"], schema.get("enum", ()))
+    return f"{place or 'the spec'} = {given}: {message[0].lower()}{message[1:]}{near}"
 
 
 def _unknown_key(detail: ErrorDetails, of: type[Value]) -> str:
     key = str(detail["loc"][-1])
-    place, known = _followed(of, detail["loc"][:-1])
-    near = get_close_matches(key, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(known))}"
+    place, schema = _followed(of, detail["loc"][:-1])
+    known = list(schema.get("properties", {}))
+    hint = _near(key, known) or f"; known keys: {', '.join(sorted(known))}"
     where = f"{place}.{key}" if place else key
-    return f"{where} = {_shown(detail['input'])}: unknown key {key!r}; {hint}"
+    return f"{where} = {_shown(detail['input'])}: unknown key {key!r}{hint}"
+
+
+def _unknown_kind(detail: ErrorDetails, place: str, schema: Mapping[str, Any]) -> str:
+    kinds = schema["discriminator"]["mapping"]
+    known = f"known names: {', '.join(map(repr, kinds))}"
+    if detail["type"] == "union_tag_not_found":
+        return f"{place} = {_shown(detail['input'])}: it has no name; {known}"
+    name = detail["ctx"]["tag"] if "ctx" in detail else None
+    return f"{place}.name = {_shown(name)}: unknown name; {known}{_near(name, kinds)}"
+
+
+def _missing(detail: ErrorDetails, of: type[Value]) -> str:
+    place, _ = _followed(of, detail["loc"][:-1])
+    last = detail["loc"][-1]
+    lacks = f"value {last + 1}" if isinstance(last, int) else repr(last)
+    return f"{place or 'the spec'} = {_shown(detail['input'])}: {lacks} is missing"
+
+
+def _near(given: object, known: Iterable[object]) -> str:
+    names = [name for name in known if isinstance(name, str)]
+    near = get_close_matches(given, names, n=1) if isinstance(given, str) else []
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = repr(list(value) if isinstance(value, tuple) else value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _followed(of: type[Value], path: tuple[int | str, ...]) -> tuple[str, list[str]]:
-    """A place in a spec as its writer sees it, and the keys that are known there.
+def _followed(of: type[Value], path: tuple[int | str, ...]) -> tuple[str, dict[str, Any]]:
+    """A place in a spec as its writer sees it, and its JSON schema ({} where nothing is known).
 
     pydantic's path names the chosen kind of a value (optimiser.adamw.lr), which no spec file does.
     """
@@ -193,4 +244,4 @@ def _followed(of: type[Value], path: tuple[int | str, ...]) -> tuple[str, list[s
             node = inside if isinstance(part, int) else inside.get(part, {})
         if "$ref" in node:
             node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
-    return ".".join(seen), list(node.get("properties", {}))
+    return ".".join(seen), node

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,21 +17,30 @@ from undergrowth.spec import RunSpec
 from undergrowth.sweep import Progress
 
 
+SILENCE = 30.0
+"""Where there is no terminal: most seconds between two lines while progress comes in."""
+
+
 class Board:
-    """The state of a sweep as its progress comes in; drawn as a bar and a row a run at work."""
+    """The state of a sweep as its progress comes in; drawn as a bar and a row a run at work.
+
+    It is heard from one thread and drawn by another, so both hold its lock.
+    """
 
     def __init__(self, specs: Sequence[RunSpec]) -> None:
         self.steps = {spec.id: spec.steps for spec in specs}
         self.at: dict[str, Progress] = {}
         self.first: dict[str, int] = {}
         self.began: float | None = None
+        self.lock = threading.Lock()
 
     def hear(self, progress: Progress) -> None:
         """Take in one piece of progress."""
-        if progress.ended != "stored":
-            self.began = self.began or time.monotonic()
-            self.first.setdefault(progress.spec.id, progress.step)
-        self.at[progress.spec.id] = progress
+        with self.lock:
+            self.at[progress.spec.id] = progress
+            if progress.ended != "stored":
+                self.began = self.began or time.monotonic()
+                self.first.setdefault(progress.spec.id, progress.step)
 
     @property
     def ended(self) -> int:
@@ -54,6 +64,10 @@ class Board:
         return left / rate if rate else None
 
     def __rich__(self) -> Group:
+        with self.lock:
+            return self._drawn()
+
+    def _drawn(self) -> Group:
         total, made = sum(self.steps.values()), sum(p.step for p in self.at.values())
         head = Table.grid(padding=(0, 2))
         head.add_row(
@@ -71,7 +85,9 @@ class Board:
 
 @contextmanager
 def watching(specs: Sequence[RunSpec], console: Console) -> Iterator[Board]:
-    """Show the board while runs train; where there is no terminal, a line for each run that ends."""
+    """Show the board while runs train; where there is no terminal, a line for each run that ends, and
+    one each `SILENCE` seconds in between.
+    """
     board = Board(specs)
     if not console.is_terminal:
         yield _Quiet(specs, console)
@@ -84,12 +100,20 @@ class _Quiet(Board):
     def __init__(self, specs: Sequence[RunSpec], console: Console) -> None:
         super().__init__(specs)
         self.console = console
+        self.spoke = time.monotonic()
 
     def hear(self, progress: Progress) -> None:
         super().hear(progress)
         if progress.ended:
-            parts = [f"{self.ended}/{len(self.steps)}", progress.spec.describe(), progress.ended]
-            self.console.print("  ".join([*parts, _curves(progress), progress.message]).strip())
+            self._say(progress, progress.ended, _curves(progress), progress.message)
+        elif time.monotonic() - self.spoke >= SILENCE:
+            step = f"step {progress.step:,} of {progress.spec.steps:,}"
+            self._say(progress, step, _curves(progress), f"{_clock(self.seconds_left())} left")
+
+    def _say(self, progress: Progress, *parts: str) -> None:
+        self.spoke = time.monotonic()
+        line = [f"{self.ended}/{len(self.steps)}", progress.spec.describe(), *filter(None, parts)]
+        self.console.print("  ".join(line), markup=False, soft_wrap=True)
 
 
 def _row(progress: Progress) -> tuple[str, ...]:

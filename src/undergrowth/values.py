@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class Value(BaseModel):
-    """A frozen, validated value; unknown fields are errors, and equal values are one value."""
+    """A frozen, validated value; unknown fields are errors, and equal values are one value.
+
+    Types are strict: neither true nor "12" is a number; an integer where a float is wanted is one.
+    """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, strict=False
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, strict=True
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_plain_data(cls, fields: Any) -> Any:
+        if not isinstance(fields, Mapping):
+            return fields
+        return {key: _as_python_has_it(value) for key, value in fields.items()}
+
+
+def _as_python_has_it(value: Any) -> Any:
+    """Tuples for the lists of TOML and JSON, Python's numbers for numpy's: strict types want both."""
+    if isinstance(value, list | tuple):
+        return tuple(_as_python_has_it(item) for item in value)
+    return value.item() if isinstance(value, np.generic) else value

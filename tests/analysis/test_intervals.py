@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from undergrowth.analysis import Estimate, difference, estimate
+from undergrowth.analysis import Estimate, censored_estimate, difference, estimate
 
 SEVEN = [2.1, 2.9, 3.4, 2.2, 3.9, 2.6, 3.1]
 FIVE = [1.2, 0.4, 0.9, 1.8, 0.7]
@@ -84,11 +84,22 @@ def test_the_same_values_give_the_same_interval_and_a_higher_level_a_wider_one(
 
 
 @pytest.mark.parametrize("n", [2, 12])
-def test_values_that_never_vary_have_an_interval_of_no_width(n: int) -> None:
-    found = estimate([0.25] * n)
-    assert (found.effect, found.low, found.high, found.n) == (0.25, 0.25, 0.25, n)
-    found = difference([0.5] * n, [0.25] * n)
-    assert (found.effect, found.low, found.high, found.n) == (0.25, 0.25, 0.25, n)
+def test_values_that_never_vary_say_nothing_of_their_spread(n: int) -> None:
+    for found in (estimate([0.25] * n), difference([0.5] * n, [0.25] * n)):
+        assert (found.effect, found.n, found.method) == (0.25, n, "none")
+        assert not found.is_bounded
+
+
+def test_a_censored_estimate_spans_what_its_bounds_allow() -> None:
+    found = censored_estimate([0.0, 1.0, 1.2], [3.0, 1.0, 1.2])
+    assert found.low == estimate([0.0, 1.0, 1.2]).low
+    assert found.high == estimate([3.0, 1.0, 1.2]).high
+    assert censored_estimate(SEVEN, SEVEN) == estimate(SEVEN)
+
+
+def test_a_difference_tells_the_seeds_of_both_sides() -> None:
+    found = difference(SEVEN, FIVE)
+    assert (found.n, found.n_control) == (7, 5)
 
 
 def test_one_seed_says_nothing_of_its_spread() -> None:

@@ -26,6 +26,7 @@ SHAPES: list[tuple[AnyModel, int, int]] = [
     (tiny.TRANSFORMER, tiny.P, tiny.P),
     (TransformerSpec(d_model=12, n_heads=1, d_head=12, d_mlp=20), 7, 4),
     (TransformerSpec(d_model=32, n_heads=4, d_head=8, d_mlp=64, init_scale=2.0), 13, 13),
+    (TransformerSpec(d_model=8, n_heads=2, d_head=4, d_mlp=16), 7, 40),  # too many labels to fold
     (tiny.MLP, tiny.P, tiny.P),
     (TwoTokenMLPSpec(d_embed=16, d_mlp=24), 11, 3),
 ]

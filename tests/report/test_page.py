@@ -39,6 +39,11 @@ def verdict(values: list[float], note: str = "") -> Verdict:
     return Verdict("P1", "grokking", statistic, estimate(values), 1.0, rule, note)
 
 
+def key(figure: str) -> str:
+    """A figure's key on the page: its section's name and its own."""
+    return f"{'grokking' if figure in ('accuracy', 'loss') else 'saliency'}-{figure}"
+
+
 @pytest.fixture(scope="session")
 def report(runs: tuple[Run, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page with every kind of figure and of verdict."""
@@ -58,6 +63,7 @@ def report(runs: tuple[Run, ...], tmp_path_factory: pytest.TempPathFactory) -> P
         sections=(
             Section("grokking", "Is it late?", claims, predictions, verdicts, curves),
             Section("saliency", "Is it sparse?", claims, predictions, (), spread),
+            Section("other-1", "The same figure again?", (), {}, (), curves[:1]),
         ),
         runs=runs,
         commands=("undergrowth demo --out demo",),
@@ -101,6 +107,12 @@ def test_an_empty_store_has_a_page_too(tmp_path: Path) -> None:
     assert "No run has been trained yet." in (tmp_path / "report.html").read_text("utf-8")
 
 
+def test_no_two_things_on_the_page_have_the_same_id(report: Path) -> None:
+    ids = re.findall(r'<[^>]* id="([^"]+)"', report.read_text("utf-8"))
+    assert len(ids) == len(set(ids))
+    assert {"plot-grokking-accuracy", "plot-other-1-accuracy"} <= set(ids)
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A headless Chromium. Without one the tests are skipped, but never where CI is set."""
@@ -136,7 +148,7 @@ def page(browser: Browser, report: Path) -> Iterator[Page]:
 
 def drawn(page: Page, name: str) -> Locator:
     """A figure, when it is drawn; figures are drawn when they come near the screen."""
-    plot = page.locator(f"#plot-{name}")
+    plot = page.locator(f"#plot-{key(name)}")
     plot.scroll_into_view_if_needed()
     plot.locator(".main-svg").first.wait_for()
     return plot
@@ -144,12 +156,12 @@ def drawn(page: Page, name: str) -> Locator:
 
 def full(page: Page, name: str, what: str) -> Any:
     """What plotly.js itself holds of a figure: a path into its full layout or data."""
-    return page.evaluate(f"document.getElementById('plot-{name}').{what}")
+    return page.evaluate(f"document.getElementById('plot-{key(name)}').{what}")
 
 
 def wait_for(page: Page, name: str, condition: str) -> None:
     page.wait_for_function(
-        f"(() => {{ const plot = document.getElementById('plot-{name}'); return {condition}; }})()"
+        f"(() => {{ const plot = document.getElementById('plot-{key(name)}'); return {condition}; }})()"
     )
 
 
@@ -269,7 +281,7 @@ def test_nothing_is_wider_than_the_screen(page: Page, width: int) -> None:
 @pytest.mark.browser
 def test_the_data_behind_a_figure_can_be_saved(page: Page, runs: tuple[Run, ...]) -> None:
     with page.expect_download() as download:
-        page.click("[data-csv=accuracy]")
+        page.click("[data-csv=grokking-accuracy]")
     lines = download.value.path().read_text("utf-8").splitlines()
     assert lines[0] == "run,seed,labels,step,train_accuracy,val_accuracy"
     assert len(lines) == 1 + sum(run["val_accuracy"].sizes["step"] for run in runs)

@@ -43,7 +43,7 @@ def made_up(seed: int, labels: str = "true", *, grokked: int | None = 3, **readi
         "train_accuracy": [0.02, 1, 1, 1, 1, 1],
         "val_accuracy": val_accuracy,
         "train_loss": [4.0, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6],
-        "val_loss": val_loss,
+        "val_loss": [loss * (1 + seed / 100) for loss in val_loss],
     }
     return MadeUpRun(spec, curves, **cast("dict[str, xr.DataArray]", readings))
 

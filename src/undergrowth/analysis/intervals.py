@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,9 +15,11 @@ BOOTSTRAP_FROM = 10
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds with its interval; NaN bounds where seeds are too few or a value is NaN.
+    """A mean over seeds with its interval.
 
-    effect: the mean; low, high: the interval's bounds; level: its coverage; n: seeds; method: how.
+    effect: the mean; low, high: the interval's bounds, NaN where nothing can be said (fewer than two
+    seeds, or all values equal: nothing is known of their spread); level: its coverage; n: seeds;
+    n_control: seeds of the control, None where none is part of it; method: how.
     """
 
     effect: float
@@ -26,16 +28,20 @@ class Estimate:
     level: float
     n: int
     method: Literal["bootstrap (BCa)", "Student's t", "Welch's t", "none"]
+    n_control: int | None = None
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether there is an interval."""
+        return bool(np.isfinite(self.low) and np.isfinite(self.high))
 
 
 def estimate(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Estimate:
     """Mean over seeds: BCa bootstrap (Efron 1987) of 10 or more values, Student's t of fewer."""
     x = np.asarray(values, np.float64)
     mean = float(x.mean()) if len(x) else np.nan
-    if len(x) < 2 or np.isnan(mean):
+    if len(x) < 2 or np.isnan(mean) or _are_alike(x):
         return Estimate(mean, np.nan, np.nan, level, len(x), "none")
-    if np.ptp(x) == 0:
-        return Estimate(mean, mean, mean, level, len(x), "Student's t")
     if len(x) < BOOTSTRAP_FROM:
         low, high = stats.t.interval(level, len(x) - 1, loc=mean, scale=stats.sem(x))
         return Estimate(mean, float(low), float(high), level, len(x), "Student's t")
@@ -45,17 +51,30 @@ def estimate(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Estim
     return Estimate(mean, float(interval.low), float(interval.high), level, len(x), "bootstrap (BCa)")
 
 
+def censored_estimate(
+    at_least: Sequence[float] | np.ndarray, at_most: Sequence[float] | np.ndarray, level: float = 0.95
+) -> Estimate:
+    """Mean over seeds of values known only to lie between two bounds, equal where nothing is censored.
+
+    The interval holds both: it runs from the lower bound of `estimate(at_least)` to the upper one of
+    `estimate(at_most)`. The effect is the mean of `at_least`.
+    """
+    lower, upper = estimate(at_least, level), estimate(at_most, level)
+    return replace(lower, high=upper.high)
+
+
 def difference(
     values: Sequence[float] | np.ndarray, control: Sequence[float] | np.ndarray, level: float = 0.95
 ) -> Estimate:
     """Mean over seeds minus the control's mean: BCa bootstrap of 10 or more of each, else Welch's t."""
     a, b = (np.asarray(v, np.float64) for v in (values, control))
-    effect = float(a.mean() - b.mean()) if min(len(a), len(b)) else np.nan
-    if min(len(a), len(b)) < 2 or np.isnan(effect):
-        return Estimate(effect, np.nan, np.nan, level, len(a), "none")
-    if min(len(a), len(b)) < BOOTSTRAP_FROM or np.ptp(a) == 0 == np.ptp(b):
+    n, n_control = len(a), len(b)
+    effect = float(a.mean() - b.mean()) if min(n, n_control) else np.nan
+    if min(n, n_control) < 2 or np.isnan(effect) or (_are_alike(a) and _are_alike(b)):
+        return Estimate(effect, np.nan, np.nan, level, n, "none", n_control)
+    if min(n, n_control) < BOOTSTRAP_FROM:
         half = _welch_half_width(a, b, level)
-        return Estimate(effect, effect - half, effect + half, level, len(a), "Welch's t")
+        return Estimate(effect, effect - half, effect + half, level, n, "Welch's t", n_control)
     interval = stats.bootstrap(
         (a, b),
         lambda a, b, axis=-1: a.mean(axis=axis) - b.mean(axis=axis),
@@ -64,13 +83,17 @@ def difference(
         method="BCa",
         rng=0,
     ).confidence_interval
-    return Estimate(effect, float(interval.low), float(interval.high), level, len(a), "bootstrap (BCa)")
+    low, high = float(interval.low), float(interval.high)
+    return Estimate(effect, low, high, level, n, "bootstrap (BCa)", n_control)
+
+
+def _are_alike(x: np.ndarray) -> bool:
+    """Whether values are equal up to rounding."""
+    return bool(np.ptp(x) <= 1e-9 * np.abs(x).max())
 
 
 def _welch_half_width(a: np.ndarray, b: np.ndarray, level: float) -> float:
     """Half the interval of a difference of means with unequal variances (Welch 1947)."""
     squares = [x.var(ddof=1) / len(x) for x in (a, b)]
-    if sum(squares) == 0:
-        return 0.0
     freedom = sum(squares) ** 2 / sum(s**2 / (len(x) - 1) for s, x in zip(squares, (a, b), strict=True))
     return float(stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(sum(squares)))

@@ -38,8 +38,9 @@ class Verdict:
 
     @property
     def is_claim(self) -> bool:
-        """Whether there are seeds enough for more than a demonstration."""
-        return self.estimate.n >= CLAIM_SEEDS
+        """Whether there are seeds enough, of the control too, for more than a demonstration."""
+        e = self.estimate
+        return min(e.n, e.n if e.n_control is None else e.n_control) >= CLAIM_SEEDS
 
     def to_dict(self) -> dict[str, Any]:
         """For verdicts.json; a bound that could not be computed is null."""
@@ -53,6 +54,7 @@ class Verdict:
             "level": self.estimate.level,
             "method": self.estimate.method,
             "n_seeds": self.estimate.n,
+            "n_control": self.estimate.n_control,
             "threshold": self.threshold,
             "rule": self.rule,
             "verdict": self.verdict,

@@ -90,7 +90,8 @@ class Transformer(Model):
 
         With one layer the query at `=` is one vector for all examples, so scores and values depend
         on one token each: they are tables over tokens, made once and looked up. Without a layer norm
-        W_O W_in, W_O W_U and W_out W_U are matrices, which are multiplied once for all examples.
+        W_O W_in, W_O W_U and W_out W_U are matrices, which are multiplied once for all examples (the
+        latter two only where there are few enough labels for it to pay).
         """
         attn, mlp, W_U = self.blocks[0].attn, self.blocks[0].mlp, self.unembed.W_U
         n_heads, d_head, d_model = attn.W_O.shape
@@ -119,7 +120,9 @@ class Transformer(Model):
         W_O = attn.W_O.reshape(-1, d_model)
         post = jax.nn.relu(z @ (W_O @ mlp.W_in) + (resid @ mlp.W_in + mlp.b_in))
         post = tap(HOOK_POST.format(0), post)
-        return z @ (W_O @ W_U) + post @ (mlp.W_out @ W_U) + (resid + mlp.b_out) @ W_U
+        if W_U.shape[1] * mlp.W_out.shape[0] < d_model * (d_model + mlp.W_out.shape[0]):
+            return z @ (W_O @ W_U) + post @ (mlp.W_out @ W_U) + (resid + mlp.b_out) @ W_U
+        return (resid + z @ W_O + post @ mlp.W_out + mlp.b_out) @ W_U
 
     def plain(
         self, inputs: Int[Array, "example 2"], tap: Tap = untapped

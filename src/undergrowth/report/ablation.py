@@ -12,6 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from undergrowth.analysis.matching import MATCHED_WITHIN, is_matched
 from undergrowth.report import theme
 from undergrowth.report.axes import (
     ZERO_ON_LOG,
@@ -39,8 +40,6 @@ STRATEGIES = {
     "norm_matched": ("others of equal norm", "8px,3px,2px,3px", "triangle-up"),
 }
 """Of each strategy: its legend entry, dash and symbol."""
-MATCHED = 0.1
-"""A set is drawn as norm-matched if its share of the norm is within this part of the top k's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,19 +112,16 @@ def _series(
 
 
 def _of_view(view: _View, prefix: str, relative: bool) -> list[_Series]:
-    shares = view.group.values(f"{prefix}_norm_share").mean("run").transpose("strategy", "step", "k")
-    top, others = shares.sel(strategy="top").values, shares.sel(strategy="norm_matched").values
-    unmatched = np.abs(others - top) > MATCHED * np.maximum(top, 1e-9)
+    matched = is_matched(view.group.values(f"{prefix}_norm_share")).transpose("run", "step", "k")
     found = []
     for metric, strategy in product(METRICS, STRATEGIES):
         values = view.group.values(f"{prefix}_{metric}").sel(side=view.side, strategy=strategy)
         values = values.transpose("run", "step", "k")
         if relative:
             values = values - values.sel(k=0)
-        band = over_seeds(values)
         if strategy == "norm_matched":
-            mean, low, high = (np.where(unmatched, np.nan, a) for a in (band.mean, band.low, band.high))
-            band = Band(mean, low, high, band.method)
+            values = values.where(matched)
+        band = over_seeds(values)
         steps, ks = values["step"].values, values["k"].values
         found.append(_Series(view, metric, strategy, band, steps, ks))
     return found
@@ -249,8 +245,8 @@ def _caption(found: Sequence[Group], prefix: str) -> str:
         f"neurons are ranked on the training examples ({measured_as(found, prefix + '_accuracy')}). "
         "‘Others of equal norm’: as many neurons from outside the top k, at random, as carry the same "
         "summed squared logit norm; drawn only where there are such sets (within "
-        f"{MATCHED:.0%}). Buttons choose the examples on which the network is tested: validation, "
-        f"training, or the training examples of the runs with shuffled labels. {ZERO_ON_LOG}"
+        f"{MATCHED_WITHIN:.0%}). Buttons choose the examples on which the network is tested: "
+        f"validation, training, or the training examples of the runs with shuffled labels. {ZERO_ON_LOG}"
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 import xarray as xr
 
-from undergrowth.analysis import Estimate, Rules, estimate
+from undergrowth.analysis import Estimate, estimate
+from undergrowth.analysis.events import DEFAULT_RULES
 from undergrowth.report import theme
 from undergrowth.store import Run
 from undergrowth.store.reader import together
@@ -49,7 +50,7 @@ class Group:
 
 
 SIDE_NAMES = {"train": "training", "val": "validation"}
-RULES = Rules()
+RULES = DEFAULT_RULES
 
 
 def groups(runs: Sequence[Run], *readings: str) -> tuple[Group, ...]:
@@ -58,6 +59,14 @@ def groups(runs: Sequence[Run], *readings: str) -> tuple[Group, ...]:
     split = [(False, [r for r in having if r.spec.labels == "true"])]
     split.append((True, [r for r in having if r.spec.labels != "true"]))
     return tuple(Group(tuple(members), control) for control, members in split if members)
+
+
+def alike(runs: Sequence[Run]) -> list[tuple[Run, ...]]:
+    """The runs by what they have in common beside seeds and labels, the most numerous first."""
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        found.setdefault(run.spec.replace(labels="true").seeded(0).id, []).append(run)
+    return sorted((tuple(group) for group in found.values()), key=len, reverse=True)
 
 
 def count(groups: Sequence[Group]) -> str:
@@ -106,4 +115,8 @@ def over_seeds(values: xr.DataArray) -> Band:
 
 @lru_cache(maxsize=1 << 16)
 def _estimate(values: tuple[float, ...]) -> Estimate:
-    return estimate([value for value in values if value == value])
+    known = [value for value in values if value == value]
+    found = estimate(known)
+    if len(known) > 1 and not found.is_bounded:  # all alike: the band is the line
+        return replace(found, low=found.effect, high=found.effect)
+    return found

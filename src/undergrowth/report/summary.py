@@ -6,14 +6,18 @@ from collections.abc import Sequence
 
 from undergrowth.analysis import Event, Rules, events
 from undergrowth.analysis.events import EventName
-from undergrowth.report.groups import RULES, Group, groups, plural
+from undergrowth.report.groups import RULES, Group, alike, groups, plural
 from undergrowth.store import Run
 
 
 def in_one_sentence(runs: Sequence[Run], rules: Rules = RULES) -> str:
-    """When the networks memorised, when they generalised, and what the control did."""
+    """When the networks memorised, when they generalised, and what the control did.
+
+    Of runs that differ in more than their seeds and labels, those that are most.
+    """
     told = []
-    for group in groups(runs, "train_accuracy", "val_accuracy"):
+    most = next(iter(alike(runs)), ())
+    for group in groups(most, "train_accuracy", "val_accuracy"):
         happened = [events(run.curves, rules) for run in group.runs]
         told.append(_of_control(happened) if group.is_control else _of_runs(group, happened, rules))
     return " ".join(told) or "No run has been trained yet."

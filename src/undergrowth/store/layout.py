@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from undergrowth.spec import FORMAT
-
 MARKER = "undergrowth.json"
+
+STORE_FORMAT = 1
+"""Raised when a store of the version before can no longer be read; no part of a run's id."""
 
 
 class StoreError(Exception):
@@ -23,37 +24,59 @@ class StoreError(Exception):
 def create(root: Path) -> None:
     """Make `root` a store, or leave it one.
 
-    Raises StoreError where it is a file, or a directory with other things in it.
+    Raises StoreError where it is a file, or a directory with other things in it, or cannot be made.
     """
+    try:
+        _create(root)
+    except OSError as error:
+        raise _unwritable(root, error) from None
+
+
+def _create(root: Path) -> None:
     if root.exists() and not root.is_dir():
         raise StoreError(f"{root} is a file: a store is a directory, so name another path")
     if (root / MARKER).exists():
         check(root)
-        return
-    if root.exists() and any(root.iterdir()):
+    elif root.exists() and not all(_is_half_a_marker(path) for path in root.iterdir()):
         raise StoreError(
             f"{root} is not empty and holds no undergrowth store (no {MARKER}): "
             "name a new or empty directory"
         )
+    else:  # the marker comes first: killed after it, this is a store, and before it an empty directory
+        write_whole(root / MARKER, json.dumps({"format": STORE_FORMAT}).encode())
     for folder in (root / "runs", root / "readings"):
-        folder.mkdir(parents=True, exist_ok=True)
-    write_whole(root / MARKER, json.dumps({"format": FORMAT}).encode())
+        folder.mkdir(exist_ok=True)
+
+
+def _is_half_a_marker(path: Path) -> bool:
+    return path.name.startswith(f".{MARKER}.")
+
+
+def _unwritable(root: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"{root} cannot be written ({error.strerror}): name a directory that you can write to"
+    )
 
 
 def check(root: Path) -> None:
     """Raise StoreError unless `root` is a store that this version reads."""
     try:
         format_ = json.loads((root / MARKER).read_text())["format"]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise StoreError(
             f"{root} is not an undergrowth store (no {MARKER} in it): "
             "name the --out directory of a run, a study or the demo"
         ) from None
-    except (ValueError, KeyError, TypeError):
-        raise StoreError(f"{root / MARKER} is damaged: restore it as {{'format': {FORMAT}}}") from None
-    if format_ != FORMAT:
+    except OSError as error:
         raise StoreError(
-            f"{root} has store format {format_}, this version reads {FORMAT}: "
+            f"{root / MARKER} cannot be read ({error.strerror}): name a store that you can read"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        whole = json.dumps({"format": STORE_FORMAT})
+        raise StoreError(f"{root / MARKER} is damaged: restore it as {whole}") from None
+    if format_ != STORE_FORMAT:
+        raise StoreError(
+            f"{root} has store format {format_}, this version reads {STORE_FORMAT}: "
             "use the version of undergrowth that wrote it"
         )
 
@@ -65,9 +88,13 @@ def writing(root: Path, patience: float = 2.0) -> Iterator[int]:
     A child that inherits the descriptor shares the right, and the system frees it when the last of
     them is gone, however they ended: after a kill nobody writes beside a worker that is still dying.
 
-    Raises StoreError where others hold it for longer than `patience` seconds.
+    Raises StoreError where others hold it for longer than `patience` seconds, or it is read-only.
     """
-    with (root / ".writing").open("w") as lock:
+    try:
+        opened = (root / ".writing").open("w")
+    except OSError as error:
+        raise _unwritable(root, error) from None
+    with opened as lock:
         deadline = time.monotonic() + patience
         while not _locked(lock.fileno()):
             if time.monotonic() > deadline:

@@ -18,7 +18,7 @@ from undergrowth.models import Model
 from undergrowth.spec import RunSpec, SpecError
 from undergrowth.store import rows
 from undergrowth.store.checkpoints import MODEL, load_model
-from undergrowth.store.layout import StoreError, check, checkpoint_folder
+from undergrowth.store.layout import check, checkpoint_folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +67,11 @@ class Run:
     @cached_property
     def events(self) -> pd.DataFrame:
         """Interventions that fired, and divergence: columns step, kind, detail."""
-        found = self.store.query("SELECT * FROM events WHERE run_id = ?", (self.id,))
-        events = {(row["step"], row["kind"], row["detail"]) for row in found}
-        table = [(step, kind, json.loads(detail)) for step, kind, detail in sorted(events)]
+        events: dict[object, tuple[int, str, dict]] = {}
+        for row in rows.of_run(self.store.root, "events", self.id):
+            detail = json.loads(row["detail"])  # an intervention fires once: the latest account counts
+            events[row["kind"], detail.get("intervention")] = row["step"], row["kind"], detail
+        table = sorted(events.values(), key=lambda event: event[:2])
         return pd.DataFrame(table, columns=["step", "kind", "detail"])
 
     @cached_property
@@ -108,11 +110,13 @@ class Store:
     @property
     def runs(self) -> tuple[Run, ...]:
         """All runs, in the order of their specs' descriptions and ids."""
-        latest: dict[str, sqlite3.Row] = {}
-        for row in sorted(self.query("SELECT * FROM runs"), key=_precedence):
-            latest[row["run_id"]] = row
-        runs = [self._run(row) for row in latest.values()]
+        runs = [run for run in self._accounts().values() if isinstance(run, Run)]
         return tuple(sorted(runs, key=lambda r: (r.spec.labels != "true", r.spec.describe(), r.id)))
+
+    @property
+    def unreadable(self) -> tuple[tuple[str, str], ...]:
+        """Runs that `runs` leaves out, as (id, reason): their specs are of another version or damaged."""
+        return tuple((id_, why) for id_, why in self._accounts().items() if isinstance(why, str))
 
     def select(self, specs: Iterable[RunSpec]) -> tuple[Run, ...]:
         """The stored runs among `specs`, in that order."""
@@ -129,24 +133,23 @@ class Store:
 
     def readings_of(self, run_id: str, name: str) -> dict[int, Reading]:
         """One reading of one run by step."""
-        sql = "SELECT * FROM readings WHERE run_id = ? AND name = ? ORDER BY step"
-        found = {row["step"]: rows.reading_of(row) for row in self.query(sql, (run_id, name))}
-        return dict(sorted(found.items()))
+        latest = {row["step"]: row for row in rows.of_run(self.root, "readings", run_id, name)}
+        return {step: rows.reading_of(row) for step, row in sorted(latest.items())}
 
-    def _run(self, row: sqlite3.Row) -> Run:
+    def _accounts(self) -> dict[str, Run | str]:
+        """Every run by its id, or why it cannot be read."""
+        found = sorted(self.query("SELECT * FROM runs"), key=_precedence)
+        latest = {row["run_id"]: row for row in found}
+        return {run_id: self._run(row) for run_id, row in latest.items()}
+
+    def _run(self, row: sqlite3.Row) -> Run | str:
         try:
             spec = RunSpec.from_dict(json.loads(row["spec"]))
+            environment = json.loads(row["environment"])
         except (ValueError, SpecError) as error:
-            raise StoreError(
-                f"run {row['run_id']} in {self.root} has a spec that this version cannot read "
-                f"({error}): use the version that wrote it"
-            ) from None
+            return f"this version cannot read it ({error}): use the version that wrote it"
         if spec.id != row["run_id"]:
-            raise StoreError(
-                f"run {row['run_id']} in {self.root} does not match its spec, which is {spec.id}: "
-                f"see `undergrowth verify {self.root}`"
-            )
-        environment = json.loads(row["environment"])
+            return f"its spec hashes to {spec.id}: see `undergrowth verify {self.root}`"
         return Run(self, spec, row["status"], row["message"], environment, row["began"], row["ended"])
 
 

@@ -17,7 +17,7 @@ from undergrowth.store.layout import StoreError, databases
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
     run_id TEXT PRIMARY KEY, spec TEXT NOT NULL, status TEXT NOT NULL, message TEXT NOT NULL,
-    began REAL NOT NULL, ended REAL, environment TEXT NOT NULL
+    began REAL NOT NULL, ended REAL, environment TEXT NOT NULL, digest BLOB NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS readings (
     run_id TEXT NOT NULL, name TEXT NOT NULL, step INTEGER NOT NULL, axes TEXT NOT NULL,
@@ -68,6 +68,19 @@ def query(root: Path, sql: str, parameters: Sequence[object] = ()) -> Iterator[s
                 ) from None
 
 
+def of_run(root: Path, table: str, run_id: str, name: str | None = None) -> list[sqlite3.Row]:
+    """What a run has in `readings` or `events`, in the order of the attempts at it, then of writing.
+
+    A reading or event that several attempts wrote thus comes last as the latest attempt wrote it.
+    """
+    sql = f"SELECT {table}.*, began FROM {table} LEFT JOIN runs USING (run_id) WHERE run_id = ?"
+    if name is None:
+        found = query(root, f"{sql} ORDER BY {table}.rowid", (run_id,))
+    else:
+        found = query(root, f"{sql} AND name = ? ORDER BY {table}.rowid", (run_id, name))
+    return sorted(found, key=lambda row: row["began"] or 0.0)
+
+
 def digest(*parts: object) -> bytes:
     """8 bytes that differ when any of the parts does."""
     hasher = hashlib.blake2b(digest_size=8)
@@ -75,6 +88,20 @@ def digest(*parts: object) -> bytes:
         hasher.update(part if isinstance(part, bytes) else str(part).encode())
         hasher.update(b"\0")
     return hasher.digest()
+
+
+def run_row(
+    run_id: str,
+    spec: str,
+    status: str,
+    message: str,
+    began: float,
+    ended: float | None,
+    environment: str,
+) -> tuple[object, ...]:
+    """A row of `runs`."""
+    columns = (run_id, spec, status, message, began, ended, environment)
+    return (*columns, digest(*columns))
 
 
 def reading_row(run_id: str, name: str, step: int, reading: Reading) -> tuple[object, ...]:
@@ -101,17 +128,12 @@ def reading_of(row: sqlite3.Row) -> Reading:
     return Reading(tuple(dim for dim, _ in axes), values, coords)
 
 
-def reading_is_whole(row: sqlite3.Row) -> bool:
-    """Whether a row of `readings` still is what was written."""
-    return row["digest"] == digest(*tuple(row)[:-1])
+def is_whole(row: sqlite3.Row) -> bool:
+    """Whether a row of `runs`, `readings` or `events` still is what was written."""
+    return row["digest"] == digest(*tuple(row)[: row.keys().index("digest")])
 
 
 def event_row(run_id: str, step: int, kind: str, detail: dict) -> tuple[object, ...]:
     """A row of `events`."""
     columns = (run_id, step, kind, json.dumps(detail, sort_keys=True))
     return (*columns, digest(*columns))
-
-
-def event_is_whole(row: sqlite3.Row) -> bool:
-    """Whether a row of `events` still is what was written."""
-    return row["digest"] == digest(*tuple(row)[:-1])

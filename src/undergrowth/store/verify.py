@@ -6,17 +6,19 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from undergrowth.spec import RunSpec, SpecError
 from undergrowth.store import rows
 from undergrowth.store.layout import check, databases, is_whole, seal_of, sha256
 
+MEND = "train its run again into this store to mend it"
+
 
 @dataclass(frozen=True)
 class Damage:
-    """One thing that is not as it was written: where, and what is wrong with it."""
+    """One thing that is not as it was written: where, and what is wrong with it (and what to do)."""
 
     place: str
     wrong: str
@@ -32,67 +34,122 @@ class Verified:
     damage: tuple[Damage, ...]
 
 
+@dataclass
+class _Seen:
+    """What the databases hold, gathered over all of them."""
+
+    n_runs: int = 0
+    n_readings: int = 0
+    runs: set[str] = field(default_factory=set)
+    done: dict[str, RunSpec] = field(default_factory=dict)
+    steps: dict[str, dict[str, set[int]]] = field(default_factory=dict)
+    digests: dict[str, set[str]] = field(default_factory=dict)
+
+
 def verify(root: Path) -> Verified:
     """Check a store completely; it may be in use.
 
     A database that was closed in order is checked byte by byte, any other one row by row; every
-    checkpoint and data file byte by byte; every spec against its run's id.
+    checkpoint, spec and data file byte by byte; every spec against its run's id; every finished run
+    for a reading at each step of its schedules.
     """
     check(root)
-    counts = {"runs": 0, "readings": 0}
-    digests: dict[str, set[str]] = {}
+    folders = sorted(path.name for path in (root / "runs").glob("*") if path.is_dir())
+    seen = _Seen()
     damage: list[Damage] = []
     for path in databases(root):
         try:
-            damage.extend(_verify_database(root, path, counts, digests))
-        except (sqlite3.DatabaseError, TypeError, ValueError) as error:  # not even readable
+            damage.extend(_verify_database(root, path, seen))
+        except (sqlite3.DatabaseError, LookupError, TypeError, ValueError) as error:  # not readable
             damage.append(Damage(str(path.relative_to(root)), str(error)))
-    damage.extend(_verify_files(root, digests))
-    return Verified(**counts, files=len(digests), damage=tuple(dict.fromkeys(damage)))
+    damage.extend(_verify_whole(root, folders, seen))
+    damage.extend(_verify_files(root, seen.digests))
+    found = tuple(dict.fromkeys(damage))
+    return Verified(seen.n_runs, seen.n_readings, len(seen.digests), found)
 
 
-def _verify_database(
-    root: Path, path: Path, counts: dict[str, int], digests: dict[str, set[str]]
-) -> Iterator[Damage]:
+def unfinished_files(root: Path) -> set[str]:
+    """Ids of the runs with a file that is missing or of another size: a quick look, no digests."""
+    sizes: dict[tuple[str, str], set[int]] = {}
+    for row in rows.query(root, "SELECT run_id, path, bytes FROM files"):
+        sizes.setdefault((row["run_id"], row["path"]), set()).add(row["bytes"])
+    return {
+        run_id
+        for (run_id, path), written in sizes.items()
+        if not (root / path).is_file() or (root / path).stat().st_size not in written
+    }
+
+
+def _verify_database(root: Path, path: Path, seen: _Seen) -> Iterator[Damage]:
     place = str(path.relative_to(root))
     seal = seal_of(path)
     if seal.exists() and seal.read_text().strip() != sha256(path):
-        yield Damage(place, "the file has changed since it was closed")
+        yield Damage(place, "the file has changed since it was closed: restore it from a copy")
     with closing(rows.open_for_reading(path)) as connection:
         for row in connection.execute("PRAGMA integrity_check"):
             if row[0] != "ok":
                 yield Damage(place, row[0])
         for row in connection.execute("SELECT * FROM runs"):
-            counts["runs"] += 1
-            if _id_of(row["spec"]) != row["run_id"]:
-                yield Damage(f"run {row['run_id']}", "its spec does not hash to its id")
+            yield from _verify_run(row, seen)
         for row in connection.execute("SELECT * FROM readings"):
-            counts["readings"] += 1
-            if not rows.reading_is_whole(row):
+            seen.n_readings += 1
+            by_name = seen.steps.setdefault(row["run_id"], {})
+            by_name.setdefault(row["name"], set()).add(row["step"])
+            if not rows.is_whole(row):
                 yield Damage(
                     f"run {row['run_id']}, {row['name']} at step {row['step']}",
                     "the reading differs from its digest",
                 )
         for row in connection.execute("SELECT * FROM events"):
-            if not rows.event_is_whole(row):
+            if not rows.is_whole(row):
                 yield Damage(
                     f"run {row['run_id']}, event at step {row['step']}",
                     "the event differs from its digest",
                 )
         for row in connection.execute("SELECT * FROM files"):
-            digests.setdefault(row["path"], set()).add(row["sha256"])
+            seen.digests.setdefault(row["path"], set()).add(row["sha256"])
+
+
+def _verify_run(row: sqlite3.Row, seen: _Seen) -> Iterator[Damage]:
+    seen.n_runs += 1
+    seen.runs.add(row["run_id"])
+    spec = _spec_of(row)
+    if spec is None:
+        yield Damage(f"run {row['run_id']}", "its spec does not hash to its id")
+    elif not rows.is_whole(row):
+        yield Damage(f"run {row['run_id']}", "its status, message, times or environment were changed")
+    elif row["status"] == "done":
+        seen.done[spec.id] = spec
+
+
+def _verify_whole(root: Path, folders: list[str], seen: _Seen) -> Iterator[Damage]:
+    """What is not there at all."""
+    for seal in sorted((root / "readings").glob("*.sha256")):
+        database = seal.with_suffix(".sqlite")
+        if not database.exists():
+            yield Damage(str(database.relative_to(root)), "the file is missing: restore it from a copy")
+    for run_id in folders:
+        if run_id not in seen.runs:
+            yield Damage(f"runs/{run_id}", f"no database knows this run: {MEND}")
+    for run_id, spec in seen.done.items():
+        schedules = {measure.schedule.steps(spec.steps) for measure in spec.measures}
+        for name, steps in ({"train_loss": set[int]()} | seen.steps.get(run_id, {})).items():
+            if tuple(sorted(steps)) not in schedules:
+                yield Damage(f"run {run_id}, {name}", "readings are missing: restore them from a copy")
 
 
 def _verify_files(root: Path, digests: dict[str, set[str]]) -> Iterator[Damage]:
     for place, written in digests.items():
         if not (root / place).exists():
-            yield Damage(place, "the file is missing")
+            yield Damage(place, f"the file is missing: {MEND}")
         elif not is_whole(root / place, written):
-            yield Damage(place, "the file differs from its digest")
+            yield Damage(place, f"the file differs from its digest: delete it and {MEND}")
 
 
-def _id_of(spec: str) -> str | None:
+def _spec_of(row: sqlite3.Row) -> RunSpec | None:
+    """The spec in a row of `runs`; None where it does not hash to the run's id."""
     try:
-        return RunSpec.from_dict(json.loads(spec)).id
+        spec = RunSpec.from_dict(json.loads(row["spec"]))
     except (SpecError, ValueError):
         return None
+    return spec if spec.id == row["run_id"] else None

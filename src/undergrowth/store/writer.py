@@ -42,19 +42,10 @@ class Writer:
     def begin(self, spec: RunSpec) -> Snapshot | None:
         """Start or take up a run; the snapshot to go on from, None for the beginning."""
         snapshot = resume_point(self.root, spec)
-        with self.connection:
-            self.connection.execute(
-                "INSERT INTO runs VALUES (?, ?, 'running', '', ?, NULL, ?) ON CONFLICT (run_id) "
-                "DO UPDATE SET status = 'running', message = '', began = excluded.began",
-                (
-                    spec.id,
-                    spec.model_dump_json(),
-                    time.time(),
-                    json.dumps(environment(spec.threads)),
-                ),
-            )
-        write_whole(self.root / run_folder(spec.id) / "spec.toml", spec.to_toml().encode())
-        self._write_files(spec, None, [data_file(spec, spec.data())])
+        on = json.dumps(environment(spec.threads))
+        self._write_run(spec, "running", "", time.time(), None, on)
+        spec_file = run_folder(spec.id) / "spec.toml", spec.to_toml().encode()
+        self._write_files(spec, None, [spec_file, data_file(spec, spec.data())])
         return snapshot
 
     def write(self, spec: RunSpec, fact: Fact) -> None:
@@ -80,11 +71,22 @@ class Writer:
 
     def end(self, spec: RunSpec, status: str, message: str = "") -> None:
         """Say how a run ended: 'done' or 'failed'."""
+        begun = "SELECT began, environment FROM runs WHERE run_id = ?"
+        began, on = self.connection.execute(begun, (spec.id,)).fetchone()
+        self._write_run(spec, status, message, began, time.time(), on)
+
+    def _write_run(
+        self,
+        spec: RunSpec,
+        status: str,
+        message: str,
+        began: float,
+        ended: float | None,
+        on: str,
+    ) -> None:
+        row = rows.run_row(spec.id, spec.model_dump_json(), status, message, began, ended, on)
         with self.connection:
-            self.connection.execute(
-                "UPDATE runs SET status = ?, message = ?, ended = ? WHERE run_id = ?",
-                (status, message, time.time(), spec.id),
-            )
+            self.connection.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def _write_event(self, spec: RunSpec, step: int, kind: str, detail: dict) -> None:
         with self.connection:
@@ -103,25 +105,31 @@ class Writer:
 
 
 def resume_point(root: Path, spec: RunSpec) -> Snapshot | None:
-    """The latest checkpoint of a run whose files are whole, with the readings up to it."""
+    """The latest checkpoint of a run with the readings up to it.
+
+    It is the last before the first damaged one, so that a run taken up again mends all that follows.
+    """
     checkpoints: dict[int, dict[str, set[str]]] = {}
     curves: dict[str, dict[int, float]] = {}
     for row in rows.query(root, "SELECT * FROM files WHERE run_id = ? AND step IS NOT NULL", (spec.id,)):
         digests = checkpoints.setdefault(row["step"], {}).setdefault(row["path"], set())
         digests.add(row["sha256"])
-    scalars = "SELECT * FROM readings WHERE run_id = ? AND shape = '[]'"
-    for row in rows.query(root, scalars, (spec.id,)):
-        if rows.reading_is_whole(row):
+    for row in rows.of_run(root, "readings", spec.id):
+        if row["shape"] == "[]" and rows.is_whole(row):
             value = float(rows.reading_of(row).values)
             curves.setdefault(row["name"], {})[row["step"]] = value
-    for step in sorted(checkpoints, reverse=True):
-        if all(is_whole(root / path, digests) for path, digests in checkpoints[step].items()):
-            until = {
-                name: [point for point in sorted(curve.items()) if point[0] <= step]
-                for name, curve in curves.items()
-            }
-            return load_snapshot(root, spec, step, until)
-    return None
+    whole: list[int] = []
+    for step, files in sorted(checkpoints.items()):
+        if not all(is_whole(root / path, digests) for path, digests in files.items()):
+            break
+        whole.append(step)
+    if not whole:
+        return None
+    until = {
+        name: [point for point in sorted(curve.items()) if point[0] <= whole[-1]]
+        for name, curve in curves.items()
+    }
+    return load_snapshot(root, spec, whole[-1], until)
 
 
 def environment(threads: int) -> dict[str, str]:

@@ -7,33 +7,28 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from undergrowth.analysis import Verdict, difference, estimate
-from undergrowth.analysis.moments import at_the_end, when_memorised
+from undergrowth.analysis import Verdict
+from undergrowth.analysis.matching import MATCHED_WITHIN, is_matched
+from undergrowth.analysis.moments import change_since_memorised
 from undergrowth.report.ablation import deletion_by_k_figure, deletion_over_steps_figure
 from undergrowth.store import Run
 from undergrowth.studies import one_layer_addition
+from undergrowth.studies.against_control import CONTROL_RULE, against_control
 from undergrowth.studies.study import Answer, Claim, Study
 
 SIDE = "train"
 """Validation predictions are wrong before grokking, so only the training side can be harmed early."""
 
 
-MATCHED_WITHIN = 0.1
-"""Largest relative difference in norm share at which a norm-matched set counts as matched."""
-
-
 def excess_damage(run: Run, reading: str, control: str) -> xr.DataArray:
-    """What deleting the top k does beyond the control deletion, dims (step, k).
+    """What deleting the top k does beyond the control deletion, dims (step, k), k > 0.
 
-    NaN where the control is to carry the same norm and does not: late in training all the other
-    neurons together may carry less than the top k.
+    NaN where the control is to carry the same norm and cannot: see `analysis.matching`.
     """
     after = run[reading].sel(side=SIDE)
     excess = after.sel(strategy=control) - after.sel(strategy="top")
     if control == "norm_matched":
-        share = run["deletion_norm_share"]
-        top = share.sel(strategy="top")
-        excess = excess.where(abs(share.sel(strategy=control) - top) <= MATCHED_WITHIN * top)
+        excess = excess.where(is_matched(run["deletion_norm_share"]))
     return excess.sel(k=[k for k in excess["k"].values if k > 0])
 
 
@@ -41,23 +36,21 @@ def change(run: Run, reading: str, control: str) -> float:
     """Excess damage at the last step minus when the run had memorised, averaged over k.
 
     k runs over powers of two, so the mean over them is an area over log k. Only k that can be
-    compared at both moments count; NaN where there is none.
+    compared at both moments count; NaN where there is none, or nothing to compare.
     """
     damage = excess_damage(run, reading, control)
-    return float((at_the_end(damage) - when_memorised(damage, run)).mean("k"))
+    at_each_k = [
+        change_since_memorised(run, damage.sel(k=k), lambda value: float(value))
+        for k in damage["k"].values
+    ]
+    comparable = [value for value in at_each_k if np.isfinite(value)]
+    return float(np.mean(comparable)) if comparable else float("nan")
 
 
 def _grows(runs: Sequence[Run], what: str, reading: str, against: str) -> Verdict:
     """Does the excess damage grow by more than it does with shuffled labels?"""
-    changes, shuffled = (
-        [
-            value
-            for run in runs
-            if run.spec.labels == labels and np.isfinite(value := change(run, reading, against))
-        ]
-        for labels in ("true", "shuffled")
-    )
-    alone, control = estimate(changes), estimate(shuffled)
+    compared = against_control(runs, lambda run: change(run, reading, against))
+    matched = f" Only k whose norms match within {MATCHED_WITHIN:.0%} at both moments count."
     return Verdict(
         claim="P17",
         study="ablation",
@@ -65,22 +58,10 @@ def _grows(runs: Sequence[Run], what: str, reading: str, against: str) -> Verdic
             f"drop in {what} by the top k minus by {against.replace('_', ' ')} k, mean over k "
             f"({SIDE}): change from memorised to the end, minus the control's"
         ),
-        estimate=difference(changes, shuffled),
+        estimate=compared.estimate,
         threshold=0.0,
-        rule=(
-            "Supported if the interval of the difference to the shuffled-label control lies above 0; "
-            "contradicted if below."
-            + (
-                f" Only k whose norms match within {MATCHED_WITHIN:.0%} at both moments count."
-                if against == "norm_matched"
-                else ""
-            )
-        ),
-        note=(
-            f"Change {alone.effect:+.3g} [{alone.low:.3g}, {alone.high:.3g}] with true labels, "
-            f"{control.effect:+.3g} in the control ({control.n} seeds). "
-            f"{_peak_note(runs, reading, against)}"
-        ),
+        rule=CONTROL_RULE + (matched if against == "norm_matched" else ""),
+        note=f"{compared.note} {_peak_note(runs, reading, against)}".strip(),
     )
 
 
@@ -95,7 +76,7 @@ def _peak_note(runs: Sequence[Run], reading: str, against: str) -> str:
         return ""
     step = np.median([int(d["step"].values[d.values.argmax()]) for d in damages])
     height = np.mean([float(d.max()) for d in damages])
-    end = np.mean([float(at_the_end(d)) for d in damages])
+    end = np.mean([float(d[-1]) for d in damages])
     return f"Largest near step {step:.0f} ({height:.3g}), {end:.3g} at the end."
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 from undergrowth.analysis import Verdict
 from undergrowth.report.curves import accuracy_figure, loss_figure
+from undergrowth.report.groups import alike
 from undergrowth.report.page import Section, write_page
 from undergrowth.store import Run, Store
-from undergrowth.store.layout import write_whole
+from undergrowth.store.layout import run_folder, write_whole
 from undergrowth.studies.study import Answer, Budget, Study
+
+SHOWN = 12
+"""Most kinds of runs outside the studies that a page draws; its table lists all."""
 
 PAGE, VERDICTS = "report.html", "verdicts.json"
 BUDGETS: tuple[Budget, ...] = get_args(Budget)
@@ -29,11 +33,12 @@ class Report:
 
 
 def runs_of(study: Study, runs: Sequence[Run]) -> tuple[Run, ...]:
-    """The finished runs that belong to a study: of its budgets' specs, the one with most runs.
+    """The runs that belong to a study: of its budgets' specs, those with most runs.
 
-    Runs that differ from a study's only in their seeds belong to it.
+    Runs that differ from a study's only in their seeds belong to it, and so do runs that failed: they
+    count. Runs that are not at their end do not.
     """
-    finished = [run for run in runs if run.status == "done"]
+    finished = [run for run in runs if run.status in ("done", "failed") and run.names]
     by_budget = []
     for budget in BUDGETS:
         specs = {spec.seeded(0).id for spec in study.runs(budget, None)}
@@ -47,7 +52,9 @@ def write_report(store: Store, studies: Iterable[Study], command: str) -> Report
     Runs that belong to no study are shown with their curves.
     """
     runs = store.runs
-    sections, answered, verdicts = [], set(), []
+    sections: list[Section] = []
+    answered: set[str] = set()
+    verdicts: list[Verdict] = []
     for study in studies:
         its_runs = runs_of(study, runs)
         if any(run.spec.labels == "true" for run in its_runs):
@@ -55,12 +62,14 @@ def write_report(store: Store, studies: Iterable[Study], command: str) -> Report
             sections.append(_section(study, answer))
             answered |= {run.id for run in its_runs}
             verdicts.extend(answer.verdicts)
-    others = [run for run in runs if run.id not in answered and run.names]
-    if others:
-        sections.append(_other_runs(others))
+    sections.extend(_other_runs([run for run in runs if run.id not in answered and run.names]))
     page = store.root / PAGE
+    commands = [
+        command,
+        *(f"undergrowth run {run_folder(run.id)}/spec.toml --out again" for run in runs[:1]),
+    ]
     title = "Do shallow circuits give way to general ones?" if answered else "Runs"
-    write_page(page, title=title, sections=sections, runs=runs, commands=[command])
+    write_page(page, title=title, sections=sections, runs=runs, commands=commands)
     content = json.dumps([verdict.to_dict() for verdict in verdicts], indent=2, ensure_ascii=False)
     write_whole(store.root / VERDICTS, (content + "\n").encode())
     return Report(page, store.root / VERDICTS, tuple(verdicts))
@@ -77,12 +86,14 @@ def _section(study: Study, answer: Answer) -> Section:
     )
 
 
-def _other_runs(runs: Sequence[Run]) -> Section:
-    return Section(
-        name="runs",
-        question="How did the runs that belong to no study go?",
-        claims=(),
-        predictions={},
-        verdicts=(),
-        figures=(accuracy_figure(runs), loss_figure(runs)),
-    )
+def _other_runs(runs: Sequence[Run]) -> Iterator[Section]:
+    """A section for the runs that belong to no study, alike but for seeds and labels; largest first."""
+    for place, group in enumerate(alike(runs)[:SHOWN], start=1):
+        yield Section(
+            name=f"other-{place}",
+            question=f"How did {group[0].spec.task.describe()} go?",
+            claims=(),
+            predictions={},
+            verdicts=(),
+            figures=(accuracy_figure(group), loss_figure(group)),
+        )

@@ -6,24 +6,32 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from undergrowth.analysis import Rules, Verdict, estimate, events
+from undergrowth.analysis import Verdict, censored_estimate, estimate, events
+from undergrowth.analysis.events import DEFAULT_RULES
 from undergrowth.report.curves import accuracy_figure, loss_figure
 from undergrowth.store import Run
 from undergrowth.studies import one_layer_addition
 from undergrowth.studies.study import Answer, Claim, Study
 
-RULES = Rules()
+RULES = DEFAULT_RULES
 NEAR_ZERO = 0.1
 """Train loss in nats below which it counts as near zero: a mean correct probability above 0.9."""
 
 
-def decades_to_grok(run: Run) -> float:
-    """log10(grokked / memorised), first times; 0, against the claim, where either is censored."""
+def decades_to_grok(run: Run) -> tuple[float, float]:
+    """Bounds of log10(grokked / memorised), first times; equal where neither is censored.
+
+    A run that has not grokked by its last step may do so at once after it or never: at least 0, which
+    counts against the claim, at most up to the last step, which counts for it.
+    """
     times = events(run.curves, RULES)
     memorised, grokked = times["memorised"].first, times["grokked"].first
-    if memorised is None or grokked is None:
-        return 0.0
-    return float(np.log10(max(grokked, 1) / max(memorised, 1)))
+    if memorised is None:
+        return 0.0, 0.0
+    if grokked is None:
+        return 0.0, float(np.log10(times["grokked"].last / max(memorised, 1)))
+    decades = float(np.log10(max(grokked, 1) / max(memorised, 1)))
+    return decades, decades
 
 
 def overfit_then_fall(run: Run) -> float:
@@ -61,22 +69,28 @@ def answer(runs: Sequence[Run]) -> Answer:
 
 def _verdicts(runs: Sequence[Run]) -> tuple[Verdict, ...]:
     true = [run for run in runs if run.spec.labels == "true"]
+    decades = [decades_to_grok(run) for run in true]
     shares = np.array([share_of_the_way(run) for run in true])
     reached = shares[np.isfinite(shares)]
     never = sum(events(run.curves, RULES)["grokked"].censored for run in true)
+    failed = sum(run.status == "failed" for run in runs)
     return (
         Verdict(
             claim="P1",
             study="grokking",
             statistic="log10(grokked step / memorised step)",
-            estimate=estimate([decades_to_grok(run) for run in true]),
+            estimate=censored_estimate([low for low, _ in decades], [high for _, high in decades]),
             threshold=float(np.log10(2)),
             rule=(
                 f"memorised: {RULES.describe('memorised')}; grokked: {RULES.describe('grokked')}. "
                 "Supported if the interval lies above log10(2), a factor of 2; contradicted if below. "
-                "A seed that does not memorise or grok counts as 0, against the claim."
+                "A seed that has not grokked counts as 0 in the lower bound, and as if it grokked at "
+                "its last step in the upper one."
             ),
-            note=f"{never} of {len(true)} seeds censored. {_control_note(runs)}",
+            note=(
+                f"{never} of {len(true)} seeds censored. {_control_note(runs)}"
+                + (f" {failed} of {len(runs)} runs diverged." if failed else "")
+            ),
         ),
         Verdict(
             claim="P2",
@@ -112,7 +126,7 @@ def _control_note(runs: Sequence[Run]) -> str:
     ends = [float(run.curves["val_accuracy"].dropna("step")[-1]) for run in control]
     chance = 1 / control[0].spec.task.n_labels
     return (
-        f"Control: {len(control)} seeds with shuffled labels end at {np.mean(ends):.3f} validation "
+        f"Control: {len(control)} with shuffled labels end at {np.mean(ends):.3f} validation "
         f"accuracy (highest {max(ends):.3f}, chance {chance:.3f})."
     )
 

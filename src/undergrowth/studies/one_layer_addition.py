@@ -36,8 +36,8 @@ PAPER = SMALL.replace(
 
 
 def runs(budget: Budget, seeds: int | None = None) -> tuple[RunSpec, ...]:
-    """True labels, then the control with shuffled labels: half as many where `seeds` is given."""
-    n_true, n_control = SEEDS[budget] if seeds is None else (seeds, max(1, seeds // 2))
+    """True labels, then the control with shuffled labels: of `seeds`, half as many and at least 2."""
+    n_true, n_control = SEEDS[budget] if seeds is None else (seeds, max(2, seeds // 2))
     base = PAPER if budget == "full" else SMALL
     control = base.replace(labels="shuffled")
     return (

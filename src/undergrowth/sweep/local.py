@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from undergrowth.spec import RunSpec
 from undergrowth.store import Store
 from undergrowth.store.layout import create, writing
+from undergrowth.store.verify import unfinished_files
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,19 @@ class Layout:
     """How a machine is used.
 
     workers: processes at once; pack: runs side by side in one process (1: no vmap). On a CPU a run
-    has the same bits in any layout with pack = 1.
+    has the same bits in any layout with pack = 1. Raises ValueError where either is less than 1.
     """
 
     workers: int
     pack: int = 1
+
+    def __post_init__(self) -> None:
+        for name, value in (("workers", self.workers), ("pack", self.pack)):
+            if value < 1:
+                raise ValueError(
+                    f"Layout({name}={value}): {name} must be at least 1: "
+                    "raise it, or leave the layout out to use the whole machine"
+                )
 
 
 @dataclass(frozen=True)
@@ -52,10 +61,23 @@ class SweepError(RuntimeError):
 
 
 def this_machine(threads: int = 1) -> Layout:
-    """One worker per `threads` cores on a CPU; one worker with 32 runs side by side on a GPU."""
-    if _has_accelerator():
-        return Layout(workers=1, pack=32)
-    return Layout(workers=max(1, len(os.sched_getaffinity(0)) // threads))
+    """One worker per `threads` cores on a CPU; one worker with 32 runs side by side on a GPU.
+
+    A GPU is expected where a jax plugin for one is installed; `train` goes back to the CPU's layout
+    where the first worker finds none.
+    """
+    return Layout(workers=1, pack=32) if _has_plugin() else _of_cores(threads)
+
+
+def _of_cores(threads: int) -> Layout:
+    return Layout(workers=max(1, _cores() // threads))
+
+
+def _cores() -> int:
+    """Cores that this process may use; all of them where the system does not say (macOS)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def train(
@@ -67,6 +89,9 @@ def train(
 ) -> Store:
     """Train runs into the store at `out` and return it; what is finished there is not trained again.
 
+    A finished run with a file that is missing or cut short is taken up again, and so mended. A run
+    that fails does not stop the others: its status and message say so.
+
     Raises SpecError for a spec that cannot be run, StoreError for a directory that cannot be used,
     SweepError where training could not go on.
     """
@@ -77,15 +102,14 @@ def train(
     with writing(root) as right_to_write:
         store = Store(root)
         unique = {spec.id: spec for spec in specs}
-        done = {run.id for run in store.runs if run.status == "done"}
+        done = {run.id for run in store.runs if run.status == "done"} - unfinished_files(root)
         for spec in unique.values():
             if spec.id in done:
                 progress(Progress(spec, spec.steps, {}, "stored"))
         todo = [spec for spec in unique.values() if spec.id not in done]
         for threads in sorted({spec.threads for spec in todo}):
             some = [spec for spec in todo if spec.threads == threads]
-            sweep = _Sweep(root, some, layout or this_machine(threads), progress)
-            sweep.run(threads, right_to_write)
+            _Sweep(root, some, threads, layout, progress).run(right_to_write)
     return Store(root)
 
 
@@ -95,7 +119,8 @@ class _Worker:
 
     process: subprocess.Popen[str]
     name: str
-    busy: bool = True  # until it says that it is ready
+    busy: bool = True  # until there is nothing left for it
+    gone: bool = False
     said: list[str] = field(default_factory=list)
     listeners: list[threading.Thread] = field(default_factory=list)
 
@@ -125,34 +150,49 @@ class _Sweep:
         self,
         root: Path,
         specs: Sequence[RunSpec],
-        layout: Layout,
+        threads: int,
+        layout: Layout | None,
         progress: Callable[[Progress], None],
     ) -> None:
-        self.root, self.layout, self.progress = root, layout, progress
+        self.root, self.threads, self.progress = root, threads, progress
+        self.layout = layout or this_machine(threads)
+        self.is_guess = layout is None
         self.specs = {spec.id: spec for spec in specs}
-        self.waiting = list(_packs(specs, layout.pack))
+        self.waiting = list(_packs(specs, self.layout.pack))
+        self.workers: list[_Worker] = []
         self.answers: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
 
-    def run(self, threads: int, right_to_write: int) -> None:
+    def run(self, right_to_write: int) -> None:
         """Train all runs; returns when the last has ended and every worker has closed its file."""
-        with self._workers(threads, right_to_write) as workers:
-            at_work = set(range(len(workers)))
-            while at_work:
+        try:
+            self._start_workers(right_to_write)
+            while not all(worker.gone for worker in self.workers):
                 worker, answer = self.answers.get()
                 if answer is None:
-                    at_work.discard(workers.index(worker))
                     self._closed(worker)
                 elif "broken" in answer:
                     raise SweepError(answer["broken"])
                 elif "run" in answer:
                     self.progress(self._progress(answer))
-                elif self.waiting:
-                    worker.tell(runs=[s.model_dump(mode="json") for s in self.waiting.pop(0)])
                 else:
-                    worker.busy = False
-                    worker.tell(close=True)
+                    if answer.get("ready") == "cpu" and self.is_guess and self.layout.pack > 1:
+                        self.layout = _of_cores(self.threads)  # the plugin found no accelerator
+                        self.waiting = list(_packs(list(self.specs.values()), self.layout.pack))
+                        self._start_workers(right_to_write)
+                    self._employ(worker)
+        finally:
+            for worker in self.workers:
+                worker.end()
+
+    def _employ(self, worker: _Worker) -> None:
+        if self.waiting:
+            worker.tell(runs=[s.model_dump(mode="json") for s in self.waiting.pop(0)])
+        else:
+            worker.busy = False
+            worker.tell(close=True)
 
     def _closed(self, worker: _Worker) -> None:
+        worker.gone = True
         code = worker.process.wait()
         if code or worker.busy:
             last = " ".join(worker.said[-1:]) or "it said nothing"
@@ -163,23 +203,18 @@ class _Sweep:
 
     def _progress(self, answer: dict[str, Any]) -> Progress:
         spec = self.specs[answer.pop("run")]
-        step, ended = answer.pop("step", spec.steps), answer.pop("ended", "")
-        return Progress(spec, step, latest=answer, ended=ended, message=answer.pop("message", ""))
+        step, ended, message = (answer.pop(key, None) for key in ("step", "ended", "message"))
+        return Progress(spec, step, latest=answer, ended=ended or "", message=message or "")
 
-    @contextmanager
-    def _workers(self, threads: int, right_to_write: int) -> Iterator[list[_Worker]]:
-        count = min(self.layout.workers, len(self.waiting))
-        workers = [self._start(f"worker-{i}", threads, right_to_write) for i in range(count)]
-        try:
-            yield workers
-        finally:
-            for worker in workers:
-                worker.end()
+    def _start_workers(self, right_to_write: int) -> None:
+        """As many workers as the layout asks for and there is work for, with those there are."""
+        for i in range(len(self.workers), min(self.layout.workers, len(self.waiting))):
+            self.workers.append(self._start(f"worker-{i}", right_to_write))
 
-    def _start(self, name: str, threads: int, right_to_write: int) -> _Worker:
+    def _start(self, name: str, right_to_write: int) -> _Worker:
         command = [sys.executable, "-m", "undergrowth.sweep.worker", str(self.root), name, _cache()]
         # XLA's CPU backend takes the size of its one thread pool from NPROC.
-        environment = {**os.environ, "NPROC": str(threads), "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "NPROC": str(self.threads), "PYTHONUNBUFFERED": "1"}
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -223,8 +258,8 @@ def _packs(specs: Sequence[RunSpec], size: int) -> Iterator[list[RunSpec]]:
         yield from (group[i : i + size] for i in range(0, len(group), size))
 
 
-def _has_accelerator() -> bool:
-    """Whether a jax plugin for one is installed, found without starting jax."""
+def _has_plugin() -> bool:
+    """Whether a jax plugin for an accelerator is installed, found without starting jax."""
     if os.environ.get("JAX_PLATFORMS", "").startswith("cpu"):
         return False
     plugins = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm7_plugin", "jax_rocm60_plugin")

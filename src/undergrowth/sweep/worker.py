@@ -6,7 +6,7 @@ When standard input closes, whoever started it is gone, and it stops at once: th
     in:  {"runs": [spec, ...]}            runs of one shape, trained side by side
     out: {"ready": "cpu"}                 once, after start-up
          {"run": id, "step": n, ...}      progress, with the latest readings of the curves
-         {"run": id, "ended": "done"}     or "failed", with a message
+         {"run": id, "step": n, "ended": "done"}      or "failed", with a message
          {"free": true}                   when all runs handed over have ended
          {"broken": "..."}                when it cannot go on (disk full, store damaged)
 """
@@ -23,6 +23,11 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
+
+from undergrowth.store.layout import StoreError
+
+OF_THE_STORE = (OSError, sqlite3.Error, StoreError)
+"""What ends a worker; any other error ends the run that raised it, and those packed with it."""
 
 CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
 
@@ -64,7 +69,6 @@ def _serve(root: Path, name: str, orders: queue.Queue[dict[str, Any]], answers: 
     import jax
 
     from undergrowth.spec import RunSpec
-    from undergrowth.store.layout import StoreError
     from undergrowth.store.writer import Writer
 
     def answer(**fields: object) -> None:
@@ -78,7 +82,7 @@ def _serve(root: Path, name: str, orders: queue.Queue[dict[str, Any]], answers: 
             _train(writer, specs, answer)
             answer(free=True)
         writer.close()
-    except (OSError, sqlite3.OperationalError, StoreError) as error:
+    except OF_THE_STORE as error:
         answer(broken=_plainly(error, root))
 
 
@@ -86,11 +90,17 @@ def _train(writer: Any, specs: Sequence[Any], answer: Any) -> None:
     """Train runs side by side, those first that stand at the same step."""
     from undergrowth.training.engine import shape_key
 
-    started = [(spec, writer.begin(spec)) for spec in specs]
     groups: dict[object, list[tuple[Any, Any]]] = {}
-    for spec, snapshot in started:
-        key = shape_key(spec, spec.data().n_train), snapshot.step if snapshot else None
-        groups.setdefault(key, []).append((spec, snapshot))
+    for spec in specs:
+        try:
+            snapshot = writer.begin(spec)
+            key = shape_key(spec, spec.data().n_train), snapshot.step if snapshot else None
+        except OF_THE_STORE:
+            raise
+        except Exception as error:
+            _end(writer, spec, 0, _in_one_line(error), {}, answer)
+        else:
+            groups.setdefault(key, []).append((spec, snapshot))
     for group in groups.values():
         _train_group(writer, group, answer)
 
@@ -99,22 +109,39 @@ def _train_group(writer: Any, group: Sequence[tuple[Any, Any]], answer: Any) -> 
     from undergrowth.training.engine import Advanced, Diverged, Measured, train
 
     specs = [spec for spec, _ in group]
-    ended: dict[int, str] = {}
+    step = [snapshot.step if snapshot else 0 for _, snapshot in group]
+    wrong: dict[int, str] = {}
     latest: list[dict[str, float]] = [{} for _ in specs]
-    for position, fact in train(specs, [snapshot for _, snapshot in group]):
-        spec = specs[position]
-        writer.write(spec, fact)
-        if isinstance(fact, Measured):
-            latest[position] |= _curves(fact.readings)
-        elif isinstance(fact, Diverged):
-            ended[position] = f"the training loss is not finite at step {fact.step}"
-        elif isinstance(fact, Advanced):
-            answer(run=spec.id, step=fact.step, **latest[position])
+    try:
+        for position, fact in train(specs, [snapshot for _, snapshot in group]):
+            spec = specs[position]
+            writer.write(spec, fact)
+            if isinstance(fact, Measured):
+                latest[position] |= _curves(fact.readings)
+            elif isinstance(fact, Diverged):
+                wrong[position] = f"the training loss is not finite at step {fact.step}"
+            elif isinstance(fact, Advanced):
+                step[position] = fact.step
+                answer(run=spec.id, step=fact.step, **latest[position])
+    except OF_THE_STORE:
+        raise
+    except Exception as error:
+        wrong = dict.fromkeys(range(len(specs)), _in_one_line(error)) | wrong
     for position, spec in enumerate(specs):
-        message = ended.get(position, "")
-        status = "failed" if message else "done"
-        writer.end(spec, status, message)
-        answer(run=spec.id, ended=status, message=message, **latest[position])
+        _end(writer, spec, step[position], wrong.get(position, ""), latest[position], answer)
+
+
+def _end(
+    writer: Any, spec: Any, step: int, wrong: str, latest: Mapping[str, float], answer: Any
+) -> None:
+    status = "failed" if wrong else "done"
+    writer.end(spec, status, wrong)
+    answer(run=spec.id, step=step, ended=status, message=wrong, **latest)
+
+
+def _in_one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
 
 
 def _curves(readings: Mapping[str, Any]) -> dict[str, float]:
