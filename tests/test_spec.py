@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -386,7 +386,7 @@ def test_a_trigger_at_the_last_update_is_possible() -> None:
 
 
 def test_numpys_numbers_are_numbers() -> None:
-    spec = RunSpec(steps=np.int64(7), optimiser=AdamW(lr=np.float64(0.25)))  # pyright: ignore
+    spec = RunSpec(steps=np.int64(7), optimiser=AdamW(lr=np.float64(0.25)))  # pyright: ignore[reportArgumentType]
     assert spec == RunSpec(steps=7, optimiser=AdamW(lr=0.25))
     assert spec.id == RunSpec(steps=7, optimiser=AdamW(lr=0.25)).id
 
@@ -395,7 +395,7 @@ def test_a_spec_built_in_python_has_the_same_errors() -> None:
     with pytest.raises(SpecError, match=r"^steps = 0: input should be greater than or equal to 1$"):
         RunSpec(steps=0)
     with pytest.raises(SpecError, match=r"^stepz = 3: unknown key 'stepz'; did you mean 'steps'\?$"):
-        RunSpec(**{"stepz": 3})
+        RunSpec(**cast(Any, {"stepz": 3}))
     with pytest.raises(ValueError, match=r"^measures have no 'curves'"):
         RunSpec(measures=(Norms(),))
 

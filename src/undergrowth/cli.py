@@ -339,8 +339,11 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
     except (CycloptsError, WrongUseError) as error:
         _say_wrong(str(error))
         return 2
-    except NotWrittenError as error:
-        _say_wrong(str(error))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _say_wrong(
+            f"{where}{error.strerror or error}: see to it, or name another path, and run it again"
+        )
         return 1
     except Exception as error:
         code = _code_of(error)
@@ -359,7 +362,7 @@ def _code_of(error: Exception) -> int | None:
 
     if isinstance(error, SpecError | StoreError):
         return 2
-    return 1 if isinstance(error, SweepError | OSError) else None
+    return 1 if isinstance(error, SweepError | NotWrittenError) else None
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from rich.text import Text
 from undergrowth.spec import RunSpec
 from undergrowth.sweep import Progress
 
-
 SILENCE = 30.0
 """Where there is no terminal: most seconds between two lines while progress comes in."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from undergrowth.store import StoreError
-from undergrowth.store.layout import create, sha256, write_whole, writing
+from undergrowth.store.layout import check, create, sha256, write_whole, writing
 
 
 def test_a_directory_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
@@ -63,3 +64,69 @@ def test_a_file_that_cannot_be_finished_leaves_the_old_one(
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_kill_while_a_store_is_made_leaves_what_can_be_made_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """Killed before the marker is renamed into its place, and before each of the two folders."""
+    left = [1, 2, 3][at]
+
+    def killed_at_last(whole: Callable[..., object]) -> Callable[..., object]:
+        def step(self: Path, *args: object, **kwargs: object) -> object:
+            nonlocal left
+            if self.parent == tmp_path / "store":
+                left -= 1
+                if left == 0:
+                    raise KeyboardInterrupt
+            return whole(self, *args, **kwargs)
+
+        return step
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", killed_at_last(Path.replace))
+        patched.setattr(Path, "mkdir", killed_at_last(Path.mkdir))
+        with pytest.raises(KeyboardInterrupt):
+            create(tmp_path / "store")
+    create(tmp_path / "store")
+    check(tmp_path / "store")
+    assert (tmp_path / "store" / "runs").is_dir()
+    assert (tmp_path / "store" / "readings").is_dir()
+
+
+@pytest.mark.parametrize("place", ["/etc/passwd", "/etc/passwd/x", "/nowhere"])
+def test_what_is_no_directory_is_no_store_in_one_line(place: str) -> None:
+    with pytest.raises(StoreError, match="is not an undergrowth store") as error:
+        check(Path(place))
+    assert "\n" not in str(error.value)
+
+
+def test_a_marker_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "undergrowth.json").mkdir()
+    with pytest.raises(StoreError, match=r"cannot be read \(Is a directory\)"):
+        check(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["/etc/passwd/x", "/proc/x/y"])
+def test_a_place_that_cannot_be_written_is_one_line_with_the_remedy(place: str) -> None:
+    with pytest.raises(StoreError, match=r"cannot be written \(.*\): name a directory") as error:
+        create(Path(place))
+    assert "\n" not in str(error.value)
+
+
+def test_a_store_without_the_right_to_write_is_one_line(tmp_path: Path) -> None:
+    create(tmp_path)
+    (tmp_path / ".writing").mkdir()  # permissions do not hold root back
+    with pytest.raises(StoreError, match="cannot be written"), writing(tmp_path):
+        pass
+
+
+def test_a_damaged_marker_can_be_restored_as_the_error_says(tmp_path: Path) -> None:
+    create(tmp_path)
+    marker = tmp_path / "undergrowth.json"
+    marker.write_text("{")
+    with pytest.raises(StoreError, match="is damaged") as error:
+        check(tmp_path)
+    marker.write_text(str(error.value).split("restore it as ")[1])
+    check(tmp_path)

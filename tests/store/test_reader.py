@@ -10,9 +10,12 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.store.conftest import INTERVENED, SPECS
-from undergrowth.measures import Curves, Observed
+from undergrowth.measures import Curves, Observed, scalar
 from undergrowth.models import state_dict
-from undergrowth.store import Store, StoreError, together
+from undergrowth.store import Store, StoreError, together, verify
+from undergrowth.store.layout import create
+from undergrowth.store.writer import Writer
+from undergrowth.training.engine import Fired, Measured
 
 
 def test_every_run_is_found_with_its_spec_and_status(finished: Path) -> None:
@@ -91,3 +94,37 @@ def test_a_directory_that_is_no_store_is_refused_in_one_line(tmp_path: Path) -> 
     with pytest.raises(StoreError, match="is not an undergrowth store") as error:
         Store(tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_of_several_attempts_the_latest_counts_whatever_its_file_is_called(tmp_path: Path) -> None:
+    create(tmp_path)
+    spec = INTERVENED
+    for name, value in (("worker-1", 1.0), ("worker-0", 2.0)):
+        writer = Writer(tmp_path, name)
+        writer.begin(spec)
+        writer.write(spec, Measured(0, {"train_loss": scalar(value)}))
+        writer.write(spec, Measured(int(10 * value), {"train_loss": scalar(value)}))
+        writer.write(spec, Fired(int(10 * value), 0, {"learning_rate": (value, 0.0)}))
+        writer.close()
+    run = Store(tmp_path).runs[0]
+    assert run["train_loss"].sel(step=[0, 10, 20]).values.tolist() == [2.0, 1.0, 2.0]
+    assert run.events["step"].tolist() == [20]  # an intervention fires once
+
+
+def test_a_run_taken_up_again_has_not_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    create(tmp_path)
+    spec = SPECS[0]
+    writer = Writer(tmp_path, "worker-0")
+    writer.begin(spec)
+    writer.end(spec, "failed", "no luck")
+    failed = Store(tmp_path).runs[0]
+    assert (failed.status, failed.message) == ("failed", "no luck")
+    assert failed.ended is not None
+    monkeypatch.setattr("undergrowth.store.writer.environment", lambda threads: {"machine": "other"})
+    writer.begin(spec)
+    again = Store(tmp_path).runs[0]
+    assert (again.status, again.message, again.ended) == ("running", "", None)
+    assert again.environment == {"machine": "other"}
+    assert again.began > failed.began
+    writer.close()
+    assert verify(tmp_path).damage == ()

@@ -29,9 +29,11 @@ def test_without_a_control_nothing_is_decided() -> None:
 
 
 def test_a_claim_needs_seeds_enough_of_the_control_too() -> None:
-    few, enough = (
-        Verdict("P1", "s", "x", difference(list(range(10)), list(range(n))), 0.0, "rule") for n in (9, 10)
-    )
+    def of(n: int) -> Verdict:
+        compared = difference([float(x) for x in range(10)], [float(x) for x in range(n)])
+        return Verdict("P1", "s", "x", compared, 0.0, "rule")
+
+    few, enough = of(9), of(10)
     assert not few.is_claim
     assert enough.is_claim
 

@@ -115,7 +115,7 @@ class Store:
 
     @property
     def unreadable(self) -> tuple[tuple[str, str], ...]:
-        """Runs that `runs` leaves out, as (id, reason): their specs are of another version or damaged."""
+        """Runs that `runs` leaves out, as (id, reason): of another version, or damaged."""
         return tuple((id_, why) for id_, why in self._accounts().items() if isinstance(why, str))
 
     def select(self, specs: Iterable[RunSpec]) -> tuple[Run, ...]:
