@@ -118,7 +118,7 @@ def runs(directory: Path, /, *, as_json: AsJson = False) -> int:
 
     store = Store(directory)
     table = [run_row(run) for run in store.runs]
-    unreadable: Sequence[tuple[str, str]] = getattr(store, "unreadable", ())
+    unreadable = store.unreadable
     if as_json:
         lost = [{"id": id_, "status": "unreadable", "reason": reason} for id_, reason in unreadable]
         print_json([*table, *lost])

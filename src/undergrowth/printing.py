@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:  # the command line starts without JAX
+    from undergrowth.analysis import Estimate
     from undergrowth.store import Run
     from undergrowth.studies.conducting import Report
 
@@ -67,15 +68,22 @@ def print_verdicts(report: Report) -> None:
         estimate, colour = verdict.estimate, colours[verdict.verdict]
         shown = (f"{verdict.verdict:12}", colour)
         console.print(Text.assemble(f"{verdict.claim:4} ", shown, f" {verdict.statistic}"))
-        console.print(
-            f"     {estimate.effect:.3g}, {estimate.level:.0%} interval "
-            f"[{estimate.low:.3g}, {estimate.high:.3g}] over {estimate.n} seeds "
-            f"({estimate.method}), threshold {verdict.threshold:.3g}",
-            style="dim",
-        )
+        console.print(f"     {_in_words(estimate)}, threshold {verdict.threshold:.3g}", style="dim")
     if any(not verdict.is_claim for verdict in report.verdicts):
         console.print("Fewer than 10 seeds: a demonstration, not yet a claim.")
     console.print(f"report     {report.page}\nverdicts   {report.verdicts_file}")
+
+
+def _in_words(estimate: Estimate) -> str:
+    seeds = f"{estimate.n} seeds"
+    if estimate.n_control is not None:
+        seeds += f" and {estimate.n_control} of the control"
+    if not estimate.is_bounded:
+        return f"no interval from {seeds}"
+    bounds = f"[{estimate.low:.3g}, {estimate.high:.3g}]"
+    return (
+        f"{estimate.effect:.3g}, {estimate.level:.0%} interval {bounds} over {seeds} ({estimate.method})"
+    )
 
 
 def print_json(value: object) -> None:

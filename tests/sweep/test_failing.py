@@ -62,15 +62,19 @@ def test_an_error_in_a_run_ends_it_alone_with_type_and_text(
     assert verify(tmp_path).damage == ()
 
 
+@pytest.mark.parametrize(
+    "where", ["training.engine._Run.__init__", "store.writer.resume_point", "store.writer.data_file"]
+)
 def test_an_error_as_a_run_begins_ends_it_at_step_0(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     def fail(*args: Any) -> None:
         raise RuntimeError("no such thing")
 
-    monkeypatch.setattr("undergrowth.training.engine._Run.__init__", fail)
+    monkeypatch.setattr(f"undergrowth.{where}", fail)
     (answer,) = trained(tmp_path, [WITHOUT])
     assert (answer["step"], answer["ended"]) == (0, "failed")
+    assert Store(tmp_path).runs[0].message == "RuntimeError: no such thing"
 
 
 def test_what_the_store_cannot_take_ends_the_worker(

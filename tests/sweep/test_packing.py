@@ -76,7 +76,8 @@ def test_runs_side_by_side_under_vmap_agree_up_to_rounding(
     store = trained(SPECS[:3], tmp_path / "store", Layout(workers=1, pack=3))
     loss = store.select(SPECS[:1])[0]["train_loss"].values
     expected = np.frombuffer(alone["train_loss"], loss.dtype)
-    np.testing.assert_allclose(loss[:20], expected[:20], rtol=1e-3)
+    until = 5  # up to step 40: past it, training multiplies the rounding
+    np.testing.assert_allclose(loss[:until], expected[:until], rtol=1e-4)
 
 
 def test_what_is_stored_is_not_trained_again(tmp_path: Path) -> None:

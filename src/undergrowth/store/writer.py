@@ -70,9 +70,10 @@ class Writer:
             self._write_event(spec, fact.step, "diverged", {})
 
     def end(self, spec: RunSpec, status: str, message: str = "") -> None:
-        """Say how a run ended: 'done' or 'failed'."""
+        """Say how a run ended: 'done' or 'failed' (which a run can that could not even begin)."""
         begun = "SELECT began, environment FROM runs WHERE run_id = ?"
-        began, on = self.connection.execute(begun, (spec.id,)).fetchone()
+        row = self.connection.execute(begun, (spec.id,)).fetchone()
+        began, on = row or (time.time(), json.dumps(environment(spec.threads)))
         self._write_run(spec, status, message, began, time.time(), on)
 
     def _write_run(
