@@ -20,16 +20,17 @@ from undergrowth.store.layout import databases
 from undergrowth.sweep import Layout, train
 
 KILLS = 10
-EVERY = {"every": 400, "until": 24_000, "per_decade": 1}
+STEPS = 60_000  # long enough that ten kills find it at work
+EVERY = {"every": 600, "until": STEPS, "per_decade": 1}
 SPEC = RunSpec.from_dict(
     {
         "task": {"name": "modular", "p": 11},
         "model": {"name": "two_token_mlp", "d_embed": 16, "d_mlp": 32},
         "batch": {"name": "mini", "batch_size": 24},
         "optimiser": {"name": "adamw", "lr": 0.003},
-        "steps": 24_000,
+        "steps": STEPS,
         "measures": [{"name": "curves", "schedule": EVERY}],
-        "checkpoints": {"every": 1_200, "until": 24_000, "per_decade": 1},
+        "checkpoints": {"every": 1_200, "until": STEPS, "per_decade": 1},
         "interventions": [
             {
                 "trigger": {"name": "when_crosses", "reading": "train_accuracy", "level": 0.9},
