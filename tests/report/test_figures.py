@@ -233,9 +233,10 @@ def test_deletion_over_steps_starts_at_the_nearest_k(asked: int, shown: str, run
 
 
 def test_a_set_that_does_not_match_the_norm_is_not_drawn(runs: Runs) -> None:
-    shares = np.mean([run["deletion_norm_share"].values for run in runs[:2]], axis=0)
-    top, others = shares[:, 0], shares[:, 3]
-    matched = np.abs(others - top) <= 0.1 * top
+    shares = np.stack([run["deletion_norm_share"].values for run in runs[:2]])
+    top, others = shares[:, :, 0], shares[:, :, 3]
+    matched = (np.abs(others - top) <= 0.1 * top).any(axis=0)  # in one seed at least
+    assert not matched.all()
     chosen = "strategy == 'norm_matched' and metric == 'accuracy' and side == 'val'"
     rows = table(deletion_by_k_figure(runs)).query(f"{chosen} and labels == 'true labels'")
     drawn = rows["mean"].notna().to_numpy().reshape(matched.shape)

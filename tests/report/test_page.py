@@ -272,7 +272,7 @@ def test_the_theme_changes_paper_and_figures(page: Page) -> None:
 def test_nothing_is_wider_than_the_screen(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     names = page.locator(".plot").evaluate_all("plots => plots.map(p => p.dataset.name)")
-    assert len(names) == 5
+    assert len(names) == 6
     for name in names:
         drawn(page, name)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
