@@ -40,7 +40,9 @@ def verdict(values: list[float], note: str = "") -> Verdict:
 
 
 def key(figure: str) -> str:
-    """A figure's key on the page: its section's name and its own."""
+    """A figure's key on the page: its section's name and its own; a key is its own key."""
+    if "-" in figure:
+        return figure
     return f"{'grokking' if figure in ('accuracy', 'loss') else 'saliency'}-{figure}"
 
 
