@@ -31,6 +31,7 @@ PAPER = SMALL.replace(
     split=CommutationSafe(frac_train=0.3),
     optimiser=AdamW(lr=1e-3, weight_decay=1.0),
     steps=40_000,
+    checkpoints=Schedule(every=2_000, until=40_000, per_decade=1),  # 54 s of work each on a core
 )
 """The scale of Nanda et al. 2023 (arXiv:2301.05217), on a split that does not leak."""
 
