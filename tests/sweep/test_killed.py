@@ -116,6 +116,11 @@ def test_a_checkpoint_that_is_damaged_is_passed_over_for_the_one_before(tmp_path
     assert bits(Store(tmp_path / "whole").runs[0]) == expected
 
 
+def _heeds_ctrl_c() -> None:
+    """What a shell starts in the background is told to ignore Ctrl-C, and so are its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_says_so_in_one_line_and_the_run_can_go_on(tmp_path: Path) -> None:
     spec_file, root = tmp_path / "spec.toml", tmp_path / "store"
     spec_file.write_text(SPEC.to_toml())
@@ -125,6 +130,7 @@ def test_ctrl_c_says_so_in_one_line_and_the_run_can_go_on(tmp_path: Path) -> Non
         stdout=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
+        preexec_fn=_heeds_ctrl_c,
     )
     wait_for_a_reading_past(root, 4, process)  # type: ignore[arg-type]
     os.killpg(process.pid, signal.SIGINT)
