@@ -75,15 +75,10 @@ def print_verdicts(report: Report) -> None:
 
 
 def _in_words(estimate: Estimate) -> str:
-    seeds = f"{estimate.n} seeds"
-    if estimate.n_control is not None:
-        seeds += f" and {estimate.n_control} of the control"
     if not estimate.is_bounded:
-        return f"no interval from {seeds}"
-    bounds = f"[{estimate.low:.3g}, {estimate.high:.3g}]"
-    return (
-        f"{estimate.effect:.3g}, {estimate.level:.0%} interval {bounds} over {seeds} ({estimate.method})"
-    )
+        return f"no interval from {estimate.seeds}"
+    interval = f"{estimate.level:.0%} interval [{estimate.low:.3g}, {estimate.high:.3g}]"
+    return f"{estimate.effect:.3g}, {interval} over {estimate.seeds} ({estimate.method})"
 
 
 def print_json(value: object) -> None:

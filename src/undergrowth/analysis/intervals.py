@@ -35,6 +35,12 @@ class Estimate:
         """Whether there is an interval."""
         return bool(np.isfinite(self.low) and np.isfinite(self.high))
 
+    @property
+    def seeds(self) -> str:
+        """How many seeds it rests on, in words."""
+        told = f"{self.n} seed{'' if self.n == 1 else 's'}"
+        return told if self.n_control is None else f"{told} and {self.n_control} of the control"
+
 
 def estimate(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Estimate:
     """Mean over seeds: BCa bootstrap (Efron 1987) of 10 or more values, Student's t of fewer."""

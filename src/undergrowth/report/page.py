@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -135,14 +134,14 @@ def _chip(claim: str, rulings: list[str], first: int) -> Chip:
 def interval(verdict: Verdict) -> str:
     """An estimate's interval in words, or why there is none."""
     e = verdict.estimate
-    if not (math.isfinite(e.low) and math.isfinite(e.high)):
-        return f"no interval from {e.n} seed{'' if e.n == 1 else 's'}"
+    if not e.is_bounded:
+        return f"no interval from {e.seeds}"
     return f"{e.level:.0%} interval {told(e.low)} to {told(e.high)}"
 
 
 def _ground(verdict: Verdict) -> str:
     """Why the verdict is what it is: where the interval lies."""
-    if math.isnan(verdict.estimate.low) or math.isnan(verdict.estimate.high):
+    if not verdict.estimate.is_bounded:
         return "there is no interval to compare with the threshold"
     where = {
         "supported": "lies wholly above",
