@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -116,11 +117,15 @@ def test_a_checkpoint_that_is_damaged_is_passed_over_for_the_one_before(tmp_path
     assert bits(Store(tmp_path / "whole").runs[0]) == expected
 
 
-def _heeds_ctrl_c() -> None:
+@pytest.fixture
+def heeding_ctrl_c() -> Iterator[None]:
     """What a shell starts in the background is told to ignore Ctrl-C, and so are its children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.usefixtures("heeding_ctrl_c")
 def test_ctrl_c_says_so_in_one_line_and_the_run_can_go_on(tmp_path: Path) -> None:
     spec_file, root = tmp_path / "spec.toml", tmp_path / "store"
     spec_file.write_text(SPEC.to_toml())
@@ -130,7 +135,6 @@ def test_ctrl_c_says_so_in_one_line_and_the_run_can_go_on(tmp_path: Path) -> Non
         stdout=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
-        preexec_fn=_heeds_ctrl_c,
     )
     wait_for_a_reading_past(root, 4, process)  # type: ignore[arg-type]
     os.killpg(process.pid, signal.SIGINT)
