@@ -24,7 +24,7 @@ from undergrowth.models import (
     untapped,
 )
 from undergrowth.spec import RunSpec
-from undergrowth.tasks import CommutationSafe, Modular, make_data
+from undergrowth.tasks import CommutationSafe, Modular, Tokens, make_data
 
 P = 5
 SPLIT = CommutationSafe(frac_train=0.6)
@@ -36,7 +36,7 @@ def made(spec: AnyModel, n_operands: int = P, n_labels: int = P, seed: int = 0) 
     """A model with every number drawn anew, biases too (zeros would test nothing), by numpy, for
     JAX would compile each shape's draw.
     """
-    blank = jax.eval_shape(partial(spec.init, n_operands, n_labels), jax.random.key(0))
+    blank = jax.eval_shape(partial(spec.init, Tokens(n_operands), n_labels), jax.random.key(0))
     rng = np.random.default_rng(seed)
 
     def draw(leaf: jax.ShapeDtypeStruct) -> jax.Array:

@@ -20,6 +20,7 @@ from undergrowth.models import (
     gated,
     state_dict,
 )
+from undergrowth.tasks import Tokens
 from undergrowth.training.losses import cross_entropy
 
 SHAPES: list[tuple[AnyModel, int, int]] = [
@@ -150,7 +151,9 @@ def test_order_matters_to_the_transformer_only_through_the_positions(
 
 @pytest.mark.parametrize("spec", [tiny.TRANSFORMER, tiny.MLP], ids=lambda spec: spec.name)
 def test_the_same_key_gives_the_same_model_and_another_key_another(spec: AnyModel) -> None:
-    one, again, other = (state_dict(spec.init(tiny.P, tiny.P, jax.random.key(k))) for k in (0, 0, 1))
+    one, again, other = (
+        state_dict(spec.init(Tokens(tiny.P), tiny.P, jax.random.key(k))) for k in (0, 0, 1)
+    )
     for name, weights in one.items():
         assert (weights == again[name]).all()
         assert (weights != other[name]).any() or name.rsplit(".", 1)[-1].startswith("b_")
@@ -158,7 +161,7 @@ def test_the_same_key_gives_the_same_model_and_another_key_another(spec: AnyMode
 
 def test_weights_are_drawn_with_the_stated_spread() -> None:
     spec = TransformerSpec(init_scale=3.0)
-    arrays = state_dict(spec.init(59, 59, jax.random.key(0)))
+    arrays = state_dict(spec.init(Tokens(59), 59, jax.random.key(0)))
     for name, weights in arrays.items():
         leaf = name.rsplit(".", 1)[-1]
         if leaf.startswith("b_"):
@@ -176,7 +179,7 @@ def test_weights_are_drawn_with_the_stated_spread() -> None:
 
 def test_the_mlp_is_drawn_with_one_over_the_root_of_its_fan_in() -> None:
     spec = TwoTokenMLPSpec(d_embed=100, d_mlp=64, init_scale=2.0)
-    arrays = state_dict(spec.init(60, 59, jax.random.key(0)))
+    arrays = state_dict(spec.init(Tokens(60), 59, jax.random.key(0)))
     fans = {"embed.W_x": 100, "embed.W_y": 100, "mlp.W_in": 200, "unembed.W_U": 64}
     assert arrays.keys() == fans.keys()
     for name, fan_in in fans.items():

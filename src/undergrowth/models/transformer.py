@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from undergrowth.models.lookup import rows
 from undergrowth.models.model import Model
 from undergrowth.models.sites import Site, Tap, untapped
+from undergrowth.tasks import Tokens
 from undergrowth.values import Value
 
 HOOK_Z = "blocks.{}.attn.hook_z"
@@ -186,9 +187,9 @@ class TransformerSpec(Value):
             )
         return self
 
-    def init(self, n_operands: int, n_labels: int, key: PRNGKeyArray) -> Transformer:
+    def init(self, inputs: Tokens, n_labels: int, key: PRNGKeyArray) -> Transformer:
         """A freshly drawn model; the same key gives the same model."""
-        d_vocab = n_operands + 1
+        d_vocab = inputs.n_operands + 1
         sd = self.init_scale / self.d_model**0.5
         keys = iter(jax.random.split(key, 9))
 

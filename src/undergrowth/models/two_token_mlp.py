@@ -13,6 +13,7 @@ from pydantic import Field
 from undergrowth.models.lookup import rows
 from undergrowth.models.model import Model
 from undergrowth.models.sites import Site, Tap, untapped
+from undergrowth.tasks import Tokens
 from undergrowth.values import Value
 
 HOOK_POST = "mlp.hook_post"
@@ -83,7 +84,7 @@ class TwoTokenMLPSpec(Value):
     bias: bool = False
     init_scale: float = Field(default=1.0, gt=0)
 
-    def init(self, n_operands: int, n_labels: int, key: PRNGKeyArray) -> TwoTokenMLP:
+    def init(self, inputs: Tokens, n_labels: int, key: PRNGKeyArray) -> TwoTokenMLP:
         """A freshly drawn model; the same key gives the same model."""
         keys = iter(jax.random.split(key, 4))
 
@@ -92,8 +93,8 @@ class TwoTokenMLPSpec(Value):
 
         return TwoTokenMLP(
             PairEmbed(
-                draw(n_operands, self.d_embed, self.d_embed),
-                draw(n_operands, self.d_embed, self.d_embed),
+                draw(inputs.n_operands, self.d_embed, self.d_embed),
+                draw(inputs.n_operands, self.d_embed, self.d_embed),
             ),
             Hidden(
                 draw(2 * self.d_embed, self.d_mlp, 2 * self.d_embed),

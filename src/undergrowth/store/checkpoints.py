@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def checkpoint_files(spec: RunSpec, snapshot: Snapshot) -> Iterator[tuple[Path, 
         "step": snapshot.step,
         "model": spec.model.model_dump(mode="json"),
         "d_vocab_out": spec.task.n_labels,
-        "n_operands": spec.task.n_operands,
+        "inputs": asdict(spec.task.input_space),
         "task": spec.task.describe(),
         "fired": {str(position): step for position, step in snapshot.fired.items()},
         "spec": spec.model_dump(mode="json"),

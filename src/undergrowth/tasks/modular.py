@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from undergrowth.tasks.task import UNDEFINED, Task
+from undergrowth.tasks.task import UNDEFINED, Operation
 
 
 def is_prime(n: int) -> bool:
@@ -19,7 +19,7 @@ def is_prime(n: int) -> bool:
     return n > 1 and all(n % d for d in range(2, int(n**0.5) + 1))
 
 
-class Modular(Task):
+class Modular(Operation):
     """x (operation) y mod p for all x, y in [0, p).
 
     Division is by the modular inverse, so p must be prime there and y = 0 is undefined.

@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from undergrowth.tasks.task import Task
+from undergrowth.tasks.task import Operation
 
 
-class SymmetricGroup(Task):
+class SymmetricGroup(Operation):
     """(x o y)(i) = x(y(i)) for all permutations x, y of n things, in lexicographic order."""
 
     name: Literal["symmetric_group"] = "symmetric_group"

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from undergrowth.tasks.task import Task
+from undergrowth.tasks.task import Operation, Task
 from undergrowth.values import Value
 
 FracTrain = Annotated[float, Field(gt=0, lt=1)]
@@ -47,7 +47,10 @@ class LeakyRandom(Value):
 
 def _swap_groups(task: Task) -> np.ndarray:
     """int [example]: equal for two examples that are each other's swap and have the same label."""
-    examples, table = task.examples(), task.table()
+    examples = task.examples()
+    if not isinstance(task, Operation):
+        return np.arange(len(examples))
+    table = task.table()
     x, y = examples.inputs.T.astype(np.int64)
     swap_has_same_label = table[y, x] == table[x, y]
     x, y = np.where(swap_has_same_label & (x > y), (y, x), (x, y))

@@ -23,6 +23,7 @@ from undergrowth.chance import stream
 from undergrowth.measures import Observed, Reading
 from undergrowth.models import AnyModel, Model
 from undergrowth.spec import RunSpec
+from undergrowth.tasks import InputSpace
 from undergrowth.training.interventions import AtStep, hyperparams
 from undergrowth.training.losses import LOSSES, LossName
 from undergrowth.training.optimisers import AnyOptimiser
@@ -98,20 +99,20 @@ Fact = Measured | Saved | Fired | Advanced | Diverged
 def initial(spec: RunSpec) -> Snapshot:
     """The untrained run."""
     key = jax.random.key(spec.seeds.model)
-    model = _drawn(spec.model, spec.task.n_operands, spec.task.n_labels, key)
+    model = _drawn(spec.model, spec.task.input_space, spec.task.n_labels, key)
     state = TrainState(model, spec.optimiser.build().init(cast(optax.Params, model)))
     return Snapshot(0, jax.tree.map(_strongly_typed, state))
 
 
-@partial(jax.jit, static_argnames=("model", "n_operands", "n_labels"))
-def _drawn(model: AnyModel, n_operands: int, n_labels: int, key: PRNGKeyArray) -> Model:
+@partial(jax.jit, static_argnames=("model", "inputs", "n_labels"))
+def _drawn(model: AnyModel, inputs: InputSpace, n_labels: int, key: PRNGKeyArray) -> Model:
     """The untrained model, compiled as one: drawn array by array it takes seconds to start."""
-    return model.init(n_operands, n_labels, key)
+    return model.init(inputs, n_labels, key)
 
 
 def shape_key(spec: RunSpec, n_train: int) -> tuple[object, ...]:
     """Runs with equal keys may be trained side by side in one compiled step."""
-    size = spec.task.n_operands, spec.task.n_labels, n_train
+    size = spec.task.input_space, spec.task.n_labels, n_train
     return size, spec.model, spec.loss, spec.optimiser.skeleton(), spec.batch, spec.steps
 
 
