@@ -1,4 +1,7 @@
-"""Reading: runs, readings, events and checkpoints of a store as labelled arrays and tables."""
+"""Reading: runs, readings, events and checkpoints of a store as labelled arrays and tables.
+
+pandas and xarray are imported when they are first used: a worker, which only writes, starts without.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-import xarray as xr
 
 from undergrowth.measures import Reading
 from undergrowth.models import Model
@@ -19,6 +21,10 @@ from undergrowth.spec import RunSpec, SpecError
 from undergrowth.store import rows
 from undergrowth.store.checkpoints import MODEL, load_model
 from undergrowth.store.layout import check, checkpoint_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +64,8 @@ class Run:
     @cached_property
     def curves(self) -> xr.Dataset:
         """All scalar readings, dim (step)."""
+        import xarray as xr
+
         found = self.store.query(
             "SELECT DISTINCT name FROM readings WHERE run_id = ? AND shape = '[]'", (self.id,)
         )
@@ -67,6 +75,8 @@ class Run:
     @cached_property
     def events(self) -> pd.DataFrame:
         """Interventions that fired, and divergence: columns step, kind, detail."""
+        import pandas as pd
+
         events: dict[object, tuple[int, str, dict]] = {}
         for row in rows.of_run(self.store.root, "events", self.id):
             detail = json.loads(row["detail"])  # an intervention fires once: the latest account counts
@@ -159,6 +169,8 @@ def _precedence(row: sqlite3.Row) -> tuple[bool, float]:
 
 
 def _over_steps(name: str, by_step: dict[int, Reading]) -> xr.DataArray:
+    import xarray as xr
+
     first = next(iter(by_step.values()))
     values = np.stack([reading.values for reading in by_step.values()])
     coords = {"step": list(by_step)} | {dim: list(labels) for dim, labels in first.coords.items()}
@@ -170,6 +182,9 @@ def together(runs: Sequence[Run], name: str) -> xr.DataArray:
 
     The `run` axis is labelled with run ids.
     """
+    import pandas as pd
+    import xarray as xr
+
     arrays = [run[name] for run in runs]
     ids = pd.Index([run.id for run in runs], name="run")
     return xr.concat(arrays, dim=ids, join="outer", coords="minimal", compat="override")
