@@ -1,4 +1,4 @@
-"""Per-example losses. The exact cross-entropy is the default, the naive one an arm of experiments."""
+"""Per-example losses. The exact cross-entropy is the default, the others are arms of experiments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-LossName = Literal["cross_entropy", "cross_entropy_float32"]
+LossName = Literal["cross_entropy", "cross_entropy_float32", "stablemax", "mse"]
 Loss = Callable[[Float[Array, "example label"], Int[Array, " example"]], Float[Array, " example"]]
 
 
@@ -48,9 +48,45 @@ def cross_entropy_float32(
     return -jnp.sum(jnp.where(_one_hot(logits, labels), log_p, 0), axis=1)
 
 
+def stablemax(
+    logits: Float[Array, "example label"], labels: Int[Array, " example"]
+) -> Float[Array, " example"]:
+    r"""StableMax cross-entropy in nats (Prieto et al. 2025, arXiv:2501.04697).
+
+    The exponential of the softmax gives way to s(z) = z + 1 for z >= 0 and 1 / (1 - z) below:
+
+    .. math:: \ell = -\log \frac{s(z_y)}{\sum_j s(z_j)}
+                   = \log\Bigl(1 + \frac{\sum_{j \ne y} s(z_j)}{s(z_y)}\Bigr),
+
+    which falls like 1 / z_y, not exponentially, so that float32 does not absorb it. The right-hand form
+    is the one computed: no difference of near-equal numbers is taken, in the gradient neither. Relative
+    error <= 1e-5 against float64, gradient included, for logits up to 1e12 in size.
+    """
+    is_label = _one_hot(logits, labels)
+    # The inner minimum keeps the branch that is not taken finite: its gradient would be 0 * inf.
+    weights = jnp.where(logits >= 0, logits + 1, 1 / (1 - jnp.minimum(logits, 0)))
+    correct = jnp.sum(jnp.where(is_label, weights, 0), axis=1)
+    return jnp.log1p(jnp.sum(jnp.where(is_label, 0, weights), axis=1) / correct)
+
+
+def mse(
+    logits: Float[Array, "example label"], labels: Int[Array, " example"]
+) -> Float[Array, " example"]:
+    r"""Squared error of the logits against the one-hot label, a mean over labels.
+
+    .. math:: \ell = \frac{1}{n} \sum_{j=1}^{n} (z_j - [j = y])^2
+
+    with n the number of labels, as in Gromov 2023 (arXiv:2301.02679). A model that outputs zeros has
+    loss 1 / n, and its gradient shrinks with n as well: learning rates do not carry over between losses.
+    """
+    return jnp.mean((logits - _one_hot(logits, labels)) ** 2, axis=1)
+
+
 LOSSES: dict[LossName, Loss] = {
     "cross_entropy": cross_entropy,
     "cross_entropy_float32": cross_entropy_float32,
+    "stablemax": stablemax,
+    "mse": mse,
 }
 
 
