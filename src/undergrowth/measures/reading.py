@@ -6,11 +6,11 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
-from undergrowth.models import Model
+from undergrowth.models import Inputs, Model
 from undergrowth.tasks import Data
 from undergrowth.training.schedules import Schedule
 from undergrowth.values import Value
@@ -37,16 +37,17 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class Observed:
-    """All examples of a run on the device, with the side that each is on."""
+    """All examples of a run on the device, with the side that each is on (or on neither)."""
 
-    inputs: Int[Array, "example 2"]
+    inputs: Inputs
     labels: Int[Array, " example"]
     is_train: Bool[Array, " example"]
+    is_val: Bool[Array, " example"]
 
     @classmethod
     def of(cls, data: Data) -> Observed:
         """Put a task's data on the device."""
-        return cls(*(jnp.asarray(a) for a in (data.inputs, data.labels, data.is_train)))
+        return cls(*jax.device_put((data.inputs, data.labels, data.is_train)))
 
     def train_inputs(self) -> Int[Array, "train_example 2"]:
         """The inputs of the training side."""
@@ -54,8 +55,7 @@ class Observed:
 
     def sides(self) -> tuple[np.ndarray, np.ndarray]:
         """bool [example] for train and for val, in the order of `SIDES`."""
-        is_train = np.asarray(self.is_train)
-        return is_train, ~is_train
+        return np.asarray(self.is_train), np.asarray(self.is_val)
 
 
 class Measure(Value):
@@ -71,6 +71,11 @@ class Measure(Value):
     @abstractmethod
     def key(self) -> str:
         """The prefix of its readings' names; two measures of a run must differ in it."""
+
+    @property
+    def scalars(self) -> tuple[str, ...]:
+        """Names of its readings without axes: what a trigger can wait for."""
+        return ()
 
     @abstractmethod
     def observe(self, model: Model, data: Observed, rng: np.random.Generator) -> Mapping[str, Reading]:
