@@ -19,7 +19,7 @@ PAPER: dict[str, object] = {
 }
 DEMO: dict[str, object] = {}
 S5_MLP: dict[str, object] = {
-    "task": {"name": "symmetric_group", "n": 5},
+    "task": {"name": "group", "group": "S5"},
     "split": {"name": "commutation_safe", "frac_train": 0.4},
     "model": {"name": "two_token_mlp"},
     "optimiser": {"name": "adamw", "lr": 1e-3, "weight_decay": 1.0},

@@ -19,7 +19,7 @@ from undergrowth.measures import Curves, Deletion, Norms, Saliency
 from undergrowth.models import TransformerSpec, TwoTokenMLPSpec
 from undergrowth.spec import RunSpec, Seeds, SpecError
 from undergrowth.studies.one_layer_addition import SMALL
-from undergrowth.tasks import CommutationSafe, LeakyRandom, Modular, SymmetricGroup
+from undergrowth.tasks import CommutationSafe, Group, LeakyRandom, Modular
 from undergrowth.training.batches import FullBatch, MiniBatch
 from undergrowth.training.interventions import (
     AtStep,
@@ -54,7 +54,9 @@ SPECS = st.builds(
     task=st.one_of(
         st.builds(Modular, operation=st.sampled_from(["x+y", "x*y"]), p=st.integers(2, 200)),
         st.builds(Modular, operation=st.just("x/y"), p=st.sampled_from([7, 113])),
-        st.builds(SymmetricGroup, n=st.integers(2, 6)),
+        st.builds(
+            Group, group=st.sampled_from(["S5", "C2xC4"]), operation=st.sampled_from(["xy", "xyx"])
+        ),
     ),
     split=st.one_of(
         *(st.builds(kind, frac_train=st.floats(0.01, 0.99)) for kind in (CommutationSafe, LeakyRandom))
@@ -197,7 +199,7 @@ def test_nearly_every_field_has_been_moved() -> None:
 def test_kinds_count_for_the_id() -> None:
     ids = {WHOLE.id}
     for field, kind in (
-        ("task", SymmetricGroup(n=2)),
+        ("task", Group(group="S2")),
         ("split", LeakyRandom(frac_train=tiny.SPLIT.frac_train)),
         ("model", tiny.TRANSFORMER),
         ("optimiser", SGD()),
@@ -288,10 +290,10 @@ def test_the_data_are_those_of_task_split_labels_and_seed() -> None:
         ({"task": 7}, "task = 7: input should be"),
         (
             {"task": {"name": "modularr"}},
-            "task.name = 'modularr': unknown name; known names: 'modular', 'symmetric_group'; "
-            "did you mean 'modular'?",
+            "task.name = 'modularr': unknown name; known names: 'digits', 'feature_table', "
+            "'group', 'modular', 'sparse_parity', 'table'; did you mean 'modular'?",
         ),
-        ({"task": {"name": 3}}, "task.name = '3': unknown name; known names: 'modular'"),
+        ({"task": {"name": 3}}, "task.name = '3': unknown name; known names: 'digits', "),
         (
             {"measures": [{"name": "curvs"}]},
             "measures.0.name = 'curvs': unknown name; known names: 'cur",
@@ -310,7 +312,7 @@ def test_the_data_are_those_of_task_split_labels_and_seed() -> None:
         ),
         (
             {"task": {"name": "modular", "operation": "x^y"}},
-            "task.operation = 'x^y': input should be 'x+y', 'x-y', 'x*y' or 'x/y'",
+            "task.operation = 'x^y': input should be 'x+y', 'x-y', 'x*y', 'x/y', ",
         ),
         (
             {"task": {"name": "modular", "operation": "x/y", "p": 12}},
@@ -357,10 +359,11 @@ def test_the_data_are_those_of_task_split_labels_and_seed() -> None:
             "optimiser.lr = -1: input should be greater than 0",
         ),
         ({"seeds": {"model": -1}}, "seeds.model = -1: input should be greater than or equal to 0"),
-        ({"labels": "random"}, "labels = 'random': input should be 'true' or 'shuffled'"),
+        ({"labels": "false"}, "labels = 'false': input should be 'true', 'shuffled' or 'random'"),
         (
             {"labels": "suffled"},
-            "labels = 'suffled': input should be 'true' or 'shuffled'; did you mean 'shuffled'?",
+            "labels = 'suffled': input should be 'true', 'shuffled' or 'random'; did you mean "
+            "'shuffled'?",
         ),
         (
             {"interventions": [{"trigger": {"name": "at_step", "step": 3}}]},

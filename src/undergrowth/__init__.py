@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from undergrowth.store import Run, Store, StoreError, together, verify
     from undergrowth.studies import STUDIES
     from undergrowth.sweep import Layout, SweepError, train
-    from undergrowth.tasks import CommutationSafe, LeakyRandom, Modular, SymmetricGroup
+    from undergrowth.tasks import CommutationSafe, Group, LeakyRandom, Modular
     from undergrowth.training.batches import FullBatch, MiniBatch
     from undergrowth.training.interventions import (
         AtStep,
@@ -67,7 +67,7 @@ _HOMES = {
     "undergrowth.store": ("Run", "Store", "StoreError", "together", "verify"),
     "undergrowth.studies": ("STUDIES",),
     "undergrowth.sweep": ("Layout", "SweepError", "train"),
-    "undergrowth.tasks": ("CommutationSafe", "LeakyRandom", "Modular", "SymmetricGroup"),
+    "undergrowth.tasks": ("CommutationSafe", "Group", "LeakyRandom", "Modular"),
     "undergrowth.training.batches": ("FullBatch", "MiniBatch"),
     "undergrowth.training.interventions": (
         "AtStep",
@@ -91,6 +91,7 @@ __all__ = [
     "Curves",
     "Deletion",
     "FullBatch",
+    "Group",
     "Intervention",
     "Layout",
     "LeakyRandom",
@@ -110,7 +111,6 @@ __all__ = [
     "Store",
     "StoreError",
     "SweepError",
-    "SymmetricGroup",
     "TransformerSpec",
     "TwoTokenMLPSpec",
     "WhenCrosses",

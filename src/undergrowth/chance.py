@@ -6,8 +6,19 @@ from typing import Literal
 
 import numpy as np
 
-Purpose = Literal["split", "labels", "batches", "measures"]
-_FIRST_KEY: dict[Purpose, int] = {"split": 0, "labels": 1, "batches": 2**32, "measures": 2**33}
+Purpose = Literal[
+    "split", "labels", "label_noise", "weights", "parity", "batches", "measures", "interventions"
+]
+_FIRST_KEY: dict[Purpose, int] = {
+    "split": 0,
+    "labels": 1,
+    "label_noise": 2,
+    "weights": 3,
+    "parity": 4,
+    "batches": 2**32,  # from here on each purpose has 2**32 indices
+    "measures": 2 * 2**32,
+    "interventions": 3 * 2**32,
+}
 
 
 def stream(seed: int, purpose: Purpose, index: int = 0) -> np.random.Generator:

@@ -13,20 +13,23 @@ from undergrowth.tasks import (
     AnySplit,
     CommutationSafe,
     EmptySplitError,
+    Group,
     LeakyRandom,
     Modular,
-    SymmetricGroup,
-    Task,
+    Operation,
+    SparseParity,
     make_data,
 )
 
 SPLITS: tuple[type[CommutationSafe | LeakyRandom], ...] = get_args(get_args(AnySplit)[0])
-TASKS: tuple[Task, ...] = (
+TASKS: tuple[Operation, ...] = (
     Modular(operation="x+y", p=13),
     Modular(operation="x-y", p=12),
     Modular(operation="x*y", p=13),
     Modular(operation="x/y", p=13),
-    SymmetricGroup(n=3),
+    Modular(operation="x^2+xy+y^2", p=11),
+    Group(group="S3"),
+    Group(group="D4", operation="xyx"),
 )
 SEEDS = st.integers(0, 2**31 - 1)
 SHARES = st.floats(0.05, 0.95)
@@ -35,7 +38,7 @@ every_split = pytest.mark.parametrize("split", SPLITS)
 every_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.describe())
 
 
-def swaps_across(task: Task, inputs: np.ndarray, is_train: np.ndarray) -> int:
+def swaps_across(task: Operation, inputs: np.ndarray, is_train: np.ndarray) -> int:
     """How many validation examples have their swap, with an equal label, in training."""
     table = task.table()
     trained = {(int(x), int(y)) for x, y in inputs[is_train]}
@@ -46,7 +49,7 @@ def swaps_across(task: Task, inputs: np.ndarray, is_train: np.ndarray) -> int:
 @every_task
 @given(frac=SHARES, seed=SEEDS)
 def test_every_example_is_on_one_of_two_nonempty_sides(
-    split: type[CommutationSafe | LeakyRandom], task: Task, frac: float, seed: int
+    split: type[CommutationSafe | LeakyRandom], task: Operation, frac: float, seed: int
 ) -> None:
     data = make_data(task, split(frac_train=frac), "true", seed)
     assert data.is_train.dtype == bool
@@ -60,7 +63,7 @@ def test_every_example_is_on_one_of_two_nonempty_sides(
 @every_task
 @given(frac=SHARES, seed=SEEDS)
 def test_the_training_side_has_its_share(
-    split: type[CommutationSafe | LeakyRandom], task: Task, frac: float, seed: int
+    split: type[CommutationSafe | LeakyRandom], task: Operation, frac: float, seed: int
 ) -> None:
     n = len(task.examples())
     data = make_data(task, split(frac_train=frac), "true", seed)
@@ -70,7 +73,7 @@ def test_the_training_side_has_its_share(
 @every_split
 @every_task
 def test_the_same_seed_gives_the_same_split_and_another_seed_another(
-    split: type[CommutationSafe | LeakyRandom], task: Task
+    split: type[CommutationSafe | LeakyRandom], task: Operation
 ) -> None:
     one, again, other = (make_data(task, split(), "true", seed) for seed in (7, 7, 8))
     assert (one.is_train == again.is_train).all()
@@ -88,7 +91,7 @@ def test_every_example_may_come_to_either_side(
 
 @every_task
 @given(frac=SHARES, seed=SEEDS)
-def test_no_validation_example_has_its_swap_in_training(task: Task, frac: float, seed: int) -> None:
+def test_no_validation_example_has_its_swap_in_training(task: Operation, frac: float, seed: int) -> None:
     data = make_data(task, CommutationSafe(frac_train=frac), "true", seed)
     assert swaps_across(task, data.inputs, data.is_train) == 0
 
@@ -126,3 +129,10 @@ def test_an_empty_side_is_an_error_that_names_the_share_the_rule_and_the_remedy(
     assert f"no {side} example of the 9 of x+y mod 3" in message
     assert "move frac_train towards 0.5" in message
     assert "\n" not in message
+
+
+def test_what_has_no_swaps_is_split_at_random_by_either_split() -> None:
+    task = SparseParity(n_examples=101)
+    safe, leaky = (make_data(task, split(frac_train=0.4), "true", 5).is_train for split in SPLITS)
+    assert (safe == leaky).all()
+    assert safe.sum() == 40

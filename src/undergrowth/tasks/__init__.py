@@ -1,33 +1,49 @@
-"""What is learned: operations given by their whole tables, and how they are split."""
+"""What is learned: operations and lists of examples, how they are split, labelled and weighted."""
 
 from typing import Annotated
 
 from pydantic import Field
 
-from undergrowth.tasks.data import Data, EmptySplitError, Labels, make_data
+from undergrowth.tasks.data import Data, EmptySplitError, Labels, kept, make_data
+from undergrowth.tasks.digits import Digits
+from undergrowth.tasks.groups import Group
 from undergrowth.tasks.modular import Modular
-from undergrowth.tasks.permutations import SymmetricGroup
+from undergrowth.tasks.sparse_parity import SparseParity
 from undergrowth.tasks.splits import CommutationSafe, LeakyRandom
+from undergrowth.tasks.tables import FeatureTable, Table
 from undergrowth.tasks.task import Examples, Features, InputSpace, Operation, Task, Tokens
+from undergrowth.tasks.weights import AnyWeights, Equal, Given, OfNoisy, PowerLaw
 
-AnyTask = Annotated[Modular | SymmetricGroup, Field(discriminator="name")]
+AnyTask = Annotated[
+    Modular | Group | SparseParity | Digits | Table | FeatureTable, Field(discriminator="name")
+]
 AnySplit = Annotated[CommutationSafe | LeakyRandom, Field(discriminator="name")]
 
 __all__ = [
     "AnySplit",
     "AnyTask",
+    "AnyWeights",
     "CommutationSafe",
     "Data",
+    "Digits",
     "EmptySplitError",
+    "Equal",
     "Examples",
+    "FeatureTable",
     "Features",
+    "Given",
+    "Group",
     "InputSpace",
     "Labels",
     "LeakyRandom",
     "Modular",
+    "OfNoisy",
     "Operation",
-    "SymmetricGroup",
+    "PowerLaw",
+    "SparseParity",
+    "Table",
     "Task",
     "Tokens",
+    "kept",
     "make_data",
 ]

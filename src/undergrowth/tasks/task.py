@@ -39,7 +39,7 @@ InputSpace = Tokens | Features
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Every input of a task, in a fixed order, with its true label.
+    """Every input of a task, in a fixed order, with its true label; do not write into them.
 
     inputs: int32 [example, 2], two operand tokens, or float32 [example, feature]; labels: int32
     [example], in [0, n_labels).
