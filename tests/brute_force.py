@@ -63,6 +63,84 @@ def transformer(
     return last @ w["unembed.W_U"]
 
 
+def deep_transformer(
+    weights: Weights,
+    inputs: np.ndarray,
+    *,
+    prompt: str = "x y =",
+    layer_norm: str = "none",
+    act: str = "relu",
+    residual_from_layer_norm: bool = False,
+) -> np.ndarray:
+    """Logits [example, d_vocab_out] of Vaswani et al. 2017's decoder at the last token of a prompt."""
+    w = in_float64(weights)
+    special = [token for token in ("=", "o", "<eos>") if token in prompt.split()]
+    n_operands = len(w["embed.W_E"]) - len(special)
+    indices = {token: np.full(len(inputs), n_operands + i) for i, token in enumerate(special)}
+    tokens = {"x": inputs[:, 0], "y": inputs[:, 1], **indices}
+    resid = []
+    for i, token in enumerate(prompt.split()):
+        place = (
+            w["pos_embed.W_pos"][i] if "pos_embed.W_pos" in w else sinusoid(i, w["embed.W_E"].shape[1])
+        )
+        resid.append(w["embed.W_E"][tokens[token]] + place)
+    for layer in range(1 + max(int(name.split(".")[1]) for name in w if name.startswith("blocks"))):
+        within = f"blocks.{layer}."
+        block = {n.removeprefix(within): a for n, a in w.items() if n.startswith(within)}
+        read = [norm(block, "ln1", r) for r in resid] if layer_norm == "pre" else resid
+        written = [attention(block, read[: i + 1]) for i in range(len(read))]
+        base = read if residual_from_layer_norm else resid
+        resid = [b + a for b, a in zip(base, written, strict=True)]
+        resid = [norm(block, "ln1", r) for r in resid] if layer_norm == "post" else resid
+        read = [norm(block, "ln2", r) for r in resid] if layer_norm == "pre" else resid
+        for i, r in enumerate(read):
+            post = ACTS[act](r @ block["mlp.W_in"] + block.get("mlp.b_in", 0))
+            resid[i] = resid[i] + post @ block["mlp.W_out"] + block.get("mlp.b_out", 0)
+        resid = [norm(block, "ln2", r) for r in resid] if layer_norm == "post" else resid
+    last = norm(w, "ln_final", resid[-1]) if "ln_final.w" in w else resid[-1]
+    return last @ w["unembed.W_U"]
+
+
+def attention(block: Weights, up_to_here: list[np.ndarray]) -> np.ndarray:
+    """What the last of these positions writes, having looked at all of them, head by head."""
+
+    def projected(resid: np.ndarray, name: str, head: int) -> np.ndarray:
+        bias = block[f"attn.b_{name}"][head] if f"attn.b_{name}" in block else 0.0
+        return resid @ block[f"attn.W_{name}"][head] + bias
+
+    written = block.get("attn.b_O", np.zeros(up_to_here[0].shape[1]))
+    for head, W_O in enumerate(block["attn.W_O"]):
+        query = projected(up_to_here[-1], "Q", head)
+        keys = [projected(r, "K", head) for r in up_to_here]
+        scores = np.stack([(query * key).sum(axis=1) / math.sqrt(len(W_O)) for key in keys])
+        weight = np.exp(scores) / np.exp(scores).sum(axis=0)
+        values = np.stack([projected(r, "V", head) for r in up_to_here])
+        written = written + (weight[:, :, None] * values).sum(axis=0) @ W_O
+    return written
+
+
+def norm(weights: Weights, name: str, resid: np.ndarray) -> np.ndarray:
+    """Layer norm as PyTorch documents it, eps 1e-5."""
+    mean, variance = resid.mean(axis=1, keepdims=True), resid.var(axis=1, keepdims=True)
+    return (resid - mean) / np.sqrt(variance + 1e-5) * weights[f"{name}.w"] + weights[f"{name}.b"]
+
+
+def sinusoid(position: int, d_model: int) -> np.ndarray:
+    """Vaswani et al. 2017, section 3.5."""
+    found = np.empty(d_model)
+    for i in range(d_model):
+        angle = position / 10000 ** (2 * (i // 2) / d_model)
+        found[i] = math.cos(angle) if i % 2 else math.sin(angle)
+    return found
+
+
+ACTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "relu": lambda a: np.maximum(a, 0),
+    "gelu": lambda a: a * 0.5 * (1 + np.vectorize(math.erf)(a / math.sqrt(2))),
+    "square": lambda a: a**2,
+}
+
+
 def mlp(
     weights: Weights,
     inputs: np.ndarray,
@@ -70,14 +148,28 @@ def mlp(
     neuron_gates: np.ndarray | float = 1.0,
     neuron_baseline: np.ndarray | float = 0.0,
     keep: dict[str, np.ndarray] | None = None,
+    act: str = "relu",
+    summed: bool = False,
 ) -> np.ndarray:
     """Logits [example, label] of Chughtai et al. 2023, section 3: relu([E_x(x), E_y(y)] W) U."""
     w = in_float64(weights)
-    pair = np.concatenate([w["embed.W_x"][inputs[:, 0]], w["embed.W_y"][inputs[:, 1]]], axis=1)
-    post = np.maximum(pair @ w["mlp.W_in"] + w.get("mlp.b_in", 0), 0)
+    x, y = w["embed.W_x"][inputs[:, 0]], w["embed.W_y"][inputs[:, 1]]
+    pair = x + y if summed else np.concatenate([x, y], axis=1)
+    post = ACTS[act](pair @ w["mlp.W_in"] + w.get("mlp.b_in", 0))
     if keep is not None:
         keep.update(post=post)
     return (neuron_baseline + neuron_gates * (post - neuron_baseline)) @ w["unembed.W_U"]
+
+
+def deep_mlp(weights: Weights, inputs: np.ndarray, *, act: str = "relu") -> np.ndarray:
+    """Logits [example, label] of a plain MLP; two tokens become two one-hot vectors."""
+    w = in_float64(weights)
+    n_hidden = sum(name.endswith("W_in") for name in w)
+    if inputs.dtype.kind == "i":
+        inputs = np.concatenate(list(np.eye(len(w["mlp.0.W_in"]) // 2)[inputs.T]), axis=1)
+    for i in range(n_hidden):
+        inputs = ACTS[act](inputs @ w[f"mlp.{i}.W_in"] + w.get(f"mlp.{i}.b_in", 0))
+    return inputs @ w["unembed.W_U"] + w.get("unembed.b_U", 0)
 
 
 def score(name: str, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ from undergrowth.models import (
     untapped,
 )
 from undergrowth.spec import RunSpec
-from undergrowth.tasks import CommutationSafe, Modular, Tokens, make_data
+from undergrowth.tasks import CommutationSafe, Features, Modular, Tokens, make_data
 
 P = 5
 SPLIT = CommutationSafe(frac_train=0.6)
@@ -32,18 +32,22 @@ TRANSFORMER = TransformerSpec(d_model=8, n_heads=2, d_head=4, d_mlp=6)
 MLP = TwoTokenMLPSpec(d_embed=4, d_mlp=6, bias=True)
 
 
-def made(spec: AnyModel, n_operands: int = P, n_labels: int = P, seed: int = 0) -> Any:
+def made(
+    spec: AnyModel, n_operands: int = P, n_labels: int = P, seed: int = 0, n_features: int = 0
+) -> Any:
     """A model with every number drawn anew, biases too (zeros would test nothing), by numpy, for
-    JAX would compile each shape's draw.
+    JAX would compile each shape's draw. It reads tokens, or numbers if their number is given.
     """
-    blank = jax.eval_shape(partial(spec.init, Tokens(n_operands), n_labels), jax.random.key(0))
+    reads = Features(n_features) if n_features else Tokens(n_operands)
+    blank = jax.eval_shape(partial(spec.init, reads, n_labels), jax.random.key(0))
     rng = np.random.default_rng(seed)
 
-    def draw(leaf: jax.ShapeDtypeStruct) -> jax.Array:
+    def draw(path: jax.tree_util.KeyPath, leaf: jax.ShapeDtypeStruct) -> jax.Array:
         spread = 1.2 / leaf.shape[-2] ** 0.5 if len(leaf.shape) > 1 else 0.3
-        return jnp.asarray(spread * rng.standard_normal(leaf.shape), leaf.dtype)
+        around = 1.0 if str(path[-1]) == ".w" else 0.0  # a layer norm's
+        return jnp.asarray(around + spread * rng.standard_normal(leaf.shape), leaf.dtype)
 
-    return jax.tree.map(draw, blank)
+    return jax.tree_util.tree_map_with_path(draw, blank)
 
 
 def transformer(seed: int = 12) -> Transformer:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from undergrowth.analysis import Rules, effective_number, events, gini, skewness
     from undergrowth.measures import Curves, Deletion, Norms, Saliency, attribute, baselines
-    from undergrowth.models import TransformerSpec, TwoTokenMLPSpec, gated, recording
+    from undergrowth.models import Ablated, MLPSpec, TransformerSpec, TwoTokenMLPSpec, gated, recording
     from undergrowth.report.ablation import deletion_by_k_figure, deletion_over_steps_figure
     from undergrowth.report.curves import accuracy_figure, loss_figure
     from undergrowth.report.saliency import (
@@ -55,7 +55,14 @@ _HOMES = {
         "attribute",
         "baselines",
     ),
-    "undergrowth.models": ("TransformerSpec", "TwoTokenMLPSpec", "gated", "recording"),
+    "undergrowth.models": (
+        "Ablated",
+        "MLPSpec",
+        "TransformerSpec",
+        "TwoTokenMLPSpec",
+        "gated",
+        "recording",
+    ),
     "undergrowth.report.ablation": ("deletion_by_k_figure", "deletion_over_steps_figure"),
     "undergrowth.report.curves": ("accuracy_figure", "loss_figure"),
     "undergrowth.report.saliency": (
@@ -85,6 +92,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "SGD",
     "STUDIES",
+    "Ablated",
     "AdamW",
     "AtStep",
     "CommutationSafe",
@@ -95,6 +103,7 @@ __all__ = [
     "Intervention",
     "Layout",
     "LeakyRandom",
+    "MLPSpec",
     "MiniBatch",
     "Modular",
     "NoOp",

@@ -4,15 +4,21 @@ from typing import Annotated
 
 from pydantic import Field
 
-from undergrowth.models.model import Model, load_state_dict, state_dict
+from undergrowth.models.ablated import Ablated
+from undergrowth.models.mlp import MLP, MLPSpec
+from undergrowth.models.model import Inputs, Model, load_state_dict, state_dict
 from undergrowth.models.sites import Site, Tap, gated, recording, untapped
 from undergrowth.models.transformer import Transformer, TransformerSpec
 from undergrowth.models.two_token_mlp import TwoTokenMLP, TwoTokenMLPSpec
 
-AnyModel = Annotated[TransformerSpec | TwoTokenMLPSpec, Field(discriminator="name")]
+AnyModel = Annotated[TransformerSpec | TwoTokenMLPSpec | MLPSpec, Field(discriminator="name")]
 
 __all__ = [
+    "MLP",
+    "Ablated",
     "AnyModel",
+    "Inputs",
+    "MLPSpec",
     "Model",
     "Site",
     "Tap",

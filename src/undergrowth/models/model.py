@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -11,12 +12,15 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from undergrowth.models.sites import Site, Tap, untapped
+from undergrowth.tasks import InputSpace
 
 M = TypeVar("M")
+Inputs = Int[Array, "example 2"] | Float[Array, "example feature"]
+"""What a model reads: two operand tokens an example, or numbers; see `tasks.InputSpace`."""
 
 
 class Model(eqx.Module):
-    """A network from two operand tokens to the logits of a label.
+    """A network from two operand tokens, or from numbers, to the logits of a label.
 
     Its array fields, read by their paths, are its state dict: `embed.W_E`, `blocks.0.attn.W_Q`.
     """
@@ -27,16 +31,24 @@ class Model(eqx.Module):
         """The gated component families, in the order in which the forward pass meets them."""
 
     @abstractmethod
-    def __call__(
-        self, inputs: Int[Array, "example 2"], tap: Tap = untapped
-    ) -> Float[Array, "example label"]:
+    def slices(self, site: Site) -> Mapping[str, int]:
+        """Which axis of which parameter counts a site's components, by name in the state dict.
+
+        Slice c of all of them is what belongs to component c alone: what it reads with and writes with.
+        """
+
+    @abstractmethod
+    def __call__(self, inputs: Inputs, tap: Tap = untapped) -> Float[Array, "example label"]:
         """Logits, with everything that examples share computed once; what the engine runs."""
 
     @abstractmethod
-    def plain(
-        self, inputs: Int[Array, "example 2"], tap: Tap = untapped
-    ) -> Float[Array, "example label"]:
+    def plain(self, inputs: Inputs, tap: Tap = untapped) -> Float[Array, "example label"]:
         """Logits in the textbook way, every example and position by itself; equal to `__call__`."""
+
+
+def refuse(name: str, inputs: InputSpace) -> ValueError:
+    """The error of a kind of model that cannot read such inputs."""
+    return ValueError(f"a {name} reads two tokens, not {inputs.describe()}: take model.name = 'mlp'")
 
 
 def state_dict(model: Any) -> dict[str, np.ndarray]:

@@ -14,6 +14,10 @@ from jaxtyping import Array, Float
 
 Tap = Callable[[str, Array], Array]
 
+HOOK_Z = "blocks.{}.attn.hook_z"
+HOOK_POST = "blocks.{}.mlp.hook_post"
+"""The names of a transformer's sites in a layer."""
+
 
 @dataclass(frozen=True)
 class Site:

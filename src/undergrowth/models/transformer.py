@@ -1,31 +1,37 @@
-"""The decoder transformer of Nanda et al. 2023 (arXiv:2301.05217): one layer, no layer norm.
+"""Decoder transformers of one to four layers, read at the last token of `x y =`.
 
-Three tokens `x y =`, causal attention, a ReLU MLP, logits read at `=`. Weights have TransformerLens's
-names and shapes.
+By default the one of Nanda et al. 2023 (arXiv:2301.05217): one layer, no layer norm, a ReLU MLP. With
+other fields those of Power et al. 2022 (arXiv:2201.02177) and its replications. Weights have
+TransformerLens's names and shapes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar, Literal
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 from pydantic import Field, model_validator
 
-from undergrowth.models.lookup import rows
-from undergrowth.models.model import Model
-from undergrowth.models.sites import Site, Tap, untapped
-from undergrowth.tasks import Tokens
+from undergrowth.models import prompts
+from undergrowth.models.blocks import Attention, Block, BlockMLP, LayerNorm, NormStyle
+from undergrowth.models.drawing import ZERO, Drawer, Scheme, Spread, is_bias, linear
+from undergrowth.models.folding import folded_logits
+from undergrowth.models.model import Inputs, Model, refuse
+from undergrowth.models.prompts import Prompt
+from undergrowth.models.sharing import Position, last_state
+from undergrowth.models.sites import HOOK_POST, HOOK_Z, Site, Tap, untapped
+from undergrowth.tasks import InputSpace, Tokens
 from undergrowth.values import Value
 
-HOOK_Z = "blocks.{}.attn.hook_z"
-HOOK_POST = "blocks.{}.mlp.hook_post"
+InitMode = Literal["nanda", "torch", "torch_linear"]
 
 
 class Embed(eqx.Module):
-    """Token embedding; token d_vocab - 1 is `=`."""
+    """Token embedding: the operands, then the special tokens in the order of `prompts.SPECIAL`."""
 
     W_E: Float[Array, "d_vocab d_model"]
 
@@ -36,31 +42,6 @@ class PosEmbed(eqx.Module):
     W_pos: Float[Array, "position d_model"]
 
 
-class Attention(eqx.Module):
-    """Causal multi-head attention without biases."""
-
-    W_Q: Float[Array, "head d_model d_head"]
-    W_K: Float[Array, "head d_model d_head"]
-    W_V: Float[Array, "head d_model d_head"]
-    W_O: Float[Array, "head d_head d_model"]
-
-
-class MLP(eqx.Module):
-    """ReLU MLP with biases."""
-
-    W_in: Float[Array, "d_model d_mlp"]
-    b_in: Float[Array, " d_mlp"]
-    W_out: Float[Array, "d_mlp d_model"]
-    b_out: Float[Array, " d_model"]
-
-
-class Block(eqx.Module):
-    """Attention, then MLP, each added to the residual stream."""
-
-    attn: Attention
-    mlp: MLP
-
-
 class Unembed(eqx.Module):
     """Residual stream to logits, without bias."""
 
@@ -68,111 +49,135 @@ class Unembed(eqx.Module):
 
 
 class Transformer(Model):
-    """A decoder transformer read at its last position."""
+    """A decoder transformer read at its last position.
+
+    The logits of the labels are the first ones; those of the special tokens, if any, follow.
+    """
 
     embed: Embed
-    pos_embed: PosEmbed
+    pos_embed: PosEmbed | None
     blocks: tuple[Block, ...]
+    ln_final: LayerNorm | None
     unembed: Unembed
+    prompt: Prompt = eqx.field(static=True, default="x y =")
 
     @property
     def sites(self) -> tuple[Site, ...]:
-        n_heads = self.blocks[0].attn.W_O.shape[0]
-        d_mlp = self.blocks[0].mlp.b_in.shape[0]
-        return (
-            Site(HOOK_Z.format(0), "head", n_heads, axis=-2),
-            Site(HOOK_POST.format(0), "neuron", d_mlp, axis=-1),
+        return tuple(
+            site
+            for layer, block in enumerate(self.blocks)
+            for site in (
+                Site(HOOK_Z.format(layer), "head", block.attn.W_O.shape[0], axis=-2),
+                Site(HOOK_POST.format(layer), "neuron", block.mlp.W_in.shape[1], axis=-1),
+            )
         )
 
-    def __call__(
-        self, inputs: Int[Array, "example 2"], tap: Tap = untapped
-    ) -> Float[Array, "example d_vocab_out"]:
-        """Logits at `=`, sharing prefixes and folding matrices; exact up to rounding.
+    def slices(self, site: Site) -> Mapping[str, int]:
+        layer = self.sites.index(site) // 2
+        block = self.blocks[layer]
+        if site.component == "head":
+            axes = dict.fromkeys(("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V"), 0)
+            part, within = block.attn, f"blocks.{layer}.attn"
+        else:
+            axes = {"W_in": 1, "b_in": 0, "W_out": 0}
+            part, within = block.mlp, f"blocks.{layer}.mlp"
+        had = {name: axis for name, axis in axes.items() if getattr(part, name) is not None}
+        return {f"{within}.{name}": axis for name, axis in had.items()}
 
-        With one layer the query at `=` is one vector for all examples, so scores and values depend
-        on one token each: they are tables over tokens, made once and looked up. Without a layer norm
-        W_O W_in, W_O W_U and W_out W_U are matrices, which are multiplied once for all examples (the
-        latter two only where there are few enough labels for it to pay).
+    def __call__(self, inputs: Inputs, tap: Tap = untapped) -> Float[Array, "example d_vocab_out"]:
+        """Logits at the last position, sharing prefixes (`sharing`); exact up to rounding.
+
+        One layer without layer norm is folded as well (`folding`). In the last layer a tap sees the
+        last position only, in the others all of them.
         """
-        attn, mlp, W_U = self.blocks[0].attn, self.blocks[0].mlp, self.unembed.W_U
-        n_heads, d_head, d_model = attn.W_O.shape
-        n_operands = self.embed.W_E.shape[0] - 1
-        tokens, equals = self.embed.W_E[:n_operands], self.embed.W_E[n_operands]
-        resid = equals + self.pos_embed.W_pos[2]
-        q = (resid @ _side_by_side(attn.W_Q)).reshape(n_heads, d_head) / jnp.sqrt(d_head)
-        key_for_q = jnp.sum(attn.W_K * q[:, None, :], axis=2)
-        scores_and_values_of = jnp.concatenate([key_for_q.T, _side_by_side(attn.W_V)], axis=1)
+        (block, *others), W_U = self.blocks, self.unembed.W_U
+        if not others and block.layer_norm == "none" and self.ln_final is None:
+            return folded_logits(block, W_U, self._embedded(), inputs, tap)
+        return self._normed(last_state(self.blocks, self._embedded(), inputs, tap)) @ W_U
 
-        def scores_and_values(row: Array) -> tuple[Array, Array]:
-            return row[:, :n_heads], row[:, n_heads:].reshape(-1, n_heads, d_head)
-
-        def looked_up(position: int) -> tuple[Array, Array]:
-            table = (tokens + self.pos_embed.W_pos[position]) @ scores_and_values_of
-            return scores_and_values(rows(table, inputs[:, position]))
-
-        (score_x, value_x), (score_y, value_y) = looked_up(0), looked_up(1)
-        score_eq, value_eq = scores_and_values(resid[None] @ scores_and_values_of)
-
-        score_eq = jnp.broadcast_to(score_eq, score_x.shape)
-        pattern = jax.nn.softmax(jnp.stack([score_x, score_y, score_eq]), axis=0)[..., None]
-        z = pattern[0] * value_x + pattern[1] * value_y + pattern[2] * value_eq
-        z = tap(HOOK_Z.format(0), z).reshape(-1, n_heads * d_head)
-
-        W_O = attn.W_O.reshape(-1, d_model)
-        post = jax.nn.relu(z @ (W_O @ mlp.W_in) + (resid @ mlp.W_in + mlp.b_in))
-        post = tap(HOOK_POST.format(0), post)
-        if W_U.shape[1] * mlp.W_out.shape[0] < d_model * (d_model + mlp.W_out.shape[0]):
-            return z @ (W_O @ W_U) + post @ (mlp.W_out @ W_U) + (resid + mlp.b_out) @ W_U
-        return (resid + z @ W_O + post @ mlp.W_out + mlp.b_out) @ W_U
-
-    def plain(
-        self, inputs: Int[Array, "example 2"], tap: Tap = untapped
-    ) -> Float[Array, "example d_vocab_out"]:
-        """Logits at `=`, every example and position computed as a textbook has it."""
-        equals = jnp.full((len(inputs), 1), self.embed.W_E.shape[0] - 1, inputs.dtype)
-        tokens = jnp.concatenate([inputs, equals], axis=1)
-        resid = self.embed.W_E[tokens] + self.pos_embed.W_pos
+    def plain(self, inputs: Inputs, tap: Tap = untapped) -> Float[Array, "example d_vocab_out"]:
+        """Logits at the last position, every example and position computed as a textbook has it."""
+        tokens = [
+            inputs[:, token] if isinstance(token, int) else jnp.full(len(inputs), self._index(token))
+            for token in prompts.positions(self.prompt)
+        ]
+        resid = self.embed.W_E[jnp.stack(tokens, axis=1)] + self._W_pos()
         for layer, block in enumerate(self.blocks):
-            resid = resid + _attention(block.attn, resid, HOOK_Z.format(layer), tap)
-            post = jax.nn.relu(resid @ block.mlp.W_in + block.mlp.b_in)
-            post = tap(HOOK_POST.format(layer), post)
-            resid = resid + post @ block.mlp.W_out + block.mlp.b_out
-        return resid[:, -1] @ self.unembed.W_U
+            tap_z, tap_post = (partial(tap, hook.format(layer)) for hook in (HOOK_Z, HOOK_POST))
+            resid = block.plain(resid, tap_z, tap_post)
+        return self._normed(resid[:, -1]) @ self.unembed.W_U
 
+    def _embedded(self) -> list[Position]:
+        """The states of each position before the first block, one for each token that it may be."""
+        found = []
+        for token, W_pos in zip(prompts.positions(self.prompt), self._W_pos(), strict=True):
+            if isinstance(token, int):
+                found.append(Position(self._operands() + W_pos, frozenset({token})))
+            else:
+                found.append(Position((self.embed.W_E[self._index(token)] + W_pos)[None], frozenset()))
+        return found
 
-def _side_by_side(W: Float[Array, "head d_model d_head"]) -> Float[Array, "d_model head*d_head"]:
-    """All heads' matrices as one: XLA's CPU backend is slow at products of three-axis arrays."""
-    return W.transpose(1, 0, 2).reshape(W.shape[1], -1)
+    def _operands(self) -> Float[Array, "operand d_model"]:
+        return self.embed.W_E[: self._index("=")]
 
+    def _index(self, token: str) -> int:
+        """A special token's row of the embedding."""
+        n_operands = self.embed.W_E.shape[0] - prompts.n_special(self.prompt)
+        return n_operands + prompts.SPECIAL.index(token)
 
-def _attention(attn: Attention, resid: Array, hook_z: str, tap: Tap) -> Array:
-    q = jnp.einsum("npm,hmd->nphd", resid, attn.W_Q)
-    k = jnp.einsum("npm,hmd->nphd", resid, attn.W_K)
-    v = jnp.einsum("npm,hmd->nphd", resid, attn.W_V)
-    scores = jnp.einsum("nqhd,nkhd->nhqk", q, k) / jnp.sqrt(attn.W_Q.shape[-1])
-    causal = jnp.tril(jnp.ones(scores.shape[-2:], bool))
-    pattern = jax.nn.softmax(jnp.where(causal, scores, -jnp.inf), axis=-1)
-    z = tap(hook_z, jnp.einsum("nhqk,nkhd->nqhd", pattern, v))
-    return jnp.einsum("nqhd,hdm->nqm", z, attn.W_O)
+    def _W_pos(self) -> Float[Array, "position d_model"]:  # noqa: N802
+        if self.pos_embed is not None:
+            return self.pos_embed.W_pos
+        n_positions = len(prompts.positions(self.prompt))
+        return jnp.asarray(prompts.sinusoids(n_positions, self.embed.W_E.shape[1]))
+
+    def _normed(self, resid: Float[Array, "example d_model"]) -> Float[Array, "example d_model"]:
+        return resid if self.ln_final is None else self.ln_final(resid)
 
 
 class TransformerSpec(Value):
     """Shape and initialisation of a `Transformer`.
 
-    Every weight is drawn from a normal of standard deviation init_scale / sqrt(d_model), the
-    unembedding from init_scale / sqrt(d_vocab); biases are zero (Nanda et al.'s code).
+    layer_norm: `pre` norms what attention and the MLP read, and what is unembedded; `post` the residual
+    stream after each has added to it (Vaswani et al. 2017; openai/grok), and nothing more.
+    final_layer_norm: whether what is unembedded is normed, against the style's habit.
+    residual_from_layer_norm: attention adds to the norm that it has read (teddykoker/grokking).
+    act_fn: `gelu` is the exact one. mlp_bias, attn_bias: attention's are b_Q, b_K, b_V and b_O.
+    prompt: the tokens; d_vocab counts the operands and then `=`, `o` (the operator) and `<eos>`, as far
+    as the prompt has them. pos_embed: `sinusoidal` is a fixed table and no parameter.
+    logits: one for each label, or as many more as there are special tokens (Nanda et al.: p + 1).
+
+    init_mode: `nanda`: every weight normal with standard deviation 1 / sqrt(d_model), W_U with
+    1 / sqrt(d_vocab); biases zero (Nanda et al.'s code). `torch`: what PyTorch draws for nn.Embedding
+    (W_E and W_pos normal with standard deviation 1), nn.MultiheadAttention (W_Q, W_K, W_V uniform within
+    sqrt(6 / (4 d_model)), its biases zero) and nn.Linear (all else, biases too, uniform within
+    1 / sqrt(fan-in)), as in teddykoker/grokking. `torch_linear`: the same with W_Q, W_K, W_V and
+    attention's biases as of nn.Linear, as in openai/grok. Layer norms start at w = 1, b = 0.
+    init_scale multiplies all that is drawn.
+
+    Parameters: 226,816 with the defaults and logits = "vocabulary" at p = 113. With two layers, GELU,
+    attn_bias, the prompt "x o y =", logits = "vocabulary" and layer_norm = "pre" at p = 97: 422,656,
+    which is teddykoker/grokking without the row of W_pos that is never read.
     """
 
     components: ClassVar[tuple[str, ...]] = ("head", "neuron")
 
     name: Literal["transformer"] = "transformer"
-    n_layers: Literal[1] = 1
+    n_layers: int = Field(default=1, ge=1, le=4)
     d_model: int = Field(default=128, ge=1)
     n_heads: int = Field(default=4, ge=1)
     d_head: int = Field(default=32, ge=1)
     d_mlp: int = Field(default=512, ge=1)
-    act_fn: Literal["relu"] = "relu"
-    normalization_type: Literal["none"] = "none"
+    act_fn: Literal["relu", "gelu"] = "relu"
+    layer_norm: NormStyle = "none"
+    final_layer_norm: bool | Literal["auto"] = "auto"
+    residual_from_layer_norm: bool = False
+    mlp_bias: bool = True
+    attn_bias: bool = False
+    prompt: Prompt = "x y ="
+    pos_embed: Literal["learned", "sinusoidal"] = "learned"
+    logits: Literal["labels", "vocabulary"] = "labels"
+    init_mode: InitMode = "nanda"
     init_scale: float = Field(default=1.0, gt=0)
 
     @model_validator(mode="after")
@@ -187,33 +192,98 @@ class TransformerSpec(Value):
             )
         return self
 
-    def init(self, inputs: Tokens, n_labels: int, key: PRNGKeyArray) -> Transformer:
+    @model_validator(mode="after")
+    def _reads_a_layer_norm(self) -> TransformerSpec:
+        if self.residual_from_layer_norm and self.layer_norm != "pre":
+            raise ValueError(
+                f"residual_from_layer_norm = true with layer_norm = {self.layer_norm!r}: "
+                "attention reads a layer norm only with layer_norm = 'pre': set that"
+            )
+        return self
+
+    @classmethod
+    def takes(cls, inputs: InputSpace) -> bool:
+        """Whether such a model can read these inputs: two tokens, not numbers."""
+        return isinstance(inputs, Tokens)
+
+    def init(self, inputs: InputSpace, n_labels: int, key: PRNGKeyArray) -> Transformer:
         """A freshly drawn model; the same key gives the same model."""
-        d_vocab = inputs.n_operands + 1
-        sd = self.init_scale / self.d_model**0.5
-        keys = iter(jax.random.split(key, 9))
-
-        def draw(*shape: int, sd: float = sd) -> Array:
-            return sd * jax.random.normal(next(keys), shape)
-
-        heads = (self.n_heads, self.d_model, self.d_head)
-        block = Block(
-            Attention(
-                draw(*heads),
-                draw(*heads),
-                draw(*heads),
-                draw(self.n_heads, self.d_head, self.d_model),
-            ),
-            MLP(
-                W_in=draw(self.d_model, self.d_mlp),
-                b_in=jnp.zeros(self.d_mlp),
-                W_out=draw(self.d_mlp, self.d_model),
-                b_out=jnp.zeros(self.d_model),
-            ),
-        )
+        if not isinstance(inputs, Tokens):
+            raise refuse(self.name, inputs)
+        n_special = prompts.n_special(self.prompt)
+        d_vocab = inputs.n_operands + n_special
+        d_out = n_labels + (n_special if self.logits == "vocabulary" else 0)
+        draw = Drawer(key, 3 + 12 * self.n_layers, self._scheme(d_vocab), self.init_scale)
+        blocks = tuple(self._block(draw) for _ in range(self.n_layers))
+        embed = Embed(draw("W_E", d_vocab, self.d_model, fan_in=self.d_model))
         return Transformer(
-            Embed(draw(d_vocab, self.d_model)),
-            PosEmbed(draw(3, self.d_model)),
-            (block,),
-            Unembed(draw(self.d_model, n_labels, sd=self.init_scale / d_vocab**0.5)),
+            embed,
+            self._pos_embed(draw),
+            blocks,
+            self._norm() if self._ends_normed() else None,
+            Unembed(draw("W_U", self.d_model, d_out, fan_in=self.d_model)),
+            self.prompt,
         )
+
+    def _ends_normed(self) -> bool:
+        return self.layer_norm == "pre" if self.final_layer_norm == "auto" else self.final_layer_norm
+
+    def _block(self, draw: Drawer) -> Block:
+        normed = self.layer_norm != "none"
+        return Block(
+            self._attention(draw),
+            self._mlp(draw),
+            self._norm() if normed else None,
+            self._norm() if normed else None,
+            self.layer_norm,
+            self.act_fn,
+            self.residual_from_layer_norm,
+        )
+
+    def _attention(self, draw: Drawer) -> Attention:
+        n_heads, d_model, d_head = self.n_heads, self.d_model, self.d_head
+        W_Q, W_K, W_V = (
+            draw(name, n_heads, d_model, d_head, fan_in=d_model) for name in ("W_Q", "W_K", "W_V")
+        )
+        W_O = draw("W_O", n_heads, d_head, d_model, fan_in=d_model)
+        if not self.attn_bias:
+            return Attention(W_Q, W_K, W_V, W_O)
+        b_Q, b_K, b_V = (draw(name, n_heads, d_head, fan_in=d_model) for name in ("b_Q", "b_K", "b_V"))
+        return Attention(W_Q, W_K, W_V, W_O, b_Q, b_K, b_V, draw("b_O", d_model, fan_in=d_model))
+
+    def _mlp(self, draw: Drawer) -> BlockMLP:
+        d_model, d_mlp = self.d_model, self.d_mlp
+        return BlockMLP(
+            draw("W_in", d_model, d_mlp, fan_in=d_model),
+            draw("b_in", d_mlp, fan_in=d_model) if self.mlp_bias else None,
+            draw("W_out", d_mlp, d_model, fan_in=d_mlp),
+            draw("b_out", d_model, fan_in=d_mlp) if self.mlp_bias else None,
+        )
+
+    def _pos_embed(self, draw: Drawer) -> PosEmbed | None:
+        if self.pos_embed == "sinusoidal":
+            return None
+        n_positions = len(prompts.positions(self.prompt))
+        return PosEmbed(draw("W_pos", n_positions, self.d_model, fan_in=self.d_model))
+
+    def _norm(self) -> LayerNorm:
+        return LayerNorm(jnp.ones(self.d_model), jnp.zeros(self.d_model))
+
+    def _scheme(self, d_vocab: int) -> Scheme:
+        d_model = self.d_model
+        if self.init_mode == "nanda":
+            return lambda name, fan_in: (
+                ZERO if is_bias(name) else Spread((d_vocab if name == "W_U" else d_model) ** -0.5)
+            )
+        return partial(_torch, fused=self.init_mode == "torch", d_model=d_model)
+
+
+def _torch(name: str, fan_in: int, *, fused: bool, d_model: int) -> Spread:
+    """What PyTorch draws; `fused`: by nn.MultiheadAttention, which stacks W_Q, W_K and W_V before."""
+    if name in ("W_E", "W_pos"):
+        return Spread(1.0)
+    if fused and name in ("b_Q", "b_K", "b_V", "b_O"):
+        return ZERO
+    if fused and name in ("W_Q", "W_K", "W_V"):
+        return Spread((6 / (d_model + 3 * d_model)) ** 0.5, "uniform")
+    return linear(name, fan_in)

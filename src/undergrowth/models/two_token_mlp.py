@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 from pydantic import Field
 
+from undergrowth.models.activations import ACT_FNS, ActFn
+from undergrowth.models.blocks import plus
+from undergrowth.models.drawing import Drawer, by_fan_in
 from undergrowth.models.lookup import rows
-from undergrowth.models.model import Model
+from undergrowth.models.model import Inputs, Model, refuse
 from undergrowth.models.sites import Site, Tap, untapped
-from undergrowth.tasks import Tokens
+from undergrowth.tasks import InputSpace, Tokens
 from undergrowth.values import Value
 
 HOOK_POST = "mlp.hook_post"
+Combine = Literal["concatenated", "summed"]
 
 
 class PairEmbed(eqx.Module):
@@ -27,7 +31,7 @@ class PairEmbed(eqx.Module):
 
 
 class Hidden(eqx.Module):
-    """The hidden layer over the two embeddings laid end to end."""
+    """The hidden layer over the pair: the two embeddings laid end to end, or their sum."""
 
     W_in: Float[Array, "d_pair d_mlp"]
     b_in: Float[Array, " d_mlp"] | None
@@ -40,65 +44,79 @@ class Unembed(eqx.Module):
 
 
 class TwoTokenMLP(Model):
-    """logits = relu([W_x[x], W_y[y]] W_in + b_in) W_U."""
+    """logits = act([W_x[x], W_y[y]] W_in + b_in) W_U, or with W_x[x] + W_y[y] for the pair."""
 
     embed: PairEmbed
     mlp: Hidden
     unembed: Unembed
+    act_fn: ActFn = eqx.field(static=True, default="relu")
+    combine: Combine = eqx.field(static=True, default="concatenated")
 
     @property
     def sites(self) -> tuple[Site, ...]:
         return (Site(HOOK_POST, "neuron", self.mlp.W_in.shape[1], axis=-1),)
 
-    def __call__(
-        self, inputs: Int[Array, "example 2"], tap: Tap = untapped
-    ) -> Float[Array, "example d_vocab_out"]:
+    def slices(self, site: Site) -> Mapping[str, int]:
+        biases = {} if self.mlp.b_in is None else {"mlp.b_in": 0}
+        return {"mlp.W_in": 1, **biases, "unembed.W_U": 0}
+
+    def __call__(self, inputs: Inputs, tap: Tap = untapped) -> Float[Array, "example d_vocab_out"]:
         """Logits; the first layer is one table for each operand, looked up and added."""
         d_embed = self.embed.W_x.shape[1]
+        of_y = slice(d_embed, None) if self.combine == "concatenated" else slice(None)
         pre = rows(self.embed.W_x @ self.mlp.W_in[:d_embed], inputs[:, 0])
-        pre = pre + rows(self.embed.W_y @ self.mlp.W_in[d_embed:], inputs[:, 1])
+        pre = pre + rows(self.embed.W_y @ self.mlp.W_in[of_y], inputs[:, 1])
         return self._read(pre, tap)
 
-    def plain(
-        self, inputs: Int[Array, "example 2"], tap: Tap = untapped
-    ) -> Float[Array, "example d_vocab_out"]:
+    def plain(self, inputs: Inputs, tap: Tap = untapped) -> Float[Array, "example d_vocab_out"]:
         """Logits, every example embedded and multiplied by itself."""
-        embedded = [self.embed.W_x[inputs[:, 0]], self.embed.W_y[inputs[:, 1]]]
-        return self._read(jnp.concatenate(embedded, axis=1) @ self.mlp.W_in, tap)
+        x, y = self.embed.W_x[inputs[:, 0]], self.embed.W_y[inputs[:, 1]]
+        pair = jnp.concatenate([x, y], axis=1) if self.combine == "concatenated" else x + y
+        return self._read(pair @ self.mlp.W_in, tap)
 
     def _read(self, pre: Array, tap: Tap) -> Array:
-        if self.mlp.b_in is not None:
-            pre = pre + self.mlp.b_in
-        return tap(HOOK_POST, jax.nn.relu(pre)) @ self.unembed.W_U
+        return tap(HOOK_POST, ACT_FNS[self.act_fn](plus(pre, self.mlp.b_in))) @ self.unembed.W_U
 
 
 class TwoTokenMLPSpec(Value):
-    """Shape and initialisation of a `TwoTokenMLP`: each weight normal with 1 / sqrt(fan in)."""
+    """Shape and initialisation of a `TwoTokenMLP`: each weight normal with 1 / sqrt(fan in), b_in zero.
+
+    combine: what the hidden layer reads of the two embeddings, `concatenated` (Chughtai et al.) or
+    `summed`, which has one input matrix for both. The fan-in of an embedding is taken as d_embed.
+    init_scale multiplies all that is drawn.
+    """
 
     components: ClassVar[tuple[str, ...]] = ("neuron",)
 
     name: Literal["two_token_mlp"] = "two_token_mlp"
     d_embed: int = Field(default=256, ge=1)
     d_mlp: int = Field(default=128, ge=1)
-    act_fn: Literal["relu"] = "relu"
+    act_fn: ActFn = "relu"
+    combine: Combine = "concatenated"
     bias: bool = False
     init_scale: float = Field(default=1.0, gt=0)
 
-    def init(self, inputs: Tokens, n_labels: int, key: PRNGKeyArray) -> TwoTokenMLP:
+    @classmethod
+    def takes(cls, inputs: InputSpace) -> bool:
+        """Whether such a model can read these inputs: two tokens, not numbers."""
+        return isinstance(inputs, Tokens)
+
+    def init(self, inputs: InputSpace, n_labels: int, key: PRNGKeyArray) -> TwoTokenMLP:
         """A freshly drawn model; the same key gives the same model."""
-        keys = iter(jax.random.split(key, 4))
-
-        def draw(rows: int, columns: int, fan_in: int) -> Array:
-            return self.init_scale * jax.random.normal(next(keys), (rows, columns)) / fan_in**0.5
-
+        if not isinstance(inputs, Tokens):
+            raise refuse(self.name, inputs)
+        draw = Drawer(key, 4, by_fan_in, self.init_scale)
+        d_pair = self.d_embed * (2 if self.combine == "concatenated" else 1)
         return TwoTokenMLP(
             PairEmbed(
-                draw(inputs.n_operands, self.d_embed, self.d_embed),
-                draw(inputs.n_operands, self.d_embed, self.d_embed),
+                draw("W_x", inputs.n_operands, self.d_embed, fan_in=self.d_embed),
+                draw("W_y", inputs.n_operands, self.d_embed, fan_in=self.d_embed),
             ),
             Hidden(
-                draw(2 * self.d_embed, self.d_mlp, 2 * self.d_embed),
-                jnp.zeros(self.d_mlp) if self.bias else None,
+                draw("W_in", d_pair, self.d_mlp, fan_in=d_pair),
+                draw("b_in", self.d_mlp, fan_in=d_pair) if self.bias else None,
             ),
-            Unembed(draw(self.d_mlp, n_labels, self.d_mlp)),
+            Unembed(draw("W_U", self.d_mlp, n_labels, fan_in=self.d_mlp)),
+            self.act_fn,
+            self.combine,
         )

@@ -1,0 +1,125 @@
+"""A transformer's block: attention, an MLP, layer norms, and the textbook pass through them."""
+
+# ruff: noqa: N815 (b_Q: the field's names)
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from undergrowth.models.activations import ACT_FNS, ActFn
+
+NormStyle = Literal["none", "pre", "post"]
+Change = Callable[[Array], Array]
+"""What a tap does at one site."""
+
+EPS = 1e-5
+
+
+class LayerNorm(eqx.Module):
+    """Mean 0 and variance 1 over the last axis, times w, plus b (Ba et al. 2016, arXiv:1607.06450)."""
+
+    w: Float[Array, " d_model"]
+    b: Float[Array, " d_model"]
+
+    def __call__(self, resid: Float[Array, "*rows d_model"]) -> Float[Array, "*rows d_model"]:
+        """As PyTorch has it: the variance is over d_model, not d_model - 1, and EPS is added to it."""
+        centred = resid - jnp.mean(resid, axis=-1, keepdims=True)
+        variance = jnp.mean(centred**2, axis=-1, keepdims=True)
+        return centred * jax.lax.rsqrt(variance + EPS) * self.w + self.b
+
+
+class Attention(eqx.Module):
+    """Causal multi-head attention."""
+
+    W_Q: Float[Array, "head d_model d_head"]
+    W_K: Float[Array, "head d_model d_head"]
+    W_V: Float[Array, "head d_model d_head"]
+    W_O: Float[Array, "head d_head d_model"]
+    b_Q: Float[Array, "head d_head"] | None = None
+    b_K: Float[Array, "head d_head"] | None = None
+    b_V: Float[Array, "head d_head"] | None = None
+    b_O: Float[Array, " d_model"] | None = None
+
+    def heads(self, resid: Float[Array, "example position d_model"], tap: Change) -> Array:
+        """What every position writes to the residual stream, as a textbook has it."""
+        q = plus(jnp.einsum("npm,hmd->nphd", resid, self.W_Q), self.b_Q)
+        k = plus(jnp.einsum("npm,hmd->nphd", resid, self.W_K), self.b_K)
+        v = plus(jnp.einsum("npm,hmd->nphd", resid, self.W_V), self.b_V)
+        scores = jnp.einsum("nqhd,nkhd->nhqk", q, k) / jnp.sqrt(self.W_Q.shape[-1])
+        causal = jnp.tril(jnp.ones(scores.shape[-2:], bool))
+        pattern = jax.nn.softmax(jnp.where(causal, scores, -jnp.inf), axis=-1)
+        z = tap(jnp.einsum("nhqk,nkhd->nqhd", pattern, v))
+        return plus(jnp.einsum("nqhd,hdm->nqm", z, self.W_O), self.b_O)
+
+
+class BlockMLP(eqx.Module):
+    """One hidden layer."""
+
+    W_in: Float[Array, "d_model d_mlp"]
+    b_in: Float[Array, " d_mlp"] | None
+    W_out: Float[Array, "d_mlp d_model"]
+    b_out: Float[Array, " d_model"] | None
+
+
+class Block(eqx.Module):
+    """Attention, then the MLP, each adding to the residual stream.
+
+    layer_norm: `pre` norms what attention and the MLP read, `post` the stream after each has written.
+    residual_from_layer_norm: attention adds to what it read, its norm, instead of the stream before.
+    """
+
+    attn: Attention
+    mlp: BlockMLP
+    ln1: LayerNorm | None = None
+    ln2: LayerNorm | None = None
+    layer_norm: NormStyle = eqx.field(static=True, default="none")
+    act_fn: ActFn = eqx.field(static=True, default="relu")
+    residual_from_layer_norm: bool = eqx.field(static=True, default=False)
+
+    def read(self, resid: Float[Array, "*rows d_model"]) -> Float[Array, "*rows d_model"]:
+        """What attention reads of the residual stream."""
+        return self.ln1(resid) if self.ln1 is not None and self.layer_norm == "pre" else resid
+
+    def carried(
+        self, resid: Float[Array, "*rows d_model"], read: Float[Array, "*rows d_model"]
+    ) -> Float[Array, "*rows d_model"]:
+        """What attention, which read `read` of `resid`, adds to."""
+        return read if self.residual_from_layer_norm else resid
+
+    def after_attention(self, resid: Float[Array, "*rows d_model"]) -> Float[Array, "*rows d_model"]:
+        """The residual stream once attention has added to it."""
+        return self.ln1(resid) if self.ln1 is not None and self.layer_norm == "post" else resid
+
+    def after_mlp(
+        self, resid: Float[Array, "*rows d_model"], tap: Change
+    ) -> Float[Array, "*rows d_model"]:
+        """The residual stream after the MLP has read it and written to it."""
+        ln2 = self.ln2
+        read = ln2(resid) if ln2 is not None and self.layer_norm == "pre" else resid
+        post = tap(ACT_FNS[self.act_fn](plus(read @ self.mlp.W_in, self.mlp.b_in)))
+        after = resid + plus(post @ self.mlp.W_out, self.mlp.b_out)
+        return ln2(after) if ln2 is not None and self.layer_norm == "post" else after
+
+    def plain(
+        self, resid: Float[Array, "example position d_model"], tap_z: Change, tap_post: Change
+    ) -> Float[Array, "example position d_model"]:
+        """The residual stream after this block, every example and position by itself."""
+        read = self.read(resid)
+        resid = self.carried(resid, read) + self.attn.heads(read, tap_z)
+        return self.after_mlp(self.after_attention(resid), tap_post)
+
+
+def plus(a: Array, bias: Array | None) -> Array:
+    """a + bias, where there is one."""
+    return a if bias is None else a + bias
+
+
+def side_by_side(W: Float[Array, "head d_model d_head"]) -> Float[Array, "d_model head*d_head"]:
+    """All heads' matrices as one: XLA's CPU backend is slow at products of three-axis arrays."""
+    return W.transpose(1, 0, 2).reshape(W.shape[1], -1)

@@ -1,0 +1,136 @@
+"""A plain MLP of one to four hidden layers, on numbers or on two operands as one-hot vectors.
+
+On two one-hot vectors laid end to end with act_fn = "square" it is the network of Gromov 2023
+(arXiv:2301.02679).
+"""
+
+# ruff: noqa: N815 (b_U: the field's names)
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+from pydantic import Field
+
+from undergrowth.models.activations import ACT_FNS, ActFn
+from undergrowth.models.blocks import plus
+from undergrowth.models.drawing import ZERO, Drawer, Scheme, Spread, by_fan_in, is_bias, linear
+from undergrowth.models.lookup import rows
+from undergrowth.models.model import Inputs, Model
+from undergrowth.models.sites import Site, Tap, untapped
+from undergrowth.tasks import InputSpace, Tokens
+from undergrowth.values import Value
+
+HOOK_POST = "mlp.{}.hook_post"
+MLPInitMode = Literal["fan_in", "torch", "doshi"]
+
+
+class Layer(eqx.Module):
+    """One hidden layer; the first reads the inputs, another the activations before it."""
+
+    W_in: Float[Array, "d_before d_mlp"]
+    b_in: Float[Array, " d_mlp"] | None
+
+
+class Unembed(eqx.Module):
+    """The last hidden activations to logits."""
+
+    W_U: Float[Array, "d_mlp d_vocab_out"]
+    b_U: Float[Array, " d_vocab_out"] | None
+
+
+class MLP(Model):
+    """logits = act(... act(input W_in + b_in) ...) W_U + b_U.
+
+    Two tokens out of n are read as 2 n numbers, a one-hot vector for x before one for y.
+    """
+
+    mlp: tuple[Layer, ...]
+    unembed: Unembed
+    act_fn: ActFn = eqx.field(static=True)
+    reads: InputSpace = eqx.field(static=True)
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        return tuple(
+            Site(HOOK_POST.format(i), "neuron", layer.W_in.shape[1], axis=-1)
+            for i, layer in enumerate(self.mlp)
+        )
+
+    def slices(self, site: Site) -> Mapping[str, int]:
+        at = self.sites.index(site)
+        biases = {} if self.mlp[at].b_in is None else {f"mlp.{at}.b_in": 0}
+        after = "unembed.W_U" if at == len(self.mlp) - 1 else f"mlp.{at + 1}.W_in"
+        return {f"mlp.{at}.W_in": 1, **biases, after: 0}
+
+    def __call__(self, inputs: Inputs, tap: Tap = untapped) -> Float[Array, "example d_vocab_out"]:
+        """Logits; for tokens the first product is a look-up in two tables."""
+        W_in = self.mlp[0].W_in
+        if not isinstance(self.reads, Tokens):
+            return self._read(inputs @ W_in, tap)
+        of_x, of_y = jnp.split(W_in, 2)
+        return self._read(rows(of_x, inputs[:, 0]) + rows(of_y, inputs[:, 1]), tap)
+
+    def plain(self, inputs: Inputs, tap: Tap = untapped) -> Float[Array, "example d_vocab_out"]:
+        """Logits; for tokens the first layer multiplies one-hot vectors."""
+        if isinstance(self.reads, Tokens):
+            one_hot = jax.nn.one_hot(inputs, self.reads.n_operands)
+            inputs = one_hot.reshape(len(inputs), -1)
+        return self._read(inputs @ self.mlp[0].W_in, tap)
+
+    def _read(self, pre: Array, tap: Tap) -> Array:
+        """Logits from the first layer's product on."""
+        weights = [*(layer.W_in for layer in self.mlp[1:]), self.unembed.W_U]
+        for i, (layer, W_after) in enumerate(zip(self.mlp, weights, strict=True)):
+            post = ACT_FNS[self.act_fn](plus(pre, layer.b_in))
+            pre = tap(HOOK_POST.format(i), post) @ W_after
+        return plus(pre, self.unembed.b_U)
+
+
+class MLPSpec(Value):
+    """Shape and initialisation of an `MLP`: n_hidden layers of d_mlp neurons each.
+
+    init_mode: `fan_in`: weights normal with standard deviation 1 / sqrt(fan-in), biases zero. `torch`:
+    weights and biases uniform within 1 / sqrt(fan-in), as PyTorch draws nn.Linear. `doshi`: weights
+    normal with standard deviation (2 d_mlp)^(-1/3) / 2, biases zero: the quadratic network of Doshi et
+    al. 2024 (arXiv:2310.13061, their code). The fan-in of two tokens is 2 n_operands. init_scale
+    multiplies all that is drawn.
+    """
+
+    components: ClassVar[tuple[str, ...]] = ("neuron",)
+
+    name: Literal["mlp"] = "mlp"
+    d_mlp: int = Field(default=200, ge=1)
+    n_hidden: int = Field(default=2, ge=1, le=4)
+    act_fn: ActFn = "relu"
+    bias: bool = True
+    init_mode: MLPInitMode = "fan_in"
+    init_scale: float = Field(default=1.0, gt=0)
+
+    @classmethod
+    def takes(cls, inputs: InputSpace) -> bool:
+        """Whether such a model can read these inputs: it reads all."""
+        return True
+
+    def init(self, inputs: InputSpace, n_labels: int, key: PRNGKeyArray) -> MLP:
+        """A freshly drawn model; the same key gives the same model."""
+        n_inputs = 2 * inputs.n_operands if isinstance(inputs, Tokens) else inputs.n_features
+        draw = Drawer(key, 2 * (self.n_hidden + 1), self._scheme(), self.init_scale)
+        layers = []
+        for fan_in in (n_inputs, *(self.n_hidden - 1) * (self.d_mlp,)):
+            W_in = draw("W_in", fan_in, self.d_mlp, fan_in=fan_in)
+            layers.append(Layer(W_in, draw("b_in", self.d_mlp, fan_in=fan_in) if self.bias else None))
+        W_U = draw("W_U", self.d_mlp, n_labels, fan_in=self.d_mlp)
+        b_U = draw("b_U", n_labels, fan_in=self.d_mlp) if self.bias else None
+        return MLP(tuple(layers), Unembed(W_U, b_U), self.act_fn, inputs)
+
+    def _scheme(self) -> Scheme:
+        if self.init_mode == "doshi":
+            sd = (2 * self.d_mlp) ** (-1 / 3) / 2
+            return lambda name, fan_in: ZERO if is_bias(name) else Spread(sd)
+        return by_fan_in if self.init_mode == "fan_in" else linear
