@@ -21,15 +21,16 @@ NOT_HIDDEN = frozenset({"W_E", "W_pos", "W_x", "W_y", "W_U"})
 class Muon(Optimiser):
     """Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) for hidden matrices, else AdamW.
 
-    A hidden matrix W [..., in, out] (each head's by itself) has the update
-    -lr * (sqrt(max(1, out / in)) * O + weight_decay * W). O is the bias-corrected momentum
-    m = beta * m + (1 - beta) * g (with `nesterov` a look-ahead, beta * m + (1 - beta) * g once more),
-    divided by its Frobenius norm + eps and brought near the closest orthogonal matrix by `ns_steps`
-    Newton-Schulz steps: its singular values come to lie between about 0.7 and 1.2.
+    A hidden matrix `W_...` [..., in, out], each head's by itself, has the update
+    -lr * (sqrt(max(1, out / in)) * O + weight_decay * W). With m = beta * m + (1 - beta) * g, O comes
+    from M = m / (1 - beta^t), or with `nesterov` (and NAdam's corrections, Dozat 2016) from
+    M = beta * m / (1 - beta^(t + 1)) + (1 - beta) * g / (1 - beta^t): X = M / (|M|_F + eps), then
+    `ns_steps` times X = 3.4445 X - 4.7750 X X'X + 2.0315 (X X')^2 X. Five bring singular values from
+    0.01 up to between 0.65 and 1.25, so O is near the closest orthogonal matrix to M.
 
-    Embeddings, the unembedding, biases and norms (`NOT_HIDDEN`, and fewer than two axes) have AdamW's
-    update with adam_lr, adam_betas, eps and adam_weight_decay. Both learning rates and both decays are
-    traced; an intervention on the one is on the other too.
+    Embeddings and unembedding (`NOT_HIDDEN`), biases and norms (no `W_...`) have AdamW's update, with
+    adam_lr, adam_betas, eps and adam_weight_decay. A change of the learning rate or the decay in
+    mid-run is one of both.
     """
 
     structural: ClassVar[tuple[str, ...]] = (*Optimiser.structural, "ns_steps", "nesterov")
@@ -99,7 +100,8 @@ def _kinds(params: optax.Params) -> Any:
 
 def _kind(path: KeyPath, parameter: Array) -> Literal["muon", "adamw"]:
     field = keystr(path[-1:], simple=True)
-    return "adamw" if field in NOT_HIDDEN or jnp.ndim(parameter) < 2 else "muon"
+    is_matrix = field.startswith("W_") and jnp.ndim(parameter) >= 2  # each head's bias is a row of b_Q
+    return "muon" if is_matrix and field not in NOT_HIDDEN else "adamw"
 
 
 def _matrix_axes(params: optax.Params) -> Any:
