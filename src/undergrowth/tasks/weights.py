@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -16,10 +16,9 @@ NotNegative = Annotated[float, Field(ge=0)]
 
 
 class Equal(Value):
-    """Every training example counts the same."""
+    """Every training example counts the same; there is nothing to multiply, so no `by`."""
 
     name: Literal["equal"] = "equal"
-    by: ClassVar[By] = "loss"
 
     def drawn(self, is_train: np.ndarray, is_noisy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """float64 [example]: all 1."""
