@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:  # the command line starts without JAX
     from undergrowth.store import Run, Store
     from undergrowth.studies import Study
     from undergrowth.studies.conducting import Report
-    from undergrowth.tasks import Data
 
 HELP = """Why, and when, does gradient descent replace many shallow circuits by few general ones?
 
@@ -68,15 +68,14 @@ def demo(*, out: Out = Path("demo"), seeds: Seeds = None) -> int:
 
 
 @app.command
-def run(spec: Path, /, *, out: Out = Path("runs"), seeds: int | None = None) -> int:
-    """Train the run that a spec file describes, or with --seeds N its seeds 0 to N-1.
+def run(spec: str, /, *, out: Out = Path("runs"), seeds: int | None = None) -> int:
+    """Train the runs that a spec file describes, or with --seeds N the seeds 0 to N-1 of each.
 
     Parameters
     ----------
-    spec: A TOML file; `undergrowth show SPEC.toml --resolved` prints it with every default.
+    spec: A TOML file, or a preset; `undergrowth show SPEC --resolved` prints it with every default.
     """
-    base, _ = _read_spec(spec)
-    specs = [base] if seeds is None else [base.seeded(seed) for seed in range(_at_least_1(seeds))]
+    specs = _read_specs(spec, None if seeds is None else _at_least_1(seeds))
     store = _train(specs, out)
     for stored in store.select(specs):
         console.print(f"{stored.id}  {stored.status}  {stored.spec.describe()}")
@@ -84,26 +83,87 @@ def run(spec: Path, /, *, out: Out = Path("runs"), seeds: int | None = None) -> 
 
 
 @app.command
-def show(spec: Path, /, *, resolved: bool = False, as_json: AsJson = False) -> int:
+def show(spec: str, /, *, resolved: bool = False, as_json: AsJson = False) -> int:
     """Check a spec file and say what it would run.
 
     Parameters
     ----------
-    spec: A TOML file.
+    spec: A TOML file, or a preset.
     resolved: Print the whole spec, every default included, as TOML.
     """
-    described, data = _read_spec(spec)
+    specs = _read_specs(spec)
     if as_json:
-        print_json({"id": described.id, "spec": described.model_dump(mode="json")})
-    elif resolved:
-        sys.stdout.write(described.to_toml())
-    else:
-        console.print(f"id         {described.id}")
-        console.print(f"run        {described.describe()}")
-        console.print(f"examples   {data.n_train} train, {len(data.labels) - data.n_train} validation")
-        console.print(f"steps      {described.steps}")
-        console.print(f"measures   {', '.join(measure.key for measure in described.measures)}")
+        described = [{"id": one.id, "spec": one.model_dump(mode="json")} for one in specs]
+        print_json(described[0] if len(described) == 1 else described)
+        return 0
+    for i, one in enumerate(specs):
+        if i:
+            sys.stdout.write("\n")
+        if resolved:
+            sys.stdout.write(one.to_toml())
+        else:
+            _describe(one)
     return 0
+
+
+def _describe(spec: RunSpec) -> None:
+    data = spec.data()
+    console.print(f"id         {spec.id}")
+    console.print(f"run        {spec.describe()}")
+    if spec.fork is not None:
+        console.print(f"fork       of {spec.fork.of} at {spec.fork.at.name}")
+    console.print(f"examples   {data.n_train} train, {int(data.is_val.sum())} validation")
+    console.print(f"steps      {spec.steps}")
+    console.print(f"measures   {', '.join(measure.key for measure in spec.measures)}")
+    for intervention in spec.interventions:
+        console.print(f"then       {intervention.trigger.name}: {intervention.action.name}")
+
+
+@app.command
+def presets(*, as_json: AsJson = False) -> int:
+    """List the published set-ups that `run` and `show` take by name, and a spec file as `preset`."""
+    from undergrowth.presets import PRESETS
+
+    table = [
+        {"name": preset.name, "source": preset.source, "differs": preset.differs}
+        for preset in PRESETS.values()
+    ]
+    if as_json:
+        print_json(table)
+        return 0
+    for row in table:
+        console.print(row["name"], style="bold")
+        console.print(f"  {row['source']}")
+        if row["differs"]:
+            console.print(f"  differs: {row['differs']}")
+    return 0
+
+
+@app.command
+def replay(directory: Path, run_id: str, /, *, as_json: AsJson = False) -> int:
+    """Train a stored run again and compare every bit; exit code 1 where it differs.
+
+    Parameters
+    ----------
+    directory: The store.
+    run_id: The run's id, or how it begins.
+    """
+    from undergrowth.store import Store
+    from undergrowth.sweep.replaying import replay as replay_run
+    from undergrowth.terminal import watching
+
+    try:
+        stored = Store(directory).run(run_id)
+    except KeyError as error:
+        raise WrongUseError(str(error.args[0])) from None
+    with watching([stored.spec], console) as board:
+        found = replay_run(stored, progress=board.hear)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        for line in found.lines():
+            console.print(line)
+    return 0 if found.first is None else 1
 
 
 @app.command
@@ -275,17 +335,26 @@ def _write_report(store: Store, studies: Iterable[Study]) -> Report:
         ) from None
 
 
-def _read_spec(path: Path) -> tuple[RunSpec, Data]:
-    from undergrowth.spec import RunSpec, SpecError
+def _read_specs(named: str, seeds: int | None = None) -> tuple[RunSpec, ...]:
+    from undergrowth.presets import PRESETS
+    from undergrowth.spec import SpecError
+    from undergrowth.spec_file import read_runs
 
+    path = Path(named)
+    if named in PRESETS and not path.exists():
+        return read_runs(f'preset = "{named}"', seeds)
     try:
-        spec = RunSpec.from_toml(path.read_text(encoding="utf-8"))
-        return spec, spec.data()
+        specs = read_runs(path.read_text(encoding="utf-8"), seeds)
+        for spec in specs:
+            spec.data()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
-        raise WrongUseError(f"{path}: {reason}: name a spec file in TOML") from None
+        raise WrongUseError(
+            f"{path}: {reason}: name a spec file in TOML, or one of `undergrowth presets`"
+        ) from None
     except SpecError as error:
         raise WrongUseError(f"{path}: {error}") from None
+    return specs
 
 
 def _study(name: str) -> Study:

@@ -9,21 +9,34 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+import jax
 import tomli_w
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from undergrowth.measures import AnyMeasure, Curves, Norms
-from undergrowth.models import AnyModel, TransformerSpec
-from undergrowth.tasks import AnySplit, AnyTask, CommutationSafe, Data, Labels, Modular, make_data
-from undergrowth.training.batches import AnyBatch, FullBatch, MiniBatch
-from undergrowth.training.interventions import AtStep, Intervention
+from undergrowth.models import AnyModel, Model, TransformerSpec
+from undergrowth.tasks import (
+    AnySplit,
+    AnyTask,
+    AnyWeights,
+    CommutationSafe,
+    Data,
+    Equal,
+    Labels,
+    Modular,
+    make_data,
+)
+from undergrowth.training.batches import AnyBatch, FullBatch
+from undergrowth.training.interventions import AnyForkPoint, AtStep, Intervention
 from undergrowth.training.losses import LossName
-from undergrowth.training.optimisers import AdamW, AnyOptimiser
+from undergrowth.training.noise import Noise
+from undergrowth.training.optimisers import AdamW, AnyOptimiser, Positive
 from undergrowth.training.schedules import Schedule
-from undergrowth.values import Value
+from undergrowth.training.state import Regime
+from undergrowth.values import Value, essence
 
-FORMAT = 1
+FORMAT = 2
 """Part of every run id: raised when the same spec would train otherwise than before."""
 
 
@@ -39,6 +52,16 @@ class Seeds(Value):
     noise: int = Field(default=0, ge=0, lt=2**31)
 
 
+class Fork(Value):
+    """Where a run leaves another: it shares the trunk up to there, which is computed once.
+
+    of: the parent's id; at: a step or an event of the parent, from which on updates are the run's own.
+    """
+
+    of: str = Field(pattern=r"^[0-9a-f]{16}$")
+    at: AnyForkPoint
+
+
 class RunSpec(Value):
     """One training run, complete. Equal specs are the same run, wherever and whenever they are run.
 
@@ -49,13 +72,18 @@ class RunSpec(Value):
     task: AnyTask = Modular()
     split: AnySplit = CommutationSafe()
     labels: Labels = "true"
+    label_noise: float = Field(default=0.0, ge=0, lt=1)
+    weights: AnyWeights = Equal()
     model: AnyModel = TransformerSpec()
     loss: LossName = "cross_entropy"
+    temperature: Positive = 1.0
     optimiser: AnyOptimiser = AdamW()
+    noise: Noise = Noise()
     batch: AnyBatch = FullBatch()
     steps: int = Field(default=1400, ge=1)
     measures: tuple[AnyMeasure, ...] = (Curves(), Norms())
     checkpoints: Schedule = Schedule(every=100, until=100, per_decade=4)
+    fork: Fork | None = None
     interventions: tuple[Intervention, ...] = ()
     seeds: Seeds = Seeds()
     threads: int = Field(default=1, ge=1)
@@ -75,7 +103,7 @@ class RunSpec(Value):
         if not isinstance(fields, Mapping):
             return fields
         named = dict(fields)
-        for field in ("task", "split", "model", "optimiser", "batch"):
+        for field in ("task", "split", "weights", "model", "optimiser", "batch"):
             if isinstance(named.get(field), Mapping):
                 named[field] = {"name": cls.model_fields[field].default.name, **named[field]}
         return named
@@ -98,35 +126,68 @@ class RunSpec(Value):
         return self
 
     @model_validator(mode="after")
-    def _triggers_can_fire(self) -> RunSpec:
+    def _model_takes_the_task(self) -> RunSpec:
+        if not self.model.takes(self.task.input_space):
+            raise ValueError(
+                f"model.name = {self.model.name!r} cannot read {self.task.describe()}, whose inputs are "
+                f"{self.task.input_space.describe()}: take {{ name = 'mlp' }}, or another task"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _interventions_are_possible(self) -> RunSpec:
+        if self.fork is not None:
+            _check_fork(self, self.fork)
         for i, intervention in enumerate(self.interventions):
-            trigger = intervention.trigger
-            if isinstance(trigger, AtStep) and trigger.step >= self.steps:
-                raise ValueError(
-                    f"interventions.{i}.trigger.step = {trigger.step} is past the last update, which "
-                    f"leads from step {self.steps - 1} to {self.steps}: take a step below {self.steps}, "
-                    "or more steps"
-                )
+            intervention.trigger.check(self, f"interventions.{i}.trigger")
+            intervention.action.check(self, f"interventions.{i}.action")
         return self
 
     @property
     def id(self) -> str:
-        """16 hex digits, a hash of the whole spec."""
-        canonical = json.dumps([FORMAT, self.model_dump(mode="json")], sort_keys=True)
+        """16 hex digits, a hash of all that makes the run what it is."""
+        canonical = json.dumps([FORMAT, essence(self)], sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def blank_model(self) -> Model:
+        """The model's shape: its tree with shapes and types in the place of arrays."""
+        inputs, n_labels = self.task.input_space, self.task.n_labels
+        return jax.eval_shape(lambda key: self.model.init(inputs, n_labels, key), jax.random.key(0))
 
     def data(self) -> Data:
         """The examples, labels and split that this run trains and is validated on.
 
-        Raises SpecError where a side of the split is empty or a batch exceeds the training side.
+        Raises SpecError where a side of the split is empty or a batch exceeds the training side, also
+        after an intervention.
         """
         try:
-            data = make_data(self.task, self.split, self.labels, self.seeds.data)
-            if isinstance(self.batch, MiniBatch):
-                self.batch.indices(data.n_train, self.seeds.noise, 0, 1)
+            data = make_data(
+                self.task, self.split, self.labels, self.seeds.data, self.label_noise, self.weights
+            )
+            self.batch.check(data.n_train)
         except ValueError as error:
             raise SpecError(str(error)) from None
+        for i, intervention in enumerate(self.interventions):
+            try:
+                then = intervention.action.regime_after(Regime(data, self.batch), self)
+                then.batch.check(then.data.n_train)
+            except ValueError as error:
+                raise SpecError(f"interventions.{i}.action: {error}") from None
         return data
+
+    def forked(self, at: AnyForkPoint, *actions: Intervention, **fields: Any) -> RunSpec:
+        """An arm that leaves this run at a step or event, with interventions of its own.
+
+        fields: others that an arm may have different: steps, measures, checkpoints, seeds.noise. Without
+        interventions it goes on as its parent does, to the bit.
+
+        >>> trunk = RunSpec(steps=1000)
+        >>> arm = trunk.forked(AtStep(step=300))
+        >>> arm.fork.of == trunk.id
+        True
+        """
+        fork = Fork(of=self.id, at=at)
+        return self.replace(fork=fork, interventions=(*self.interventions, *actions), **fields)
 
     def seeded(self, seed: int) -> RunSpec:
         """This run with all three seeds set to `seed`."""
@@ -138,7 +199,7 @@ class RunSpec(Value):
 
     def to_toml(self) -> str:
         """The whole spec, defaults included, as TOML; `from_toml` gives an equal spec back."""
-        return tomli_w.dumps(self.model_dump(mode="json"))
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
     @classmethod
     def from_toml(cls, text: str) -> RunSpec:
@@ -164,8 +225,49 @@ class RunSpec(Value):
 
     def describe(self) -> str:
         """The run in a few words, for a legend."""
-        labels = "" if self.labels == "true" else ", shuffled labels"
+        labels = "" if self.labels == "true" else f", {self.labels} labels"
         return f"{self.task.describe()}, seed {self.seeds.model}{labels}"
+
+
+def _check_fork(run: RunSpec, fork: Fork) -> None:
+    if isinstance(fork.at, AtStep) and fork.at.step >= run.steps:
+        raise ValueError(
+            f"fork.at.step = {fork.at.step} leaves this run of {run.steps} steps nothing to do: "
+            f"fork before step {run.steps}, or give it more steps"
+        )
+    if not isinstance(fork.at, AtStep):
+        fork.at.check(run, "fork.at")
+
+
+OWN = ("fork", "interventions", "steps", "measures", "checkpoints")
+"""Fields in which an arm may differ from its parent; and seeds.noise, and further interventions."""
+
+
+def check_parent(run: RunSpec, parent: RunSpec) -> None:
+    """Raise SpecError, in one line, where `run` cannot be a fork of `parent`."""
+    assert run.fork is not None
+    mine, its = dict(run), dict(parent)
+    mine["seeds"], its["seeds"] = (
+        (run.seeds.model, run.seeds.data),
+        (parent.seeds.model, parent.seeds.data),
+    )
+    differing = [name for name in mine if name not in OWN and mine[name] != its[name]]
+    if differing:
+        raise SpecError(
+            f"{differing[0]} is not that of the parent {parent.id}, whose trunk the run shares: make it "
+            "equal, and let an intervention change it after the fork"
+        )
+    shared = run.interventions[: len(parent.interventions)]
+    if shared != parent.interventions:
+        raise SpecError(
+            f"interventions do not begin with those of the parent {parent.id}, whose trunk the run "
+            "shares: put the run's own after them"
+        )
+    if isinstance(run.fork.at, AtStep) and run.fork.at.step > parent.steps:
+        raise SpecError(
+            f"fork.at.step = {run.fork.at.step} is a step that the parent {parent.id} never reaches: "
+            f"fork at {parent.steps} or before"
+        )
 
 
 def explain(error: ValidationError, of: type[Value]) -> str:

@@ -32,3 +32,19 @@ def _as_python_has_it(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return tuple(_as_python_has_it(item) for item in value)
     return value.item() if isinstance(value, np.generic) else value
+
+
+def essence(value: Any) -> Any:
+    """What makes a value what it is, as plain data: its name, and the fields not at their defaults.
+
+    A field that a later version adds thus leaves all earlier values what they were.
+    """
+    if isinstance(value, Value):
+        fields = type(value).model_fields
+        told = {name: getattr(value, name) for name in fields}
+        return {
+            name: essence(told[name])
+            for name, field in fields.items()
+            if name == "name" or field.is_required() or told[name] != field.get_default()
+        }
+    return [essence(item) for item in value] if isinstance(value, tuple) else value

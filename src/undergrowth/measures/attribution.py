@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from undergrowth.measures.scores import SCORES, ScoreName
-from undergrowth.models import Model, Site, gated, recording
+from undergrowth.models import Inputs, Model, Site, gated, recording
 
 Method = Literal["gradient_x_activation", "integrated_gradients", "ablation"]
 BaselineName = Literal["zero", "mean"]
@@ -34,7 +34,7 @@ def site_of(model: Model, component: str) -> Site:
 
 
 @eqx.filter_jit
-def baselines(model: Model, train_inputs: Int[Array, "example 2"], name: BaselineName) -> Baselines:
+def baselines(model: Model, train_inputs: Inputs, name: BaselineName) -> Baselines:
     """What stands in an ablated component's place, by site: zero, or its mean over the training set."""
     if name == "zero":
         return {}
@@ -45,7 +45,7 @@ def baselines(model: Model, train_inputs: Int[Array, "example 2"], name: Baselin
 
 def attribute(
     model: Model,
-    inputs: Int[Array, "example 2"],
+    inputs: Inputs,
     labels: Int[Array, " example"],
     *,
     site: Site,
@@ -81,7 +81,7 @@ def attribute(
 @eqx.filter_jit
 def completeness_residual(
     model: Model,
-    inputs: Int[Array, "example 2"],
+    inputs: Inputs,
     labels: Int[Array, " example"],
     attribution: Float[Array, "example component"],
     *,
@@ -105,7 +105,7 @@ def completeness_residual(
 @eqx.filter_jit
 def logit_norms(
     model: Model,
-    inputs: Int[Array, "example 2"],
+    inputs: Inputs,
     *,
     site: Site,
     baseline: Baselines,

@@ -26,18 +26,24 @@ class Curves(Measure):
     def key(self) -> str:
         return "curves"
 
+    @property
+    def scalars(self) -> tuple[str, ...]:
+        return ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
+
     def observe(self, model: Model, data: Observed, rng: np.random.Generator) -> Mapping[str, Reading]:
-        values = _curves(model, data.inputs, data.labels, data.is_train)
+        values = _curves(model, data.inputs, data.labels, data.is_train, data.is_val)
         return {name: scalar(value) for name, value in values.items()}
 
 
 @eqx.filter_jit
-def _curves(model: Model, inputs: Array, labels: Array, is_train: Array) -> dict[str, Array]:
+def _curves(
+    model: Model, inputs: Array, labels: Array, is_train: Array, is_val: Array
+) -> dict[str, Array]:
     logits = model(inputs)
     losses = cross_entropy(logits, labels)
     correct = jnp.argmax(logits, axis=1) == labels
     curves = {}
-    for side, mask in (("train", is_train), ("val", ~is_train)):
+    for side, mask in (("train", is_train), ("val", is_val)):
         curves[f"{side}_loss"] = jnp.sum(jnp.where(mask, losses, 0)) / jnp.sum(mask)
         curves[f"{side}_accuracy"] = jnp.sum(correct & mask) / jnp.sum(mask)
     return curves

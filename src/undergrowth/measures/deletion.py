@@ -63,7 +63,7 @@ class Deletion(AttributedMeasure):
             ]
         )  # [repeat, strategy, k, component]
         accuracy, log_prob = _after_deleting(
-            model, data.inputs, data.labels, data.is_train, site, baseline, _closed(deleted)
+            model, data.inputs, data.labels, jnp.asarray(data.sides()), site, baseline, _closed(deleted)
         )
         coords = {"side": SIDES, "strategy": STRATEGIES, "k": ks}
         shape = (*deleted.shape[:3], 2)
@@ -132,14 +132,14 @@ def _after_deleting(
     model: Model,
     inputs: Array,
     labels: Array,
-    is_train: Array,
+    sides: Bool[Array, "side example"],
     site: Site,
     baseline: Baselines,
     patterns: Float[Array, "pattern component"],
 ) -> tuple[Float[Array, "pattern side"], Float[Array, "pattern side"]]:
     """Accuracy and mean correct log-probability on each side with each pattern of gates."""
-    sides = jnp.stack([is_train, ~is_train]).astype(jnp.float32)
-    share = sides / sides.sum(axis=1, keepdims=True)
+    share = sides.astype(jnp.float32)
+    share = share / share.sum(axis=1, keepdims=True)
 
     def one(gates: Array) -> tuple[Array, Array]:
         logits = model(inputs, gated((site,), {site.name: gates}, baseline))

@@ -20,6 +20,10 @@ class Norms(Measure):
     def key(self) -> str:
         return "norms"
 
+    @property
+    def scalars(self) -> tuple[str, ...]:
+        return ("weight_norm",)
+
     def observe(self, model: Model, data: Observed, rng: np.random.Generator) -> Mapping[str, Reading]:
         norms = {name: float(np.linalg.norm(w)) for name, w in state_dict(model).items()}
         values = np.array(list(norms.values()), np.float32)

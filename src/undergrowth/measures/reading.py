@@ -47,9 +47,9 @@ class Observed:
     @classmethod
     def of(cls, data: Data) -> Observed:
         """Put a task's data on the device."""
-        return cls(*jax.device_put((data.inputs, data.labels, data.is_train)))
+        return cls(*jax.device_put((data.inputs, data.labels, data.is_train, data.is_val)))
 
-    def train_inputs(self) -> Int[Array, "train_example 2"]:
+    def train_inputs(self) -> Inputs:
         """The inputs of the training side."""
         return self.inputs[np.asarray(self.is_train)]
 

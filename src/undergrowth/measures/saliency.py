@@ -26,6 +26,11 @@ class Saliency(AttributedMeasure):
     name: Literal["saliency"] = "saliency"
     prefix: str = Field(default="saliency", pattern=r"^[a-z][a-z0-9_]*$")
 
+    @property
+    def scalars(self) -> tuple[str, ...]:
+        has_residual = self.method == "integrated_gradients"
+        return (f"{self.prefix}_residual",) if has_residual else ()
+
     def observe(self, model: Model, data: Observed, rng: np.random.Generator) -> Mapping[str, Reading]:
         attribution = self.attributed(model, data)
         readings = {}

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from undergrowth.models import Model, load_state_dict, state_dict
 from undergrowth.spec import RunSpec
 from undergrowth.store.layout import checkpoint_folder, run_folder
 from undergrowth.tasks import Data
-from undergrowth.training.engine import Snapshot, TrainState, initial
+from undergrowth.training.engine import initial
+from undergrowth.training.state import Curve, Snapshot, TrainState
 
 MODEL, TRAINING, CONFIG = "model.safetensors", "training.safetensors", "config.json"
+BESIDE = ("knobs", "gates", "baselines", "frozen")
+"""Fields of the state that are arrays by name; in a file as knobs/temperature and so on."""
 
 
 def checkpoint_files(spec: RunSpec, snapshot: Snapshot) -> Iterator[tuple[Path, bytes]]:
     """The files of a checkpoint, by their path in the store."""
     folder = checkpoint_folder(spec.id, snapshot.step)
-    arrays = state_dict(snapshot.state.model)
-    yield folder / MODEL, save({name: np.asarray(a, order="C") for name, a in arrays.items()})
-    optimiser = state_dict(snapshot.state.opt_state)
-    yield folder / TRAINING, save({name: np.asarray(a, order="C") for name, a in optimiser.items()})
+    yield folder / MODEL, save(_model_arrays(snapshot.state))
+    yield folder / TRAINING, save(_training_arrays(snapshot.state))
     config = {
         "run_id": spec.id,
         "step": snapshot.step,
@@ -33,17 +37,16 @@ def checkpoint_files(spec: RunSpec, snapshot: Snapshot) -> Iterator[tuple[Path, 
         "d_vocab_out": spec.task.n_labels,
         "inputs": asdict(spec.task.input_space),
         "task": spec.task.describe(),
-        "fired": {str(position): step for position, step in snapshot.fired.items()},
+        **_history(snapshot),
         "spec": spec.model_dump(mode="json"),
     }
     yield folder / CONFIG, json.dumps(config, indent=2).encode()
 
 
 def data_file(spec: RunSpec, data: Data) -> tuple[Path, bytes]:
-    """The examples, labels and split of a run, by the path in the store."""
-    arrays = {"inputs": data.inputs, "labels": data.labels, "is_train": data.is_train}
-    content = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
-    return run_folder(spec.id) / "data.safetensors", content
+    """The examples of a run, by the path in the store: every field of `Data` as an array."""
+    arrays = {name: np.asarray(array, order="C") for name, array in vars(data).items()}
+    return run_folder(spec.id) / "data.safetensors", save(arrays)
 
 
 def load_model(root: Path, spec: RunSpec, step: int) -> Model:
@@ -52,15 +55,85 @@ def load_model(root: Path, spec: RunSpec, step: int) -> Model:
     return load_state_dict(initial(spec).state.model, arrays)
 
 
-def load_snapshot(
-    root: Path, spec: RunSpec, step: int, curves: Mapping[str, list[tuple[int, float]]]
-) -> Snapshot:
+def load_snapshot(root: Path, spec: RunSpec, step: int, curves: Mapping[str, Curve]) -> Snapshot:
     """The run as it was at a checkpoint; `curves` are the scalar readings up to it."""
     folder = root / checkpoint_folder(spec.id, step)
+    state = _state(spec, load_file(folder / MODEL), load_file(folder / TRAINING))
+    return _snapshot(step, state, json.loads((folder / CONFIG).read_text()), curves)
+
+
+def rolling_file(spec: RunSpec, snapshot: Snapshot) -> tuple[Path, bytes]:
+    """A run as it stands in one file, which the next such file replaces, by the path in the store."""
+    model, training = _model_arrays(snapshot.state), _training_arrays(snapshot.state)
+    arrays = {f"model/{name}": a for name, a in model.items()} | training
+    history = {"step": snapshot.step, **_history(snapshot)}
+    told = {"history": json.dumps(history), "digest": _digest(arrays, history)}
+    return rolling_path(spec), save(arrays, metadata=told)
+
+
+def rolling_path(spec: RunSpec) -> Path:
+    """Where a run under way keeps how it stands, relative to the store."""
+    return run_folder(spec.id) / "now.safetensors"
+
+
+def load_rolling(root: Path, spec: RunSpec, curves: Mapping[str, Curve]) -> Snapshot | None:
+    """The run as it last stood; None where there is no such file, or not as it was written."""
+    try:
+        with safe_open(root / rolling_path(spec), "numpy") as file:
+            told = file.metadata()
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        history = json.loads(told["history"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+    if told.get("digest") != _digest(arrays, history):
+        return None
+    model = {n.removeprefix("model/"): a for n, a in arrays.items() if n.startswith("model/")}
+    training = {n: a for n, a in arrays.items() if not n.startswith("model/")}
+    step = history["step"]
+    until = {name: [point for point in curve if point[0] <= step] for name, curve in curves.items()}
+    return _snapshot(step, _state(spec, model, training), history, until)
+
+
+def _model_arrays(state: TrainState) -> dict[str, np.ndarray]:
+    return {name: np.asarray(a, order="C") for name, a in state_dict(state.model).items()}
+
+
+def _training_arrays(state: TrainState) -> dict[str, np.ndarray]:
+    arrays = {f"optimiser/{name}": a for name, a in state_dict(state.opt_state).items()}
+    for field in BESIDE:
+        arrays |= {f"{field}/{name}": np.asarray(a) for name, a in getattr(state, field).items()}
+    return {name: np.asarray(a, order="C") for name, a in arrays.items()}
+
+
+def _state(spec: RunSpec, model: dict[str, np.ndarray], training: dict[str, np.ndarray]) -> TrainState:
+    import jax.numpy as jnp
+
+    def under(field: str) -> dict[str, np.ndarray]:
+        return {n.split("/", 1)[1]: a for n, a in training.items() if n.startswith(f"{field}/")}
+
     blank = initial(spec).state
-    state = TrainState(
-        load_state_dict(blank.model, load_file(folder / MODEL)),
-        load_state_dict(blank.opt_state, load_file(folder / TRAINING)),
+    beside = {field: {n: jnp.asarray(a) for n, a in under(field).items()} for field in BESIDE}
+    return TrainState(
+        load_state_dict(blank.model, model),
+        load_state_dict(blank.opt_state, under("optimiser")),
+        **beside,
     )
-    fired = json.loads((folder / CONFIG).read_text())["fired"]
-    return Snapshot(step, state, {int(i): at for i, at in fired.items()}, curves)
+
+
+def _history(snapshot: Snapshot) -> dict[str, object]:
+    fired = {str(position): step for position, step in snapshot.fired.items()}
+    return {"fired": fired, "forked_at": snapshot.forked_at}
+
+
+def _snapshot(
+    step: int, state: TrainState, history: Mapping[str, Any], curves: Mapping[str, Curve]
+) -> Snapshot:
+    fired = {int(position): at for position, at in history["fired"].items()}
+    return Snapshot(step, state, fired, curves, history["forked_at"])
+
+
+def _digest(arrays: Mapping[str, np.ndarray], history: Mapping[str, object]) -> str:
+    hasher = hashlib.sha256(json.dumps(history, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        hasher.update(name.encode() + str(array.dtype).encode() + array.tobytes())
+    return hasher.hexdigest()

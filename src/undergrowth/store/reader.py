@@ -18,7 +18,7 @@ import numpy as np
 from undergrowth.measures import Reading
 from undergrowth.models import Model
 from undergrowth.spec import RunSpec, SpecError
-from undergrowth.store import rows
+from undergrowth.store import lineage, rows
 from undergrowth.store.checkpoints import MODEL, load_model
 from undergrowth.store.layout import check, checkpoint_folder
 
@@ -49,8 +49,15 @@ class Run:
         return self.spec.id
 
     def __getitem__(self, name: str) -> xr.DataArray:
-        """A reading over steps, dims (step, ...); raises KeyError with the names there are."""
-        by_step = self.store.readings_of(self.id, name)
+        """A reading over steps, dims (step, ...); raises KeyError with the names there are.
+
+        A fork has its parent's readings before the step at which it left it.
+        """
+        by_step: dict[int, Reading] = {}
+        for run_id, below in (*reversed(self.trunks), (self.id, None)):
+            for step, reading in self.store.readings_of(run_id, name).items():
+                if below is None or step < below:
+                    by_step[step] = reading
         if not by_step:
             raise KeyError(f"run {self.id} has no reading {name!r}; it has {', '.join(self.names)}")
         return _over_steps(name, by_step)
@@ -58,23 +65,37 @@ class Run:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of all its readings."""
-        found = self.store.query("SELECT DISTINCT name FROM readings WHERE run_id = ?", (self.id,))
-        return tuple(sorted({row["name"] for row in found}))
+        sql = "SELECT DISTINCT name FROM readings WHERE run_id = ?"
+        return tuple(sorted({row["name"] for row in self._of_all(sql)}))
+
+    @cached_property
+    def trunks(self) -> tuple[tuple[str, int], ...]:
+        """Of a fork: the ids of its parent, its parent's parent and so on, each with the step below
+        which its readings are this run's too.
+        """
+        return tuple(lineage.trunks(self.store.root, self.spec))
+
+    @property
+    def forked_at(self) -> int | None:
+        """The step at which it left its parent; None for a run without one."""
+        return self.trunks[0][1] if self.trunks else None
+
+    def _of_all(self, sql: str) -> Iterator[sqlite3.Row]:
+        for run_id in (*(parent for parent, _ in self.trunks), self.id):
+            yield from self.store.query(sql, (run_id,))
 
     @cached_property
     def curves(self) -> xr.Dataset:
         """All scalar readings, dim (step)."""
         import xarray as xr
 
-        found = self.store.query(
-            "SELECT DISTINCT name FROM readings WHERE run_id = ? AND shape = '[]'", (self.id,)
-        )
-        names = sorted({row["name"] for row in found})
+        sql = "SELECT DISTINCT name FROM readings WHERE run_id = ? AND shape = '[]'"
+        names = sorted({row["name"] for row in self._of_all(sql)})
         return xr.Dataset({name: self[name] for name in names})
 
     @cached_property
     def events(self) -> pd.DataFrame:
-        """Interventions that fired, and divergence: columns step, kind, detail."""
+        """Interventions that fired, the fork, and divergence: columns step, kind, detail."""
         import pandas as pd
 
         events: dict[object, tuple[int, str, dict]] = {}

@@ -43,6 +43,7 @@ class _Seen:
     runs: set[str] = field(default_factory=set)
     done: dict[str, RunSpec] = field(default_factory=dict)
     steps: dict[str, dict[str, set[int]]] = field(default_factory=dict)
+    forked_at: dict[str, int] = field(default_factory=dict)
     digests: dict[str, set[str]] = field(default_factory=dict)
 
 
@@ -101,6 +102,8 @@ def _verify_database(root: Path, path: Path, seen: _Seen) -> Iterator[Damage]:
                     "the reading differs from its digest",
                 )
         for row in connection.execute("SELECT * FROM events"):
+            if row["kind"] == "forked":
+                seen.forked_at[row["run_id"]] = row["step"]
             if not rows.is_whole(row):
                 yield Damage(
                     f"run {row['run_id']}, event at step {row['step']}",
@@ -132,7 +135,11 @@ def _verify_whole(root: Path, folders: list[str], seen: _Seen) -> Iterator[Damag
         if run_id not in seen.runs:
             yield Damage(f"runs/{run_id}", f"no database knows this run: {MEND}")
     for run_id, spec in seen.done.items():
-        schedules = {measure.schedule.steps(spec.steps) for measure in spec.measures}
+        first = seen.forked_at.get(run_id, 0)  # what comes before is its parent's
+        schedules = {
+            tuple(step for step in measure.schedule.steps(spec.steps) if step >= first)
+            for measure in spec.measures
+        }
         for name, steps in ({"train_loss": set[int]()} | seen.steps.get(run_id, {})).items():
             if tuple(sorted(steps)) not in schedules:
                 yield Damage(f"run {run_id}, {name}", "readings are missing: restore them from a copy")

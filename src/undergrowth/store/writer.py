@@ -7,14 +7,16 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from undergrowth.spec import RunSpec
 from undergrowth.store import rows
-from undergrowth.store.checkpoints import checkpoint_files, data_file, load_snapshot
-from undergrowth.store.layout import is_whole, run_folder, seal_of, sha256, write_whole
-from undergrowth.training.engine import Diverged, Fact, Fired, Measured, Saved, Snapshot
+from undergrowth.store.checkpoints import checkpoint_files, data_file, rolling_file, rolling_path
+from undergrowth.store.layout import run_folder, seal_of, sha256, write_whole
+from undergrowth.store.lineage import branch_point, resume_point
+from undergrowth.training.facts import Diverged, Fact, Fired, Forked, Measured, Saved
+from undergrowth.training.state import Snapshot
 
 RECORDED = ("jax", "jaxlib", "equinox", "optax", "numpy", "safetensors")
 
@@ -40,8 +42,13 @@ class Writer:
         write_whole(seal_of(self.path), sha256(self.path).encode())
 
     def begin(self, spec: RunSpec) -> Snapshot | None:
-        """Start or take up a run; the snapshot to go on from, None for the beginning."""
+        """Start or take up a run; the snapshot to go on from, None for the beginning.
+
+        Raises ValueError for a fork whose parent never came to where it leaves it.
+        """
         snapshot = resume_point(self.root, spec)
+        if snapshot is None and spec.fork is not None:
+            snapshot = branch_point(self.root, spec, self.write)
         on = json.dumps(environment(spec.threads))
         self._write_run(spec, "running", "", time.time(), None, on)
         spec_file = run_folder(spec.id) / "spec.toml", spec.to_toml().encode()
@@ -64,10 +71,18 @@ class Writer:
             self._write_files(spec, snapshot.step, checkpoint_files(spec, snapshot))
         elif isinstance(fact, Fired):
             action = spec.interventions[fact.intervention].model_dump(mode="json")
-            detail = {"intervention": fact.intervention, **action, "changed": dict(fact.changed)}
+            detail = {"intervention": fact.intervention, **action, "changed": _json(fact.changed)}
             self._write_event(spec, fact.step, "fired", detail)
+        elif isinstance(fact, Forked):
+            assert spec.fork is not None
+            self._write_event(spec, fact.step, "forked", spec.fork.model_dump(mode="json"))
         elif isinstance(fact, Diverged):
             self._write_event(spec, fact.step, "diverged", {})
+
+    def keep(self, spec: RunSpec, snapshot: Snapshot) -> None:
+        """Put how a run stands in the place of how it stood: a killed run is taken up from there."""
+        path, content = rolling_file(spec, snapshot)
+        write_whole(self.root / path, content)
 
     def end(self, spec: RunSpec, status: str, message: str = "") -> None:
         """Say how a run ended: 'done' or 'failed' (which a run can that could not even begin)."""
@@ -75,6 +90,7 @@ class Writer:
         row = self.connection.execute(begun, (spec.id,)).fetchone()
         began, on = row or (time.time(), json.dumps(environment(spec.threads)))
         self._write_run(spec, status, message, began, time.time(), on)
+        (self.root / rolling_path(spec)).unlink(missing_ok=True)
 
     def _write_run(
         self,
@@ -105,32 +121,9 @@ class Writer:
             self.connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", written)
 
 
-def resume_point(root: Path, spec: RunSpec) -> Snapshot | None:
-    """The latest checkpoint of a run with the readings up to it.
-
-    It is the last before the first damaged one, so that a run taken up again mends all that follows.
-    """
-    checkpoints: dict[int, dict[str, set[str]]] = {}
-    curves: dict[str, dict[int, float]] = {}
-    for row in rows.query(root, "SELECT * FROM files WHERE run_id = ? AND step IS NOT NULL", (spec.id,)):
-        digests = checkpoints.setdefault(row["step"], {}).setdefault(row["path"], set())
-        digests.add(row["sha256"])
-    for row in rows.of_run(root, "readings", spec.id):
-        if row["shape"] == "[]" and rows.is_whole(row):
-            value = float(rows.reading_of(row).values)
-            curves.setdefault(row["name"], {})[row["step"]] = value
-    whole: list[int] = []
-    for step, files in sorted(checkpoints.items()):
-        if not all(is_whole(root / path, digests) for path, digests in files.items()):
-            break
-        whole.append(step)
-    if not whole:
-        return None
-    until = {
-        name: [point for point in sorted(curve.items()) if point[0] <= whole[-1]]
-        for name, curve in curves.items()
-    }
-    return load_snapshot(root, spec, whole[-1], until)
+def _json(changed: Mapping[str, tuple[float, float]]) -> dict[str, list[float | None]]:
+    """What changed as JSON has it: null for what was not set."""
+    return {name: [None if v != v else v for v in pair] for name, pair in changed.items()}
 
 
 def environment(threads: int) -> dict[str, str]:

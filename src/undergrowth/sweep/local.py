@@ -9,16 +9,17 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from undergrowth.spec import RunSpec
+from undergrowth.spec import RunSpec, SpecError, check_parent
 from undergrowth.store import Store
 from undergrowth.store.layout import create, writing
 from undergrowth.store.verify import unfinished_files
+from undergrowth.training.interventions import AnyForkPoint
 
 
 @dataclass(frozen=True)
@@ -96,12 +97,13 @@ def train(
     SweepError where training could not go on.
     """
     root = Path(out)
-    for spec in specs:
+    unique = {spec.id: spec for spec in specs}
+    for spec in unique.values():
         spec.data()  # impossible runs fail before any is trained
     create(root)
     with writing(root) as right_to_write:
         store = Store(root)
-        unique = {spec.id: spec for spec in specs}
+        _check_parents(unique, {run.id: run.spec for run in store.runs})
         done = {run.id for run in store.runs if run.status == "done"} - unfinished_files(root)
         for spec in unique.values():
             if spec.id in done:
@@ -113,6 +115,20 @@ def train(
     return Store(root)
 
 
+def _check_parents(specs: Mapping[str, RunSpec], stored: Mapping[str, RunSpec]) -> None:
+    """Raise SpecError where a fork has no parent, or one that it cannot be a fork of."""
+    for spec in specs.values():
+        if spec.fork is None:
+            continue
+        parent = specs.get(spec.fork.of) or stored.get(spec.fork.of)
+        if parent is None:
+            raise SpecError(
+                f"fork.of = {spec.fork.of!r}: no such run in the store or among those to be trained: "
+                "train the parent too, or before, into the same store"
+            )
+        check_parent(spec, parent)
+
+
 @dataclass
 class _Worker:
     """A process and what it is at."""
@@ -120,6 +136,7 @@ class _Worker:
     process: subprocess.Popen[str]
     name: str
     busy: bool = True  # until there is nothing left for it
+    idle: bool = False  # waits for something to train
     gone: bool = False
     said: list[str] = field(default_factory=list)
     listeners: list[threading.Thread] = field(default_factory=list)
@@ -144,7 +161,7 @@ class _Worker:
 
 
 class _Sweep:
-    """Hands runs to workers and passes on what they say."""
+    """Hands runs to workers, a fork not before its trunk is there, and passes on what they say."""
 
     def __init__(
         self,
@@ -158,6 +175,14 @@ class _Sweep:
         self.layout = layout or this_machine(threads)
         self.is_guess = layout is None
         self.specs = {spec.id: spec for spec in specs}
+        self.forks: dict[str, list[AnyForkPoint]] = {}
+        for spec in specs:
+            if spec.fork is not None and spec.fork.of in self.specs:
+                points = self.forks.setdefault(spec.fork.of, [])
+                if spec.fork.at not in points:
+                    points.append(spec.fork.at)
+        self.grown: set[tuple[str, int]] = set()
+        self.ended: set[str] = set()
         self.waiting = list(_packs(specs, self.layout.pack))
         self.workers: list[_Worker] = []
         self.answers: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
@@ -172,24 +197,48 @@ class _Sweep:
                     self._closed(worker)
                 elif "broken" in answer:
                     raise SweepError(answer["broken"])
+                elif "branched" in answer:
+                    self.grown.add((answer["run"], answer["branched"]))
+                    self._employ_idle()
                 elif "run" in answer:
-                    self.progress(self._progress(answer))
+                    told = self._progress(answer)
+                    if told.ended:
+                        self.ended.add(told.spec.id)
+                    self.progress(told)
                 else:
                     if answer.get("ready") == "cpu" and self.is_guess and self.layout.pack > 1:
                         self.layout = _of_cores(self.threads)  # the plugin found no accelerator
                         self.waiting = list(_packs(list(self.specs.values()), self.layout.pack))
                         self._start_workers(right_to_write)
-                    self._employ(worker)
+                    worker.idle = True
+                    self._employ_idle()
         finally:
             for worker in self.workers:
                 worker.end()
 
-    def _employ(self, worker: _Worker) -> None:
-        if self.waiting:
-            worker.tell(runs=[s.model_dump(mode="json") for s in self.waiting.pop(0)])
-        else:
-            worker.busy = False
-            worker.tell(close=True)
+    def _employ_idle(self) -> None:
+        """Hand what can be trained to those who wait; let them go when there is nothing left."""
+        for worker in (worker for worker in self.workers if worker.idle):
+            pack = next((pack for pack in self.waiting if all(map(self._has_trunk, pack))), None)
+            if pack is not None:
+                self.waiting.remove(pack)
+                worker.idle = False
+                worker.tell(
+                    runs=[spec.model_dump(mode="json") for spec in pack],
+                    branches=[
+                        [point.model_dump(mode="json") for point in self.forks.get(spec.id, ())]
+                        for spec in pack
+                    ],
+                )
+            elif not self.waiting:
+                worker.idle = worker.busy = False
+                worker.tell(close=True)
+
+    def _has_trunk(self, spec: RunSpec) -> bool:
+        """Whether a run can begin: it is no fork, or its parent is where it leaves it, or has ended."""
+        if spec.fork is None or spec.fork.of not in self.specs or spec.fork.of in self.ended:
+            return True
+        return (spec.fork.of, self.forks[spec.fork.of].index(spec.fork.at)) in self.grown
 
     def _closed(self, worker: _Worker) -> None:
         worker.gone = True

@@ -3,9 +3,11 @@
 It reads one JSON object a line from standard input and answers with one a line on standard output.
 When standard input closes, whoever started it is gone, and it stops at once: the store survives that.
 
-    in:  {"runs": [spec, ...]}            runs of one shape, trained side by side
+    in:  {"runs": [spec, ...], "branches": [[trigger, ...], ...]}    runs of one shape, trained side by
+                                          side, and where others will fork from each of them
     out: {"ready": "cpu"}                 once, after start-up
          {"run": id, "step": n, ...}      progress, with the latest readings of the curves
+         {"run": id, "branched": k}           when it has come to its k-th branch, whose snapshot is kept
          {"run": id, "step": n, "ended": "done"}      or "failed", with a message
          {"free": true}                   when all runs handed over have ended
          {"broken": "..."}                when it cannot go on (disk full, store damaged)
@@ -20,6 +22,7 @@ import signal
 import sqlite3
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -28,6 +31,9 @@ from undergrowth.store.layout import StoreError
 
 OF_THE_STORE = (OSError, sqlite3.Error, StoreError)
 """What ends a worker; any other error ends the run that raised it, and those packed with it."""
+
+KEEP_EVERY = 15.0
+"""Seconds of training that a kill may cost: how a run stands is kept that often."""
 
 CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
 
@@ -67,9 +73,13 @@ def _orders() -> queue.Queue[dict[str, Any]]:
 
 def _serve(root: Path, name: str, orders: queue.Queue[dict[str, Any]], answers: TextIO) -> None:
     import jax
+    from pydantic import TypeAdapter
 
     from undergrowth.spec import RunSpec
     from undergrowth.store.writer import Writer
+    from undergrowth.training.interventions import AnyForkPoint
+
+    point_of = TypeAdapter(AnyForkPoint).validate_python
 
     def answer(**fields: object) -> None:
         answers.write(json.dumps(fields) + "\n")
@@ -79,14 +89,15 @@ def _serve(root: Path, name: str, orders: queue.Queue[dict[str, Any]], answers: 
         answer(ready=jax.default_backend())
         while (order := orders.get()) != {"close": True}:
             specs = [RunSpec.from_dict(fields) for fields in order["runs"]]
-            _train(writer, specs, answer)
+            branches = [list(map(point_of, points)) for points in order["branches"]]
+            _train(writer, specs, dict(zip([spec.id for spec in specs], branches, strict=True)), answer)
             answer(free=True)
         writer.close()
     except OF_THE_STORE as error:
         answer(broken=_plainly(error, root))
 
 
-def _train(writer: Any, specs: Sequence[Any], answer: Any) -> None:
+def _train(writer: Any, specs: Sequence[Any], branches: Mapping[str, Any], answer: Any) -> None:
     """Train runs side by side, those first that stand at the same step."""
     from undergrowth.training.engine import shape_key
 
@@ -102,18 +113,23 @@ def _train(writer: Any, specs: Sequence[Any], answer: Any) -> None:
         else:
             groups.setdefault(key, []).append((spec, snapshot))
     for group in groups.values():
-        _train_group(writer, group, answer)
+        _train_group(writer, group, branches, answer)
 
 
-def _train_group(writer: Any, group: Sequence[tuple[Any, Any]], answer: Any) -> None:
-    from undergrowth.training.engine import Advanced, Diverged, Measured, train
+def _train_group(
+    writer: Any, group: Sequence[tuple[Any, Any]], branches: Mapping[str, Any], answer: Any
+) -> None:
+    from undergrowth.training.engine import train
+    from undergrowth.training.facts import Advanced, Branched, Diverged, Measured
 
     specs = [spec for spec, _ in group]
     step = [snapshot.step if snapshot else 0 for _, snapshot in group]
     wrong: dict[int, str] = {}
     latest: list[dict[str, float]] = [{} for _ in specs]
     try:
-        for position, fact in train(specs, [snapshot for _, snapshot in group]):
+        due = {position: branches[spec.id] for position, spec in enumerate(specs)}
+        kept = time.monotonic()
+        for position, fact in train(specs, [snapshot for _, snapshot in group], due):
             spec = specs[position]
             writer.write(spec, fact)
             if isinstance(fact, Measured):
@@ -122,7 +138,12 @@ def _train_group(writer: Any, group: Sequence[tuple[Any, Any]], answer: Any) -> 
                 wrong[position] = f"the training loss is not finite at step {fact.step}"
             elif isinstance(fact, Advanced):
                 step[position] = fact.step
+                if time.monotonic() - kept > KEEP_EVERY:
+                    writer.keep(spec, fact.snapshot)
+                    kept = time.monotonic() if position == len(specs) - 1 else kept
                 answer(run=spec.id, step=fact.step, **latest[position])
+            elif isinstance(fact, Branched):
+                answer(run=spec.id, branched=fact.branch)
     except OF_THE_STORE:
         raise
     except Exception as error:

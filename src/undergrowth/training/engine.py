@@ -1,18 +1,16 @@
-"""The compiled engine: from run specs to a stream of facts. The only loop that trains.
+"""The engine: from run specs to a stream of facts. The only loop that trains.
 
 `train` advances one run, or several of one shape side by side, in compiled stretches from one step
-of interest to the next (evaluation, checkpoint, intervention) and yields what happened as values. It
-writes nothing: whoever consumes the facts decides where they go.
+of interest to the next (evaluation, checkpoint, intervention, fork) and yields what happened as
+values. It writes nothing: whoever consumes the facts decides where they go.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar, cast
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,87 +18,41 @@ import optax
 from jaxtyping import Array, PRNGKeyArray
 
 from undergrowth.chance import stream
-from undergrowth.measures import Observed, Reading
+from undergrowth.measures import Observed
 from undergrowth.models import AnyModel, Model
 from undergrowth.spec import RunSpec
 from undergrowth.tasks import InputSpace
-from undergrowth.training.interventions import AtStep, hyperparams
-from undergrowth.training.losses import LOSSES, LossName
-from undergrowth.training.optimisers import AnyOptimiser
+from undergrowth.training.facts import (
+    Advanced,
+    Branched,
+    Diverged,
+    Fact,
+    Fired,
+    Forked,
+    Measured,
+    Saved,
+)
+from undergrowth.training.interventions import AnyForkPoint, History
+from undergrowth.training.interventions.account import account
+from undergrowth.training.state import Moment, Regime, Snapshot, TrainState, Upto
+from undergrowth.training.step import TrainSet, advance
 
 T = TypeVar("T")
+Start = Snapshot | None
+Branches = Sequence[AnyForkPoint]
 
 STRETCH = 250
 """Most steps between two returns to Python: bounds memory and the wait for progress."""
-
-
-class TrainState(eqx.Module):
-    """Everything that one step changes."""
-
-    model: Model
-    opt_state: optax.OptState
-
-
-@dataclass(frozen=True, eq=False)
-class Snapshot:
-    """A run between two steps: enough to go on exactly as if it had never stopped.
-
-    step: updates made so far; fired: at which step each intervention (by position) has fired; curves:
-    the scalar readings so far, which triggers read.
-    """
-
-    step: int
-    state: TrainState
-    fired: Mapping[int, int] = field(default_factory=dict)
-    curves: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """Readings taken at a step."""
-
-    step: int
-    readings: Mapping[str, Reading]
-
-
-@dataclass(frozen=True, eq=False)
-class Saved:
-    """A snapshot worth keeping."""
-
-    snapshot: Snapshot
-
-
-@dataclass(frozen=True)
-class Fired:
-    """An intervention that fired before the update from `step`, and what it changed: (before, after)."""
-
-    step: int
-    intervention: int
-    changed: Mapping[str, tuple[float, float]]
-
-
-@dataclass(frozen=True)
-class Advanced:
-    """The run has come to `step`."""
-
-    step: int
-
-
-@dataclass(frozen=True)
-class Diverged:
-    """The training loss at `step` is not finite: the run is over."""
-
-    step: int
-
-
-Fact = Measured | Saved | Fired | Advanced | Diverged
 
 
 def initial(spec: RunSpec) -> Snapshot:
     """The untrained run."""
     key = jax.random.key(spec.seeds.model)
     model = _drawn(spec.model, spec.task.input_space, spec.task.n_labels, key)
-    state = TrainState(model, spec.optimiser.build().init(cast(optax.Params, model)))
+    opt_state = spec.optimiser.build().init(cast(optax.Params, model))
+    state = TrainState(model, opt_state, {}).with_knobs(
+        **spec.noise.knobs(), temperature=spec.temperature
+    )
     return Snapshot(0, jax.tree.map(_strongly_typed, state))
 
 
@@ -113,123 +65,208 @@ def _drawn(model: AnyModel, inputs: InputSpace, n_labels: int, key: PRNGKeyArray
 def shape_key(spec: RunSpec, n_train: int) -> tuple[object, ...]:
     """Runs with equal keys may be trained side by side in one compiled step."""
     size = spec.task.input_space, spec.task.n_labels, n_train
-    return size, spec.model, spec.loss, spec.optimiser.skeleton(), spec.batch, spec.steps
+    noise = tuple(spec.noise.knobs())
+    by = getattr(spec.weights, "by", None)
+    how = spec.model, spec.loss, spec.optimiser.skeleton(), spec.batch, noise, by
+    return size, how, spec.steps
 
 
-def train(specs: Sequence[RunSpec], start: Sequence[Snapshot | None]) -> Iterator[tuple[int, Fact]]:
+def train(
+    specs: Sequence[RunSpec],
+    start: Sequence[Start],
+    branches: Mapping[int, Branches] | None = None,
+) -> Iterator[tuple[int, Fact]]:
     """Train runs of one shape from their snapshots (None: from the beginning) to their last step.
 
     Yields (position in `specs`, fact) in the order in which things happen. Facts of the step that a
-    snapshot stands at are not repeated. One run is stepped as it is; several are stacked and stepped
-    under `vmap`, which is for accelerators: on a CPU it is slower, and other bits come out.
+    snapshot stands at are not repeated, except where a fork begins: its snapshot is its parent's. One
+    run is stepped as it is; several are stacked and stepped under `vmap`, which is for accelerators: on
+    a CPU it is slower, and other bits come out. branches: by position, where others will fork from a
+    run: it saves a snapshot when it comes there.
 
     Raises ValueError where the runs differ in shape or the snapshots in step.
     """
-    runs = [_Run(spec, snapshot) for spec, snapshot in zip(specs, start, strict=True)]
+    branches = branches or {}
+    runs = [
+        _Run(spec, snapshot, branches.get(position, ()))
+        for position, (spec, snapshot) in enumerate(zip(specs, start, strict=True))
+    ]
     if len({run.shape for run in runs}) > 1 or len({run.step for run in runs}) > 1:
         raise ValueError("runs trained side by side must agree in shape and in the step they start at")
-    for position, (run, snapshot) in enumerate(zip(runs, start, strict=True)):
-        if snapshot is None:
-            yield from ((position, fact) for fact in run.arrive())
-    pack = _Pack(runs)
-    while runs[0].step < specs[0].steps:
+    for position, run in enumerate(runs):
+        yield from ((position, fact) for fact in run.begin())
+    under_way: list[_Run] = []
+    stacks: list[_Stack] = []
+    while now := [run for run in runs if not run.over]:
         acted = [(i, fact) for i, run in enumerate(runs) for fact in run.intervene()]
         yield from acted
-        pack.advance(min(run.next_stop() for run in runs), changed=bool(acted))
+        if acted or now != under_way:
+            under_way, stacks = now, _stacked(now)
+        until = min(run.next_stop() for run in under_way)
+        for stack in stacks:
+            stack.advance(until)
         for position, run in enumerate(runs):
             yield from ((position, fact) for fact in run.arrive())
-        if all(run.diverged for run in runs):
-            return
 
 
 class _Run:
     """One run under way: its state, and what is due when."""
 
-    def __init__(self, spec: RunSpec, start: Snapshot | None) -> None:
+    def __init__(self, spec: RunSpec, start: Start, branches: Branches) -> None:
         self.spec = spec
         data = spec.data()
         self.shape = shape_key(spec, data.n_train)
-        self.observed = Observed.of(data)
-        train_side = np.flatnonzero(data.is_train)
-        self.train_set = self.observed.inputs[train_side], self.observed.labels[train_side]
+        self.is_new = start is None
         snapshot = start or initial(spec)
         self.step, self.state = snapshot.step, snapshot.state
+        self.forks_here = spec.fork is not None and snapshot.forked_at is None
+        self.forked_at = snapshot.step if self.forks_here else snapshot.forked_at
         self.fired = dict(snapshot.fired)
         self.curves = {name: list(curve) for name, curve in snapshot.curves.items()}
+        self.branches = dict(enumerate(branches))
         self.measured_at = [frozenset(m.schedule.steps(spec.steps)) for m in spec.measures]
         self.saved_at = frozenset(spec.checkpoints.steps(spec.steps))
-        self.acts_at = frozenset(
-            i.trigger.step for i in spec.interventions if isinstance(i.trigger, AtStep)
+        self.stops = sorted(self.saved_at.union(*self.measured_at))
+        self.over = self.step >= spec.steps
+        self._take_up(Regime(data, spec.batch))
+        self.good = self.snapshot()
+
+    def _take_up(self, regime: Regime) -> None:
+        """The regime at this step: what those who fired have made of the first."""
+        for position in sorted(self.fired, key=lambda p: (self.fired[p], p)):
+            regime = self.spec.interventions[position].action.regime_after(regime, self.spec)
+        self._train_on(regime)
+
+    def _train_on(self, regime: Regime) -> None:
+        self.regime = regime
+        self.observed = Observed.of(regime.data)
+        side = np.flatnonzero(regime.data.is_train)
+        by = getattr(self.spec.weights, "by", None)
+        data = regime.data
+        inputs, labels, weights = jax.device_put(
+            (data.inputs[side], data.labels[side], data.weights[side] if by == "loss" else None)
         )
-        self.stops = sorted(self.saved_at.union(self.acts_at, *self.measured_at))
-        self.diverged = False
+        noise_key = jax.random.key(self.spec.seeds.noise)
+        self.train_set = TrainSet(inputs, labels, weights, noise_key)
+        self.drawn_by = data.weights[side] if by == "sampling" else None
+
+    def snapshot(self) -> Snapshot:
+        """The run as it stands."""
+        curves = {name: Upto(curve, len(curve)) for name, curve in self.curves.items()}
+        return Snapshot(self.step, self.state, dict(self.fired), curves, self.forked_at)
+
+    def history(self) -> History:
+        """What triggers look at."""
+        return History(self.step, self.curves, self.fired, self.forked_at)
 
     def next_stop(self) -> int:
         """The next step of interest, or the end of the stretch."""
-        ahead = next((stop for stop in self.stops if stop > self.step), self.spec.steps)
-        return min(ahead, self.step + STRETCH)
+        history = self.history()
+        waiting = [
+            intervention.trigger
+            for position, intervention in enumerate(self.spec.interventions)
+            if position not in self.fired
+        ]
+        due = [trigger.due(history) for trigger in (*waiting, *self.branches.values())]
+        ahead = [stop for stop in due if stop is not None and stop > self.step]
+        ahead.append(next((stop for stop in self.stops if stop > self.step), self.spec.steps))
+        return min(*ahead, self.step + STRETCH) if ahead else self.step + STRETCH
 
     def batches(self, start: int, until: int) -> np.ndarray | None:
         """The batches of a stretch, filled up to the longest stretch so that it compiles once."""
-        n_train, noise_seed = len(self.train_set[1]), self.spec.seeds.noise
-        batches = self.spec.batch.indices(n_train, noise_seed, start, until - start)
+        n_train, seed = len(self.train_set.labels), self.spec.seeds.noise
+        batches = self.regime.batch.indices(n_train, seed, start, until - start, self.drawn_by)
         return None if batches is None else np.pad(batches, [(0, STRETCH - len(batches)), (0, 0)])
+
+    def begin(self) -> Iterator[Fact]:
+        """What is due where the run begins: a new one, or a fork at its parent's snapshot."""
+        if self.is_new:
+            yield from self.arrive()
+        elif self.forks_here:
+            yield Forked(self.step)
+            yield from self._observe()
+            yield Saved(self.snapshot())
+            yield Advanced(self.step, self.snapshot())
 
     def intervene(self) -> Iterator[Fact]:
         """Act where a trigger fires, once for each intervention."""
-        if self.diverged:
+        if self.over:
             return
         for position, intervention in enumerate(self.spec.interventions):
-            if position in self.fired or not intervention.trigger.fires(self.step, self.curves):
+            if position in self.fired or not intervention.trigger.fires(self.history()):
                 continue
-            before = hyperparams(self.state.opt_state)
-            acted = intervention.action.act(self.state.opt_state)
-            self.state = TrainState(self.state.model, acted)
+            before = Moment(self.step, self.state, self.regime)
+            index = (position << 32) + self.step
+            rng = stream(self.spec.seeds.noise, "interventions", index)
+            after = intervention.action.act(before, self.spec, rng)
             self.fired[position] = self.step
-            after = hyperparams(acted)
-            changed = {k: (before[k], after[k]) for k in before if before[k] != after[k]}
+            changed = {} if after is before else account(before, after)
+            self.state = jax.tree.map(_strongly_typed, after.state)
+            if after.regime is not before.regime:
+                self._train_on(after.regime)
             yield Fired(self.step, position, changed)
 
     def arrive(self) -> Iterator[Fact]:
         """All that is due at the step that the run has come to."""
-        if self.diverged:
+        if self.over:
             return
-        yield Advanced(self.step)
+        self.over = self.step >= self.spec.steps
+        yield from self._observe()
+        step, loss = self.curves["train_loss"][-1]
+        if step == self.step and not np.isfinite(loss):
+            yield from self._diverge()
+            return
+        if step == self.step:
+            self.good = self.snapshot()
+        here = [b for b, point in self.branches.items() if point.fires(self.history())]
+        if here or self.step in self.saved_at:
+            yield Saved(self.good if self.good.step == self.step else self.snapshot())
+        for branch in here:
+            del self.branches[branch]
+            yield Branched(self.step, branch)
+        yield Advanced(self.step, self.snapshot())
+
+    def _observe(self) -> Iterator[Fact]:
         for measure, steps in zip(self.spec.measures, self.measured_at, strict=True):
             if self.step in steps:
                 rng = stream(self.spec.seeds.noise, "measures", self.step)
-                readings = measure.observe(self.state.model, self.observed, rng)
+                readings = measure.observe(self.state.seen(), self.observed, rng)
                 for name, reading in readings.items():
                     if not reading.dims:
-                        self.curves.setdefault(name, []).append((self.step, float(reading.values)))
+                        self._append(name, float(reading.values))
                 yield Measured(self.step, readings)
-        train_loss = self.curves["train_loss"][-1]
-        if train_loss[0] == self.step and not np.isfinite(train_loss[1]):
-            self.diverged = True
-            yield Diverged(self.step)
-        elif self.step in self.saved_at:
-            curves = {name: tuple(curve) for name, curve in self.curves.items()}
-            yield Saved(Snapshot(self.step, self.state, dict(self.fired), curves))
+
+    def _diverge(self) -> Iterator[Fact]:
+        """The end, with the last state that was seen to be sound where it is not kept already."""
+        self.over = True
+        if self.good.step not in self.saved_at:
+            yield Saved(self.good)
+        yield Diverged(self.step)
+
+    def _append(self, name: str, value: float) -> None:
+        curve = self.curves.setdefault(name, [])
+        if curve and curve[-1][0] == self.step:  # its parent read it too
+            curve.pop()
+        curve.append((self.step, value))
 
 
-class _Pack:
-    """Runs of one shape that are stepped together; alone, a run is not stacked."""
+class _Stack:
+    """Runs of one shape at one time, stepped together; alone, a run is not stacked."""
 
     def __init__(self, runs: Sequence[_Run]) -> None:
         self.runs = runs
         self.train_set = _together([run.train_set for run in runs])
         self.state = _together([run.state for run in runs])
 
-    def advance(self, until: int, *, changed: bool) -> None:
+    def advance(self, until: int) -> None:
         """Bring all runs from the step that they are at to `until`."""
         first = self.runs[0]
         start = first.step
-        if changed:
-            self.state = _together([run.state for run in self.runs])
-        self.state = _advance(
+        self.state = advance(
             self.state,
             self.train_set,
             _together([run.batches(start, until) for run in self.runs]),
+            start,
             until - start,
             optimiser=first.spec.optimiser.skeleton(),
             loss=first.spec.loss,
@@ -237,6 +274,19 @@ class _Pack:
         )
         for run, state in zip(self.runs, _apart(self.state, len(self.runs)), strict=True):
             run.state, run.step = state, until
+
+
+def _stacked(runs: Sequence[_Run]) -> list[_Stack]:
+    """Runs in stacks of equal shape: an intervention may have changed that of some of them."""
+    alike: dict[object, list[_Run]] = {}
+    for run in runs:
+        alike.setdefault(_shape_now(run), []).append(run)
+    return [_Stack(group) for group in alike.values()]
+
+
+def _shape_now(run: _Run) -> object:
+    leaves, structure = jax.tree.flatten((run.state, run.train_set))
+    return structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves), run.regime.batch
 
 
 def _together(trees: Sequence[T]) -> T:
@@ -249,47 +299,6 @@ def _apart(tree: T, n: int) -> list[T]:
 
 def _one(stacked: T, position: int) -> T:
     return jax.tree.map(lambda leaf: leaf[position], stacked)
-
-
-@partial(jax.jit, static_argnames=("optimiser", "loss", "stacked"))
-def _advance(
-    state: TrainState,
-    train_set: tuple[Array, Array],
-    batches: Array | None,
-    n_steps: int,
-    *,
-    optimiser: AnyOptimiser,
-    loss: LossName,
-    stacked: bool,
-) -> TrainState:
-    """n_steps updates in one compiled loop; n_steps is traced, so a shape compiles once."""
-    tx = optimiser.build()
-
-    def run(state: TrainState, train_set: tuple[Array, Array], batches: Array | None) -> TrainState:
-        def step(k: Array, state: TrainState) -> TrainState:
-            chosen = train_set if batches is None else tuple(a[batches[k]] for a in train_set)
-            return update(state, tx, loss, *chosen)
-
-        return jax.lax.fori_loop(0, n_steps, step, state)
-
-    return (jax.vmap(run) if stacked else run)(state, train_set, batches)
-
-
-def update(
-    state: TrainState,
-    tx: optax.GradientTransformation,
-    loss: LossName,
-    inputs: Array,
-    labels: Array,
-) -> TrainState:
-    """One step of gradient descent on the mean loss of the given examples."""
-
-    def mean_loss(model: Model) -> Array:
-        return jnp.mean(LOSSES[loss](model(inputs), labels))
-
-    gradient = eqx.filter_grad(mean_loss)(state.model)
-    change, opt_state = tx.update(gradient, state.opt_state, cast(optax.Params, state.model))
-    return TrainState(eqx.apply_updates(state.model, change), opt_state)
 
 
 def _strongly_typed(array: Array) -> Array:

@@ -27,8 +27,7 @@ from undergrowth.training.optimisers import (
 @pytest.mark.parametrize("optimiser", [MUONS[1], FILTERED[2], ANNEALED[1], ADAMWS[-1]], ids=named)
 def test_the_engine_trains_with_it(optimiser: AnyOptimiser) -> None:
     spec = tiny.spec(steps=3, optimiser=optimiser, model=tiny.TRANSFORMER, checkpoints={"every": 9})
-    *_, (_, saved) = engine.train([spec], [None])
-    assert isinstance(saved, engine.Saved)
+    *_, saved = (f for _, f in engine.train([spec], [None]) if isinstance(f, engine.Saved))
     before, after = state_dict(engine.initial(spec).state), state_dict(saved.snapshot.state)
     assert before.keys() == after.keys()
     moved = {name for name in before if (before[name] != after[name]).any()}

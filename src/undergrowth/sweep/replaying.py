@@ -1,0 +1,131 @@
+"""Replaying: training a stored run again, elsewhere, and comparing every bit of what was stored."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from undergrowth.spec import RunSpec
+from undergrowth.store import Run
+from undergrowth.sweep.local import Progress, train
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where a replayed run first differs: at which step, in what, by how much, and what stands there.
+
+    largest: the largest absolute difference of its numbers; NaN where one of the two is missing.
+    """
+
+    step: int
+    name: str
+    stored: str
+    replayed: str
+    largest: float
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What came of it: how much was compared, the first difference (None where every bit is equal), and
+    in which the machines and versions differ.
+    """
+
+    n_readings: int
+    n_checkpoints: int
+    first: Difference | None
+    environment: dict[str, tuple[str, str]]
+
+    def lines(self) -> list[str]:
+        """What came of it in words."""
+        told = [f"{name}: then {then}, now {now}" for name, (then, now) in self.environment.items()]
+        compared = f"{self.n_readings} readings and {self.n_checkpoints} checkpoints"
+        if self.first is None:
+            return [*told, f"equal: every bit of {compared}"]
+        first = self.first
+        return [
+            *told,
+            f"differs: of {compared} the first is {first.name} at step {first.step}: "
+            f"stored {first.stored}, replayed {first.replayed} (by at most {first.largest:.3g})",
+        ]
+
+
+def replay(run: Run, *, progress: Callable[[Progress], None] = lambda _: None) -> Replay:
+    """Train a stored run again from its spec, its trunk included, and compare it with what is stored.
+
+    Nothing is written to its store. On the machine that trained it, with the same versions, on a CPU and
+    with pack = 1 every bit is equal; elsewhere the first difference says from where on it is not.
+    """
+    specs = [run.spec, *_ancestors(run)]
+    with tempfile.TemporaryDirectory(prefix="undergrowth-replay-") as folder:
+        again = train(specs, Path(folder) / "store", progress=progress).run(run.id)
+        differences = sorted(
+            (*_readings(run, again), *_checkpoints(run, again)), key=lambda d: (d.step, d.name)
+        )
+        here = {
+            key: (value, again.environment.get(key, ""))
+            for key, value in run.environment.items()
+            if value != again.environment.get(key)
+        }
+    return Replay(
+        n_readings=sum(len(run.store.readings_of(run.id, name)) for name in run.names),
+        n_checkpoints=len(run.checkpoints),
+        first=differences[0] if differences else None,
+        environment=here,
+    )
+
+
+def _ancestors(run: Run) -> Iterator[RunSpec]:
+    spec = run.spec
+    while spec.fork is not None:
+        spec = run.store.run(spec.fork.of).spec
+        yield spec
+
+
+def _readings(run: Run, again: Run) -> Iterator[Difference]:
+    """The first difference of every reading."""
+    for name in sorted({*run.names, *again.names}):
+        stored, replayed = (r.store.readings_of(r.id, name) for r in (run, again))
+        for step in sorted({*stored, *replayed}):
+            mine = stored[step].values if step in stored else None
+            other = replayed[step].values if step in replayed else None
+            if not _equal(mine, other):
+                yield _difference(step, name, mine, other)
+                break
+
+
+def _checkpoints(run: Run, again: Run) -> Iterator[Difference]:
+    """The first difference of every parameter."""
+    seen: set[str] = set()
+    for step in sorted({*run.checkpoints, *again.checkpoints}):
+        stored, replayed = (_weights(r, step) for r in (run, again))
+        for name in sorted({*stored, *replayed} - seen):
+            if not _equal(stored.get(name), replayed.get(name)):
+                seen.add(name)
+                yield _difference(step, name, stored.get(name), replayed.get(name))
+
+
+def _weights(run: Run, step: int) -> dict[str, np.ndarray]:
+    return load_file(run.checkpoint_path(step)) if step in run.checkpoints else {}
+
+
+def _equal(mine: np.ndarray | None, other: np.ndarray | None) -> bool:
+    if mine is None or other is None:
+        return mine is other
+    return mine.dtype == other.dtype and mine.shape == other.shape and mine.tobytes() == other.tobytes()
+
+
+def _difference(step: int, name: str, mine: np.ndarray | None, other: np.ndarray | None) -> Difference:
+    if mine is None or other is None or mine.shape != other.shape:
+        return Difference(step, name, _shown(mine), _shown(other), float("nan"))
+    apart = np.abs(mine.astype(np.float64) - other.astype(np.float64))
+    at = np.unravel_index(int(np.nan_to_num(apart, nan=np.inf).argmax()), apart.shape)
+    return Difference(step, name, f"{mine[at]:.9g}", f"{other[at]:.9g}", float(apart.max()))
+
+
+def _shown(values: np.ndarray | None) -> str:
+    return "nothing" if values is None else f"an array of shape {values.shape}"

@@ -1,0 +1,66 @@
+"""What happens in training, as values: the engine yields them, the store keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from undergrowth.measures import Reading
+from undergrowth.training.state import Snapshot
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Readings taken at a step."""
+
+    step: int
+    readings: Mapping[str, Reading]
+
+
+@dataclass(frozen=True, eq=False)
+class Saved:
+    """A snapshot worth keeping."""
+
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True)
+class Fired:
+    """An intervention that fired before the update from `step`, and what it changed: (before, after)."""
+
+    step: int
+    intervention: int
+    changed: Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Forked:
+    """The run left its parent's trunk at `step`."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Branched:
+    """The run has come to where others fork from it (by position among those); its snapshot is saved."""
+
+    step: int
+    branch: int
+
+
+@dataclass(frozen=True, eq=False)
+class Advanced:
+    """The run has come to `step`; `snapshot` is how it now stands, to keep or to drop."""
+
+    step: int
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True)
+class Diverged:
+    """The training loss at `step` is not finite: the run is over."""
+
+    step: int
+
+
+Fact = Measured | Saved | Fired | Forked | Branched | Advanced | Diverged

@@ -1,0 +1,93 @@
+"""Interventions: a trigger (when) and an action (what), two separate values."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from undergrowth.training.interventions.action import Action
+from undergrowth.training.interventions.actions.components import (
+    Ablate,
+    Components,
+    Freeze,
+    FreezeParameters,
+)
+from undergrowth.training.interventions.actions.examples import SetBatch, SetData
+from undergrowth.training.interventions.actions.learning_rate import Anneal, ScaleLearningRate
+from undergrowth.training.interventions.actions.no_op import NoOp
+from undergrowth.training.interventions.actions.noise import SetNoise, SetTemperature
+from undergrowth.training.interventions.actions.optimiser import ResetMoments, SetWeightDecay
+from undergrowth.training.interventions.actions.weights import ClampNorm, Kick, RescaleNorm
+from undergrowth.training.interventions.trigger import (
+    AfterFork,
+    AfterIntervention,
+    AtStep,
+    History,
+    OnOnset,
+    Trigger,
+    WhenCrosses,
+)
+from undergrowth.values import Value
+
+AnyTrigger = Annotated[
+    AtStep | WhenCrosses | OnOnset | AfterIntervention | AfterFork, Field(discriminator="name")
+]
+AnyForkPoint = Annotated[AtStep | WhenCrosses | OnOnset, Field(discriminator="name")]
+AnyAction = Annotated[
+    NoOp
+    | ScaleLearningRate
+    | Anneal
+    | SetWeightDecay
+    | ResetMoments
+    | SetBatch
+    | SetNoise
+    | SetTemperature
+    | SetData
+    | RescaleNorm
+    | ClampNorm
+    | Kick
+    | Ablate
+    | Freeze
+    | FreezeParameters,
+    Field(discriminator="name"),
+]
+
+
+class Intervention(Value):
+    """One action at one trigger. It happens once."""
+
+    trigger: AnyTrigger
+    action: AnyAction
+
+
+__all__ = [
+    "Ablate",
+    "Action",
+    "AfterFork",
+    "AfterIntervention",
+    "Anneal",
+    "AnyAction",
+    "AnyForkPoint",
+    "AnyTrigger",
+    "AtStep",
+    "ClampNorm",
+    "Components",
+    "Freeze",
+    "FreezeParameters",
+    "History",
+    "Intervention",
+    "Kick",
+    "NoOp",
+    "OnOnset",
+    "RescaleNorm",
+    "ResetMoments",
+    "ScaleLearningRate",
+    "SetBatch",
+    "SetData",
+    "SetNoise",
+    "SetTemperature",
+    "SetWeightDecay",
+    "Trigger",
+    "WhenCrosses",
+]

@@ -1,0 +1,44 @@
+"""What an action is: a function from a run between two updates to the run as it goes on."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from undergrowth.training.state import Moment, Regime
+from undergrowth.values import Value
+
+if TYPE_CHECKING:
+    from undergrowth.spec import RunSpec
+
+
+class Action(Value):
+    """A change to a run in mid-training. A final subclass is one action, in a file of its own.
+
+    What it changes lives in the traced state wherever it can, so that arms which differ in numbers run
+    the same compiled step. An action that does nothing changes no bit.
+    """
+
+    @abstractmethod
+    def act(self, moment: Moment, run: RunSpec, rng: np.random.Generator) -> Moment:
+        """The run after the action; `rng` is a function of the noise seed, the position and the step."""
+
+    def regime_after(self, regime: Regime, run: RunSpec) -> Regime:
+        """What the run trains on afterwards; it is derived again when a run is taken up."""
+        return regime
+
+    def check(self, run: RunSpec, place: str) -> None:
+        """Raise ValueError, in one line, where it is impossible in this run; `place` is its field."""
+
+
+class RegimeAction(Action):
+    """An action that changes only what is trained on."""
+
+    def act(self, moment: Moment, run: RunSpec, rng: np.random.Generator) -> Moment:
+        return moment.replace(regime=self.regime_after(moment.regime, run))
+
+    @abstractmethod
+    def regime_after(self, regime: Regime, run: RunSpec) -> Regime:
+        """What the run trains on afterwards."""

@@ -1,0 +1,58 @@
+"""Changing what is trained on: the batches, or the training examples and their labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, model_validator
+
+from undergrowth.chance import stream
+from undergrowth.tasks import Labels, kept, make_data
+from undergrowth.training.batches import AnyBatch
+from undergrowth.training.interventions.action import RegimeAction
+from undergrowth.training.state import Regime
+
+if TYPE_CHECKING:
+    from undergrowth.spec import RunSpec
+
+
+class SetBatch(RegimeAction):
+    """Puts other batches in place of the present ones: their size, or their order."""
+
+    name: Literal["set_batch"] = "set_batch"
+    batch: AnyBatch
+
+    def regime_after(self, regime: Regime, run: RunSpec) -> Regime:
+        return Regime(regime.data, self.batch)
+
+
+class SetData(RegimeAction):
+    """Trains on from here on other labels, or on fewer of the run's training examples.
+
+    keep: the share of the run's training examples that stays, at random but nested: of two shares the
+    smaller keeps a part of what the larger keeps. What is left out is on neither side, so validation is
+    what it was. labels, label_noise: as in a run, drawn from its data seed. What is not given is as the
+    run began with it, whatever an earlier set_data made of it.
+    """
+
+    name: Literal["set_data"] = "set_data"
+    keep: float = Field(default=1.0, gt=0, le=1)
+    labels: Labels | None = None
+    label_noise: float | None = Field(default=None, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _sets_something(self) -> SetData:
+        if self.keep == 1 and self.labels is None and self.label_noise is None:
+            raise ValueError("set_data sets nothing: give it keep < 1, labels or label_noise")
+        return self
+
+    def regime_after(self, regime: Regime, run: RunSpec) -> Regime:
+        data = make_data(
+            run.task,
+            run.split,
+            run.labels if self.labels is None else self.labels,
+            run.seeds.data,
+            run.label_noise if self.label_noise is None else self.label_noise,
+            run.weights,
+        )
+        return Regime(kept(data, self.keep, stream(run.seeds.data, "interventions")), regime.batch)

@@ -1,0 +1,22 @@
+"""Doing nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from undergrowth.training.interventions.action import Action
+from undergrowth.training.state import Moment
+
+if TYPE_CHECKING:
+    from undergrowth.spec import RunSpec
+
+
+class NoOp(Action):
+    """Does nothing: the matched control of every other action, and a mark to count steps from."""
+
+    name: Literal["no_op"] = "no_op"
+
+    def act(self, moment: Moment, run: RunSpec, rng: np.random.Generator) -> Moment:
+        return moment

@@ -1,0 +1,174 @@
+"""Triggers: when to act. Each is a pure function of a run's history."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from undergrowth.training.state import Curve
+from undergrowth.values import Value
+
+if TYPE_CHECKING:
+    from undergrowth.spec import RunSpec
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """What a trigger knows of a run.
+
+    step: where it is; curves: its scalar readings so far; fired: at which step each of its
+    interventions (by position) fired; forked_at: where it left its parent, None where it has none.
+    """
+
+    step: int
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    fired: Mapping[int, int] = field(default_factory=dict)
+    forked_at: int | None = None
+
+
+class Trigger(Value):
+    """A rule for when to act. It fires once; the engine asks it at every step of interest."""
+
+    @abstractmethod
+    def fires(self, history: History) -> bool:
+        """Whether to act now."""
+
+    def due(self, history: History) -> int | None:
+        """The step at which it will fire, where that is known beforehand: the engine stops there."""
+        return None
+
+    def check(self, run: RunSpec, place: str) -> None:
+        """Raise ValueError, in one line, where it cannot fire in this run; `place` is its field."""
+
+
+class AtStep(Trigger):
+    """Fires before the update that leads from `step` to `step` + 1."""
+
+    name: Literal["at_step"] = "at_step"
+    step: int = Field(ge=0)
+
+    def fires(self, history: History) -> bool:
+        return history.step == self.step
+
+    def due(self, history: History) -> int | None:
+        return self.step
+
+    def check(self, run: RunSpec, place: str) -> None:
+        if self.step >= run.steps:
+            raise ValueError(
+                f"{place}.step = {self.step} is past the last update, which "
+                f"leads from step {run.steps - 1} to {run.steps}: take a step below {run.steps}, "
+                "or more steps"
+            )
+
+
+class WhenCrosses(Trigger):
+    """Fires when a scalar reading has been at or beyond a level for `evaluations` in a row.
+
+    The resolution is the spacing of the evaluation schedule.
+    """
+
+    name: Literal["when_crosses"] = "when_crosses"
+    reading: str
+    direction: Literal["above", "below"] = "above"
+    level: float
+    evaluations: int = Field(default=1, ge=1)
+
+    def fires(self, history: History) -> bool:
+        recent = history.curves.get(self.reading, ())[-self.evaluations :]
+        if len(recent) < self.evaluations or recent[-1][0] != history.step:
+            return False
+        sign = 1 if self.direction == "above" else -1
+        return all(sign * value >= sign * self.level for _, value in recent)
+
+    def check(self, run: RunSpec, place: str) -> None:
+        _must_read(run, self.reading, f"{place}.reading")
+
+
+class OnOnset(Trigger):
+    """Fires when validation sets off after memorisation, by a named rule.
+
+    Memorised: train_accuracy >= `memorised`. rule = "accuracy": val_accuracy is above its level at that
+    evaluation by more than `margin`. rule = "loss": val_loss is below its highest value since then by
+    more than the share `margin` of it. Either must hold for `evaluations` in a row. What is called the
+    onset changes what is concluded, so the rule is part of the run.
+    """
+
+    name: Literal["on_onset"] = "on_onset"
+    rule: Literal["accuracy", "loss"] = "accuracy"
+    margin: float = Field(default=0.05, gt=0, lt=1)
+    memorised: float = Field(default=0.99, gt=0, le=1)
+    evaluations: int = Field(default=2, ge=1)
+
+    def fires(self, history: History) -> bool:
+        train = history.curves.get("train_accuracy", ())
+        since = next((step for step, value in train if value >= self.memorised), None)
+        curve = history.curves.get("val_accuracy" if self.rule == "accuracy" else "val_loss", ())
+        if since is None or not curve or curve[-1][0] != history.step:
+            return False
+        after = [value for step, value in curve if step >= since]
+        return len(after) > self.evaluations and all(
+            self._has_set_off(after[:n])
+            for n in range(len(after) - self.evaluations + 1, len(after) + 1)
+        )
+
+    def _has_set_off(self, values: list[float]) -> bool:
+        if self.rule == "accuracy":
+            return values[-1] > values[0] + self.margin
+        return values[-1] < (1 - self.margin) * max(values)
+
+
+class AfterIntervention(Trigger):
+    """Fires `steps` steps after another intervention of the run, named by its position from 0."""
+
+    name: Literal["after_intervention"] = "after_intervention"
+    intervention: int = Field(ge=0)
+    steps: int = Field(ge=1)
+
+    def fires(self, history: History) -> bool:
+        return self.due(history) == history.step
+
+    def due(self, history: History) -> int | None:
+        fired = history.fired.get(self.intervention)
+        return None if fired is None else fired + self.steps
+
+    def check(self, run: RunSpec, place: str) -> None:
+        own = int(place.split(".")[1])
+        if self.intervention >= own:
+            raise ValueError(
+                f"{place}.intervention = {self.intervention} is not an earlier one than "
+                f"interventions.{own} itself: name a position below {own}"
+            )
+
+
+class AfterFork(Trigger):
+    """Fires `steps` steps after the run left its parent; 0: at the fork itself."""
+
+    name: Literal["after_fork"] = "after_fork"
+    steps: int = Field(default=0, ge=0)
+
+    def fires(self, history: History) -> bool:
+        return self.due(history) == history.step
+
+    def due(self, history: History) -> int | None:
+        return None if history.forked_at is None else history.forked_at + self.steps
+
+    def check(self, run: RunSpec, place: str) -> None:
+        if run.fork is None:
+            raise ValueError(
+                f"{place}.name = 'after_fork': this run is no fork: give it a fork, "
+                "or take { name = 'at_step', step = ... }"
+            )
+
+
+def _must_read(run: RunSpec, reading: str, place: str) -> None:
+    scalars = sorted({name for measure in run.measures for name in measure.scalars})
+    if reading not in scalars:
+        raise ValueError(
+            f"{place} = {reading!r}: no measure of this run reads such a number: "
+            f"take one of {', '.join(scalars)}, or add the measure"
+        )

@@ -1,0 +1,26 @@
+"""Noise in training: on gradients, on weights, on activations."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from undergrowth.values import Value
+
+
+class Noise(Value):
+    """How much noise every step sees; 0 is none. All of it is a function of (noise seed, step).
+
+    gradient: standard deviation of the normal noise added to every number of the gradient. weight: the
+    same, added to every weight for the forward and backward pass of one step (Power et al. 2022).
+    dropout: the probability with which each neuron's and each head's output is zero, the others scaled
+    by 1 / (1 - dropout) (Srivastava et al. 2014); measures see the model without any of it.
+    """
+
+    gradient: float = Field(default=0.0, ge=0)
+    weight: float = Field(default=0.0, ge=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    def knobs(self) -> dict[str, float]:
+        """The traced scalars of the noises that there are."""
+        named = {"gradient_noise": self.gradient, "weight_noise": self.weight, "dropout": self.dropout}
+        return {name: value for name, value in named.items() if value}

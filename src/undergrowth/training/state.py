@@ -1,0 +1,123 @@
+"""What a run is between two steps: the traced state, what it trains on, and both with the history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array
+
+from undergrowth.models import Ablated, Model
+from undergrowth.tasks import Data
+from undergrowth.training.batches import AnyBatch
+
+M = TypeVar("M")
+
+
+class TrainState(eqx.Module):
+    """Everything that one step reads or changes, all of it traced.
+
+    knobs: scalars by name: `temperature` always, others (`gradient_noise`, `weight_noise`, `dropout`,
+    those of a clamp or an annealing) from when they are first set. gates, baselines: by site, of
+    ablated components. frozen: by parameter name, 0 where a weight stands still and 1 elsewhere.
+    """
+
+    model: Model
+    opt_state: optax.OptState
+    knobs: dict[str, Array]
+    gates: dict[str, Array] = eqx.field(default_factory=dict)
+    baselines: dict[str, Array] = eqx.field(default_factory=dict)
+    frozen: dict[str, Array] = eqx.field(default_factory=dict)
+
+    def seen(self) -> Model:
+        """The model as it now predicts, for measures: with its ablated components ablated."""
+        return Ablated(self.model, self.gates, self.baselines) if self.gates else self.model
+
+    def with_knobs(self, **values: float) -> TrainState:
+        """This state with some knobs set."""
+        set_ = {name: jnp.asarray(value, jnp.float32) for name, value in values.items()}
+        return self.replace(knobs={**self.knobs, **set_})
+
+    def replace(self, **fields: object) -> TrainState:
+        """This state with some fields replaced."""
+        mine = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return TrainState(**{**mine, **fields})
+
+
+@dataclass(frozen=True, eq=False)
+class Regime:
+    """What a run is trained on, and in which batches: it decides shapes, so it is not traced."""
+
+    data: Data
+    batch: AnyBatch
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """A run between two updates, as an action finds and leaves it."""
+
+    step: int
+    state: TrainState
+    regime: Regime
+
+    def replace(self, **fields: object) -> Moment:
+        """This moment with some fields replaced."""
+        return Moment(**{**self.__dict__, **fields})
+
+
+Curve = Sequence[tuple[int, float]]
+
+
+class Upto(Sequence[tuple[int, float]]):
+    """The first n points of a curve that may still grow: a snapshot of it that costs nothing."""
+
+    def __init__(self, curve: list[tuple[int, float]], n: int) -> None:
+        self.curve, self.n = curve, n
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.curve[: self.n][index]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """A run between two steps: enough to go on exactly as if it had never stopped.
+
+    step: updates made so far; fired: at which step each intervention (by position) has fired; curves:
+    the scalar readings so far, which triggers read; forked_at: where the run left its parent.
+    """
+
+    step: int
+    state: TrainState
+    fired: Mapping[int, int] = field(default_factory=dict)
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    forked_at: int | None = None
+
+
+def mapped(function: Callable[[str, Array], Array], model: M) -> M:
+    """The model with function(name, array) in place of every array of its state dict."""
+
+    def replace(path: jax.tree_util.KeyPath, leaf: Array) -> Array:
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        return function(name, leaf) if eqx.is_array(leaf) else leaf
+
+    return jax.tree_util.tree_map_with_path(replace, model)
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a parameter's name fits a pattern with `*`, such as `blocks.*` or `*.W_U`."""
+    return fnmatchcase(name, pattern)

@@ -1,0 +1,136 @@
+"""One step of gradient descent, and many of them in one compiled loop."""
+
+from __future__ import annotations
+
+import zlib
+from functools import partial
+from typing import NamedTuple, TypeVar, cast
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, PRNGKeyArray
+
+from undergrowth.models import Model, Tap, gated, untapped
+from undergrowth.training.interventions.actions.learning_rate import annealed
+from undergrowth.training.interventions.actions.weights import clamped
+from undergrowth.training.losses import LOSSES, LossName
+from undergrowth.training.optimisers import AnyOptimiser
+from undergrowth.training.state import TrainState, mapped
+
+T = TypeVar("T")
+
+
+class TrainSet(NamedTuple):
+    """The training side on the device.
+
+    weights: what each example's loss is multiplied by, mean 1; None where all are 1. noise_key: the
+    root of all noise of the run.
+    """
+
+    inputs: Array
+    labels: Array
+    weights: Array | None
+    noise_key: PRNGKeyArray
+
+    def of(self, batch: Array) -> TrainSet:
+        """Some of the examples."""
+        weights = None if self.weights is None else self.weights[batch]
+        return TrainSet(self.inputs[batch], self.labels[batch], weights, self.noise_key)
+
+
+@partial(jax.jit, static_argnames=("optimiser", "loss", "stacked"))
+def advance(
+    state: TrainState,
+    train_set: TrainSet,
+    batches: Array | None,
+    start: int,
+    n_steps: int,
+    *,
+    optimiser: AnyOptimiser,
+    loss: LossName,
+    stacked: bool,
+) -> TrainState:
+    """n_steps updates from step `start` in one compiled loop.
+
+    start and n_steps are traced, so a shape compiles once. `stacked`: state, train_set and batches are
+    those of several runs, which are stepped side by side.
+    """
+    tx = optimiser.build()
+
+    def run(state: TrainState, train_set: TrainSet, batches: Array | None) -> TrainState:
+        def step(k: Array, state: TrainState) -> TrainState:
+            chosen = train_set if batches is None else train_set.of(batches[k])
+            return update(state, tx, loss, chosen, start + k)
+
+        return jax.lax.fori_loop(0, n_steps, step, state)
+
+    return (jax.vmap(run) if stacked else run)(state, train_set, batches)
+
+
+def update(
+    state: TrainState,
+    tx: optax.GradientTransformation,
+    loss: LossName,
+    examples: TrainSet,
+    step: Array,
+) -> TrainState:
+    """One step down the gradient of the mean loss of the given examples, with all that is set."""
+    noise = jax.random.fold_in(examples.noise_key, step)
+
+    def mean_loss(model: Model) -> Array:
+        logits = _forward(model, state, examples.inputs, noise) / state.knobs["temperature"]
+        losses = LOSSES[loss](logits, examples.labels)
+        return jnp.mean(losses if examples.weights is None else examples.weights * losses)
+
+    gradient = eqx.filter_grad(mean_loss)(state.model)
+    if "gradient_noise" in state.knobs:
+        gradient = _jittered(gradient, state.knobs["gradient_noise"], _for("gradient", noise))
+    change, opt_state = tx.update(gradient, state.opt_state, cast(optax.Params, state.model))
+    change = _restrained(change, state, step)
+    model = clamped(eqx.apply_updates(state.model, change), state.knobs)
+    return state.replace(model=model, opt_state=opt_state)
+
+
+def _forward(model: Model, state: TrainState, inputs: Array, noise: PRNGKeyArray) -> Array:
+    """Logits under training: noisy weights, ablated components and dropout where they are set."""
+    if "weight_noise" in state.knobs:
+        model = _jittered(model, state.knobs["weight_noise"], _for("weight", noise))
+    tap = gated(model.sites, state.gates, state.baselines) if state.gates else untapped
+    if "dropout" in state.knobs:
+        tap = _dropping(tap, state.knobs["dropout"], noise)
+    return model(inputs, tap)
+
+
+def _dropping(tap: Tap, rate: Array, noise: PRNGKeyArray) -> Tap:
+    """The tap, then inverted dropout of the activations at every site."""
+
+    def drop(site: str, activation: Array) -> Array:
+        kept = jax.random.bernoulli(_for(site, noise), 1 - rate, activation.shape)
+        return jnp.where(kept, tap(site, activation) / (1 - rate), 0)
+
+    return drop
+
+
+def _restrained(change: T, state: TrainState, step: Array) -> T:
+    """An update as it is applied: annealed, and zero for what is frozen."""
+    if "anneal_base" in state.knobs:
+        factor = annealed(state.knobs, step)
+        change = jax.tree.map(lambda leaf: factor * leaf, change)
+    if state.frozen:
+        change = mapped(lambda name, a: a * state.frozen[name] if name in state.frozen else a, change)
+    return change
+
+
+def _jittered(tree: T, sd: Array, key: PRNGKeyArray) -> T:
+    """A tree of arrays with independent normal noise added to every number."""
+
+    def one(name: str, array: Array) -> Array:
+        return array + sd * jax.random.normal(_for(name, key), array.shape, array.dtype)
+
+    return mapped(one, tree)
+
+
+def _for(name: str, key: PRNGKeyArray) -> PRNGKeyArray:
+    return jax.random.fold_in(key, zlib.crc32(name.encode()))
