@@ -1,35 +1,44 @@
-"""`make bench`: the engine's step with every core busy, and what the measures cost beside it.
+"""`make bench`: a step's time beside the references and the machine's limit, and what is around it.
 
-BENCH_JSON=FILE writes the same rows as JSON.
+BENCH_JSON=FILE writes the same rows as JSON. Takes about six minutes.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
+from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
+from benchmarks import same_function
 from benchmarks.measuring import measures_share
-from benchmarks.stepping import Row, step_times
+from benchmarks.memory import memory
+from benchmarks.packs import pack_times
+from benchmarks.rows import Row, show
+from benchmarks.starting import start_times
+from benchmarks.stepping import step_times
+from benchmarks.sweeping import cost_of_a_study
 
 
 def main() -> None:
-    rows = [*step_times(), measures_share()]
+    same_function.check()
+    rows = []
+    for row in measured():
+        print(f"measured: {row.work}", flush=True)
+        rows.append(row)
     show(rows)
     if path := os.environ.get("BENCH_JSON"):
-        Path(path).write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+        Path(path).write_text(json.dumps([row.as_json() for row in rows], indent=2) + "\n")
 
 
-def show(rows: list[Row]) -> None:
-    table = Table("work", "median", "min", "max", "unit", "bar", "note", box=None)
-    for row in rows:
-        figures = (f"{value:.3g}" for value in (row.median, row.min, row.max))
-        table.add_row(row.work, *figures, row.unit, row.bar, row.note)
-    Console(width=160).print(table)
+def measured() -> Iterator[Row]:
+    """One after the other: nothing else is timed meanwhile."""
+    yield from step_times()
+    yield from start_times()
+    yield cost_of_a_study()
+    yield memory()
+    yield measures_share()
+    yield from pack_times()
 
 
 if __name__ == "__main__":

@@ -2,63 +2,57 @@
 
 from __future__ import annotations
 
-import os
-import statistics
-import subprocess
-import sys
+import time
+from typing import Any
 
-from benchmarks.stepping import Row
+import jax
+
+from benchmarks.children import Answer, Child, one_thread, serve
+from benchmarks.rows import Bar, Row, Spread
+from undergrowth.studies.one_layer_addition import SMALL
+from undergrowth.training import engine
+
+SEEDS = (0, 1)
 
 
 def measures_share() -> Row:
     """Seconds in measures over seconds in steps, of one run of the demo in one process on one thread."""
-    shares = [float(_one_run(seed)) for seed in (0, 1)]
+    found = Spread.of([_percent(seed) for seed in SEEDS])
     return Row(
         "all measures of the demo",
-        statistics.median(shares),
-        min(shares),
-        max(shares),
-        "% of its training time",
-        "<= 25",
-        "one whole run each, compilation left out",
+        figure=found.median,
+        unit="% of its training",
+        bars=(Bar("figure", at_most=25, unit=" %"),),
+        note="one whole run for each of two seeds, compilation left out",
     )
 
 
-def _one_run(seed: int) -> str:
-    environment = {**os.environ, "NPROC": "1"}
-    command = [sys.executable, "-m", "benchmarks.measuring", str(seed)]
-    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+def _percent(seed: int) -> float:
+    with Child("benchmarks.measuring", {"seed": seed}, one_thread()) as child:
+        child.answer()
+        return child.ask("run")["percent"]
 
 
-def _child(seed: int) -> None:
-    """Train one run twice; the second, when all is compiled, with a clock on measures and on steps."""
-    import time
-
-    import jax
-
-    from undergrowth.studies.one_layer_addition import SMALL
-    from undergrowth.training import engine
-
-    spec = SMALL.seeded(seed)
-    short = spec.replace(steps=200)  # compiles all that the whole run needs
-    for _ in engine.train([short], [None]):
+def prepare(setup: dict[str, Any]) -> Any:
+    """Compile all that the whole run needs. setup: seed."""
+    spec = SMALL.seeded(setup["seed"])
+    for _ in engine.train([spec.replace(steps=200)], [None]):
         pass
-    spent = {"steps": 0.0, "measures": 0.0}
-    inner = engine._advance
 
-    def timed(*args, **kwargs):
+    def obey(order: str) -> Answer:
+        """Train; what passes until a run has advanced goes into steps, what follows into measures."""
+        spent = {"steps": 0.0, "measures": 0.0}
         began = time.perf_counter()
-        state = jax.block_until_ready(inner(*args, **kwargs))
-        spent["steps"] += time.perf_counter() - began
-        return state
+        for _, fact in engine.train([spec], [None]):
+            advanced = isinstance(fact, engine.Advanced)
+            if advanced:
+                jax.block_until_ready(fact.snapshot.state)
+            spent["steps" if advanced else "measures"] += time.perf_counter() - began
+            began = time.perf_counter()
+        return {"percent": 100 * spent["measures"] / spent["steps"]}
 
-    engine._advance = timed
-    began = time.perf_counter()
-    for _ in engine.train([spec], [None]):
-        pass
-    spent["measures"] = time.perf_counter() - began - spent["steps"]
-    print(100 * spent["measures"] / spent["steps"])
+    return obey
 
 
 if __name__ == "__main__":
-    _child(int(sys.argv[1]))
+    serve(prepare)
