@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests import brute_force, tiny
+from undergrowth.measures.attribution import attribute, baselines
 from undergrowth.models import Model, Transformer, TransformerSpec, gated, recording, state_dict
 from undergrowth.training.losses import cross_entropy
 
@@ -161,3 +162,23 @@ def test_the_same_gate_for_all_examples_is_the_gate_of_each() -> None:
         return model(tiny.pairs(), gated(model.sites, {name: gates}))
 
     assert_close(behind(gate), behind(jnp.broadcast_to(gate, (25, 6))))
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_ablation_of_a_neuron_in_any_layer_is_what_the_plain_pass_loses(layer: int) -> None:
+    model, inputs = model_of("teddykoker"), tiny.pairs()
+    site = model.sites[2 * layer + 1]
+    means = baselines(model, inputs, "mean")
+    found = attribute(
+        model, inputs, LABELS, site=site, method="ablation", score="correct_logit", baseline=means
+    )
+
+    @eqx.filter_jit
+    def correct(gates: jax.Array) -> jax.Array:
+        tap = gated((site,), {site.name: gates}, means)
+        return jnp.take_along_axis(model.plain(inputs, tap), LABELS[:, None], axis=1)[:, 0]
+
+    whole = correct(jnp.ones(6))
+    for neuron in (0, 5):
+        lost = whole - correct(jnp.ones(6).at[neuron].set(0))
+        np.testing.assert_allclose(np.asarray(found)[:, neuron], lost, atol=2e-5)

@@ -10,9 +10,9 @@ position is needed. Equal to the textbook pass up to rounding.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, reduce
+from functools import reduce
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -67,17 +67,20 @@ def _after(block: Block, layer: int, stream: Stream, first: int, sharing: _Shari
     """The states after a block of the positions from `first` on."""
     read = Stream(block.read(stream.rows), stream.operands)
     z = _heads(block.attn, read, first, sharing)
-    n_heads, d_head, d_model = block.attn.W_O.shape
     if tap is not untapped:
-        z = sharing.moved(z, (BOTH,) * len(z.operands))
-        split = z.rows.reshape(-1, n_heads, d_head)
-        tapped = _at_positions(HOOK_Z.format(layer), tap, len(z.operands))(split)
-        z = Stream(tapped.reshape(-1, n_heads * d_head), z.operands)
+        z = _tapped(sharing.moved(z, (BOTH,) * len(z.operands)), layer, block.attn, tap)
+    W_O = block.attn.W_O.reshape(-1, block.attn.W_O.shape[-1])
     carried = Stream(block.carried(stream.rows, read.rows), stream.operands)
-    resid = sharing.moved(carried, z.operands).rows
-    resid = resid + plus(z.rows @ block.attn.W_O.reshape(-1, d_model), block.attn.b_O)
+    resid = sharing.moved(carried, z.operands).rows + plus(z.rows @ W_O, block.attn.b_O)
     tap_post = _at_positions(HOOK_POST.format(layer), tap, len(z.operands))
     return Stream(block.after_mlp(block.after_attention(resid), tap_post), z.operands)
+
+
+def _tapped(z: Stream, layer: int, attn: Attention, tap: Tap) -> Stream:
+    n_heads, d_head, _ = attn.W_O.shape
+    of_heads = z.rows.reshape(-1, n_heads, d_head)
+    changed = _at_positions(HOOK_Z.format(layer), tap, len(z.operands))(of_heads)
+    return Stream(changed.reshape(z.rows.shape), z.operands)
 
 
 def _at_positions(name: str, tap: Tap, n_positions: int) -> Change:
@@ -96,51 +99,44 @@ def _at_positions(name: str, tap: Tap, n_positions: int) -> Change:
 def _heads(attn: Attention, read: Stream, first: int, sharing: _Sharing) -> Stream:
     """The heads' weighted values z, side by side, of the positions from `first` on."""
     n_heads, d_head, _ = attn.W_O.shape
-    operands = read.operands
-    queries, keys, values = (
-        sharing.apart(projected, positions)
-        for projected, positions in _projected(attn, read, first, sharing)
-    )
 
-    @cache
-    def key(position: int, onto: Operands) -> Array:
-        return sharing.looked_up(keys[position], operands[position], onto)
+    def projected(of: Stream, W: Array, bias: Array | None) -> list[_Spreading]:
+        made = plus(of.rows @ side_by_side(W), None if bias is None else bias.ravel())
+        return [_Spreading(p, sharing) for p in sharing.apart(Stream(made, of.operands))]
 
-    @cache
-    def value(position: int, onto: Operands) -> Array:
-        return sharing.looked_up(values[position], operands[position], onto)
-
-    def z(query: int) -> Position:
-        """Of one position, for each value of the operands of all positions up to it."""
-        onto = frozenset[int]().union(*operands[: query + 1])
-        scores = []
-        for position in range(query + 1):
-            joint = operands[query] | operands[position]
-            q = sharing.looked_up(queries[query - first], operands[query], joint)
-            score = jnp.sum((q * key(position, joint)).reshape(-1, n_heads, d_head), axis=-1)
-            score = sharing.looked_up(score, joint, onto)
-            scores.append(jnp.broadcast_to(score, (sharing.n_rows(onto), n_heads)))
-        pattern = jax.nn.softmax(jnp.stack(scores), axis=0)[..., None]
-        weighted = [
-            pattern[position] * value(position, onto).reshape(-1, n_heads, d_head)
-            for position in range(query + 1)
-        ]
-        return Position(reduce(jnp.add, weighted).reshape(-1, n_heads * d_head), onto)
-
-    return sharing.stacked([z(query) for query in range(first, len(operands))])
+    asking = sharing.stacked(sharing.apart(read)[first:])
+    queries = projected(asking, attn.W_Q, attn.b_Q)
+    keys = projected(read, attn.W_K, attn.b_K)
+    values = projected(read, attn.W_V, attn.b_V)
+    found = []
+    for last, query in enumerate(queries, start=first):
+        found.append(_attended(query, keys[: last + 1], values[: last + 1], n_heads, d_head, sharing))
+    return sharing.stacked(found)
 
 
-def _projected(
-    attn: Attention, read: Stream, first: int, sharing: _Sharing
-) -> Iterable[tuple[Array, tuple[Operands, ...]]]:
-    """Queries of the positions from `first` on, scaled, keys and values of all."""
-    W_Q, W_K, W_V = (side_by_side(W) for W in (attn.W_Q, attn.W_K, attn.W_V))
-    b_Q, b_K, b_V = (None if b is None else b.ravel() for b in (attn.b_Q, attn.b_K, attn.b_V))
-    asking = sharing.stacked(sharing.positions(read)[first:])
-    scale = attn.W_Q.shape[-1] ** -0.5
-    yield plus(asking.rows @ W_Q, b_Q) * scale, asking.operands
-    yield plus(read.rows @ W_K, b_K), read.operands
-    yield plus(read.rows @ W_V, b_V), read.operands
+def _attended(
+    query: _Spreading,
+    keys: Sequence[_Spreading],
+    values: Sequence[_Spreading],
+    n_heads: int,
+    d_head: int,
+    sharing: _Sharing,
+) -> Position:
+    """z of one position, for each value of the operands of all positions up to it."""
+    onto = frozenset[int]().union(*(key.operands for key in keys))
+
+    def score(key: _Spreading) -> Array:
+        joint = query.operands | key.operands
+        by_head = (query.onto(joint) * key.onto(joint)).reshape(-1, n_heads, d_head)
+        of_joint = jnp.sum(by_head, axis=-1) / jnp.sqrt(d_head)
+        return sharing.filled(Position(of_joint, joint), onto)
+
+    pattern = jax.nn.softmax(jnp.stack([score(key) for key in keys]), axis=0)[..., None]
+    weighted = [
+        weight * value.onto(onto).reshape(-1, n_heads, d_head)
+        for weight, value in zip(pattern, values, strict=True)
+    ]
+    return Position(reduce(jnp.add, weighted).reshape(-1, n_heads * d_head), onto)
 
 
 @dataclass(frozen=True)
@@ -153,38 +149,47 @@ class _Sharing:
     def n_rows(self, operands: Operands) -> int:
         return (1, self.n_operands, len(self.inputs))[len(operands)]
 
-    def looked_up(self, rows_of: Array, operands: Operands, onto: Operands) -> Array:
+    def looked_up(self, position: Position, onto: Operands) -> Array:
         """The rows for each value of more operands; one row stays one, for it broadcasts."""
-        if operands == onto or not operands:
-            return rows_of
-        (operand,) = operands
-        return rows(rows_of, self.inputs[:, operand])
+        if position.operands == onto or not position.operands:
+            return position.rows
+        return rows(position.rows, self.inputs[:, min(position.operands)])
+
+    def filled(self, position: Position, onto: Operands) -> Array:
+        """The same with one row repeated."""
+        found = self.looked_up(position, onto)
+        return jnp.broadcast_to(found, (self.n_rows(onto), *found.shape[1:]))
 
     def stacked(self, positions: Sequence[Position]) -> Stream:
-        operands = tuple(position.operands for position in positions)
-        if len(positions) == 1:
-            return Stream(positions[0].rows, operands)
-        return Stream(jnp.concatenate([position.rows for position in positions]), operands)
+        parts = [position.rows for position in positions]
+        together = parts[0] if len(parts) == 1 else jnp.concatenate(parts)
+        return Stream(together, tuple(position.operands for position in positions))
 
-    def apart(self, stacked: Array, operands: tuple[Operands, ...]) -> list[Array]:
-        ends = list(accumulate(self.n_rows(each) for each in operands))
-        return jnp.split(stacked, ends[:-1])
-
-    def positions(self, stream: Stream) -> list[Position]:
-        parts = self.apart(stream.rows, stream.operands)
+    def apart(self, stream: Stream) -> list[Position]:
+        ends = list(accumulate(self.n_rows(each) for each in stream.operands))
+        parts = jnp.split(stream.rows, ends[:-1])
         return [Position(*both) for both in zip(parts, stream.operands, strict=True)]
 
     def moved(self, stream: Stream, onto: tuple[Operands, ...]) -> Stream:
         """The last positions of a stream, with rows for more operands."""
         if stream.operands == onto:
             return stream
-        kept = self.positions(stream)[-len(onto) :]
-        return self.stacked(
-            [
-                Position(self._filled(self.looked_up(*position, to), to), to)
-                for position, to in zip(kept, onto, strict=True)
-            ]
-        )
+        kept = self.apart(stream)[-len(onto) :]
+        pairs = zip(kept, onto, strict=True)
+        return self.stacked([Position(self.filled(position, to), to) for position, to in pairs])
 
-    def _filled(self, rows_of: Array, operands: Operands) -> Array:
-        return jnp.broadcast_to(rows_of, (self.n_rows(operands), *rows_of.shape[1:]))
+
+class _Spreading:
+    """Rows of one position that are looked up once for each set of operands, however often asked."""
+
+    def __init__(self, position: Position, sharing: _Sharing) -> None:
+        self.operands = position.operands
+        self.sharing = sharing
+        self.found = {position.operands: position.rows}
+
+    def onto(self, operands: Operands) -> Array:
+        """The rows for each value of these operands, or one for all."""
+        if operands not in self.found:
+            mine = Position(self.found[self.operands], self.operands)
+            self.found[operands] = self.sharing.looked_up(mine, operands)
+        return self.found[operands]
