@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -39,7 +38,7 @@ def made(
     JAX would compile each shape's draw. It reads tokens, or numbers if their number is given.
     """
     reads = Features(n_features) if n_features else Tokens(n_operands)
-    blank = jax.eval_shape(partial(spec.init, reads, n_labels), jax.random.key(0))
+    blank = spec.init(reads, n_labels, np.random.default_rng(0))
     rng = np.random.default_rng(seed)
 
     def draw(path: jax.tree_util.KeyPath, leaf: jax.ShapeDtypeStruct) -> jax.Array:

@@ -1,4 +1,4 @@
-"""All chance outside of JAX: independent streams, each a pure function of (seed, purpose, index)."""
+"""All chance but the noise of steps: independent streams, pure functions of (seed, purpose, index)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from typing import Literal
 import numpy as np
 
 Purpose = Literal[
-    "split", "labels", "label_noise", "weights", "parity", "batches", "measures", "interventions"
+    "split",
+    "labels",
+    "label_noise",
+    "weights",
+    "parity",
+    "init",
+    "batches",
+    "measures",
+    "interventions",
 ]
 _FIRST_KEY: dict[Purpose, int] = {
     "split": 0,
@@ -15,6 +23,7 @@ _FIRST_KEY: dict[Purpose, int] = {
     "label_noise": 2,
     "weights": 3,
     "parity": 4,
+    "init": 5,
     "batches": 2**32,  # from here on each purpose has 2**32 indices
     "measures": 2 * 2**32,
     "interventions": 3 * 2**32,

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import jax
+import numpy as np
 import tomli_w
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -152,7 +153,7 @@ class RunSpec(Value):
     def blank_model(self) -> Model:
         """The model's shape: its tree with shapes and types in the place of arrays."""
         inputs, n_labels = self.task.input_space, self.task.n_labels
-        return jax.eval_shape(lambda key: self.model.init(inputs, n_labels, key), jax.random.key(0))
+        return jax.eval_shape(lambda: self.model.init(inputs, n_labels, np.random.default_rng(0)))
 
     def data(self) -> Data:
         """The examples, labels and split that this run trains and is validated on.

@@ -1,4 +1,8 @@
-"""How untrained weights are drawn: the initialisations of the papers and of PyTorch."""
+"""How untrained weights are drawn: the initialisations of the papers and of PyTorch.
+
+numpy draws them: JAX would first compile a program for it, which takes longer than short runs, and would
+draw other bits on other devices.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+import numpy as np
+from jaxtyping import Array, Float
 
 
 @dataclass(frozen=True)
@@ -28,24 +32,25 @@ Scheme = Callable[[str, int], Spread]
 
 
 class Drawer:
-    """Draws one array after another, each with its own key: the same key gives the same arrays.
+    """Draws one array after another: equal generators give equal arrays.
 
     What is drawn is multiplied by `scale`, biases too (Liu et al. 2022, arXiv:2210.01117).
     """
 
-    def __init__(self, key: PRNGKeyArray, n_arrays: int, scheme: Scheme, scale: float) -> None:
-        self.keys = iter(jax.random.split(key, n_arrays))
+    def __init__(self, rng: np.random.Generator, scheme: Scheme, scale: float) -> None:
+        self.rng = rng
         self.scheme = scheme
         self.scale = scale
 
     def __call__(self, name: str, *shape: int, fan_in: int) -> Float[Array, ...]:
         spread = self.scheme(name, fan_in)
         if not spread.size:
-            return jnp.zeros(shape)
+            return jax.device_put(np.zeros(shape, np.float32))
         if spread.shape == "normal":
-            return self.scale * spread.size * jax.random.normal(next(self.keys), shape)
-        within = self.scale * spread.size
-        return jax.random.uniform(next(self.keys), shape, minval=-within, maxval=within)
+            drawn = self.rng.standard_normal(shape)
+        else:
+            drawn = self.rng.uniform(-1, 1, shape)
+        return jax.device_put((self.scale * spread.size * drawn).astype(np.float32))
 
 
 def by_fan_in(name: str, fan_in: int) -> Spread:

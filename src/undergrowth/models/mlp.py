@@ -14,7 +14,8 @@ from typing import ClassVar, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+import numpy as np
+from jaxtyping import Array, Float
 from pydantic import Field
 
 from undergrowth.models.activations import ACT_FNS, ActFn
@@ -117,10 +118,10 @@ class MLPSpec(Value):
         """Whether such a model can read these inputs: it reads all."""
         return True
 
-    def init(self, inputs: InputSpace, n_labels: int, key: PRNGKeyArray) -> MLP:
-        """A freshly drawn model; the same key gives the same model."""
+    def init(self, inputs: InputSpace, n_labels: int, rng: np.random.Generator) -> MLP:
+        """A freshly drawn model; equal generators give equal models."""
         n_inputs = 2 * inputs.n_operands if isinstance(inputs, Tokens) else inputs.n_features
-        draw = Drawer(key, 2 * (self.n_hidden + 1), self._scheme(), self.init_scale)
+        draw = Drawer(rng, self._scheme(), self.init_scale)
         layers = []
         for fan_in in (n_inputs, *(self.n_hidden - 1) * (self.d_mlp,)):
             W_in = draw("W_in", fan_in, self.d_mlp, fan_in=fan_in)

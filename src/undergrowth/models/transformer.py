@@ -12,8 +12,10 @@ from functools import partial
 from typing import ClassVar, Literal
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+import numpy as np
+from jaxtyping import Array, Float
 from pydantic import Field, model_validator
 
 from undergrowth.models import prompts
@@ -206,14 +208,14 @@ class TransformerSpec(Value):
         """Whether such a model can read these inputs: two tokens, not numbers."""
         return isinstance(inputs, Tokens)
 
-    def init(self, inputs: InputSpace, n_labels: int, key: PRNGKeyArray) -> Transformer:
-        """A freshly drawn model; the same key gives the same model."""
+    def init(self, inputs: InputSpace, n_labels: int, rng: np.random.Generator) -> Transformer:
+        """A freshly drawn model; equal generators give equal models."""
         if not isinstance(inputs, Tokens):
             raise refuse(self.name, inputs)
         n_special = prompts.n_special(self.prompt)
         d_vocab = inputs.n_operands + n_special
         d_out = n_labels + (n_special if self.logits == "vocabulary" else 0)
-        draw = Drawer(key, 3 + 12 * self.n_layers, self._scheme(d_vocab), self.init_scale)
+        draw = Drawer(rng, self._scheme(d_vocab), self.init_scale)
         blocks = tuple(self._block(draw) for _ in range(self.n_layers))
         embed = Embed(draw("W_E", d_vocab, self.d_model, fan_in=self.d_model))
         return Transformer(
@@ -267,7 +269,8 @@ class TransformerSpec(Value):
         return PosEmbed(draw("W_pos", n_positions, self.d_model, fan_in=self.d_model))
 
     def _norm(self) -> LayerNorm:
-        return LayerNorm(jnp.ones(self.d_model), jnp.zeros(self.d_model))
+        w, b = jax.device_put((np.ones(self.d_model, np.float32), np.zeros(self.d_model, np.float32)))
+        return LayerNorm(w, b)
 
     def _scheme(self, d_vocab: int) -> Scheme:
         d_model = self.d_model

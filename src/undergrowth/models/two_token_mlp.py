@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+import numpy as np
+from jaxtyping import Array, Float
 from pydantic import Field
 
 from undergrowth.models.activations import ACT_FNS, ActFn
@@ -101,11 +102,11 @@ class TwoTokenMLPSpec(Value):
         """Whether such a model can read these inputs: two tokens, not numbers."""
         return isinstance(inputs, Tokens)
 
-    def init(self, inputs: InputSpace, n_labels: int, key: PRNGKeyArray) -> TwoTokenMLP:
-        """A freshly drawn model; the same key gives the same model."""
+    def init(self, inputs: InputSpace, n_labels: int, rng: np.random.Generator) -> TwoTokenMLP:
+        """A freshly drawn model; equal generators give equal models."""
         if not isinstance(inputs, Tokens):
             raise refuse(self.name, inputs)
-        draw = Drawer(key, 4, by_fan_in, self.init_scale)
+        draw = Drawer(rng, by_fan_in, self.init_scale)
         d_pair = self.d_embed * (2 if self.combine == "concatenated" else 1)
         return TwoTokenMLP(
             PairEmbed(

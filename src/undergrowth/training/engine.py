@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array
 
 from undergrowth.chance import stream
 from undergrowth.measures import Observed
-from undergrowth.models import AnyModel, Model
+from undergrowth.models import Model
 from undergrowth.spec import RunSpec
-from undergrowth.tasks import InputSpace
 from undergrowth.training.facts import (
     Advanced,
     Branched,
@@ -34,6 +33,7 @@ from undergrowth.training.facts import (
 )
 from undergrowth.training.interventions import AnyForkPoint, History
 from undergrowth.training.interventions.account import account
+from undergrowth.training.optimisers import AnyOptimiser
 from undergrowth.training.state import Moment, Regime, Snapshot, TrainState, Upto
 from undergrowth.training.step import TrainSet, advance
 
@@ -47,19 +47,20 @@ STRETCH = 250
 
 def initial(spec: RunSpec) -> Snapshot:
     """The untrained run."""
-    key = jax.random.key(spec.seeds.model)
-    model = _drawn(spec.model, spec.task.input_space, spec.task.n_labels, key)
-    opt_state = spec.optimiser.build().init(cast(optax.Params, model))
-    state = TrainState(model, opt_state, {}).with_knobs(
-        **spec.noise.knobs(), temperature=spec.temperature
-    )
-    return Snapshot(0, jax.tree.map(_strongly_typed, state))
+    space, rng = spec.task.input_space, stream(spec.seeds.model, "init")
+    model = spec.model.init(space, spec.task.n_labels, rng)
+    optimiser, knobs = spec.optimiser, {**spec.noise.knobs(), "temperature": spec.temperature}
+    return Snapshot(0, _begun(model, optimiser.skeleton(), optimiser.traced(), knobs))
 
 
-@partial(jax.jit, static_argnames=("model", "inputs", "n_labels"))
-def _drawn(model: AnyModel, inputs: InputSpace, n_labels: int, key: PRNGKeyArray) -> Model:
-    """The untrained model, compiled as one: drawn array by array it takes seconds to start."""
-    return model.init(inputs, n_labels, key)
+@partial(jax.jit, static_argnames="optimiser")
+def _begun(
+    model: Model, optimiser: AnyOptimiser, traced: dict[str, Any], knobs: dict[str, float]
+) -> TrainState:
+    """The state that training begins with, compiled as one: array by array it takes a second."""
+    tx = optimiser.with_traced(traced).build()
+    state = TrainState(model, tx.init(cast(optax.Params, model)), {}).with_knobs(**knobs)
+    return jax.tree.map(_strongly_typed, state)
 
 
 def shape_key(spec: RunSpec, n_train: int) -> tuple[object, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import optax
 from pydantic import Field
@@ -41,7 +41,22 @@ class Optimiser(Value):
         rate = scale_by_rate(self.warmup_steps, self.annealing)
         return optax.chain(self.filter.build(), self.rule(), rate)
 
+    def traced(self) -> dict[str, Any]:
+        """What of it is traced, by field; of its filter, by the filter's fields, as `filter`."""
+        own = {name: x for name, x in self if name not in self.structural and _is_number(x)}
+        return {**own, "filter": {name: x for name, x in self.filter if _is_number(x)}}
+
+    def with_traced(self, values: dict[str, Any]) -> Self:
+        """This optimiser with values of `traced`, which may be JAX's, in place of its own."""
+        filtered = self.filter.model_copy(update=values["filter"])
+        return self.model_copy(update={**values, "filter": filtered})
+
     def skeleton(self) -> Self:
         """This optimiser with every traced hyper-parameter at its default: what its step compiles to."""
         kept = {name: getattr(self, name) for name in self.structural}
         return type(self)(**kept, filter=self.filter.skeleton())
+
+
+def _is_number(value: object) -> bool:
+    """A real number, or several."""
+    return isinstance(value, float | tuple)
