@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from undergrowth.models.activations import ACT_FNS, ActFn
+from undergrowth.models.products import product
 
 NormStyle = Literal["none", "pre", "post"]
 Change = Callable[[Array], Array]
@@ -103,7 +104,7 @@ class Block(eqx.Module):
         ln2 = self.ln2
         read = ln2(resid) if ln2 is not None and self.layer_norm == "pre" else resid
         post = tap(ACT_FNS[self.act_fn](plus(read @ self.mlp.W_in, self.mlp.b_in)))
-        after = resid + plus(post @ self.mlp.W_out, self.mlp.b_out)
+        after = resid + plus(product(post, self.mlp.W_out), self.mlp.b_out)
         return ln2(after) if ln2 is not None and self.layer_norm == "post" else after
 
     def plain(

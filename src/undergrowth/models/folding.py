@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 from undergrowth.models.activations import ACT_FNS
 from undergrowth.models.blocks import Attention, Block, plus, side_by_side
 from undergrowth.models.lookup import rows
+from undergrowth.models.products import product
 from undergrowth.models.sharing import Position
 from undergrowth.models.sites import HOOK_POST, HOOK_Z, Tap, untapped
 
@@ -39,8 +40,8 @@ def folded_logits(
     post = tap(HOOK_POST.format(0), post)
     resid = plus(resid, mlp.b_out)
     if W_U.shape[1] * mlp.W_out.shape[0] < d_model * (d_model + mlp.W_out.shape[0]):
-        return z @ (W_O @ W_U) + post @ (mlp.W_out @ W_U) + resid @ W_U
-    return (resid + z @ W_O + post @ mlp.W_out) @ W_U
+        return product(z, W_O @ W_U) + product(post, mlp.W_out @ W_U) + resid @ W_U
+    return product(resid + z @ W_O + product(post, mlp.W_out), W_U)
 
 
 def _heads(

@@ -23,6 +23,7 @@ from undergrowth.models.blocks import plus
 from undergrowth.models.drawing import ZERO, Drawer, Scheme, Spread, by_fan_in, is_bias, linear
 from undergrowth.models.lookup import rows
 from undergrowth.models.model import Inputs, Model
+from undergrowth.models.products import product
 from undergrowth.models.sites import Site, Tap, untapped
 from undergrowth.tasks import InputSpace, Tokens
 from undergrowth.values import Value
@@ -89,7 +90,7 @@ class MLP(Model):
         weights = [*(layer.W_in for layer in self.mlp[1:]), self.unembed.W_U]
         for i, (layer, W_after) in enumerate(zip(self.mlp, weights, strict=True)):
             post = ACT_FNS[self.act_fn](plus(pre, layer.b_in))
-            pre = tap(HOOK_POST.format(i), post) @ W_after
+            pre = product(tap(HOOK_POST.format(i), post), W_after)
         return plus(pre, self.unembed.b_U)
 
 

@@ -23,6 +23,7 @@ from undergrowth.models.blocks import Attention, Block, BlockMLP, LayerNorm, Nor
 from undergrowth.models.drawing import ZERO, Drawer, Scheme, Spread, is_bias, linear
 from undergrowth.models.folding import folded_logits
 from undergrowth.models.model import Inputs, Model, refuse
+from undergrowth.models.products import product
 from undergrowth.models.prompts import Prompt
 from undergrowth.models.sharing import Position, last_state
 from undergrowth.models.sites import HOOK_POST, HOOK_Z, Site, Tap, untapped
@@ -95,7 +96,7 @@ class Transformer(Model):
         (block, *others), W_U = self.blocks, self.unembed.W_U
         if not others and block.layer_norm == "none" and self.ln_final is None:
             return folded_logits(block, W_U, self._embedded(), inputs, tap)
-        return self._normed(last_state(self.blocks, self._embedded(), inputs, tap)) @ W_U
+        return product(self._normed(last_state(self.blocks, self._embedded(), inputs, tap)), W_U)
 
     def plain(self, inputs: Inputs, tap: Tap = untapped) -> Float[Array, "example d_vocab_out"]:
         """Logits at the last position, every example and position computed as a textbook has it."""

@@ -16,6 +16,7 @@ from undergrowth.models.blocks import plus
 from undergrowth.models.drawing import Drawer, by_fan_in
 from undergrowth.models.lookup import rows
 from undergrowth.models.model import Inputs, Model, refuse
+from undergrowth.models.products import product
 from undergrowth.models.sites import Site, Tap, untapped
 from undergrowth.tasks import InputSpace, Tokens
 from undergrowth.values import Value
@@ -76,7 +77,8 @@ class TwoTokenMLP(Model):
         return self._read(pair @ self.mlp.W_in, tap)
 
     def _read(self, pre: Array, tap: Tap) -> Array:
-        return tap(HOOK_POST, ACT_FNS[self.act_fn](plus(pre, self.mlp.b_in))) @ self.unembed.W_U
+        post = tap(HOOK_POST, ACT_FNS[self.act_fn](plus(pre, self.mlp.b_in)))
+        return product(post, self.unembed.W_U)
 
 
 class TwoTokenMLPSpec(Value):
