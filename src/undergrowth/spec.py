@@ -7,6 +7,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -147,8 +148,7 @@ class RunSpec(Value):
     @property
     def id(self) -> str:
         """16 hex digits, a hash of all that makes the run what it is."""
-        canonical = json.dumps([FORMAT, essence(self)], sort_keys=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        return _id(self)
 
     def blank_model(self) -> Model:
         """The model's shape: its tree with shapes and types in the place of arrays."""
@@ -269,6 +269,12 @@ def check_parent(run: RunSpec, parent: RunSpec) -> None:
             f"fork.at.step = {run.fork.at.step} is a step that the parent {parent.id} never reaches: "
             f"fork at {parent.steps} or before"
         )
+
+
+@lru_cache(maxsize=4096)
+def _id(spec: RunSpec) -> str:
+    canonical = json.dumps([FORMAT, essence(spec)], sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def explain(error: ValidationError, of: type[Value]) -> str:
