@@ -111,12 +111,12 @@ def _describe(spec: RunSpec) -> None:
     console.print(f"id         {spec.id}")
     console.print(f"run        {spec.describe()}")
     if spec.fork is not None:
-        console.print(f"fork       of {spec.fork.of} at {spec.fork.at.name}")
+        console.print(f"fork       of {spec.fork.of} {spec.fork.at.describe()}")
     console.print(f"examples   {data.n_train} train, {int(data.is_val.sum())} validation")
     console.print(f"steps      {spec.steps}")
     console.print(f"measures   {', '.join(measure.key for measure in spec.measures)}")
     for intervention in spec.interventions:
-        console.print(f"then       {intervention.trigger.name}: {intervention.action.name}")
+        console.print(f"then       {intervention.describe()}")
 
 
 @app.command
@@ -150,13 +150,14 @@ def replay(directory: Path, run_id: str, /, *, as_json: AsJson = False) -> int:
     """
     from undergrowth.store import Store
     from undergrowth.sweep.replaying import replay as replay_run
+    from undergrowth.sweep.replaying import replayed_with
     from undergrowth.terminal import watching
 
     try:
         stored = Store(directory).run(run_id)
     except KeyError as error:
         raise WrongUseError(str(error.args[0])) from None
-    with watching([stored.spec], console) as board:
+    with watching(replayed_with(stored), console) as board:
         found = replay_run(stored, progress=board.hear)
     if as_json:
         print_json(asdict(found))
@@ -336,6 +337,8 @@ def _write_report(store: Store, studies: Iterable[Study]) -> Report:
 
 
 def _read_specs(named: str, seeds: int | None = None) -> tuple[RunSpec, ...]:
+    from difflib import get_close_matches
+
     from undergrowth.presets import PRESETS
     from undergrowth.spec import SpecError
     from undergrowth.spec_file import read_runs
@@ -349,8 +352,10 @@ def _read_specs(named: str, seeds: int | None = None) -> tuple[RunSpec, ...]:
             spec.data()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
+        near = get_close_matches(named, PRESETS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
         raise WrongUseError(
-            f"{path}: {reason}: name a spec file in TOML, or one of `undergrowth presets`"
+            f"{path}: {reason}: name a spec file in TOML, or one of `undergrowth presets`{hint}"
         ) from None
     except SpecError as error:
         raise WrongUseError(f"{path}: {error}") from None

@@ -35,8 +35,8 @@ def preset(name: str) -> RunSpec:
     >>> preset("nanda2023").task.describe()
     'x+y mod 113'
     """
-    if name not in PRESETS:
-        near = get_close_matches(name, PRESETS, n=1)
+    if not isinstance(name, str) or name not in PRESETS:
+        near = get_close_matches(str(name), PRESETS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(PRESETS)}"
         raise SpecError(f"preset = {name!r}: no such preset; {hint}")
     return PRESETS[name].make()
@@ -53,7 +53,7 @@ def _power2022() -> RunSpec:
             prompt="<eos> x o y =",
             pos_embed="sinusoidal",
             logits="vocabulary",
-            init_mode="torch",
+            init_mode="torch_linear",
         ),
         loss="cross_entropy_float32",
         optimiser=ADAMW,

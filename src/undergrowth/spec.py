@@ -30,7 +30,7 @@ from undergrowth.tasks import (
     make_data,
 )
 from undergrowth.training.batches import AnyBatch, FullBatch
-from undergrowth.training.interventions import AnyForkPoint, AtStep, Intervention
+from undergrowth.training.interventions import AfterFork, AnyForkPoint, AtStep, Intervention
 from undergrowth.training.losses import LossName
 from undergrowth.training.noise import Noise
 from undergrowth.training.optimisers import AdamW, AnyOptimiser, Positive
@@ -137,6 +137,15 @@ class RunSpec(Value):
         return self
 
     @model_validator(mode="after")
+    def _batches_go_by_the_weights(self) -> RunSpec:
+        if getattr(self.weights, "by", None) == "sampling" and not self.batch.by_weight:
+            raise ValueError(
+                f"weights.by = 'sampling' has no effect on batch.name = {self.batch.name!r}, which draws "
+                "all alike: take batch = { name = 'with_replacement' }, or by = 'loss'"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _interventions_are_possible(self) -> RunSpec:
         if self.fork is not None:
             _check_fork(self, self.fork)
@@ -148,7 +157,7 @@ class RunSpec(Value):
     @property
     def id(self) -> str:
         """16 hex digits, a hash of all that makes the run what it is."""
-        return _id(self)
+        return _id(self)  # pyright: ignore[reportArgumentType] (frozen, so it hashes)
 
     def blank_model(self) -> Model:
         """The model's shape: its tree with shapes and types in the place of arrays."""
@@ -165,16 +174,27 @@ class RunSpec(Value):
             data = make_data(
                 self.task, self.split, self.labels, self.seeds.data, self.label_noise, self.weights
             )
-            self.batch.check(data.n_train)
         except ValueError as error:
             raise SpecError(str(error)) from None
-        for i, intervention in enumerate(self.interventions):
+        try:
+            self.batch.check(data.n_train)
+        except ValueError as error:
+            raise SpecError(f"batch.{error}") from None
+        self._check_regimes(Regime(data, self.batch))
+        return data
+
+    def _check_regimes(self, regime: Regime) -> None:
+        """Raise SpecError where an intervention leaves batches that exceed the data, on top of those
+        before it; one at no known step is taken to come after those at one.
+        """
+        triggers = [intervention.trigger for intervention in self.interventions]
+        known = [t.step if isinstance(t, AtStep) else self.steps for t in triggers]
+        for i in sorted(range(len(triggers)), key=lambda i: known[i]):
             try:
-                then = intervention.action.regime_after(Regime(data, self.batch), self)
-                then.batch.check(then.data.n_train)
+                regime = self.interventions[i].action.regime_after(regime, self)
+                regime.batch.check(regime.data.n_train)
             except ValueError as error:
                 raise SpecError(f"interventions.{i}.action: {error}") from None
-        return data
 
     def forked(self, at: AnyForkPoint, *actions: Intervention, **fields: Any) -> RunSpec:
         """An arm that leaves this run at a step or event, with interventions of its own.
@@ -226,18 +246,27 @@ class RunSpec(Value):
 
     def describe(self) -> str:
         """The run in a few words, for a legend."""
-        labels = "" if self.labels == "true" else f", {self.labels} labels"
-        return f"{self.task.describe()}, seed {self.seeds.model}{labels}"
+        seed = f"seed {self.seeds.model}"
+        if self.seeds.noise != self.seeds.model:
+            seed += f", noise seed {self.seeds.noise}"
+        labels = [] if self.labels == "true" else [f"{self.labels} labels"]
+        fork = [f"fork of {self.fork.of[:8]} {self.fork.at.describe()}"] if self.fork else []
+        then = [f"then {intervention.describe()}" for intervention in self.interventions]
+        return ", ".join([self.task.describe(), seed, *labels, *fork, *then])
+
+    def without_seeds(self) -> RunSpec:
+        """This run with all seeds 0, and no particular parent: equal for runs that differ in chance."""
+        fork = self.fork and Fork(of="0" * 16, at=self.fork.at)
+        return self.replace(fork=fork).seeded(0)
 
 
 def _check_fork(run: RunSpec, fork: Fork) -> None:
+    """What can be said without the parent; `check_parent` says the rest."""
     if isinstance(fork.at, AtStep) and fork.at.step >= run.steps:
         raise ValueError(
             f"fork.at.step = {fork.at.step} leaves this run of {run.steps} steps nothing to do: "
             f"fork before step {run.steps}, or give it more steps"
         )
-    if not isinstance(fork.at, AtStep):
-        fork.at.check(run, "fork.at")
 
 
 OWN = ("fork", "interventions", "steps", "measures", "checkpoints")
@@ -264,10 +293,44 @@ def check_parent(run: RunSpec, parent: RunSpec) -> None:
             f"interventions do not begin with those of the parent {parent.id}, whose trunk the run "
             "shares: put the run's own after them"
         )
-    if isinstance(run.fork.at, AtStep) and run.fork.at.step > parent.steps:
+    _check_the_parent_comes_there(run.fork, parent)
+    for i in range(len(parent.interventions), len(run.interventions)):
+        _check_it_is_after_the_fork(run, run.fork, i)
+
+
+def _check_the_parent_comes_there(fork: Fork, parent: RunSpec) -> None:
+    if not isinstance(fork.at, AtStep):
+        try:
+            fork.at.check(parent, "fork.at")
+        except ValueError as error:
+            raise SpecError(f"{error} to those of the parent {parent.id}") from None
+        return
+    step = fork.at.step
+    if step > parent.steps:
         raise SpecError(
-            f"fork.at.step = {run.fork.at.step} is a step that the parent {parent.id} never reaches: "
+            f"fork.at.step = {step} is a step that the parent {parent.id} never reaches: "
             f"fork at {parent.steps} or before"
+        )
+    if parent.fork is not None and isinstance(parent.fork.at, AtStep) and step < parent.fork.at.step:
+        raise SpecError(
+            f"fork.at.step = {step} comes before the parent {parent.id} leaves its own at step "
+            f"{parent.fork.at.step}: fork there or later, or from the parent's parent"
+        )
+
+
+def _check_it_is_after_the_fork(run: RunSpec, fork: Fork, position: int) -> None:
+    """Raise SpecError where a run's own intervention has no step between the fork and the end."""
+    trigger, place = run.interventions[position].trigger, f"interventions.{position}.trigger"
+    first = getattr(fork.at, "step", 0)
+    if isinstance(trigger, AtStep) and trigger.step < first:
+        raise SpecError(
+            f"{place}.step = {trigger.step} comes before the fork at step {first}, where the run "
+            "is still its parent: take that step or a later one"
+        )
+    if isinstance(trigger, AfterFork) and first + trigger.steps >= run.steps:
+        raise SpecError(
+            f"{place}.steps = {trigger.steps} after the fork at step {first} is past the last update of "
+            f"{run.steps}: take fewer steps, or give the run more"
         )
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, TypeGuard
 
 from undergrowth.presets import preset
 from undergrowth.spec import RunSpec, SpecError
+
+IS_ID = re.compile(r"[0-9a-f]{16}")
 
 
 def read_runs(text: str, seeds: int | None = None) -> tuple[RunSpec, ...]:
@@ -24,55 +28,86 @@ def read_runs(text: str, seeds: int | None = None) -> tuple[RunSpec, ...]:
         fields = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"not TOML: {error}") from None
-    entries = fields.pop("runs", None)
-    base = fields.pop("preset", None)
-    shared = _merged(preset(base).model_dump(mode="json", exclude_none=True), fields) if base else fields
+    entries, base = fields.pop("runs", None), fields.pop("preset", None)
+    if base is not None:
+        fields = _merged(preset(base).model_dump(mode="json", exclude_none=True), fields)
     if entries is None:
-        return _seeded([{}], shared, seeds, False)
+        return _seeded([{}], fields, seeds, "")
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise SpecError("runs: not a list of tables: write each run under a line [[runs]]")
-    return _seeded(entries, shared, seeds, True)
+    if not entries:
+        raise SpecError("runs = []: there is no run in it: write each run under a line [[runs]]")
+    return _seeded(entries, fields, seeds, "runs.")
 
 
 def _seeded(
-    entries: list[dict[str, Any]], shared: dict[str, Any], seeds: int | None, is_list: bool
+    entries: list[dict[str, Any]], shared: dict[str, Any], seeds: int | None, place: str
 ) -> tuple[RunSpec, ...]:
+    """Each entry for each seed; an error says which entry, where `place` is not empty."""
+    names = _names(entries)
     found: list[RunSpec] = []
     for seed in [None] if seeds is None else range(seeds):
         named: dict[str, RunSpec] = {}
         for position, entry in enumerate(entries):
             try:
-                found.append(_run(dict(entry), shared, seed, named))
+                spec = _run(entry, shared, seed, named, names)
             except SpecError as error:
-                raise SpecError(f"runs.{position}: {error}" if is_list else str(error)) from None
+                raise SpecError(f"{place}{position}: {error}" if place else str(error)) from None
+            found.append(spec)
+            if names[position] is not None:
+                named[names[position]] = spec
     return tuple(found)
 
 
+def _names(entries: list[dict[str, Any]]) -> list[Any]:
+    """The name of each entry, None where it has none."""
+    names = [entry.get("name") for entry in entries]
+    for position, name in enumerate(names):
+        if name is not None and (not isinstance(name, str) or not name):
+            raise SpecError(f"runs.{position}: name = {name!r}: not a name: write a word in quotes")
+        if name is not None and name in names[:position]:
+            raise SpecError(
+                f"runs.{position}: name = {name!r}: an earlier run has that name: take another"
+            )
+    return names
+
+
 def _run(
-    entry: dict[str, Any], shared: dict[str, Any], seed: int | None, named: dict[str, RunSpec]
+    entry: dict[str, Any],
+    shared: dict[str, Any],
+    seed: int | None,
+    named: dict[str, RunSpec],
+    names: list[Any],
 ) -> RunSpec:
-    name = entry.pop("name", None)
-    if name in named:
-        raise SpecError(f"name = {name!r}: an earlier run has that name: take another")
-    parent = named.get(entry.get("fork", {}).get("of", ""))
-    if parent is None:
-        spec = RunSpec.from_dict(_merged(shared, entry))
-        spec = spec if seed is None else spec.seeded(seed)
-    else:
-        spec = _fork(parent, entry)
-    if name is not None:
-        named[name] = spec
-    return spec
+    own = {key: value for key, value in entry.items() if key != "name"}
+    fork = own.get("fork")
+    of = fork.get("of") if isinstance(fork, dict) else None
+    if isinstance(of, str) and of in named:
+        return _fork(named[of], own)
+    if isinstance(of, str) and not IS_ID.fullmatch(of):
+        raise SpecError(_no_such_run(of, named, names))
+    spec = RunSpec.from_dict(_merged(shared, own))
+    return spec if seed is None else spec.seeded(seed)
+
+
+def _no_such_run(of: str, named: dict[str, RunSpec], names: list[Any]) -> str:
+    if of in names:
+        return f"fork.of = {of!r}: that run is not above this one: move it there"
+    near = get_close_matches(of, named, n=1)
+    known = f"there are {', '.join(named)}" if named else "no run above it has a name"
+    hint = f"did you mean {near[0]!r}?" if near else known
+    return f"fork.of = {of!r}: neither the name of a run above nor the id of a stored one; {hint}"
 
 
 def _fork(parent: RunSpec, entry: dict[str, Any]) -> RunSpec:
     """A run that forks from another of the file."""
-    fork, own = entry.pop("fork"), entry.pop("interventions", [])
+    own = entry.get("interventions", [])
+    inherited = parent.model_dump(mode="json", exclude_none=True)
     return RunSpec.from_dict(
         {
-            **_merged(parent.model_dump(mode="json", exclude_none=True), entry),
-            "fork": {**fork, "of": parent.id},
-            "interventions": [*(dict(i) for i in parent.interventions), *own],
+            **_merged(inherited, entry),
+            "fork": {**entry["fork"], "of": parent.id},
+            "interventions": [*inherited["interventions"], *own] if isinstance(own, list) else own,
         }
     )
 
@@ -82,12 +117,14 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         below: Any = merged.get(key)
-        merged[key] = _merged(below, value) if _is_of_kind(value, below) else value
+        merged[key] = _merged(below, value) if _is_of_kind(value, below, key) else value
     return merged
 
 
-def _is_of_kind(value: Any, below: Any) -> TypeGuard[Mapping[str, Any]]:
+def _is_of_kind(value: Any, below: Any, key: str) -> TypeGuard[Mapping[str, Any]]:
     """Whether a table says more of what another describes, rather than naming another kind."""
     if not (isinstance(below, Mapping) and isinstance(value, Mapping)):
         return False
-    return value.get("name", below.get("name")) == below.get("name")
+    field = RunSpec.model_fields.get(key)
+    kind = below.get("name", getattr(field and field.default, "name", None))
+    return value.get("name", kind) == kind

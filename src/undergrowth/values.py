@@ -40,11 +40,38 @@ def essence(value: Any) -> Any:
     A field that a later version adds thus leaves all earlier values what they were.
     """
     if isinstance(value, Value):
-        fields = type(value).model_fields
-        told = {name: getattr(value, name) for name in fields}
-        return {
-            name: essence(told[name])
-            for name, field in fields.items()
-            if name == "name" or field.is_required() or told[name] != field.get_default()
-        }
-    return [essence(item) for item in value] if isinstance(value, tuple) else value
+        return {name: essence(item) for name, item in _told(value).items()}
+    if isinstance(value, tuple):
+        return [essence(item) for item in value]
+    return value + 0.0 if isinstance(value, float) else value  # -0.0 equals 0.0, so it is 0.0
+
+
+def in_brief(value: Any) -> str:
+    """A value in a few words: its name and what of it is not at its default.
+
+    >>> from undergrowth.tasks import LeakyRandom
+    >>> in_brief(LeakyRandom(frac_train=0.25))
+    'leaky_random frac_train=0.25'
+    """
+    if isinstance(value, Value):
+        told = _told(value)
+        name = [str(told.pop("name"))] if "name" in told else []
+        return " ".join([*name, *(f"{key}={_nested(item)}" for key, item in told.items())])
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_nested, value))}]"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _nested(value: Any) -> str:
+    return f"({in_brief(value)})" if isinstance(value, Value) else in_brief(value)
+
+
+def _told(value: Value) -> dict[str, Any]:
+    """The name of a value, and the fields that are not at their defaults."""
+    fields = type(value).model_fields
+    told = {name: getattr(value, name) for name in fields}
+    return {
+        name: told[name]
+        for name, field in fields.items()
+        if name == "name" or field.is_required() or told[name] != field.get_default()
+    }

@@ -26,7 +26,7 @@ def trained(root: Path, *orders: list[RunSpec]) -> list[dict[str, Any]]:
     create(root)
     writer = Writer(root, "worker-0")
     for specs in orders:
-        _train(writer, specs, lambda **fields: answers.append(fields))
+        _train(writer, specs, {}, lambda **fields: answers.append(fields))
     writer.close()
     return answers
 
@@ -56,7 +56,10 @@ def test_an_error_in_a_run_ends_it_alone_with_type_and_text(
     monkeypatch.setattr(Norms, "observe", failing_at(20, error))
     answers = trained(tmp_path, [WITH_NORMS], [WITHOUT])
     ends = [(a["run"], a["step"], a["ended"], a["message"]) for a in answers if "ended" in a]
-    assert ends == [(WITH_NORMS.id, 20, "failed", message), (WITHOUT.id, 30, "done", "")]
+    assert ends == [  # 10 is the last step at which it was seen through
+        (WITH_NORMS.id, 10, "failed", message),
+        (WITHOUT.id, 30, "done", ""),
+    ]
     status = {run.id: (run.status, run.message) for run in Store(tmp_path).runs}
     assert status == {WITH_NORMS.id: ("failed", message), WITHOUT.id: ("done", "")}
     assert verify(tmp_path).damage == ()

@@ -65,7 +65,7 @@ def alike(runs: Sequence[Run]) -> list[tuple[Run, ...]]:
     """The runs by what they have in common beside seeds and labels, the most numerous first."""
     found: dict[str, list[Run]] = {}
     for run in runs:
-        found.setdefault(run.spec.replace(labels="true").seeded(0).id, []).append(run)
+        found.setdefault(run.spec.replace(labels="true").without_seeds().id, []).append(run)
     return sorted((tuple(group) for group in found.values()), key=len, reverse=True)
 
 

@@ -81,7 +81,7 @@ def spec_blocks(runs: Sequence[Run]) -> tuple[SpecBlock, ...]:
     """The specs, one for all runs that differ only in their seeds."""
     alike: dict[str, list[Run]] = {}
     for run in runs:
-        alike.setdefault(run.spec.seeded(0).id, []).append(run)
+        alike.setdefault(run.spec.without_seeds().id, []).append(run)
     return tuple(
         SpecBlock(
             members[0].spec.describe(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from undergrowth.tasks import Data
 from undergrowth.training.engine import initial
 from undergrowth.training.state import Curve, Snapshot, TrainState
 
+NOW, GOOD = "now", "good"
 MODEL, TRAINING, CONFIG = "model.safetensors", "training.safetensors", "config.json"
 BESIDE = ("knobs", "gates", "baselines", "frozen")
 """Fields of the state that are arrays by name; in a file as knobs/temperature and so on."""
@@ -56,17 +57,20 @@ def load_model(root: Path, spec: RunSpec, step: int) -> Model:
 
 
 def load_snapshot(root: Path, spec: RunSpec, step: int, curves: Mapping[str, Curve]) -> Snapshot:
-    """The run as it was at a checkpoint; `curves` are the scalar readings up to it."""
+    """The run as it was at a checkpoint; `curves` are its scalar readings."""
     folder = root / checkpoint_folder(spec.id, step)
     state = _state(spec, load_file(folder / MODEL), load_file(folder / TRAINING))
     return _snapshot(step, state, json.loads((folder / CONFIG).read_text()), curves)
 
 
 def rolling_file(spec: RunSpec, snapshot: Snapshot) -> tuple[Path, bytes]:
-    """A run as it stands in one file, which the next such file replaces, by the path in the store."""
-    model, training = _model_arrays(snapshot.state), _training_arrays(snapshot.state)
-    arrays = {f"model/{name}": a for name, a in model.items()} | training
-    history = {"step": snapshot.step, **_history(snapshot)}
+    """A run as it stands in one file, which the next such file replaces, by the path in the store.
+
+    Where it was not seen to be sound, the last snapshot that was is in the file too.
+    """
+    kept = {NOW: snapshot} | ({GOOD: snapshot.good} if snapshot.good else {})
+    arrays = {f"{of}/{name}": a for of, one in kept.items() for name, a in _arrays(one).items()}
+    history = {of: {"step": one.step, **_history(one)} for of, one in kept.items()}
     told = {"history": json.dumps(history), "digest": _digest(arrays, history)}
     return rolling_path(spec), save(arrays, metadata=told)
 
@@ -87,11 +91,17 @@ def load_rolling(root: Path, spec: RunSpec, curves: Mapping[str, Curve]) -> Snap
         return None
     if told.get("digest") != _digest(arrays, history):
         return None
-    model = {n.removeprefix("model/"): a for n, a in arrays.items() if n.startswith("model/")}
-    training = {n: a for n, a in arrays.items() if not n.startswith("model/")}
-    step = history["step"]
-    until = {name: [point for point in curve if point[0] <= step] for name, curve in curves.items()}
-    return _snapshot(step, _state(spec, model, training), history, until)
+    kept = {
+        of: _snapshot(one["step"], _state(spec, _under("model", mine), mine), one, curves)
+        for of, one in history.items()
+        for mine in [_under(of, arrays)]
+    }
+    return replace(kept[NOW], good=kept.get(GOOD))
+
+
+def _arrays(snapshot: Snapshot) -> dict[str, np.ndarray]:
+    model = {f"model/{name}": array for name, array in _model_arrays(snapshot.state).items()}
+    return model | _training_arrays(snapshot.state)
 
 
 def _model_arrays(state: TrainState) -> dict[str, np.ndarray]:
@@ -108,32 +118,41 @@ def _training_arrays(state: TrainState) -> dict[str, np.ndarray]:
 def _state(spec: RunSpec, model: dict[str, np.ndarray], training: dict[str, np.ndarray]) -> TrainState:
     import jax.numpy as jnp
 
-    def under(field: str) -> dict[str, np.ndarray]:
-        return {n.split("/", 1)[1]: a for n, a in training.items() if n.startswith(f"{field}/")}
-
     blank = initial(spec).state
-    beside = {field: {n: jnp.asarray(a) for n, a in under(field).items()} for field in BESIDE}
+    beside = {
+        field: {name: jnp.asarray(array) for name, array in _under(field, training).items()}
+        for field in BESIDE
+    }
     return TrainState(
         load_state_dict(blank.model, model),
-        load_state_dict(blank.opt_state, under("optimiser")),
+        load_state_dict(blank.opt_state, _under("optimiser", training)),
         **beside,
     )
 
 
+def _under(folder: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays whose names begin with a folder's, by the rest of their names."""
+    return {n.split("/", 1)[1]: a for n, a in arrays.items() if n.startswith(f"{folder}/")}
+
+
 def _history(snapshot: Snapshot) -> dict[str, object]:
-    fired = {str(position): step for position, step in snapshot.fired.items()}
-    return {"fired": fired, "forked_at": snapshot.forked_at}
+    by_position = {"fired": snapshot.fired, "inherited": snapshot.inherited}
+    told = {key: {str(p): step for p, step in found.items()} for key, found in by_position.items()}
+    return {**told, "forked_at": snapshot.forked_at}
 
 
 def _snapshot(
     step: int, state: TrainState, history: Mapping[str, Any], curves: Mapping[str, Curve]
 ) -> Snapshot:
-    fired = {int(position): at for position, at in history["fired"].items()}
-    return Snapshot(step, state, fired, curves, history["forked_at"])
+    fired, inherited = (
+        {int(position): at for position, at in history[key].items()} for key in ("fired", "inherited")
+    )
+    until = {name: [point for point in curve if point[0] <= step] for name, curve in curves.items()}
+    return Snapshot(step, state, fired, until, history["forked_at"], inherited)
 
 
 def _digest(arrays: Mapping[str, np.ndarray], history: Mapping[str, object]) -> str:
     hasher = hashlib.sha256(json.dumps(history, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):
-        hasher.update(name.encode() + str(array.dtype).encode() + array.tobytes())
+        hasher.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
     return hasher.hexdigest()

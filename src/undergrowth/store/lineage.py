@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from contextlib import suppress
 from pathlib import Path
 
+from undergrowth.measures import Curves
 from undergrowth.spec import RunSpec
 from undergrowth.store import rows
 from undergrowth.store.checkpoints import load_rolling, load_snapshot
 from undergrowth.store.layout import is_whole
 from undergrowth.training.engine import train
 from undergrowth.training.facts import Branched, Fact, Saved
-from undergrowth.training.interventions import AnyForkPoint, AtStep, History
+from undergrowth.training.interventions import AnyForkPoint, AtStep, first_step
 from undergrowth.training.state import Curve, Snapshot
 
 
 def spec_of(root: Path, run_id: str) -> RunSpec | None:
-    """The spec of a stored run."""
+    """The spec of a stored run; None where there is none that this version can read."""
     for row in rows.query(root, "SELECT spec FROM runs WHERE run_id = ?", (run_id,)):
-        return RunSpec.from_dict(json.loads(row["spec"]))
+        with suppress(ValueError):
+            return RunSpec.from_dict(json.loads(row["spec"]))
     return None
 
 
@@ -35,14 +37,12 @@ def trunks(root: Path, spec: RunSpec) -> list[tuple[str, int]]:
     readings are the run's own too.
     """
     found: list[tuple[str, int]] = []
-    below: int | None = None
     child: RunSpec | None = spec
     while child is not None and child.fork is not None:
         at = forked_at(root, child.id)
         if at is None:
             break
-        below = at if below is None else min(at, below)
-        found.append((child.fork.of, below))
+        found.append((child.fork.of, at))
         child = spec_of(root, child.fork.of)
     return found
 
@@ -50,13 +50,21 @@ def trunks(root: Path, spec: RunSpec) -> list[tuple[str, int]]:
 def curves_of(root: Path, spec: RunSpec) -> dict[str, list[tuple[int, float]]]:
     """The scalar readings of a run, those of its trunk included."""
     found: dict[str, dict[int, float]] = {}
-    limits = [*reversed(trunks(root, spec)), (spec.id, None)]
-    for run_id, below in limits:
-        for row in rows.of_run(root, "readings", run_id):
-            if row["shape"] == "[]" and rows.is_whole(row) and (below is None or row["step"] < below):
+    for run_id, below in (*reversed(trunks(root, spec)), (spec.id, None)):
+        for row in rows.scalars_of(root, run_id):
+            if rows.is_whole(row) and (below is None or row["step"] < below):
                 value = float(rows.reading_of(row).values)
                 found.setdefault(row["name"], {})[row["step"]] = value
     return {name: sorted(curve.items()) for name, curve in found.items()}
+
+
+def reached(root: Path, spec: RunSpec) -> int:
+    """The last step up to which a run's readings are stored; -1 where it has none."""
+    return _last(curves_of(root, spec))
+
+
+def _last(curves: Mapping[str, Curve]) -> int:
+    return max((curve[-1][0] for curve in curves.values()), default=-1)
 
 
 def resume_point(root: Path, spec: RunSpec) -> Snapshot | None:
@@ -67,9 +75,21 @@ def resume_point(root: Path, spec: RunSpec) -> Snapshot | None:
     whole, is_sound = _whole_checkpoints(root, spec)
     curves = curves_of(root, spec)
     rolling = load_rolling(root, spec, curves) if is_sound else None
-    if rolling is not None and rolling.step > max(whole, default=-1):
+    if (
+        rolling is not None
+        and rolling.step > max(whole, default=-1)
+        and _is_read_up_to(root, spec, rolling.step, curves)
+    ):
         return rolling
-    return _at_checkpoint(root, spec, whole[-1], curves) if whole else None
+    return load_snapshot(root, spec, whole[-1], curves) if whole else None
+
+
+def _is_read_up_to(root: Path, spec: RunSpec, step: int, curves: Mapping[str, Curve]) -> bool:
+    """Whether a run's curves are stored up to a step: a database may have been lost, a file not."""
+    since = forked_at(root, spec.id) or 0
+    read = {at for at, _ in curves.get("train_loss", ())}
+    schedules = [m.schedule.steps(spec.steps) for m in spec.measures if isinstance(m, Curves)]
+    return all(at in read for schedule in schedules for at in schedule if since <= at <= step)
 
 
 def branch_point(root: Path, spec: RunSpec, keep: Callable[[RunSpec, Fact], None]) -> Snapshot:
@@ -83,21 +103,31 @@ def branch_point(root: Path, spec: RunSpec, keep: Callable[[RunSpec, Fact], None
     if parent is None:
         raise ValueError(f"fork.of = {spec.fork.of!r}: the parent is not in this store: train it first")
     curves = curves_of(root, parent)
-    step = _step_of(spec.fork.at, curves)
-    if step is None:
+    since = forked_at(root, parent.id) or 0
+    step = first_step(spec.fork.at, curves, since)
+    kept = _whole_checkpoints(root, parent)[0]
+    last = max(_last(curves), *kept[-1:])
+    if step is None or step > last:
         raise ValueError(
-            f"fork.at: the parent {parent.id} never came to that event ({spec.fork.at.name}): "
-            "give it more steps, or fork elsewhere"
+            f"fork.at: the parent {parent.id} never came there ({spec.fork.at.describe()}); it has "
+            f"steps {since} to {last}: give it more, or fork elsewhere"
         )
-    earlier = [kept for kept in _whole_checkpoints(root, parent)[0] if kept <= step]
-    start = _at_checkpoint(root, parent, earlier[-1], curves) if earlier else None
-    if start is not None and start.step == step:
-        return replace(start, forked_at=None)
-    return replace(_computed(parent, start, spec.fork.at, keep), forked_at=None)
+    earlier = [at for at in kept if at <= step]
+    if earlier and earlier[-1] == step:
+        found = load_snapshot(root, parent, step, curves)
+    elif earlier:
+        found = _computed(parent, load_snapshot(root, parent, earlier[-1], curves), spec.fork.at, keep)
+    else:
+        begins = None if parent.fork is None else branch_point(root, parent, keep)
+        found = _computed(parent, begins, spec.fork.at, keep)
+    return found.as_trunk(len(parent.interventions))
 
 
 def _computed(
-    parent: RunSpec, start: Snapshot | None, at: AnyForkPoint, keep: Callable[[RunSpec, Fact], None]
+    parent: RunSpec,
+    start: Snapshot | None,
+    at: AnyForkPoint,
+    keep: Callable[[RunSpec, Fact], None],
 ) -> Snapshot:
     saved: Saved | None = None
     for _, fact in train([parent], [start], {0: [at]}):
@@ -105,23 +135,16 @@ def _computed(
         if isinstance(fact, Branched) and saved is not None:
             keep(parent, saved)
             return saved.snapshot
-    raise ValueError(f"fork.at: the parent {parent.id} never came there: fork elsewhere")
+    raise ValueError(f"fork.at: the parent {parent.id} does not come there again: fork elsewhere")
 
 
-def _step_of(at: AnyForkPoint, curves: Mapping[str, Curve]) -> int | None:
-    """The first step at which a trigger fires on a run's whole curves."""
-    if isinstance(at, AtStep):
-        return at.step
-    points = sorted({step for curve in curves.values() for step, _ in curve})
-    so_far: dict[str, list[tuple[int, float]]] = {name: [] for name in curves}
-    left = {name: list(reversed(curve)) for name, curve in curves.items()}
-    for step in points:
-        for name, rest in left.items():
-            while rest and rest[-1][0] <= step:
-                so_far[name].append(rest.pop())
-        if at.fires(History(step, so_far)):
-            return step
-    return None
+def unscheduled(root: Path, spec: RunSpec) -> list[AtStep]:
+    """Where others have forked from a stored run, or it was last sound: steps at which it has a
+    checkpoint that its schedule does not ask for.
+    """
+    sql = "SELECT DISTINCT step FROM files WHERE run_id = ? AND step IS NOT NULL"
+    steps = {row["step"] for row in rows.query(root, sql, (spec.id,))}
+    return [AtStep(step=step) for step in sorted(steps - set(spec.checkpoints.steps(spec.steps)))]
 
 
 def _whole_checkpoints(root: Path, spec: RunSpec) -> tuple[list[int], bool]:
@@ -137,8 +160,3 @@ def _whole_checkpoints(root: Path, spec: RunSpec) -> tuple[list[int], bool]:
             return whole, False
         whole.append(step)
     return whole, True
-
-
-def _at_checkpoint(root: Path, spec: RunSpec, step: int, curves: Mapping[str, Curve]) -> Snapshot:
-    until = {name: [point for point in curve if point[0] <= step] for name, curve in curves.items()}
-    return load_snapshot(root, spec, step, until)

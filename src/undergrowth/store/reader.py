@@ -51,13 +51,16 @@ class Run:
     def __getitem__(self, name: str) -> xr.DataArray:
         """A reading over steps, dims (step, ...); raises KeyError with the names there are.
 
-        A fork has its parent's readings before the step at which it left it.
+        A fork has its parent's readings before the step at which it left it, where they have the axes
+        that its own have.
         """
         by_step: dict[int, Reading] = {}
-        for run_id, below in (*reversed(self.trunks), (self.id, None)):
-            for step, reading in self.store.readings_of(run_id, name).items():
-                if below is None or step < below:
-                    by_step[step] = reading
+        for run_id, below in self._parts:
+            read = self.store.readings_of(run_id, name)
+            mine = {step: reading for step, reading in read.items() if step < below}
+            if mine and not _has_axes(by_step, next(iter(mine.values()))):
+                by_step = {}
+            by_step |= mine
         if not by_step:
             raise KeyError(f"run {self.id} has no reading {name!r}; it has {', '.join(self.names)}")
         return _over_steps(name, by_step)
@@ -65,7 +68,7 @@ class Run:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of all its readings."""
-        sql = "SELECT DISTINCT name FROM readings WHERE run_id = ?"
+        sql = "SELECT DISTINCT name FROM readings WHERE run_id = ? AND step < ?"
         return tuple(sorted({row["name"] for row in self._of_all(sql)}))
 
     @cached_property
@@ -80,28 +83,38 @@ class Run:
         """The step at which it left its parent; None for a run without one."""
         return self.trunks[0][1] if self.trunks else None
 
+    @property
+    def _parts(self) -> tuple[tuple[str, int], ...]:
+        """Whose readings are this run's, the oldest first, each with the step below which they are."""
+        return *reversed(self.trunks), (self.id, self.spec.steps + 1)
+
     def _of_all(self, sql: str) -> Iterator[sqlite3.Row]:
-        for run_id in (*(parent for parent, _ in self.trunks), self.id):
-            yield from self.store.query(sql, (run_id,))
+        for run_id, below in self._parts:
+            yield from self.store.query(sql, (run_id, below))
 
     @cached_property
     def curves(self) -> xr.Dataset:
         """All scalar readings, dim (step)."""
         import xarray as xr
 
-        sql = "SELECT DISTINCT name FROM readings WHERE run_id = ? AND shape = '[]'"
+        sql = "SELECT DISTINCT name FROM readings WHERE run_id = ? AND step < ? AND shape = '[]'"
         names = sorted({row["name"] for row in self._of_all(sql)})
         return xr.Dataset({name: self[name] for name in names})
 
     @cached_property
     def events(self) -> pd.DataFrame:
-        """Interventions that fired, the fork, and divergence: columns step, kind, detail."""
+        """Interventions that fired, the fork, and divergence: columns step, kind, detail.
+
+        A fork has those that fired in its parent before it left it.
+        """
         import pandas as pd
 
         events: dict[object, tuple[int, str, dict]] = {}
-        for row in rows.of_run(self.store.root, "events", self.id):
-            detail = json.loads(row["detail"])  # an intervention fires once: the latest account counts
-            events[row["kind"], detail.get("intervention")] = row["step"], row["kind"], detail
+        for run_id, below in self._parts:
+            for row in rows.of_run(self.store.root, "events", run_id):
+                detail = json.loads(row["detail"])  # one fires once: the latest account of it counts
+                if run_id == self.id or (row["kind"] == "fired" and row["step"] < below):
+                    events[row["kind"], detail.get("intervention")] = row["step"], row["kind"], detail
         table = sorted(events.values(), key=lambda event: event[:2])
         return pd.DataFrame(table, columns=["step", "kind", "detail"])
 
@@ -187,6 +200,14 @@ class Store:
 def _precedence(row: sqlite3.Row) -> tuple[bool, float]:
     """A finished account of a run counts over an unfinished one, a later over an earlier."""
     return row["status"] == "done", row["began"]
+
+
+def _has_axes(by_step: dict[int, Reading], reading: Reading) -> bool:
+    """Whether a reading can go on one array with those that there are."""
+    return all(
+        (one.dims, one.values.shape, one.coords) == (reading.dims, reading.values.shape, reading.coords)
+        for one in list(by_step.values())[-1:]
+    )
 
 
 def _over_steps(name: str, by_step: dict[int, Reading]) -> xr.DataArray:

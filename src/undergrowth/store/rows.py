@@ -81,6 +81,15 @@ def of_run(root: Path, table: str, run_id: str, name: str | None = None) -> list
     return sorted(found, key=lambda row: row["began"] or 0.0)
 
 
+def scalars_of(root: Path, run_id: str) -> list[sqlite3.Row]:
+    """The scalar readings of a run, in the order of `of_run`."""
+    sql = (
+        "SELECT readings.*, began FROM readings LEFT JOIN runs USING (run_id) "
+        "WHERE run_id = ? AND shape = '[]' ORDER BY readings.rowid"
+    )
+    return sorted(query(root, sql, (run_id,)), key=lambda row: row["began"] or 0.0)
+
+
 def digest(*parts: object) -> bytes:
     """8 bytes that differ when any of the parts does."""
     hasher = hashlib.blake2b(digest_size=8)

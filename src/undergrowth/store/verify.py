@@ -41,6 +41,7 @@ class _Seen:
     n_runs: int = 0
     n_readings: int = 0
     runs: set[str] = field(default_factory=set)
+    specs: dict[str, RunSpec] = field(default_factory=dict)
     done: dict[str, RunSpec] = field(default_factory=dict)
     steps: dict[str, dict[str, set[int]]] = field(default_factory=dict)
     forked_at: dict[str, int] = field(default_factory=dict)
@@ -117,6 +118,8 @@ def _verify_run(row: sqlite3.Row, seen: _Seen) -> Iterator[Damage]:
     seen.n_runs += 1
     seen.runs.add(row["run_id"])
     spec = _spec_of(row)
+    if spec is not None:
+        seen.specs[spec.id] = spec
     if spec is None:
         yield Damage(f"run {row['run_id']}", "its spec does not hash to its id")
     elif not rows.is_whole(row):
@@ -134,15 +137,34 @@ def _verify_whole(root: Path, folders: list[str], seen: _Seen) -> Iterator[Damag
     for run_id in folders:
         if run_id not in seen.runs:
             yield Damage(f"runs/{run_id}", f"no database knows this run: {MEND}")
-    for run_id, spec in seen.done.items():
-        first = seen.forked_at.get(run_id, 0)  # what comes before is its parent's
-        schedules = {
-            tuple(step for step in measure.schedule.steps(spec.steps) if step >= first)
-            for measure in spec.measures
-        }
-        for name, steps in ({"train_loss": set[int]()} | seen.steps.get(run_id, {})).items():
-            if tuple(sorted(steps)) not in schedules:
-                yield Damage(f"run {run_id}, {name}", "readings are missing: restore them from a copy")
+    for spec in seen.done.values():
+        yield from _verify_readings(spec, seen, spec.steps + 1)
+        yield from _verify_trunk(spec, seen)
+
+
+def _verify_trunk(spec: RunSpec, seen: _Seen) -> Iterator[Damage]:
+    """What a finished fork has from its parent, which need not be finished, and that from its own."""
+    while spec.fork is not None:
+        parent = seen.specs.get(spec.fork.of)
+        if parent is None:
+            yield Damage(
+                f"run {spec.id}", f"its parent {spec.fork.of} is not in the store: train it too"
+            )
+            return
+        yield from _verify_readings(parent, seen, seen.forked_at.get(spec.id, 0))
+        spec = parent
+
+
+def _verify_readings(spec: RunSpec, seen: _Seen, below: int) -> Iterator[Damage]:
+    """Whether a run has a reading at each step of its schedules below one."""
+    first = seen.forked_at.get(spec.id, 0)  # what comes before is its parent's
+    schedules = {
+        tuple(step for step in measure.schedule.steps(spec.steps) if first <= step < below)
+        for measure in spec.measures
+    }
+    for name, steps in ({"train_loss": set[int]()} | seen.steps.get(spec.id, {})).items():
+        if tuple(sorted(step for step in steps if step < below)) not in schedules:
+            yield Damage(f"run {spec.id}, {name}", "readings are missing: restore them from a copy")
 
 
 def _verify_files(root: Path, digests: dict[str, set[str]]) -> Iterator[Damage]:

@@ -80,7 +80,11 @@ class Writer:
             self._write_event(spec, fact.step, "diverged", {})
 
     def keep(self, spec: RunSpec, snapshot: Snapshot) -> None:
-        """Put how a run stands in the place of how it stood: a killed run is taken up from there."""
+        """Put how a run stands in the place of how it stood: a killed run is taken up from there.
+
+        The readings up to there are on the disk before, so that it is never newer than they are.
+        """
+        self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         path, content = rolling_file(spec, snapshot)
         write_whole(self.root / path, content)
 

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from undergrowth.spec import RunSpec, SpecError, check_parent
-from undergrowth.store import Store
+from undergrowth.spec import Fork, RunSpec, SpecError, check_parent
+from undergrowth.store import Run, Store
 from undergrowth.store.layout import create, writing
+from undergrowth.store.lineage import reached
 from undergrowth.store.verify import unfinished_files
-from undergrowth.training.interventions import AnyForkPoint
+from undergrowth.training.interventions import AnyForkPoint, AtStep
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,9 @@ def train(
     create(root)
     with writing(root) as right_to_write:
         store = Store(root)
-        _check_parents(unique, {run.id: run.spec for run in store.runs})
-        done = {run.id for run in store.runs if run.status == "done"} - unfinished_files(root)
+        stored = {run.id: run for run in store.runs}
+        _check_parents(unique, stored)
+        done = {run.id for run in stored.values() if run.status == "done"} - unfinished_files(root)
         for spec in unique.values():
             if spec.id in done:
                 progress(Progress(spec, spec.steps, {}, "stored"))
@@ -115,18 +117,33 @@ def train(
     return Store(root)
 
 
-def _check_parents(specs: Mapping[str, RunSpec], stored: Mapping[str, RunSpec]) -> None:
+def _check_parents(specs: Mapping[str, RunSpec], stored: Mapping[str, Run]) -> None:
     """Raise SpecError where a fork has no parent, or one that it cannot be a fork of."""
     for spec in specs.values():
         if spec.fork is None:
             continue
-        parent = specs.get(spec.fork.of) or stored.get(spec.fork.of)
-        if parent is None:
+        if spec.fork.of in specs:
+            check_parent(spec, specs[spec.fork.of])
+        elif spec.fork.of in stored:
+            check_parent(spec, stored[spec.fork.of].spec)
+            _check_it_was_reached(spec.fork, stored[spec.fork.of])
+        else:
             raise SpecError(
                 f"fork.of = {spec.fork.of!r}: no such run in the store or among those to be trained: "
                 "train the parent too, or before, into the same store"
             )
-        check_parent(spec, parent)
+
+
+def _check_it_was_reached(fork: Fork, parent: Run) -> None:
+    """Raise SpecError where a stored parent that is not trained on did not come to the fork."""
+    if parent.status == "done" or not isinstance(fork.at, AtStep):
+        return
+    last = reached(parent.store.root, parent.spec)
+    if fork.at.step > last:
+        raise SpecError(
+            f"fork.at.step = {fork.at.step} is a step that the parent {parent.id} did not reach: it is "
+            f"{parent.status} at step {last}: train it too, or fork at {max(last, 0)} or before"
+        )
 
 
 @dataclass
@@ -294,17 +311,28 @@ def _keep_errors(worker: _Worker) -> None:
 
 
 def _packs(specs: Sequence[RunSpec], size: int) -> Iterator[list[RunSpec]]:
-    """Runs in groups of at most `size` that may be trained side by side, in the given order."""
+    """Runs in groups of at most `size` that may be trained side by side, in the given order.
+
+    None is beside its parent, for which it waits, and forks are beside those that begin where they do.
+    """
     if size == 1:
         yield from ([spec] for spec in specs)
         return
     from undergrowth.training.engine import shape_key
 
     alike: dict[object, list[RunSpec]] = {}
+    known = {spec.id: spec for spec in specs}
     for spec in specs:
-        alike.setdefault(shape_key(spec, spec.data().n_train), []).append(spec)
+        begins = _generation(spec, known), spec.fork and spec.fork.at
+        alike.setdefault((shape_key(spec, spec.data().n_train), begins), []).append(spec)
     for group in alike.values():
         yield from (group[i : i + size] for i in range(0, len(group), size))
+
+
+def _generation(spec: RunSpec, known: Mapping[str, RunSpec]) -> int:
+    """How many of a run's ancestors, from its parent on, are to be trained as well."""
+    parent = known.get(spec.fork.of) if spec.fork else None
+    return 0 if parent is None else 1 + _generation(parent, known)
 
 
 def _has_plugin() -> bool:

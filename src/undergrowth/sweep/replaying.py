@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from undergrowth.spec import RunSpec
-from undergrowth.store import Run
+from undergrowth.store import Run, StoreError
+from undergrowth.store.lineage import spec_of
 from undergrowth.sweep.local import Progress, train
 
 
@@ -59,12 +62,17 @@ def replay(run: Run, *, progress: Callable[[Progress], None] = lambda _: None) -
 
     Nothing is written to its store. On the machine that trained it, with the same versions, on a CPU and
     with pack = 1 every bit is equal; elsewhere the first difference says from where on it is not.
+    Checkpoints that are there only because others forked from it are left out.
+
+    Raises StoreError where the run has not ended, or one that it forked from is not in the store.
     """
-    specs = [run.spec, *_ancestors(run)]
+    specs = replayed_with(run)
     with tempfile.TemporaryDirectory(prefix="undergrowth-replay-") as folder:
         again = train(specs, Path(folder) / "store", progress=progress).run(run.id)
+        checkpoints = _compared(run, again)
         differences = sorted(
-            (*_readings(run, again), *_checkpoints(run, again)), key=lambda d: (d.step, d.name)
+            (*_readings(run, again), *_checkpoints(run, again, checkpoints)),
+            key=lambda d: (d.step, d.name),
         )
         here = {
             key: (value, again.environment.get(key, ""))
@@ -73,17 +81,36 @@ def replay(run: Run, *, progress: Callable[[Progress], None] = lambda _: None) -
         }
     return Replay(
         n_readings=sum(len(run.store.readings_of(run.id, name)) for name in run.names),
-        n_checkpoints=len(run.checkpoints),
+        n_checkpoints=len(checkpoints),
         first=differences[0] if differences else None,
         environment=here,
     )
 
 
-def _ancestors(run: Run) -> Iterator[RunSpec]:
-    spec = run.spec
-    while spec.fork is not None:
-        spec = run.store.run(spec.fork.of).spec
-        yield spec
+def replayed_with(run: Run) -> tuple[RunSpec, ...]:
+    """What a replay trains: the run, its parent, its parent's parent and so on.
+
+    Raises StoreError as `replay` does.
+    """
+    if run.status == "running":
+        raise StoreError(f"run {run.id} has not ended: train it to its end before it is replayed")
+    specs = [run.spec]
+    while (fork := specs[-1].fork) is not None:
+        parent = spec_of(run.store.root, fork.of)
+        if parent is None:
+            raise StoreError(
+                f"run {specs[-1].id} forks from {fork.of}, which is not in {run.store.root}: "
+                "train that one into this store too"
+            )
+        specs.append(parent)
+    return tuple(specs)
+
+
+def _compared(run: Run, again: Run) -> list[int]:
+    """Steps of the checkpoints that both should have: a branch for others may have made more."""
+    scheduled = run.spec.checkpoints.steps(run.spec.steps)
+    stored, replayed = set(run.checkpoints), set(again.checkpoints)
+    return sorted(replayed | (stored & set(scheduled)))
 
 
 def _readings(run: Run, again: Run) -> Iterator[Difference]:
@@ -98,10 +125,10 @@ def _readings(run: Run, again: Run) -> Iterator[Difference]:
                 break
 
 
-def _checkpoints(run: Run, again: Run) -> Iterator[Difference]:
+def _checkpoints(run: Run, again: Run, steps: Sequence[int]) -> Iterator[Difference]:
     """The first difference of every parameter."""
     seen: set[str] = set()
-    for step in sorted({*run.checkpoints, *again.checkpoints}):
+    for step in steps:
         stored, replayed = (_weights(r, step) for r in (run, again))
         for name in sorted({*stored, *replayed} - seen):
             if not _equal(stored.get(name), replayed.get(name)):
@@ -110,7 +137,10 @@ def _checkpoints(run: Run, again: Run) -> Iterator[Difference]:
 
 
 def _weights(run: Run, step: int) -> dict[str, np.ndarray]:
-    return load_file(run.checkpoint_path(step)) if step in run.checkpoints else {}
+    """The parameters of a checkpoint; none where it is missing or damaged."""
+    with suppress(FileNotFoundError, SafetensorError):
+        return load_file(run.checkpoint_path(step))
+    return {}
 
 
 def _equal(mine: np.ndarray | None, other: np.ndarray | None) -> bool:
@@ -122,7 +152,8 @@ def _equal(mine: np.ndarray | None, other: np.ndarray | None) -> bool:
 def _difference(step: int, name: str, mine: np.ndarray | None, other: np.ndarray | None) -> Difference:
     if mine is None or other is None or mine.shape != other.shape:
         return Difference(step, name, _shown(mine), _shown(other), float("nan"))
-    apart = np.abs(mine.astype(np.float64) - other.astype(np.float64))
+    with np.errstate(invalid="ignore"):  # infinity from infinity
+        apart = np.abs(mine.astype(np.float64) - other.astype(np.float64))
     at = np.unravel_index(int(np.nan_to_num(apart, nan=np.inf).argmax()), apart.shape)
     return Difference(step, name, f"{mine[at]:.9g}", f"{other[at]:.9g}", float(apart.max()))
 

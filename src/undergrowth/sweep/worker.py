@@ -33,7 +33,7 @@ OF_THE_STORE = (OSError, sqlite3.Error, StoreError)
 """What ends a worker; any other error ends the run that raised it, and those packed with it."""
 
 KEEP_EVERY = 15.0
-"""Seconds of training that a kill may cost: how a run stands is kept that often."""
+"""Seconds of training that a kill may cost: how runs stand is kept that often."""
 
 CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
 
@@ -97,7 +97,13 @@ def _serve(root: Path, name: str, orders: queue.Queue[dict[str, Any]], answers: 
         answer(broken=_plainly(error, root))
 
 
-def _train(writer: Any, specs: Sequence[Any], branches: Mapping[str, Any], answer: Any) -> None:
+def _train(
+    writer: Any,
+    specs: Sequence[Any],
+    branches: Mapping[str, Any],
+    answer: Any,
+    keep_every: float = KEEP_EVERY,
+) -> None:
     """Train runs side by side, those first that stand at the same step."""
     from undergrowth.training.engine import shape_key
 
@@ -113,12 +119,33 @@ def _train(writer: Any, specs: Sequence[Any], branches: Mapping[str, Any], answe
         else:
             groups.setdefault(key, []).append((spec, snapshot))
     for group in groups.values():
-        _train_group(writer, group, branches, answer)
+        _train_group(writer, group, branches, answer, _Clock(keep_every))
+
+
+class _Clock:
+    """Says when runs are to be kept: every so many seconds, all of them at the same step."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.kept = seconds, time.monotonic()
+        self.step, self.is_due = -1, False
+
+    def strikes(self, step: int) -> bool:
+        """Whether those who come to `step` are to be kept there."""
+        if step != self.step:
+            self.step, now = step, time.monotonic()
+            self.is_due = now - self.kept > self.seconds
+            self.kept = now if self.is_due else self.kept
+        return self.is_due
 
 
 def _train_group(
-    writer: Any, group: Sequence[tuple[Any, Any]], branches: Mapping[str, Any], answer: Any
+    writer: Any,
+    group: Sequence[tuple[Any, Any]],
+    branches: Mapping[str, Any],
+    answer: Any,
+    clock: _Clock,
 ) -> None:
+    from undergrowth.store.lineage import unscheduled
     from undergrowth.training.engine import train
     from undergrowth.training.facts import Advanced, Branched, Diverged, Measured
 
@@ -127,8 +154,10 @@ def _train_group(
     wrong: dict[int, str] = {}
     latest: list[dict[str, float]] = [{} for _ in specs]
     try:
-        due = {position: branches[spec.id] for position, spec in enumerate(specs)}
-        kept = time.monotonic()
+        due = {  # what others fork from, and checkpoints that others once forked from
+            position: [*branches.get(spec.id, ()), *unscheduled(writer.root, spec)]
+            for position, spec in enumerate(specs)
+        }
         for position, fact in train(specs, [snapshot for _, snapshot in group], due):
             spec = specs[position]
             writer.write(spec, fact)
@@ -138,11 +167,10 @@ def _train_group(
                 wrong[position] = f"the training loss is not finite at step {fact.step}"
             elif isinstance(fact, Advanced):
                 step[position] = fact.step
-                if time.monotonic() - kept > KEEP_EVERY:
+                if clock.strikes(fact.step):
                     writer.keep(spec, fact.snapshot)
-                    kept = time.monotonic() if position == len(specs) - 1 else kept
                 answer(run=spec.id, step=fact.step, **latest[position])
-            elif isinstance(fact, Branched):
+            elif isinstance(fact, Branched) and fact.branch < len(branches.get(spec.id, ())):
                 answer(run=spec.id, branched=fact.branch)
     except OF_THE_STORE:
         raise

@@ -31,7 +31,7 @@ from undergrowth.training.facts import (
     Measured,
     Saved,
 )
-from undergrowth.training.interventions import AnyForkPoint, History
+from undergrowth.training.interventions import AnyForkPoint, History, first_step
 from undergrowth.training.interventions.account import account
 from undergrowth.training.optimisers import AnyOptimiser
 from undergrowth.training.state import Moment, Regime, Snapshot, TrainState, Upto
@@ -83,7 +83,7 @@ def train(
     snapshot stands at are not repeated, except where a fork begins: its snapshot is its parent's. One
     run is stepped as it is; several are stacked and stepped under `vmap`, which is for accelerators: on
     a CPU it is slower, and other bits come out. branches: by position, where others will fork from a
-    run: it saves a snapshot when it comes there.
+    run: it saves a snapshot when it comes there, and says so at once where it has been there.
 
     Raises ValueError where the runs differ in shape or the snapshots in step.
     """
@@ -122,6 +122,7 @@ class _Run:
         self.step, self.state = snapshot.step, snapshot.state
         self.forks_here = spec.fork is not None and snapshot.forked_at is None
         self.forked_at = snapshot.step if self.forks_here else snapshot.forked_at
+        self.inherited = dict(snapshot.inherited)
         self.fired = dict(snapshot.fired)
         self.curves = {name: list(curve) for name, curve in snapshot.curves.items()}
         self.branches = dict(enumerate(branches))
@@ -130,7 +131,7 @@ class _Run:
         self.stops = sorted(self.saved_at.union(*self.measured_at))
         self.over = self.step >= spec.steps
         self._take_up(Regime(data, spec.batch))
-        self.good = self.snapshot()
+        self.good = snapshot.good or self.snapshot()
 
     def _take_up(self, regime: Regime) -> None:
         """The regime at this step: what those who fired have made of the first."""
@@ -151,24 +152,25 @@ class _Run:
         self.train_set = TrainSet(inputs, labels, weights, noise_key)
         self.drawn_by = data.weights[side] if by == "sampling" else None
 
-    def snapshot(self) -> Snapshot:
-        """The run as it stands."""
+    def snapshot(self, good: Snapshot | None = None) -> Snapshot:
+        """The run as it stands; `good` is how it last was seen to be sound, where that was before."""
         curves = {name: Upto(curve, len(curve)) for name, curve in self.curves.items()}
-        return Snapshot(self.step, self.state, dict(self.fired), curves, self.forked_at)
+        fired, inherited = dict(self.fired), dict(self.inherited)
+        return Snapshot(self.step, self.state, fired, curves, self.forked_at, inherited, good)
 
-    def history(self) -> History:
-        """What triggers look at."""
-        return History(self.step, self.curves, self.fired, self.forked_at)
+    def history(self, position: int | None = None) -> History:
+        """What a trigger looks at, that of an intervention by its position."""
+        forked_at = self.forked_at if position is None else self.inherited.get(position, self.forked_at)
+        return History(self.step, self.curves, self.fired, forked_at)
 
     def next_stop(self) -> int:
         """The next step of interest, or the end of the stretch."""
-        history = self.history()
-        waiting = [
-            intervention.trigger
+        due = [
+            intervention.trigger.due(self.history(position))
             for position, intervention in enumerate(self.spec.interventions)
             if position not in self.fired
         ]
-        due = [trigger.due(history) for trigger in (*waiting, *self.branches.values())]
+        due += [point.due(self.history()) for point in self.branches.values()]
         ahead = [stop for stop in due if stop is not None and stop > self.step]
         ahead.append(next((stop for stop in self.stops if stop > self.step), self.spec.steps))
         return min(*ahead, self.step + STRETCH) if ahead else self.step + STRETCH
@@ -180,21 +182,24 @@ class _Run:
         return None if batches is None else np.pad(batches, [(0, STRETCH - len(batches)), (0, 0)])
 
     def begin(self) -> Iterator[Fact]:
-        """What is due where the run begins: a new one, or a fork at its parent's snapshot."""
+        """What is due where the run begins: a new one, or a fork at its parent's snapshot. Of one that
+        is taken up, which branches it has passed already.
+        """
         if self.is_new:
             yield from self.arrive()
         elif self.forks_here:
             yield Forked(self.step)
             yield from self._observe()
-            yield Saved(self.snapshot())
-            yield Advanced(self.step, self.snapshot())
+            yield from self._keep(self._branches_here(), is_due=True)
+        else:
+            yield from (Branched(self.step, branch) for branch in self._leave(self._branches_passed()))
 
     def intervene(self) -> Iterator[Fact]:
         """Act where a trigger fires, once for each intervention."""
         if self.over:
             return
         for position, intervention in enumerate(self.spec.interventions):
-            if position in self.fired or not intervention.trigger.fires(self.history()):
+            if position in self.fired or not intervention.trigger.fires(self.history(position)):
                 continue
             before = Moment(self.step, self.state, self.regime)
             index = (position << 32) + self.step
@@ -213,19 +218,47 @@ class _Run:
             return
         self.over = self.step >= self.spec.steps
         yield from self._observe()
+        here = self._branches_here()
+        is_due = bool(here) or self.step in self.saved_at
+        if self._is_sound(is_due):
+            yield from self._keep(here, is_due)
+        else:
+            yield from self._diverge()
+
+    def _is_sound(self, is_due: bool) -> bool:
+        """Whether the training loss is finite where it was read here; where the state is to be kept,
+        every weight as well. What is found sound is remembered.
+        """
         step, loss = self.curves["train_loss"][-1]
         if step == self.step and not np.isfinite(loss):
-            yield from self._diverge()
-            return
-        if step == self.step:
+            return False
+        weights = jax.tree.leaves(self.state.model) if is_due else ()
+        if not all(np.isfinite(array).all() for array in map(np.asarray, weights)):
+            return False
+        if is_due or step == self.step:
             self.good = self.snapshot()
-        here = [b for b, point in self.branches.items() if point.fires(self.history())]
-        if here or self.step in self.saved_at:
-            yield Saved(self.good if self.good.step == self.step else self.snapshot())
-        for branch in here:
-            del self.branches[branch]
-            yield Branched(self.step, branch)
-        yield Advanced(self.step, self.snapshot())
+        return True
+
+    def _keep(self, here: Sequence[int], is_due: bool) -> Iterator[Fact]:
+        """Where the run stands, and that it has come to the branches that leave it here."""
+        if is_due:
+            yield Saved(self.snapshot())
+        yield from (Branched(self.step, branch) for branch in self._leave(here))
+        earlier = self.good if self.good.step < self.step else None
+        yield Advanced(self.step, self.snapshot(earlier))
+
+    def _branches_here(self) -> list[int]:
+        return [branch for branch, point in self.branches.items() if point.fires(self.history())]
+
+    def _branches_passed(self) -> list[int]:
+        since = self.forked_at or 0
+        came = {b: first_step(point, self.curves, since) for b, point in self.branches.items()}
+        return [branch for branch, step in came.items() if step is not None and step <= self.step]
+
+    def _leave(self, branches: Sequence[int]) -> Sequence[int]:
+        """The same branches, which are not come to again."""
+        self.branches = {b: point for b, point in self.branches.items() if b not in branches}
+        return branches
 
     def _observe(self) -> Iterator[Fact]:
         for measure, steps in zip(self.spec.measures, self.measured_at, strict=True):

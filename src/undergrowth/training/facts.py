@@ -58,7 +58,7 @@ class Advanced:
 
 @dataclass(frozen=True)
 class Diverged:
-    """The training loss at `step` is not finite: the run is over."""
+    """The training loss at `step` is not finite, or a weight that is to be kept: the run is over."""
 
     step: int
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
@@ -98,7 +98,9 @@ class Snapshot:
     """A run between two steps: enough to go on exactly as if it had never stopped.
 
     step: updates made so far; fired: at which step each intervention (by position) has fired; curves:
-    the scalar readings so far, which triggers read; forked_at: where the run left its parent.
+    the scalar readings so far, which triggers read; forked_at: where the run left its parent; inherited:
+    by position of an intervention that it has from a parent, where the parent had left its own; good:
+    the last snapshot before that was seen to be sound, where this one was not looked at.
     """
 
     step: int
@@ -106,6 +108,22 @@ class Snapshot:
     fired: Mapping[int, int] = field(default_factory=dict)
     curves: Mapping[str, Curve] = field(default_factory=dict)
     forked_at: int | None = None
+    inherited: Mapping[int, int] = field(default_factory=dict)
+    good: Snapshot | None = None
+
+    def as_trunk(self, n_interventions: int) -> Snapshot:
+        """How a fork of this run begins, which has its `n_interventions` before those of its own.
+
+        Of the curves it has what lies before: what is read at the fork itself is the fork's to read.
+        """
+        left = {} if self.forked_at is None else dict.fromkeys(range(n_interventions), self.forked_at)
+        curves = {
+            name: [point for point in curve if point[0] < self.step]
+            for name, curve in self.curves.items()
+        }
+        return replace(
+            self, curves=curves, forked_at=None, inherited={**left, **self.inherited}, good=None
+        )
 
 
 def mapped(function: Callable[[str, Array], Array], model: M) -> M:

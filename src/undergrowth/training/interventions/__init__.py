@@ -27,8 +27,9 @@ from undergrowth.training.interventions.trigger import (
     OnOnset,
     Trigger,
     WhenCrosses,
+    first_step,
 )
-from undergrowth.values import Value
+from undergrowth.values import Value, in_brief
 
 AnyTrigger = Annotated[
     AtStep | WhenCrosses | OnOnset | AfterIntervention | AfterFork, Field(discriminator="name")
@@ -60,6 +61,14 @@ class Intervention(Value):
     trigger: AnyTrigger
     action: AnyAction
 
+    def describe(self) -> str:
+        """What is done and when, in a few words.
+
+        >>> Intervention(trigger=AtStep(step=300), action=ScaleLearningRate(factor=10)).describe()
+        'scale_learning_rate factor=10 at step 300'
+        """
+        return f"{in_brief(self.action)} {self.trigger.describe()}"
+
 
 __all__ = [
     "Ablate",
@@ -90,4 +99,5 @@ __all__ = [
     "SetWeightDecay",
     "Trigger",
     "WhenCrosses",
+    "first_step",
 ]

@@ -21,7 +21,8 @@ class History:
     """What a trigger knows of a run.
 
     step: where it is; curves: its scalar readings so far; fired: at which step each of its
-    interventions (by position) fired; forked_at: where it left its parent, None where it has none.
+    interventions (by position) fired; forked_at: where it left its parent, None where it has none, and
+    to an intervention that it has from a parent where that one left its own.
     """
 
     step: int
@@ -44,6 +45,10 @@ class Trigger(Value):
     def check(self, run: RunSpec, place: str) -> None:
         """Raise ValueError, in one line, where it cannot fire in this run; `place` is its field."""
 
+    @abstractmethod
+    def describe(self) -> str:
+        """When, in a few words, to follow what is done."""
+
 
 class AtStep(Trigger):
     """Fires before the update that leads from `step` to `step` + 1."""
@@ -56,6 +61,9 @@ class AtStep(Trigger):
 
     def due(self, history: History) -> int | None:
         return self.step
+
+    def describe(self) -> str:
+        return f"at step {self.step}"
 
     def check(self, run: RunSpec, place: str) -> None:
         if self.step >= run.steps:
@@ -84,6 +92,10 @@ class WhenCrosses(Trigger):
             return False
         sign = 1 if self.direction == "above" else -1
         return all(sign * value >= sign * self.level for _, value in recent)
+
+    def describe(self) -> str:
+        times = f" {self.evaluations} times running" if self.evaluations > 1 else ""
+        return f"when {self.reading} is {self.direction} {self.level:.6g}{times}"
 
     def check(self, run: RunSpec, place: str) -> None:
         _must_read(run, self.reading, f"{place}.reading")
@@ -116,6 +128,9 @@ class OnOnset(Trigger):
             for n in range(len(after) - self.evaluations + 1, len(after) + 1)
         )
 
+    def describe(self) -> str:
+        return f"at onset by {self.rule}"
+
     def _has_set_off(self, values: list[float]) -> bool:
         if self.rule == "accuracy":
             return values[-1] > values[0] + self.margin
@@ -135,6 +150,9 @@ class AfterIntervention(Trigger):
     def due(self, history: History) -> int | None:
         fired = history.fired.get(self.intervention)
         return None if fired is None else fired + self.steps
+
+    def describe(self) -> str:
+        return f"{self.steps} steps after intervention {self.intervention}"
 
     def check(self, run: RunSpec, place: str) -> None:
         own = int(place.split(".")[1])
@@ -157,12 +175,32 @@ class AfterFork(Trigger):
     def due(self, history: History) -> int | None:
         return None if history.forked_at is None else history.forked_at + self.steps
 
+    def describe(self) -> str:
+        return f"{self.steps} steps after the fork" if self.steps else "at the fork"
+
     def check(self, run: RunSpec, place: str) -> None:
         if run.fork is None:
             raise ValueError(
                 f"{place}.name = 'after_fork': this run is no fork: give it a fork, "
                 "or take { name = 'at_step', step = ... }"
             )
+
+
+def first_step(trigger: Trigger, curves: Mapping[str, Curve], since: int = 0) -> int | None:
+    """The first step from `since` on at which a trigger fires that looks at nothing but the step and the
+    curves, on those of a whole run; None if at none.
+    """
+    if isinstance(trigger, AtStep):
+        return trigger.step if trigger.step >= since else None
+    so_far: dict[str, list[tuple[int, float]]] = {name: [] for name in curves}
+    left = {name: list(reversed(curve)) for name, curve in curves.items()}
+    for step in sorted({step for curve in curves.values() for step, _ in curve}):
+        for name, rest in left.items():
+            while rest and rest[-1][0] <= step:
+                so_far[name].append(rest.pop())
+        if step >= since and trigger.fires(History(step, so_far)):
+            return step
+    return None
 
 
 def _must_read(run: RunSpec, reading: str, place: str) -> None:
