@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.children import one_thread
-from benchmarks.works import PLAIN_JAX, TORCH, WORKS, Work
+from benchmarks.works import TORCH, WORKS, Style, Work
 from undergrowth.models import load_state_dict, state_dict
 from undergrowth.spec import RunSpec
 from undergrowth.training.engine import initial
@@ -41,20 +41,24 @@ def difference(work: Work) -> float:
     }
     inputs = spec.data().inputs
     ours = np.asarray(load_state_dict(model, weights)(jnp.asarray(inputs)))
-    theirs = {TORCH: _by_torch, PLAIN_JAX: _by_plain_jax}[str(work.reference)](spec, weights, inputs)
+    if work.reference == TORCH:
+        theirs = _by_torch(spec, work.style, weights, inputs)
+    else:
+        theirs = _by_plain_jax(weights, inputs)
     return float(np.abs(ours - theirs).max())
 
 
-def _by_torch(spec: RunSpec, weights: dict[str, np.ndarray], inputs: np.ndarray) -> np.ndarray:
-    from benchmarks.torch_training import shape_of, tokens_of
-    from benchmarks.torch_transformer import Transformer, load
+def _by_torch(
+    spec: RunSpec, style: Style, weights: dict[str, np.ndarray], inputs: np.ndarray
+) -> np.ndarray:
+    from benchmarks.torch_training import MODELS, shape_of, tokens_of
 
-    model = Transformer(shape_of(spec))
-    load(model, weights)
+    model = MODELS[style](shape_of(spec))
+    model.load(weights)
     return model(tokens_of(spec, inputs)).detach().numpy()
 
 
-def _by_plain_jax(spec: RunSpec, weights: dict[str, np.ndarray], inputs: np.ndarray) -> np.ndarray:
+def _by_plain_jax(weights: dict[str, np.ndarray], inputs: np.ndarray) -> np.ndarray:
     from benchmarks import plain_jax
 
     return np.asarray(plain_jax.logits(jax.tree.map(jnp.asarray, weights), jnp.asarray(inputs)))

@@ -31,7 +31,7 @@ def _row(work: Work) -> Row:
         ]
         theirs = []
         if work.reference:
-            setup["stretch"] = work.reference_stretch
+            setup |= {"stretch": work.reference_stretch, "style": work.style}
             theirs = [stack.enter_context(Child(work.reference, setup, all_cores()))]
         for child in (*ours, *theirs):  # all are ready before any is timed
             child.answer()

@@ -1,4 +1,4 @@
-"""A child that trains a transformer in PyTorch as its published code does: a step, and nothing more."""
+"""A child that trains a transformer in PyTorch: a step as published code has it, and nothing more."""
 # pyright: reportMissingImports=false
 # PyTorch is here for `make bench` only.
 
@@ -14,19 +14,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.children import Answer, cores, serve
+from benchmarks.torch_einsums import EinsumTransformer
 from benchmarks.torch_transformer import Shape, Transformer
-from benchmarks.works import n_logits
+from benchmarks.works import Style, n_logits
 from undergrowth.models import TransformerSpec, prompts
 from undergrowth.spec import RunSpec
 from undergrowth.tasks import Tokens
 from undergrowth.training.batches import MiniBatch
 from undergrowth.training.optimisers import AdamW
 
+MODELS = {"modules": Transformer, "einsums": EinsumTransformer}
+
 
 def prepare(setup: dict[str, Any]) -> Any:
-    """The first steps are taken here. setup: spec, stretch (steps)."""
+    """The first steps are taken here. setup: spec, stretch (steps), style."""
     torch.set_num_threads(cores())
-    steps = trained(RunSpec.from_dict(setup["spec"]))
+    steps = trained(RunSpec.from_dict(setup["spec"]), setup["style"])
 
     def obey(order: str) -> Answer:
         began = time.perf_counter()
@@ -39,9 +42,9 @@ def prepare(setup: dict[str, Any]) -> Any:
     return obey
 
 
-def trained(spec: RunSpec) -> Iterator[None]:
+def trained(spec: RunSpec, style: Style) -> Iterator[None]:
     """A step at each call."""
-    model, optimiser = Transformer(shape_of(spec)), spec.optimiser
+    model, optimiser = MODELS[style](shape_of(spec)), spec.optimiser
     assert isinstance(optimiser, AdamW)
     descent = torch.optim.AdamW(
         model.parameters(),

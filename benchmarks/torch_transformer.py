@@ -32,6 +32,8 @@ class Shape:
 
 
 class Attention(nn.Module):
+    future: Tensor
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.n_heads = shape.n_heads
@@ -82,24 +84,29 @@ class Transformer(nn.Module):
         """Logits [example, label] at the last position, from those at all positions."""
         return self.unembed(self.blocks(self.embed(tokens) + self.pos_embed))[:, -1]
 
+    def load(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Put weights with TransformerLens's names and shapes in place of the model's."""
+        put(self, dict(_as_linear(name, array) for name, array in weights.items()))
 
-def load(model: Transformer, weights: Mapping[str, np.ndarray]) -> None:
-    """Put weights with TransformerLens's names and shapes in place of the model's."""
-    state = {}
-    for name, given in weights.items():
-        *path, last = name.split(".")
-        array = torch.from_numpy(np.array(given))
-        if last in ("W_Q", "W_K", "W_V"):  # [head, d_model, d_head]
-            array = array.permute(0, 2, 1).reshape(-1, array.shape[1])
-        elif last == "W_O":  # [head, d_head, d_model]
-            array = array.reshape(-1, array.shape[2]).T
-        elif last in ("W_in", "W_out", "W_U"):
-            array = array.T
-        state[_name(path, last)] = array
-    missing = {name for name, _ in model.named_parameters()} ^ state.keys()
-    if missing:
-        raise ValueError(f"these weights are not those of the reference: {sorted(missing)}")
+
+def put(model: nn.Module, state: dict[str, Tensor]) -> None:
+    """Replace all parameters of a model by name; raises ValueError where they are not the same ones."""
+    left = {name for name, _ in model.named_parameters()} ^ state.keys()
+    if left:
+        raise ValueError(f"these weights are not those of the reference: {sorted(left)}")
     model.load_state_dict(state, strict=False)
+
+
+def _as_linear(name: str, weight: np.ndarray) -> tuple[str, Tensor]:
+    *path, last = name.split(".")
+    array = torch.from_numpy(weight)
+    if last in ("W_Q", "W_K", "W_V"):  # [head, d_model, d_head]
+        array = array.permute(0, 2, 1).reshape(-1, array.shape[1])
+    elif last == "W_O":  # [head, d_head, d_model]
+        array = array.reshape(-1, array.shape[2]).T
+    elif last in ("W_in", "W_out", "W_U"):
+        array = array.T
+    return _name(path, last), array
 
 
 def _name(path: list[str], last: str) -> str:
