@@ -261,6 +261,27 @@ def test_mini_batches_are_those_of_the_noise_seed() -> None:
         np.testing.assert_allclose(final[name], array, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_gradient_summed_over_chunks_is_that_of_all_examples_at_once(
+    weighted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """15 examples of 6 neurons in chunks of 4: the last is filled up, which must not count."""
+    spec, state = tiny.spec(), initial(tiny.spec()).state
+    observed = tiny.observed()
+    side = np.flatnonzero(observed.is_train)
+    weights = jnp.linspace(0.5, 1.5, 15) if weighted else None
+    examples = TrainSet(observed.inputs[side], observed.labels[side], weights, jax.random.key(0))
+
+    def stepped() -> dict[str, np.ndarray]:
+        one = jax.jit(lambda s: update(s, spec.optimiser.build(), spec.loss, examples, jnp.asarray(0)))
+        return state_dict(one(state).opt_state)
+
+    whole = stepped()
+    monkeypatch.setattr("undergrowth.training.step.CACHED", 24)
+    for name, array in stepped().items():
+        np.testing.assert_allclose(array, whole[name], rtol=1e-4, atol=1e-7)
+
+
 @pytest.mark.parametrize("batch", [FULL, MINI], ids=["full", "mini"])
 def test_runs_packed_together_agree_with_runs_alone(batch: dict[str, Any]) -> None:
     specs = [

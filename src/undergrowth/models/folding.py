@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from undergrowth.models.activations import ACT_FNS
 from undergrowth.models.blocks import Attention, Block, plus, side_by_side
 from undergrowth.models.lookup import rows
+from undergrowth.models.mixing import mixed
 from undergrowth.models.products import product
 from undergrowth.models.sharing import Position
 from undergrowth.models.sites import HOOK_POST, HOOK_Z, Tap, untapped
@@ -60,13 +59,8 @@ def _heads(
         return rows(table, inputs[:, min(position.operands)]) if position.operands else table
 
     found = [scores_and_values(position) for position in embedded]
-    scores = [jnp.broadcast_to(row[:, :n_heads], (len(inputs), n_heads)) for row in found]
-    pattern = jax.nn.softmax(jnp.stack(scores), axis=0)[..., None]
-    weighted = [
-        weight * row[:, n_heads:].reshape(-1, n_heads, d_head)
-        for weight, row in zip(pattern, found, strict=True)
-    ]
-    return reduce(jnp.add, weighted)
+    z = mixed([row[:, :n_heads] for row in found], [row[:, n_heads:] for row in found])
+    return z.reshape(-1, n_heads, d_head)
 
 
 def _biases(attn: Attention, q: Float[Array, "head d_head"]) -> Array | None:

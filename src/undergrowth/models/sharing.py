@@ -12,16 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from itertools import accumulate
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from undergrowth.models.blocks import Attention, Block, Change, plus, side_by_side
 from undergrowth.models.lookup import rows
+from undergrowth.models.mixing import by_head, mixed
 from undergrowth.models.prompts import Operands
 from undergrowth.models.sites import HOOK_POST, HOOK_Z, Tap, untapped
 
@@ -127,16 +126,10 @@ def _attended(
 
     def score(key: _Spreading) -> Array:
         joint = query.operands | key.operands
-        by_head = (query.onto(joint) * key.onto(joint)).reshape(-1, n_heads, d_head)
-        of_joint = jnp.sum(by_head, axis=-1) / jnp.sqrt(d_head)
+        of_joint = by_head(query.onto(joint) * key.onto(joint), n_heads) / jnp.sqrt(d_head)
         return sharing.filled(Position(of_joint, joint), onto)
 
-    pattern = jax.nn.softmax(jnp.stack([score(key) for key in keys]), axis=0)[..., None]
-    weighted = [
-        weight * value.onto(onto).reshape(-1, n_heads, d_head)
-        for weight, value in zip(pattern, values, strict=True)
-    ]
-    return Position(reduce(jnp.add, weighted).reshape(-1, n_heads * d_head), onto)
+    return Position(mixed([score(key) for key in keys], [value.onto(onto) for value in values]), onto)
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from undergrowth.training.state import TrainState, mapped
 T = TypeVar("T")
 
 
-CACHED = 2**19
-"""Activations of one layer that are computed at a time: 2 MiB, a share of a core's cache."""
+CACHED = 2**20
+"""Activations of the widest layer that are computed at a time: 4 MiB."""
 
 
 class TrainSet(NamedTuple):
@@ -82,7 +82,7 @@ def update(
 ) -> TrainState:
     """One step down the gradient of the mean loss of the given examples, with all that is set."""
     noise = jax.random.fold_in(examples.noise_key, step)
-    gradient = _gradient(state, loss, examples, noise)
+    gradient = cast(optax.Updates, _gradient(state, loss, examples, noise))
     if "gradient_noise" in state.knobs:
         gradient = _jittered(gradient, state.knobs["gradient_noise"], _for("gradient", noise))
     change, opt_state = tx.update(gradient, state.opt_state, cast(optax.Params, state.model))
@@ -92,9 +92,9 @@ def update(
 
 
 def _gradient(state: TrainState, loss: LossName, examples: TrainSet, noise: PRNGKeyArray) -> Model:
-    """The gradient of the mean loss, summed over chunks of the examples that fit a core's cache.
+    """The gradient of the mean loss, summed over chunks of the examples that stay in a core's cache.
 
-    With 3,830 examples and 512 neurons four chunks take a tenth less time than one.
+    With 3,830 examples and 512 neurons two chunks take 8 % less time than one.
     """
 
     def summed(model: Model, inputs: Array, labels: Array, weights: Array, key: PRNGKeyArray) -> Array:
@@ -107,8 +107,9 @@ def _gradient(state: TrainState, loss: LossName, examples: TrainSet, noise: PRNG
         return eqx.filter_grad(summed)(state.model, examples.inputs, examples.labels, weights, noise)
 
     def add(total: Model, chunk: tuple[Array, Array, Array, Array]) -> tuple[Model, None]:
-        *some, k = chunk
-        gradient = eqx.filter_grad(summed)(state.model, *some, jax.random.fold_in(noise, k))
+        inputs, labels, weights, k = chunk
+        key = jax.random.fold_in(noise, k)
+        gradient = eqx.filter_grad(summed)(state.model, inputs, labels, weights, key)
         return jax.tree.map(jnp.add, total, gradient), None
 
     inputs, labels = (_chunked(array, n_chunks) for array in (examples.inputs, examples.labels))
