@@ -80,10 +80,10 @@ def _run(
     names: list[Any],
 ) -> RunSpec:
     own = {key: value for key, value in entry.items() if key != "name"}
-    fork = own.get("fork")
+    fork = own.get("fork", shared.get("fork"))
     of = fork.get("of") if isinstance(fork, dict) else None
     if isinstance(of, str) and of in named:
-        return _fork(named[of], own)
+        return _fork(named[of], {**own, "fork": fork})
     if isinstance(of, str) and not IS_ID.fullmatch(of):
         raise SpecError(_no_such_run(of, named, names))
     spec = RunSpec.from_dict(_merged(shared, own))
