@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tests import brute_force, tiny
@@ -38,6 +40,6 @@ def test_a_loss_that_float32_would_round_to_zero_is_still_told() -> None:
     resid = arrays["embed.W_E"][-1, 0] + arrays["pos_embed.W_pos"][2, 0]
     arrays["blocks.0.mlp.b_out"][0] = 60 - resid
     certain = load_state_dict(model, arrays)
-    twos = Observed(data.inputs, tiny.on_device(np.full(25, 2)), data.is_train)
+    twos = replace(data, labels=tiny.on_device(np.full(25, 2)))
     loss = curves_of(certain, twos)["train_loss"]
     np.testing.assert_allclose(loss, 4 * np.exp(-60.0), rtol=1e-4)
