@@ -10,13 +10,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 from tests import tiny
 from undergrowth import __version__
 from undergrowth.analysis import Estimate, Verdict
 from undergrowth.cli import main
+from undergrowth.presets import preset
 from undergrowth.printing import print_table, print_verdicts
 from undergrowth.spec import RunSpec
+from undergrowth.spec_file import read_runs
 from undergrowth.store import Store
 from undergrowth.store.layout import create, writing
 from undergrowth.studies.conducting import Report
@@ -214,6 +217,61 @@ def test_a_run_is_trained_listed_verified_and_reported(say, spec_file, tmp_path)
     assert say("report", out).code == 0
     assert spec.seeded(0).id in (out / "report.html").read_text()
     assert json.loads((out / "verdicts.json").read_text()) == []
+
+
+def test_a_file_of_arms_is_shown_run_and_listed(say, spec_file, tmp_path) -> None:
+    fork = 'fork = { of = "trunk", at = { name = "at_step", step = 20 } }'
+    action = '{ trigger = { name = "after_fork" }, action = { name = "reset_moments" } }'
+    arms = f'[[runs]]\nname = "trunk"\n[[runs]]\n{fork}\ninterventions = [{action}]'
+    top = tomli_w.dumps(tiny.spec().model_dump(mode="json", exclude_none=True))
+    path, out = spec_file(f"{top}\n{arms}"), tmp_path / "store"
+    trunk, arm = read_runs(path.read_text())
+    shown = say("show", path)
+    assert shown.code == 0
+    words = f"x+y mod 5, seed 0, fork of {trunk.id[:8]} at step 20, then reset_moments at the fork"
+    for part in (trunk.id, arm.id, words, f"fork       of {trunk.id} at step 20"):
+        assert part in shown.out
+    assert [one["id"] for one in json.loads(say("show", path, "--json").out)] == [trunk.id, arm.id]
+    ran = say("run", path, "--out", out)
+    assert ran.code == 0, ran.wrong
+    assert f"{arm.id}  done  {words}" in ran.out
+    listed = json.loads(say("runs", out, "--json").out)
+    assert sorted(row["run"] for row in listed) == ["x+y mod 5, seed 0", words]
+    assert say("report", out).code == 0
+
+
+def test_presets_are_listed_shown_and_hinted_at(say, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    listed = json.loads(say("presets", "--json").out)
+    assert {"nanda2023", "power2022"} <= {row["name"] for row in listed}
+    for row in listed:
+        assert row["source"] in say("presets").out
+    assert preset("nanda2023").id in say("show", "nanda2023").out
+    said = say("run", "nanda2032")
+    assert (said.code, said.wrong.count("\n")) == (2, 1)
+    assert "or one of `undergrowth presets`; did you mean 'nanda2023'?" in said.wrong
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "parts"),
+    [
+        ("[[runs]]\nstepz = 3", ["runs.0: stepz = 3", "did you mean 'steps'?"]),
+        ('[[runs]]\nfork.of = "x"', ["runs.0: fork.of = 'x'", "no run above it has a name"]),
+        ('preset = "nobody1999"', ["preset = 'nobody1999'", "there are power2022"]),
+        (
+            '[fork]\nof = "0123456789abcdef"\nat = { name = "at_step", step = 3 }',
+            ["fork.of = '0123456789abcdef': no such run in the store", "train the parent too"],
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_run_is_one_line_and_exit_code_2(
+    say, spec_file, tmp_path, spec, parts
+) -> None:
+    said = say("run", spec_file(spec), "--out", tmp_path / "store")
+    assert (said.code, said.out, said.wrong.count("\n")) == (2, "", 1)
+    for part in parts:
+        assert part in said.wrong
 
 
 def test_damage_is_exit_code_1(say, spec_file, tmp_path) -> None:
