@@ -140,8 +140,8 @@ class RunSpec(Value):
     def _batches_go_by_the_weights(self) -> RunSpec:
         if getattr(self.weights, "by", None) == "sampling" and not self.batch.by_weight:
             raise ValueError(
-                f"weights.by = 'sampling' has no effect on batch.name = {self.batch.name!r}, whose draws are "
-                "alike: take batch = { name = 'with_replacement' }, or by = 'loss'"
+                f"weights.by = 'sampling' has no effect on batch.name = {self.batch.name!r}, which "
+                "draws all alike: take batch = { name = 'with_replacement' }, or by = 'loss'"
             )
         return self
 
