@@ -20,9 +20,9 @@ def cost_of_a_study() -> Row:
 
     The whole is from the call of `undergrowth.sweep.train` to its return, times the cores: all
     start-up and compilation (with a warm cache), and cores without work at the end, are in it. One run
-    is the median time between two ends of runs in one worker in that very sweep: a run's share of a
-    worker that has long started, with the other cores as busy, its own first measurement, storing and
-    checkpoints included. So the ratio is what a study pays on top of its runs.
+    is the mean time from one run's end to the next in a worker of that very sweep, when all have long
+    started: with the other cores as busy, its own start, storing and checkpoints included. So the ratio
+    is what a study pays on top of its runs.
     """
     spec = tiny().replace(steps=STEPS)
     specs = [spec.seeded(seed) for seed in range(RUNS)]
@@ -50,11 +50,11 @@ def cost_of_a_study() -> Row:
 
 
 def _steady(ends: Mapping[RunSpec, float]) -> float:
-    """Core-seconds of a run in the midst of the sweep: the time in which as many ended as there are
-    cores, over the middle half of all ends.
+    """Core-seconds of a run under way: the time from the end of every core's first run to the end of the
+    first core's last, over the runs that ended in it.
     """
     times = sorted(ends.values())
-    first, last = len(times) // 4, 3 * len(times) // 4
+    first, last = cores() - 1, len(times) - cores()
     return (times[last] - times[first]) / (last - first) * cores()
 
 
