@@ -1,6 +1,6 @@
 """`make bench`: a step's time beside the references and the machine's limit, and what is around it.
 
-BENCH_JSON=FILE writes the same rows as JSON. Takes about eight minutes, on a machine with nothing else to do.
+BENCH_JSON=FILE writes the same rows as JSON. It wants the machine to itself, for eight minutes.
 """
 
 from __future__ import annotations
