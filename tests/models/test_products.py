@@ -38,5 +38,5 @@ def test_the_gradient_of_tall_weights_is_computed_the_other_way_round() -> None:
     """In what XLA runs, the product that sums over the rows has the shape of the transpose."""
     x = jnp.zeros((11, 7))
     compiled = jax.jit(jax.grad(lambda W: jnp.sum(jnp.sin(product(x, W))))).lower(TALL).compile()
-    dots = [line for line in compiled.as_text().splitlines() if " dot(" in line]
+    dots = [line for line in str(compiled.as_text()).splitlines() if " dot(" in line]
     assert any("f32[3,7]" in line.split("=")[1].split("dot(")[0] for line in dots)

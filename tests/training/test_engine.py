@@ -244,11 +244,11 @@ def test_mini_batches_are_those_of_the_noise_seed() -> None:
     data, state = spec.data(), initial(spec).state
     observed = Observed.of(data)
     side = np.flatnonzero(data.is_train)
-    key = jax.random.key(9)
+    noise_seed = jnp.uint32(9)
 
     @jax.jit
     def step(state: TrainState, inputs: jax.Array, labels: jax.Array) -> TrainState:
-        examples = TrainSet(inputs, labels, None, key)
+        examples = TrainSet(inputs, labels, None, noise_seed)
         return update(state, spec.optimiser.build(), "cross_entropy", examples, jnp.asarray(0))
 
     batches = spec.batch.indices(data.n_train, 9, 0, 30)
@@ -270,7 +270,7 @@ def test_a_gradient_summed_over_chunks_is_that_of_all_examples_at_once(
     observed = tiny.observed()
     side = np.flatnonzero(observed.is_train)
     weights = jnp.linspace(0.5, 1.5, 15) if weighted else None
-    examples = TrainSet(observed.inputs[side], observed.labels[side], weights, jax.random.key(0))
+    examples = TrainSet(observed.inputs[side], observed.labels[side], weights, jnp.uint32(0))
 
     def stepped() -> dict[str, np.ndarray]:
         one = jax.jit(lambda s: update(s, spec.optimiser.build(), spec.loss, examples, jnp.asarray(0)))

@@ -148,8 +148,8 @@ class _Run:
         inputs, labels, weights = jax.device_put(
             (data.inputs[side], data.labels[side], data.weights[side] if by == "loss" else None)
         )
-        noise_key = jax.random.key(self.spec.seeds.noise)
-        self.train_set = TrainSet(inputs, labels, weights, noise_key)
+        noise_seed = jax.device_put(np.uint32(self.spec.seeds.noise))
+        self.train_set = TrainSet(inputs, labels, weights, noise_seed)
         self.drawn_by = data.weights[side] if by == "sampling" else None
 
     def snapshot(self, good: Snapshot | None = None) -> Snapshot:
@@ -331,7 +331,9 @@ def _apart(tree: T, n: int) -> list[T]:
     return [tree] if n == 1 else [_one(tree, position) for position in range(n)]
 
 
+@jax.jit
 def _one(stacked: T, position: int) -> T:
+    """One program for all leaves: leaf by leaf 256 runs would cost more to part than to step."""
     return jax.tree.map(lambda leaf: leaf[position], stacked)
 
 

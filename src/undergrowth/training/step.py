@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray, UInt32
 
 from undergrowth.models import Model, Tap, gated, untapped
 from undergrowth.training.interventions.actions.learning_rate import annealed
@@ -29,19 +29,19 @@ CACHED = 2**20
 class TrainSet(NamedTuple):
     """The training side on the device.
 
-    weights: what each example's loss is multiplied by, mean 1; None where all are 1. noise_key: the
+    weights: what each example's loss is multiplied by, mean 1; None where all are 1. noise_seed: the
     root of all noise of the run.
     """
 
     inputs: Array
     labels: Array
     weights: Array | None
-    noise_key: PRNGKeyArray
+    noise_seed: UInt32[Array, ""]
 
     def of(self, batch: Array) -> TrainSet:
         """Some of the examples."""
         weights = None if self.weights is None else self.weights[batch]
-        return TrainSet(self.inputs[batch], self.labels[batch], weights, self.noise_key)
+        return TrainSet(self.inputs[batch], self.labels[batch], weights, self.noise_seed)
 
 
 @partial(jax.jit, static_argnames=("optimiser", "loss", "stacked"))
@@ -81,7 +81,7 @@ def update(
     step: Array,
 ) -> TrainState:
     """One step down the gradient of the mean loss of the given examples, with all that is set."""
-    noise = jax.random.fold_in(examples.noise_key, step)
+    noise = jax.random.fold_in(jax.random.key(examples.noise_seed), step)
     gradient = cast(optax.Updates, _gradient(state, loss, examples, noise))
     if "gradient_noise" in state.knobs:
         gradient = _jittered(gradient, state.knobs["gradient_noise"], _for("gradient", noise))
