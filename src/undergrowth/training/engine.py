@@ -173,7 +173,7 @@ class _Run:
         due += [point.due(self.history()) for point in self.branches.values()]
         ahead = [stop for stop in due if stop is not None and stop > self.step]
         ahead.append(next((stop for stop in self.stops if stop > self.step), self.spec.steps))
-        return min(*ahead, self.step + STRETCH) if ahead else self.step + STRETCH
+        return min(*ahead, self.step + STRETCH)
 
     def batches(self, start: int, until: int) -> np.ndarray | None:
         """The batches of a stretch, filled up to the longest stretch so that it compiles once."""
