@@ -228,7 +228,7 @@ def test_a_file_of_arms_is_shown_run_and_listed(say, spec_file, tmp_path) -> Non
     trunk, arm = read_runs(path.read_text())
     shown = say("show", path)
     assert shown.code == 0
-    words = f"x+y mod 5, seed 0, fork of {trunk.id[:8]} at step 20, then reset_moments at the fork"
+    words = "x+y mod 5, seed 0, fork at step 20, then reset_moments"
     for part in (trunk.id, arm.id, words, f"fork       of {trunk.id} at step 20"):
         assert part in shown.out
     assert [one["id"] for one in json.loads(say("show", path, "--json").out)] == [trunk.id, arm.id]

@@ -533,11 +533,11 @@ def test_arms_of_one_trunk_describe_themselves_differently() -> None:
             (AtStep(step=25), Kick(norm=0.5, parameters="*.W_U")),
         )
     )
-    fork = f"x+y mod 5, seed 0, fork of {trunk.id[:8]} at step 20"
+    fork = "x+y mod 5, seed 0, fork at step 20"
     bare = trunk.forked(AtStep(step=20))
     assert bare.describe() == fork
     assert trunk.forked(AtStep(step=20), scaled).describe() == (
-        f"{fork}, then scale_learning_rate factor=10 at the fork"
+        f"{fork}, then scale_learning_rate factor=10"
     )
     assert trunk.forked(AtStep(step=20), kicked).describe() == (
         f"{fork}, then kick parameters=*.W_U norm=0.5 at step 25"
@@ -549,10 +549,10 @@ def test_arms_of_one_trunk_describe_themselves_differently() -> None:
 @pytest.mark.parametrize(
     ("trigger", "words"),
     [
-        (WhenCrosses(reading="val_loss", direction="below", level=0.5), "when val_loss is below 0.5"),
+        (WhenCrosses(reading="val_loss", direction="below", level=0.5), "at val_loss ≤ 0.5"),
         (
             WhenCrosses(reading="val_loss", level=2, evaluations=3),
-            "when val_loss is above 2 3 times running",
+            "at val_loss ≥ 2 3 times running",
         ),
         (OnOnset(rule="loss"), "at onset by loss"),
         (AfterIntervention(intervention=1, steps=5), "5 steps after intervention 1"),

@@ -20,6 +20,10 @@ console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
 """Prints what it is given as it is: a path or a message may hold [brackets] or :colons:."""
 
 
+WIDE, PIPED = 120, 200
+"""Columns from which on a run's words stand beside its numbers; columns where no screen limits them."""
+
+
 def run_row(run: Run) -> dict[str, Any]:
     """What `undergrowth runs` lists of a run: its events, first and stable, None where censored."""
     from undergrowth.analysis import events
@@ -45,14 +49,21 @@ def shortened(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def print_table(rows: Sequence[dict[str, Any]]) -> None:
-    """Rows under the columns that any of them has."""
+    """Rows under the columns that any of them has; what a run is in lines below where it is narrow."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
+    below = "run" in columns and console.is_terminal and console.width < WIDE
+    columns.sort(key="run".__eq__)  # the longest goes last
+    shown = columns[:-1] if below else columns
     table = Table(box=None, pad_edge=False)
-    for column in columns:
+    for column in shown:
         table.add_column(column, no_wrap=column not in ("run", "question"))
     for row in rows:
-        table.add_row(*(_cell(row.get(column)) for column in columns))
-    console.print(table, soft_wrap=False, width=None if console.is_terminal else 200)
+        table.add_row(*(_cell(row.get(column)) for column in shown))
+    wide = Console(file=console.file, markup=False, emoji=False, highlight=False, width=PIPED)
+    (console if console.is_terminal else wide).print(table)
+    if below:
+        for row in rows:
+            console.print(f"{row['id']}  {row['run']}")
 
 
 def _cell(value: object) -> str:

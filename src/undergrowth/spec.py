@@ -250,7 +250,7 @@ class RunSpec(Value):
         if self.seeds.noise != self.seeds.model:
             seed += f", noise seed {self.seeds.noise}"
         labels = [] if self.labels == "true" else [f"{self.labels} labels"]
-        fork = [f"fork of {self.fork.of[:8]} {self.fork.at.describe()}"] if self.fork else []
+        fork = [f"fork {self.fork.at.describe()}"] if self.fork else []
         then = [f"then {intervention.describe()}" for intervention in self.interventions]
         return ", ".join([self.task.describe(), seed, *labels, *fork, *then])
 

@@ -168,7 +168,7 @@ def test_a_fork_at_what_never_comes_fails_alone_in_one_line(tmp_path: Path) -> N
     on_onset = TRUNK.forked(OnOnset(margin=0.9))
     store = train([never, on_onset, BARE, TRUNK], tmp_path / "store", layout=ONE)
     assert {the(store, spec).status for spec in (TRUNK, BARE)} == {"done"}
-    for spec, when in ((never, "when train_loss is below -1"), (on_onset, "at onset by accuracy")):
+    for spec, when in ((never, "at train_loss ≤ -1"), (on_onset, "at onset by accuracy")):
         run = the(store, spec)
         assert run.status == "failed"
         assert f"fork.at: the parent {TRUNK.id} never came there ({when})" in run.message

@@ -67,7 +67,7 @@ class Intervention(Value):
         >>> Intervention(trigger=AtStep(step=300), action=ScaleLearningRate(factor=10)).describe()
         'scale_learning_rate factor=10 at step 300'
         """
-        return f"{in_brief(self.action)} {self.trigger.describe()}"
+        return f"{in_brief(self.action)} {self.trigger.describe()}".rstrip()
 
 
 __all__ = [

@@ -95,7 +95,7 @@ class WhenCrosses(Trigger):
 
     def describe(self) -> str:
         times = f" {self.evaluations} times running" if self.evaluations > 1 else ""
-        return f"when {self.reading} is {self.direction} {self.level:.6g}{times}"
+        return f"at {self.reading} {'≥' if self.direction == 'above' else '≤'} {self.level:.6g}{times}"
 
     def check(self, run: RunSpec, place: str) -> None:
         _must_read(run, self.reading, f"{place}.reading")
@@ -176,7 +176,7 @@ class AfterFork(Trigger):
         return None if history.forked_at is None else history.forked_at + self.steps
 
     def describe(self) -> str:
-        return f"{self.steps} steps after the fork" if self.steps else "at the fork"
+        return f"{self.steps} steps after the fork" if self.steps else ""
 
     def check(self, run: RunSpec, place: str) -> None:
         if run.fork is None:
