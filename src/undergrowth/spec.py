@@ -250,9 +250,16 @@ class RunSpec(Value):
         if self.seeds.noise != self.seeds.model:
             seed += f", noise seed {self.seeds.noise}"
         labels = [] if self.labels == "true" else [f"{self.labels} labels"]
+        return ", ".join([self.task.describe(), seed, *labels, *self._arm()])
+
+    def describe_arm(self) -> str:
+        """What all seeds of the run have in common, in a few words: the task, and what is done to it."""
+        return ", ".join([self.task.describe(), *self._arm()])
+
+    def _arm(self) -> list[str]:
         fork = [f"fork {self.fork.at.describe()}"] if self.fork else []
         then = [f"then {intervention.describe()}" for intervention in self.interventions]
-        return ", ".join([self.task.describe(), seed, *labels, *fork, *then])
+        return [*fork, *then]
 
     def without_seeds(self) -> RunSpec:
         """This run with all seeds 0, and no particular parent: equal for runs that differ in chance."""

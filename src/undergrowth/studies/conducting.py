@@ -91,7 +91,7 @@ def _other_runs(runs: Sequence[Run]) -> Iterator[Section]:
     for place, group in enumerate(alike(runs)[:SHOWN], start=1):
         yield Section(
             name=f"other-{place}",
-            question=f"How did {group[0].spec.task.describe()} go?",
+            question=f"How did {group[0].spec.describe_arm()} go?",
             claims=(),
             predictions={},
             verdicts=(),
