@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 
 from benchmarks.children import cores
-from benchmarks.rows import Bar, Row
+from benchmarks.rows import Bar, Row, Spread
 from benchmarks.works import tiny
 from undergrowth import sweep
 from undergrowth.spec import RunSpec
@@ -41,7 +41,9 @@ def cost_of_a_study() -> Row:
         whole = (time.perf_counter() - began) * cores()
     one = _steady(ends)
     return Row(
-        f"{RUNS} runs of one shape in a study",
+        f"{RUNS} runs of one shape in a study, core-ms a run",
+        ours=Spread.of([1e3 * whole / RUNS]),
+        reference=Spread.of([1e3 * one]),
         figure=whole / (RUNS * one),
         unit="x the cost of one",
         bars=(Bar("figure", at_most=1.05),),
