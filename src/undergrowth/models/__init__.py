@@ -6,7 +6,7 @@ from pydantic import Field
 
 from undergrowth.models.ablated import Ablated
 from undergrowth.models.mlp import MLP, MLPSpec
-from undergrowth.models.model import Inputs, Model, load_state_dict, state_dict
+from undergrowth.models.model import Inputs, Model, load_state_dict, mapped, parameter_names, state_dict
 from undergrowth.models.sites import Site, Tap, gated, recording, untapped
 from undergrowth.models.transformer import Transformer, TransformerSpec
 from undergrowth.models.two_token_mlp import TwoTokenMLP, TwoTokenMLPSpec
@@ -28,6 +28,8 @@ __all__ = [
     "TwoTokenMLPSpec",
     "gated",
     "load_state_dict",
+    "mapped",
+    "parameter_names",
     "recording",
     "state_dict",
     "untapped",

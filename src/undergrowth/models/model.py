@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -73,10 +73,21 @@ def load_state_dict(like: M, arrays: dict[str, np.ndarray]) -> M:
         if leaf.shape != arrays[name].shape:
             raise ValueError(f"{name} has shape {arrays[name].shape}, the model wants {leaf.shape}")
 
-    def replace(path: jax.tree_util.KeyPath, leaf: object) -> object:
-        return jax.numpy.asarray(arrays[_dotted(path)]) if eqx.is_array(leaf) else leaf
+    return mapped(lambda name, leaf: jax.numpy.asarray(arrays[name]), like)
 
-    return jax.tree_util.tree_map_with_path(replace, like)
+
+def mapped(function: Callable[[str, Array], Array], model: M) -> M:
+    """The model with function(name, array) in place of every array of its state dict."""
+
+    def one(path: jax.tree_util.KeyPath, leaf: Any) -> Any:
+        return function(_dotted(path), leaf) if eqx.is_array(leaf) else leaf
+
+    return jax.tree_util.tree_map_with_path(one, model)
+
+
+def parameter_names(model: Any) -> tuple[str, ...]:
+    """The names of a state dict, also of a model that has shapes in the place of its arrays."""
+    return tuple(_dotted(path) for path, _ in jax.tree_util.tree_leaves_with_path(model))
 
 
 def _dotted(path: jax.tree_util.KeyPath) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Any, TypeVar
+from itertools import islice
+from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array
@@ -16,8 +16,6 @@ from jaxtyping import Array
 from undergrowth.models import Ablated, Model
 from undergrowth.tasks import Data
 from undergrowth.training.batches import AnyBatch
-
-M = TypeVar("M")
 
 
 class TrainState(eqx.Module):
@@ -44,10 +42,9 @@ class TrainState(eqx.Module):
         set_ = {name: jnp.asarray(value, jnp.float32) for name, value in values.items()}
         return self.replace(knobs={**self.knobs, **set_})
 
-    def replace(self, **fields: object) -> TrainState:
+    def replace(self, **fields: Any) -> TrainState:
         """This state with some fields replaced."""
-        mine = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return TrainState(**{**mine, **fields})
+        return replace(self, **fields)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +63,9 @@ class Moment:
     state: TrainState
     regime: Regime
 
-    def replace(self, **fields: object) -> Moment:
+    def replace(self, **fields: Any) -> Moment:
         """This moment with some fields replaced."""
-        return Moment(**{**self.__dict__, **fields})
+        return replace(self, **fields)
 
 
 Curve = Sequence[tuple[int, float]]
@@ -82,6 +79,9 @@ class Upto(Sequence[tuple[int, float]]):
 
     def __len__(self) -> int:
         return self.n
+
+    def __iter__(self) -> Iterator[tuple[int, float]]:
+        return islice(self.curve, self.n)
 
     def __getitem__(self, index: Any) -> Any:
         return self.curve[: self.n][index]
@@ -124,16 +124,6 @@ class Snapshot:
         return replace(
             self, curves=curves, forked_at=None, inherited={**left, **self.inherited}, good=None
         )
-
-
-def mapped(function: Callable[[str, Array], Array], model: M) -> M:
-    """The model with function(name, array) in place of every array of its state dict."""
-
-    def replace(path: jax.tree_util.KeyPath, leaf: Array) -> Array:
-        name = jax.tree_util.keystr(path, simple=True, separator=".")
-        return function(name, leaf) if eqx.is_array(leaf) else leaf
-
-    return jax.tree_util.tree_map_with_path(replace, model)
 
 
 def matches(name: str, pattern: str) -> bool:

@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PRNGKeyArray, UInt32
 
-from undergrowth.models import Model, Tap, gated, untapped
+from undergrowth.models import Model, Tap, gated, mapped, untapped
 from undergrowth.training.interventions.actions.learning_rate import annealed
 from undergrowth.training.interventions.actions.weights import clamped
 from undergrowth.training.losses import LOSSES, LossName
 from undergrowth.training.optimisers import AnyOptimiser
-from undergrowth.training.state import TrainState, mapped
+from undergrowth.training.state import TrainState
 
 T = TypeVar("T")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import optax
 
 from undergrowth.models import state_dict
+from undergrowth.training.interventions.actions.weights import norm
 from undergrowth.training.optimisers import hyperparams
 from undergrowth.training.state import Moment
 
@@ -16,7 +18,7 @@ def account(before: Moment, after: Moment) -> dict[str, tuple[float, float]]:
     pairs = {name: (was.get(name, np.nan), is_.get(name, np.nan)) for name in names}
     changed = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     if after.state.model is not before.state.model:
-        changed["weight_change"] = (0.0, _distance(before, after))
+        changed["weight_change"] = (0.0, norm(_difference(before, after)))
     relabelled = int((after.regime.data.labels != before.regime.data.labels).sum())
     return changed | ({"n_relabelled": (0.0, float(relabelled))} if relabelled else {})
 
@@ -26,8 +28,8 @@ def _described(moment: Moment) -> dict[str, float]:
     return {
         **hyperparams(state.opt_state),
         **{name: float(value) for name, value in state.knobs.items()},
-        "weight_norm": _norm(state.model),
-        "moments_norm": _norm(state.opt_state, but=("hyperparams", "count")),
+        "weight_norm": norm(state_dict(state.model)),
+        "moments_norm": norm(_moments(state.opt_state)),
         "batch_size": float(moment.regime.batch.batch_size or data.n_train),
         "n_train": float(data.n_train),
         "n_noisy": float(data.is_noisy.sum()),
@@ -36,11 +38,12 @@ def _described(moment: Moment) -> dict[str, float]:
     }
 
 
-def _norm(tree: object, but: tuple[str, ...] = ()) -> float:
-    arrays = (a for n, a in state_dict(tree).items() if not any(word in n for word in but))
-    return float(np.sqrt(sum(np.sum(np.square(a, dtype=np.float64)) for a in arrays)))
+def _moments(opt_state: optax.OptState) -> dict[str, np.ndarray]:
+    """What an optimiser remembers of past gradients, by name."""
+    arrays = state_dict(opt_state)
+    return {n: a for n, a in arrays.items() if not any(word in n for word in ("hyperparams", "count"))}
 
 
-def _distance(before: Moment, after: Moment) -> float:
+def _difference(before: Moment, after: Moment) -> dict[str, np.ndarray]:
     was, is_ = state_dict(before.state.model), state_dict(after.state.model)
-    return float(np.sqrt(sum(np.sum((is_[n].astype(float) - was[n]) ** 2) for n in was)))
+    return {name: is_[name].astype(np.float64) - was[name] for name in was}

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from undergrowth.measures.attribution import attribute, baselines
 from undergrowth.models import Model, Site, state_dict
 from undergrowth.training.interventions.action import Action
-from undergrowth.training.interventions.actions.weights import must_match
+from undergrowth.training.interventions.actions.weights import OfParameters
 from undergrowth.training.state import Moment, TrainState, matches
 from undergrowth.values import Value
 
@@ -72,9 +72,9 @@ class Components(Value):
         return mask
 
     def _ranked(self, moment: Moment, site: Site) -> np.ndarray:
-        model = moment.state.seen()
         if self.choice.endswith("norm"):
             return component_norms(moment.state.model, site)
+        model = moment.state.seen()
         data = moment.regime.data
         inputs, labels = (jnp.asarray(a[data.is_train]) for a in (data.inputs, data.labels))
         baseline = baselines(model, inputs, "mean")
@@ -155,14 +155,10 @@ class Freeze(_OfComponents):
         return moment.replace(state=_frozen(moment.state, masks))
 
 
-class FreezeParameters(Action):
+class FreezeParameters(OfParameters):
     """From here on the parameters whose names fit a pattern stand still, decay included."""
 
     name: Literal["freeze_parameters"] = "freeze_parameters"
-    parameters: str
-
-    def check(self, run: RunSpec, place: str) -> None:
-        must_match(run, self.parameters, f"{place}.parameters")
 
     def act(self, moment: Moment, run: RunSpec, rng: np.random.Generator) -> Moment:
         arrays = state_dict(moment.state.model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal
 
 import jax
@@ -10,35 +10,41 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from undergrowth.models import Model, state_dict
+from undergrowth.models import Model, mapped, parameter_names, state_dict
 from undergrowth.training.interventions.action import Action
 from undergrowth.training.optimisers import Positive
-from undergrowth.training.state import Moment, mapped, matches
+from undergrowth.training.state import Moment, matches
 
 if TYPE_CHECKING:
     from undergrowth.spec import RunSpec
 
 
-class _OfParameters(Action):
+class OfParameters(Action):
     """An action on the parameters whose names fit a pattern, such as `*`, `blocks.*` or `*.W_U`."""
 
-    parameters: str = "*"
+    parameters: str
 
     def check(self, run: RunSpec, place: str) -> None:
-        must_match(run, self.parameters, f"{place}.parameters")
+        names = parameter_names(run.blank_model())
+        if not any(matches(name, self.parameters) for name in names):
+            raise ValueError(
+                f"{place}.parameters = {self.parameters!r} fits no parameter of the model: "
+                f"take '*', or a pattern that fits one of {', '.join(names)}"
+            )
 
 
-class RescaleNorm(_OfParameters):
+class RescaleNorm(OfParameters):
     """Multiplies the chosen weights by one number, once."""
 
     name: Literal["rescale_norm"] = "rescale_norm"
+    parameters: str = "*"
     factor: Positive
 
     def act(self, moment: Moment, run: RunSpec, rng: np.random.Generator) -> Moment:
         return _changed(moment, self.parameters, lambda name, array: self.factor * array)
 
 
-class Kick(_OfParameters):
+class Kick(OfParameters):
     """Moves the chosen weights by a random vector of a given norm, once.
 
     Its direction is uniform over the sphere (a normal draw, scaled). `relative`: the norm is a share of
@@ -46,6 +52,7 @@ class Kick(_OfParameters):
     """
 
     name: Literal["kick"] = "kick"
+    parameters: str = "*"
     norm: Positive
     relative: bool = False
 
@@ -88,22 +95,9 @@ def clamped(model: Model, knobs: dict[str, Array]) -> Model:
     return jax.tree.map(lambda leaf: factor * leaf, model)
 
 
-def norm(arrays: dict[str, np.ndarray]) -> float:
+def norm(arrays: Mapping[str, np.ndarray]) -> float:
     """The L2 norm of all numbers of some arrays together."""
     return float(np.sqrt(sum(np.sum(np.square(a, dtype=np.float64)) for a in arrays.values())))
-
-
-def must_match(run: RunSpec, pattern: str, place: str) -> None:
-    """Raise ValueError where a pattern fits no parameter of the run's model."""
-    names = [
-        jax.tree_util.keystr(path, simple=True, separator=".")
-        for path, _ in jax.tree_util.tree_leaves_with_path(run.blank_model())
-    ]
-    if not any(matches(name, pattern) for name in names):
-        raise ValueError(
-            f"{place} = {pattern!r} fits no parameter of the model: "
-            f"take '*', or a pattern that fits one of {', '.join(names)}"
-        )
 
 
 def _changed(moment: Moment, pattern: str, change: Callable[[str, Array], Array]) -> Moment:
