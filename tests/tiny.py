@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undergrowth.measures import Observed
+from undergrowth.measures import Context, Observed, Update
 from undergrowth.models import (
     AnyModel,
     Model,
@@ -24,6 +24,8 @@ from undergrowth.models import (
 )
 from undergrowth.spec import RunSpec
 from undergrowth.tasks import CommutationSafe, Features, Modular, Tokens, make_data
+from undergrowth.training.engine import _Run
+from undergrowth.training.state import Snapshot, TrainState
 
 P = 5
 SPLIT = CommutationSafe(frac_train=0.6)
@@ -114,3 +116,16 @@ def spec(**fields: Any) -> RunSpec:
 
 
 EVERY_10 = {"every": 10, "until": 1000, "per_decade": 1}
+
+
+def context(model: Model, seed: int = 0, **fields: Any) -> Context:
+    """Step 0 of a tiny run of this model, full batch, with chance from `seed`; fields: of the spec."""
+    kind = TRANSFORMER if isinstance(model, Transformer) else MLP
+    run = spec(**{"model": kind.model_dump(), **fields})
+    opt_state = run.optimiser.build().init(model)  # pyright: ignore[reportArgumentType]
+    state = TrainState(model, opt_state, {}).with_knobs(temperature=run.temperature)
+
+    def update() -> Update:
+        return _Run(run, Snapshot(0, state), ()).next_update()
+
+    return Context(0, np.random.default_rng(seed), run, state, update)

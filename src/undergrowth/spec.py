@@ -38,7 +38,7 @@ from undergrowth.training.schedules import Schedule
 from undergrowth.training.state import Regime
 from undergrowth.values import Value, essence
 
-FORMAT = 2
+FORMAT = 3
 """Part of every run id: raised when the same spec would train otherwise than before."""
 
 
@@ -118,13 +118,6 @@ class RunSpec(Value):
             raise ValueError(f"measures hold {twice[0]!r} twice, so its readings would clash: drop one")
         if not any(isinstance(measure, Curves) for measure in self.measures):
             raise ValueError("measures have no 'curves', which events need: add { name = 'curves' }")
-        for measure in self.measures:
-            component = getattr(measure, "component", None)
-            if component is not None and component not in self.model.components:
-                raise ValueError(
-                    f"measures look at component = {component!r}, which a {self.model.name} has not: "
-                    f"take {' or '.join(map(repr, self.model.components))}"
-                )
         return self
 
     @model_validator(mode="after")
@@ -134,6 +127,12 @@ class RunSpec(Value):
                 f"model.name = {self.model.name!r} cannot read {self.task.describe()}, whose inputs are "
                 f"{self.task.input_space.describe()}: take {{ name = 'mlp' }}, or another task"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _measures_fit(self) -> RunSpec:
+        for measure in self.measures:
+            measure.check(self)
         return self
 
     @model_validator(mode="after")

@@ -24,7 +24,7 @@ both_baselines = pytest.mark.parametrize("baseline", ["zero", "mean"])
 def observe(baseline: BaselineName, repeats: int = 1, seed: int = 0) -> dict[str, Reading]:
     measure = Deletion(ks=KS, baseline=baseline, repeats=repeats)
     model, data = tiny.transformer(), tiny.observed()
-    return dict(measure.observe(model, data, np.random.default_rng(seed)))
+    return dict(measure.observe(model, data, tiny.context(model, seed)))
 
 
 def arrays_of(data: Observed) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -139,7 +139,8 @@ def test_readings_are_labelled_by_side_strategy_and_k() -> None:
 
 def test_ks_beyond_the_number_of_components_are_left_out() -> None:
     measure = Deletion(ks=(0, 3, 6, 100), repeats=1)
-    readings = measure.observe(tiny.transformer(), tiny.observed(), np.random.default_rng(0))
+    model = tiny.transformer()
+    readings = measure.observe(model, tiny.observed(), tiny.context(model))
     assert readings["deletion_accuracy"].coords["k"] == (0, 3)
 
 

@@ -47,7 +47,7 @@ every_measure = pytest.mark.parametrize(
 
 
 def observe(measure: Measure, model: Model, seed: int = 0) -> Mapping[str, Reading]:
-    return measure.observe(model, tiny.observed(), np.random.default_rng(seed))
+    return measure.observe(model, tiny.observed(), tiny.context(model, seed))
 
 
 def bits(readings: Mapping[str, Reading]) -> dict[str, bytes]:
@@ -76,7 +76,7 @@ def test_measuring_leaves_model_and_data_as_they_are(measure: Measure, model: Mo
     inputs, labels, is_train = (
         np.array(a, copy=True) for a in (data.inputs, data.labels, data.is_train)
     )
-    measure.observe(model, data, np.random.default_rng(0))
+    measure.observe(model, data, tiny.context(model))
     for name, array in state_dict(model).items():
         assert (array == before[name]).all()
     for now, then in (

@@ -4,12 +4,13 @@ import math
 
 import numpy as np
 
+from tests import tiny
 from undergrowth.measures import Norms, Observed
 from undergrowth.models import TwoTokenMLP, state_dict
 
 
 def test_norms_are_the_roots_of_summed_squares(mlp: TwoTokenMLP, observed: Observed) -> None:
-    readings = Norms().observe(mlp, observed, np.random.default_rng(0))
+    readings = Norms().observe(mlp, observed, tiny.context(mlp))
     by_hand = {
         name: math.sqrt(math.fsum(float(w) ** 2 for w in array.ravel()))
         for name, array in state_dict(mlp).items()

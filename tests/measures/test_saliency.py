@@ -14,7 +14,8 @@ from undergrowth.measures import Reading, Saliency, attribute, baselines, breadt
 
 def readings_of(**parameters: Any) -> dict[str, Reading]:
     measure = Saliency(**parameters)
-    return dict(measure.observe(tiny.transformer(), tiny.observed(), np.random.default_rng(0)))
+    model = tiny.transformer()
+    return dict(measure.observe(model, tiny.observed(), tiny.context(model)))
 
 
 def test_saliency_is_the_attribution_reduced_over_each_side() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from tests import tiny
 from tests.store.conftest import INTERVENED, SPECS
 from undergrowth.measures import Curves, Observed, scalar
 from undergrowth.models import state_dict
@@ -45,9 +46,9 @@ def test_a_missing_reading_is_an_error_that_lists_the_readings(finished: Path) -
 
 def test_the_model_of_a_checkpoint_gives_the_readings_stored_at_its_step(finished: Path) -> None:
     run = Store(finished).runs[0]
-    rng = np.random.default_rng(0)
     for step in run.checkpoints:
-        again = Curves().observe(run.model(step), Observed.of(run.spec.data()), rng)
+        model = run.model(step)
+        again = Curves().observe(model, Observed.of(run.spec.data()), tiny.context(model))
         assert float(again["val_loss"].values) == float(run["val_loss"].sel(step=step))
 
 

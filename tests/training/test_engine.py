@@ -16,10 +16,11 @@ from undergrowth.measures import Observed
 from undergrowth.models import AnyModel, load_state_dict, state_dict
 from undergrowth.spec import RunSpec
 from undergrowth.store.checkpoints import BESIDE
-from undergrowth.training.engine import STRETCH, initial, train
-from undergrowth.training.facts import Advanced, Diverged, Fact, Fired, Measured, Saved
+from undergrowth.training.batches import MiniBatch
+from undergrowth.training.engine import _Run, initial, train
+from undergrowth.training.facts import Advanced, Diverged, Fact, Fired, Measured, Saved, Stepped
 from undergrowth.training.state import Snapshot, TrainState
-from undergrowth.training.step import TrainSet, update
+from undergrowth.training.step import STRETCH, TrainSet, slope, update
 
 ADAMW = {"name": "adamw", "lr": 0.01, "weight_decay": 0.1}
 SGD = {"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}
@@ -41,6 +42,13 @@ every_way_of_training = pytest.mark.parametrize(
 
 def facts(spec: RunSpec, start: Snapshot | None = None) -> list[Fact]:
     return [fact for _, fact in train([spec], [start])]
+
+
+def stepped(state: TrainState, spec: RunSpec, examples: TrainSet) -> TrainState:
+    """The state after one update."""
+    at = jnp.asarray(0)
+    _, gradient = slope(state, spec.loss, examples, at)
+    return update(state, spec.optimiser.build(), gradient, at)
 
 
 def facts_of_each(specs: Sequence[RunSpec]) -> list[list[Fact]]:
@@ -69,6 +77,8 @@ def as_bits(fact: Fact) -> object:
         return "saved", snapshot.step, bits(snapshot.state), snapshot.fired, curves
     if isinstance(fact, Advanced):
         return "advanced", fact.step, bits(fact.snapshot.state)
+    if isinstance(fact, Stepped):
+        return "stepped", fact.step, fact.losses.tobytes()
     return fact
 
 
@@ -90,7 +100,15 @@ def curve(found: Sequence[Fact], name: str) -> list[float]:
     return [float(readings[name].values) for readings in measured if name in readings]
 
 
+def update_losses(found: Sequence[Fact]) -> np.ndarray:
+    """The loss of every update, in the order made."""
+    return np.concatenate([fact.losses for fact in found if isinstance(fact, Stepped)])
+
+
 def assert_same_up_to_rounding(mine: Sequence[Fact], other: Sequence[Fact]) -> None:
+    losses = [update_losses(found) for found in (mine, other)]
+    np.testing.assert_allclose(*losses, rtol=1e-3, atol=1e-5)  # a companion's stop parts a stretch
+    mine, other = ([f for f in found if not isinstance(f, Stepped)] for found in (mine, other))
     assert [type(fact) for fact in mine] == [type(fact) for fact in other]
     for a, b in zip(mine, other, strict=True):
         if isinstance(a, Saved) and isinstance(b, Saved):
@@ -113,14 +131,17 @@ def test_facts_come_in_the_order_in_which_things_happen() -> None:
     curves_norms_saved = [Measured, Measured, Saved]
     assert [type(fact) for fact in found] == [
         *(*curves_norms_saved, Advanced),  # the untrained model
-        *(*curves_norms_saved, Advanced, Fired),  # at 10: observed before it is acted on
-        *(Advanced, Fired),  # at 14
-        *(*curves_norms_saved, Advanced),
-        *(*curves_norms_saved, Advanced),
+        *(Stepped, *curves_norms_saved, Advanced, Fired),  # at 10: observed before it is acted on
+        *(Stepped, Advanced, Fired),  # at 14
+        *(Stepped, *curves_norms_saved, Advanced),
+        *(Stepped, *curves_norms_saved, Advanced),
     ]
     assert [fact for fact in found if isinstance(fact, Fired)] == [Fired(10, 0, {}), Fired(14, 1, {})]
     steps = [fact.snapshot.step if isinstance(fact, Saved) else fact.step for fact in found]
     assert steps == sorted(steps)
+    assert [(f.step, len(f.losses)) for f in found if isinstance(f, Stepped)] == [
+        *((0, 10), (10, 4), (14, 6), (20, 10)),
+    ]
     assert [fact.step for fact in found if isinstance(fact, Advanced)] == [0, 10, 14, 20, 30]
 
 
@@ -249,7 +270,7 @@ def test_mini_batches_are_those_of_the_noise_seed() -> None:
     @jax.jit
     def step(state: TrainState, inputs: jax.Array, labels: jax.Array) -> TrainState:
         examples = TrainSet(inputs, labels, None, noise_seed)
-        return update(state, spec.optimiser.build(), "cross_entropy", examples, jnp.asarray(0))
+        return stepped(state, spec, examples)
 
     batches = spec.batch.indices(data.n_train, 9, 0, 30)
     assert batches is not None
@@ -272,13 +293,13 @@ def test_a_gradient_summed_over_chunks_is_that_of_all_examples_at_once(
     weights = jnp.linspace(0.5, 1.5, 15) if weighted else None
     examples = TrainSet(observed.inputs[side], observed.labels[side], weights, jnp.uint32(0))
 
-    def stepped() -> dict[str, np.ndarray]:
-        one = jax.jit(lambda s: update(s, spec.optimiser.build(), spec.loss, examples, jnp.asarray(0)))
+    def once() -> dict[str, np.ndarray]:
+        one = jax.jit(lambda s: stepped(s, spec, examples))
         return state_dict(one(state).opt_state)
 
-    whole = stepped()
+    whole = once()
     monkeypatch.setattr("undergrowth.training.step.CACHED", 24)
-    for name, array in stepped().items():
+    for name, array in once().items():
         np.testing.assert_allclose(array, whole[name], rtol=1e-4, atol=1e-7)
 
 
@@ -354,3 +375,55 @@ def test_a_tiny_model_learns_its_training_set(model: AnyModel) -> None:
     assert accuracy[-1] == 1
     assert loss[-1] < 0.01
     assert sum(b < a for a, b in pairwise(loss)) > 0.9 * (len(loss) - 1)
+
+
+@every_way_of_training
+def test_the_loss_of_every_update_is_that_of_the_weights_before_it(
+    optimiser: dict[str, Any], batch: dict[str, Any]
+) -> None:
+    every_step = {"name": "curves", "schedule": {"every": 1, "until": 30, "per_decade": 1}}
+    spec = tiny.spec(optimiser=optimiser, batch=batch, measures=[every_step])
+    found = facts(spec)
+    losses, measured = update_losses(found), curve(found, "train_loss")
+    assert losses.shape == (30,)
+    if batch == FULL:
+        np.testing.assert_allclose(losses, measured[:30], rtol=1e-5)
+    else:
+        assert np.abs(losses / measured[:30] - 1).max() > 0.01  # of a batch, not of all
+        indices = MiniBatch(batch_size=4).indices(15, spec.seeds.noise, 0, 30)
+        by_hand = batch_losses(spec, found, indices)
+        np.testing.assert_allclose(losses[::10], by_hand[::10], rtol=1e-4)
+
+
+def batch_losses(spec: RunSpec, found: Sequence[Fact], indices: np.ndarray) -> np.ndarray:
+    """The mean cross-entropy of each batch under the snapshot of its step; NaN without one."""
+    kept, losses = snapshots(found), np.full(30, np.nan)
+    data, side = spec.data(), np.flatnonzero(spec.data().is_train)
+    for step in set(kept) & set(range(30)):
+        batch = side[indices[step]]
+        logits = brute_force.mlp(state_dict(kept[step].state.model), data.inputs[batch])
+        scores = brute_force.score("log_prob", logits, data.labels[batch])
+        losses[step] = -scores.mean()
+    return losses
+
+
+def test_an_update_in_parts_is_the_update_made() -> None:
+    """Data, decay and clamp together are what one step changes, by an optimiser that has begun."""
+    clamp = at(10, {"name": "clamp_norm"})
+    spec = tiny.spec(
+        interventions=[clamp],
+        checkpoints={"every": 1, "until": 30, "per_decade": 1},
+        optimiser={**ADAMW, "warmup_steps": 0},
+    )
+    kept = snapshots(facts(spec))
+    for step in (5, 20):
+        update = _Run(spec, kept[step], ()).next_update()
+        parts = [state_dict(part) for part in (update.data, update.decay, update.clamp)]
+        before, after = (state_dict(kept[s].state.model) for s in (step, step + 1))
+        for name in before:
+            whole = sum(part[name].astype(np.float64) for part in parts)
+            np.testing.assert_allclose(after[name] - before[name], whole, atol=3e-7)
+            np.testing.assert_allclose(parts[1][name], -0.01 * 0.1 * before[name], atol=1e-8)
+            assert (np.abs(parts[2][name]).max() > 0) == (step == 20)
+        assert (update.batch == np.flatnonzero(spec.data().is_train)).all()
+        assert update.weights == pytest.approx(np.full(15, 1 / 15))

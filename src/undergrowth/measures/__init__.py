@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from undergrowth.measures.attribution import attribute, baselines, completeness_residual, site_of
+from undergrowth.measures.context import Context, Update
 from undergrowth.measures.curves import Curves
 from undergrowth.measures.deletion import Deletion, deletion_sets
 from undergrowth.measures.norms import Norms
@@ -18,6 +19,7 @@ __all__ = [
     "SCORES",
     "SIDES",
     "AnyMeasure",
+    "Context",
     "Curves",
     "Deletion",
     "Measure",
@@ -25,6 +27,7 @@ __all__ = [
     "Observed",
     "Reading",
     "Saliency",
+    "Update",
     "attribute",
     "baselines",
     "breadth",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -21,15 +21,20 @@ from undergrowth.measures.scores import ScoreName
 from undergrowth.models import Model, Site
 from undergrowth.training.schedules import Schedule
 
+if TYPE_CHECKING:
+    from undergrowth.spec import RunSpec
+
 
 class AttributedMeasure(Measure):
     """Names the attribution beside its readings; see `attribution.attribute` for the fields.
 
-    prefix: how the readings' names begin, so that a run can have several of a kind.
+    prefix: how the readings' names begin, so that a run can have several of a kind. layer: counted from
+    0, or from the end as -1 is; of the layers that have such components.
     """
 
     prefix: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     component: Literal["neuron", "head"] = "neuron"
+    layer: int = -1
     method: Method = "integrated_gradients"
     score: ScoreName = "margin"
     baseline: BaselineName = "mean"
@@ -40,9 +45,23 @@ class AttributedMeasure(Measure):
     def key(self) -> str:
         return self.prefix
 
+    def check(self, run: RunSpec) -> None:
+        """Raise ValueError where the run's model has no such components, or none in such a layer."""
+        if self.component not in run.model.components:
+            raise ValueError(
+                f"measures look at component = {self.component!r}, which a {run.model.name} has not: "
+                f"take {' or '.join(map(repr, run.model.components))}"
+            )
+        if self.layer not in (0, -1):  # which every model has
+            try:
+                site_of(run.blank_model(), self.component, self.layer)
+            except ValueError as error:
+                raise ValueError(f"measure {self.key!r}: {error}") from None
+
     def where(self, model: Model, data: Observed) -> tuple[Site, Baselines]:
         """The site that is attributed to, and what stands in for it."""
-        return site_of(model, self.component), baselines(model, data.train_inputs(), self.baseline)
+        site = site_of(model, self.component, self.layer)
+        return site, baselines(model, data.train_inputs(), self.baseline)
 
     def attributed(
         self, model: Model, data: Observed, only: np.ndarray | None = None

@@ -24,13 +24,21 @@ BaselineName = Literal["zero", "mean"]
 Baselines = Mapping[str, Float[Array, "..."]]
 
 
-def site_of(model: Model, component: str) -> Site:
-    """The first site whose components are called `component`; raises ValueError where none is."""
-    for site in model.sites:
-        if site.component == component:
-            return site
-    known = sorted({site.component for site in model.sites})
-    raise ValueError(f"component = {component!r}: this model has {', '.join(known)}")
+def site_of(model: Model, component: str, layer: int = -1) -> Site:
+    """The site of the components called so in a layer, counted from 0 or, if negative, from the end.
+
+    Raises ValueError where there is none.
+    """
+    sites = [site for site in model.sites if site.component == component]
+    if not sites:
+        known = sorted({site.component for site in model.sites})
+        raise ValueError(f"component = {component!r}: this model has {' and '.join(known)}s")
+    if not -len(sites) <= layer < len(sites):
+        raise ValueError(
+            f"layer = {layer}: this model has {len(sites)} with {component}s, so take "
+            f"{-len(sites)} to {len(sites) - 1}"
+        )
+    return sites[layer]
 
 
 @eqx.filter_jit

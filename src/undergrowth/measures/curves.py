@@ -7,9 +7,9 @@ from typing import Literal
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
+from undergrowth.measures.context import Context
 from undergrowth.measures.reading import Measure, Observed, Reading, scalar
 from undergrowth.models import Model
 from undergrowth.training.losses import cross_entropy
@@ -30,7 +30,7 @@ class Curves(Measure):
     def scalars(self) -> tuple[str, ...]:
         return ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
 
-    def observe(self, model: Model, data: Observed, rng: np.random.Generator) -> Mapping[str, Reading]:
+    def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
         values = _curves(model, data.inputs, data.labels, data.is_train, data.is_val)
         return {name: scalar(value) for name, value in values.items()}
 

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from undergrowth.measures.attributed import AttributedMeasure
 from undergrowth.measures.attribution import Baselines, logit_norms
+from undergrowth.measures.context import Context
 from undergrowth.measures.reading import SIDES, Observed, Reading
 from undergrowth.measures.scores import SCORES
 from undergrowth.models import Model, Site, gated
@@ -50,15 +51,15 @@ class Deletion(AttributedMeasure):
             )
         return self
 
-    def observe(self, model: Model, data: Observed, rng: np.random.Generator) -> Mapping[str, Reading]:
+    def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
         site, baseline = self.where(model, data)
         ks = tuple(k for k in self.ks if k < site.n_components)
         is_train, _ = data.sides()
         saliency = np.median(np.abs(self.attributed(model, data, only=is_train)), axis=0)
-        squares = self._squared_logit_norms(model, data, site, baseline, rng)
+        squares = self._squared_logit_norms(model, data, site, baseline, at.rng)
         deleted = np.stack(
             [
-                np.stack([deletion_sets(saliency, squares, k, rng) for k in ks], axis=1)
+                np.stack([deletion_sets(saliency, squares, k, at.rng) for k in ks], axis=1)
                 for _ in range(self.repeats)
             ]
         )  # [repeat, strategy, k, component]

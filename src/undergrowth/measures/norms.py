@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from undergrowth.measures.context import Context
 from undergrowth.measures.reading import Measure, Observed, Reading, scalar
 from undergrowth.models import Model, state_dict
 
@@ -24,7 +25,7 @@ class Norms(Measure):
     def scalars(self) -> tuple[str, ...]:
         return ("weight_norm",)
 
-    def observe(self, model: Model, data: Observed, rng: np.random.Generator) -> Mapping[str, Reading]:
+    def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
         norms = {name: float(np.linalg.norm(w)) for name, w in state_dict(model).items()}
         values = np.array(list(norms.values()), np.float32)
         return {

@@ -5,15 +5,20 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
+from undergrowth.measures.context import Context
 from undergrowth.models import Inputs, Model
 from undergrowth.tasks import Data
 from undergrowth.training.schedules import Schedule
 from undergrowth.values import Value
+
+if TYPE_CHECKING:
+    from undergrowth.spec import RunSpec
 
 SIDES = ("train", "val")
 Coordinate = tuple[str, ...] | tuple[int, ...]
@@ -62,7 +67,7 @@ class Measure(Value):
     """An observation of a model at scheduled steps. It never trains, plots, logs or stores.
 
     A final subclass is one measure: its parameters, its `key` and `observe`. Measuring leaves the
-    model as it is and is a pure function of (model, data, rng).
+    model as it is and is a pure function of (model, data, context).
     """
 
     schedule: Schedule = Schedule()
@@ -77,8 +82,11 @@ class Measure(Value):
         """Names of its readings without axes: what a trigger can wait for."""
         return ()
 
+    def check(self, run: RunSpec) -> None:
+        """Raise ValueError, in one line, where it does not fit a run; it names the measure that does."""
+
     @abstractmethod
-    def observe(self, model: Model, data: Observed, rng: np.random.Generator) -> Mapping[str, Reading]:
+    def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
         """Readings of this model by name."""
 
 

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from undergrowth.measures.attributed import AttributedMeasure
 from undergrowth.measures.attribution import completeness_residual
+from undergrowth.measures.context import Context
 from undergrowth.measures.reading import SIDES, Observed, Reading, scalar
 from undergrowth.models import Model
 
@@ -31,7 +32,7 @@ class Saliency(AttributedMeasure):
         has_residual = self.method == "integrated_gradients"
         return (f"{self.prefix}_residual",) if has_residual else ()
 
-    def observe(self, model: Model, data: Observed, rng: np.random.Generator) -> Mapping[str, Reading]:
+    def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
         attribution = self.attributed(model, data)
         readings = {}
         if self.method == "integrated_gradients":

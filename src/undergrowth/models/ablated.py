@@ -30,6 +30,10 @@ class Ablated(Model):
         """As the wrapped model's; names are those of its own state dict."""
         return self.model.slices(site)
 
+    def readout(self, site: Site) -> Float[Array, "component label"] | None:
+        """As the wrapped model's: a tap, and so whoever asks, sees activations behind the gates."""
+        return self.model.readout(site)
+
     def __call__(self, inputs: Inputs, tap: Tap = untapped) -> Float[Array, "example label"]:
         """Logits of the gated model, by its own fast pass."""
         return self.model(inputs, self._behind_gates(tap))

@@ -70,6 +70,9 @@ class MLP(Model):
         after = "unembed.W_U" if at == len(self.mlp) - 1 else f"mlp.{at + 1}.W_in"
         return {f"mlp.{at}.W_in": 1, **biases, after: 0}
 
+    def readout(self, site: Site) -> Float[Array, "neuron d_vocab_out"] | None:
+        return self.unembed.W_U if site == self.sites[-1] else None
+
     def __call__(self, inputs: Inputs, tap: Tap = untapped) -> Float[Array, "example d_vocab_out"]:
         """Logits; for tokens the first product is a look-up in two tables."""
         W_in = self.mlp[0].W_in

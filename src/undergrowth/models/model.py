@@ -38,6 +38,14 @@ class Model(eqx.Module):
         """
 
     @abstractmethod
+    def readout(self, site: Site) -> Float[Array, "component label"] | None:
+        """By what the logits change for one unit of each component, where they do so linearly.
+
+        That is for the neurons of the last layer with no norm after it. None where logits are not linear
+        in the site's activations, or an activation is not one number.
+        """
+
+    @abstractmethod
     def __call__(self, inputs: Inputs, tap: Tap = untapped) -> Float[Array, "example label"]:
         """Logits, with everything that examples share computed once; what the engine runs."""
 

@@ -87,6 +87,12 @@ class Transformer(Model):
         had = {name: axis for name, axis in axes.items() if getattr(part, name) is not None}
         return {f"{within}.{name}": axis for name, axis in had.items()}
 
+    def readout(self, site: Site) -> Float[Array, "neuron d_vocab_out"] | None:
+        """W_out W_U of the last layer, which is W_L of Nanda et al. 2023."""
+        last = self.blocks[-1]
+        is_linear = last.layer_norm != "post" and self.ln_final is None
+        return last.mlp.W_out @ self.unembed.W_U if is_linear and site == self.sites[-1] else None
+
     def __call__(self, inputs: Inputs, tap: Tap = untapped) -> Float[Array, "example d_vocab_out"]:
         """Logits at the last position, sharing prefixes (`sharing`); exact up to rounding.
 

@@ -62,6 +62,9 @@ class TwoTokenMLP(Model):
         biases = {} if self.mlp.b_in is None else {"mlp.b_in": 0}
         return {"mlp.W_in": 1, **biases, "unembed.W_U": 0}
 
+    def readout(self, site: Site) -> Float[Array, "neuron d_vocab_out"]:
+        return self.unembed.W_U
+
     def __call__(self, inputs: Inputs, tap: Tap = untapped) -> Float[Array, "example d_vocab_out"]:
         """Logits; the first layer is one table for each operand, looked up and added."""
         d_embed = self.embed.W_x.shape[1]

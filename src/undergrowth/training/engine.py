@@ -18,7 +18,7 @@ import optax
 from jaxtyping import Array
 
 from undergrowth.chance import stream
-from undergrowth.measures import Observed
+from undergrowth.measures import Context, Measure, Observed, Reading, Update
 from undergrowth.models import Model
 from undergrowth.spec import RunSpec
 from undergrowth.training.facts import (
@@ -30,19 +30,17 @@ from undergrowth.training.facts import (
     Forked,
     Measured,
     Saved,
+    Stepped,
 )
 from undergrowth.training.interventions import AnyForkPoint, History, first_step
 from undergrowth.training.interventions.account import account
 from undergrowth.training.optimisers import AnyOptimiser
 from undergrowth.training.state import Moment, Regime, Snapshot, TrainState, Upto
-from undergrowth.training.step import TrainSet, advance
+from undergrowth.training.step import STRETCH, TrainSet, advance, update_in_parts
 
 T = TypeVar("T")
 Start = Snapshot | None
 Branches = Sequence[AnyForkPoint]
-
-STRETCH = 250
-"""Most steps between two returns to Python: bounds memory and the wait for progress."""
 
 
 def initial(spec: RunSpec) -> Snapshot:
@@ -105,9 +103,18 @@ def train(
             under_way, stacks = now, _stacked(now)
         until = min(run.next_stop() for run in under_way)
         for stack in stacks:
-            stack.advance(until)
+            for run, fact in stack.advance(until):
+                yield runs.index(run), fact
         for position, run in enumerate(runs):
             yield from ((position, fact) for fact in run.arrive())
+
+
+def readings_at(
+    spec: RunSpec, snapshot: Snapshot, measures: Sequence[Measure]
+) -> Iterator[Mapping[str, Reading]]:
+    """What each measure reads of a run at a snapshot, as it would have read it in training."""
+    run = _Run(spec, snapshot, ())
+    return (run.readings(measure) for measure in measures)
 
 
 class _Run:
@@ -130,6 +137,7 @@ class _Run:
         self.saved_at = frozenset(spec.checkpoints.steps(spec.steps))
         self.stops = sorted(self.saved_at.union(*self.measured_at))
         self.over = self.step >= spec.steps
+        self.updated: tuple[TrainState, Update] | None = None
         self._take_up(Regime(data, spec.batch))
         self.good = snapshot.good or self.snapshot()
 
@@ -260,11 +268,34 @@ class _Run:
         self.branches = {b: point for b, point in self.branches.items() if b not in branches}
         return branches
 
+    def readings(self, measure: Measure) -> Mapping[str, Reading]:
+        """What a measure reads here."""
+        rng = stream(self.spec.seeds.noise, "measures", self.step)
+        at = Context(self.step, rng, self.spec, self.state, self.next_update)
+        return measure.observe(self.state.seen(), self.observed, at)
+
+    def next_update(self) -> Update:
+        """The update that the run makes from here, unless an intervention changes it."""
+        if self.updated is None or self.updated[0] is not self.state:
+            self.updated = self.state, self._update()
+        return self.updated[1]
+
+    def _update(self) -> Update:
+        batches = self.batches(self.step, self.step + 1)
+        chosen = self.train_set if batches is None else self.train_set.of(jax.device_put(batches[0]))
+        parts = update_in_parts(
+            self.state, chosen, self.step, optimiser=self.spec.optimiser.skeleton(), loss=self.spec.loss
+        )
+        side = np.flatnonzero(self.regime.data.is_train)
+        batch = side if batches is None else side[batches[0]]
+        of_mean_one = np.ones(len(batch)) if chosen.weights is None else np.asarray(chosen.weights)
+        data, decay, clamp = parts
+        return Update(data, decay, clamp, batch, of_mean_one / len(batch))
+
     def _observe(self) -> Iterator[Fact]:
         for measure, steps in zip(self.spec.measures, self.measured_at, strict=True):
             if self.step in steps:
-                rng = stream(self.spec.seeds.noise, "measures", self.step)
-                readings = measure.observe(self.state.seen(), self.observed, rng)
+                readings = self.readings(measure)
                 for name, reading in readings.items():
                     if not reading.dims:
                         self._append(name, float(reading.values))
@@ -292,11 +323,11 @@ class _Stack:
         self.train_set = _together([run.train_set for run in runs])
         self.state = _together([run.state for run in runs])
 
-    def advance(self, until: int) -> None:
+    def advance(self, until: int) -> Iterator[tuple[_Run, Stepped]]:
         """Bring all runs from the step that they are at to `until`."""
         first = self.runs[0]
         start = first.step
-        self.state = advance(
+        self.state, losses = advance(
             self.state,
             self.train_set,
             _together([run.batches(start, until) for run in self.runs]),
@@ -308,6 +339,8 @@ class _Stack:
         )
         for run, state in zip(self.runs, _apart(self.state, len(self.runs)), strict=True):
             run.state, run.step = state, until
+        for run, of_run in zip(self.runs, np.atleast_2d(np.asarray(losses)), strict=True):
+            yield run, Stepped(start, of_run[: until - start])
 
 
 def _stacked(runs: Sequence[_Run]) -> list[_Stack]:

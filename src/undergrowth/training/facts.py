@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Float
+
 from undergrowth.measures import Reading
 from undergrowth.training.state import Snapshot
 
@@ -15,6 +18,14 @@ class Measured:
 
     step: int
     readings: Mapping[str, Reading]
+
+
+@dataclass(frozen=True, eq=False)
+class Stepped:
+    """Updates made from `step` on: the loss that each went down, in the order made."""
+
+    step: int
+    losses: Float[np.ndarray, " update"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,4 +74,4 @@ class Diverged:
     step: int
 
 
-Fact = Measured | Saved | Fired | Forked | Branched | Advanced | Diverged
+Fact = Measured | Stepped | Saved | Fired | Forked | Branched | Advanced | Diverged
