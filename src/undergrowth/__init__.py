@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from undergrowth import measures
     from undergrowth.analysis import Rules, effective_number, events, gini, skewness
     from undergrowth.measures import Curves, Deletion, Norms, Saliency, attribute, baselines
     from undergrowth.models import Ablated, MLPSpec, TransformerSpec, TwoTokenMLPSpec, gated, recording
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from undergrowth.store import Run, Store, StoreError, together, verify
     from undergrowth.studies import STUDIES
     from undergrowth.sweep import Layout, SweepError, train
+    from undergrowth.sweep.measuring import measure
     from undergrowth.sweep.replaying import replay
     from undergrowth.tasks import (
         CommutationSafe,
@@ -144,6 +146,7 @@ _HOMES = {
         "SweepError",
         "train",
     ),
+    "undergrowth.sweep.measuring": ("measure",),
     "undergrowth.sweep.replaying": ("replay",),
     "undergrowth.tasks": (
         "CommutationSafe",
@@ -285,6 +288,8 @@ __all__ = [
     "gated",
     "gini",
     "loss_figure",
+    "measure",
+    "measures",
     "open",
     "preset",
     "read_runs",
@@ -306,6 +311,8 @@ def open(root: str) -> Store:
 
 
 def __getattr__(name: str) -> object:
+    if name == "measures":
+        return import_module("undergrowth.measures")
     if name in _HOME_OF:
         return getattr(import_module(_HOME_OF[name]), name)
     raise AttributeError(f"module 'undergrowth' has no attribute {name!r}")

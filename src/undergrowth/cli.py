@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from undergrowth import __version__
-from undergrowth.printing import console, print_json, print_table, print_verdicts, run_row, shortened
+from undergrowth.printing import (
+    console,
+    print_json,
+    print_table,
+    print_verdicts,
+    reading_rows,
+    run_row,
+    shortened,
+)
 
 if TYPE_CHECKING:  # the command line starts without JAX
     from undergrowth.spec import RunSpec
@@ -153,10 +161,7 @@ def replay(directory: Path, run_id: str, /, *, as_json: AsJson = False) -> int:
     from undergrowth.sweep.replaying import replayed_with
     from undergrowth.terminal import watching
 
-    try:
-        stored = Store(directory).run(run_id)
-    except KeyError as error:
-        raise WrongUseError(str(error.args[0])) from None
+    (stored,) = _runs_named(Store(directory), (run_id,))
     with watching(replayed_with(stored), console) as board:
         found = replay_run(stored, progress=board.hear)
     if as_json:
@@ -190,6 +195,72 @@ def runs(directory: Path, /, *, as_json: AsJson = False) -> int:
         console.print(f"{directory} has no runs yet")
     for id_, reason in unreadable:
         console.print(f"run {id_} cannot be read: {reason}")
+    return 0
+
+
+@app.command
+def measure(
+    directory: Path,
+    /,
+    *,
+    measure: Annotated[str, Parameter(name="--measure")],
+    run: Annotated[tuple[str, ...], Parameter(name="--run", negative="")] = (),
+    step: Annotated[tuple[int, ...], Parameter(name="--step", negative="")] = (),
+    as_json: AsJson = False,
+) -> int:
+    """Measure stored checkpoints and keep the readings in the store; nothing is measured twice.
+
+    Parameters
+    ----------
+    directory: The store.
+    measure: A name, as in `saliency`; with fields in TOML, as in '{ name = "saliency", component =
+        "head" }'; or one of your own, as in mine.py:Mine. `undergrowth measures` lists the names.
+    run: A run's id, or how it begins; again for more runs. By default all runs of the store.
+    step: A step that is kept; again for more. By default all checkpoints.
+    """
+    from undergrowth.store import Store
+    from undergrowth.store.layout import writing
+    from undergrowth.sweep.measuring import measure_into
+
+    store = Store(directory)
+    runs = _runs_named(store, run)
+    with writing(store.root):
+        taken = list(measure_into(runs, measure, step or None))
+    rows = [row for one in taken for row in reading_rows(one.run_id, one.step, one.readings)]
+    if as_json:
+        print_json(rows)
+        return 0
+    if rows:
+        print_table(rows)
+    before = sum(not one.is_new for one in taken)
+    console.print(
+        f"{len(taken) - before} checkpoints measured, {before} had been before; "
+        f"in Python: undergrowth.open({str(directory)!r}).run(ID)[NAME]"
+    )
+    return 0
+
+
+@app.command
+def measures(*, as_json: AsJson = False) -> int:
+    """List the measures that a spec and `undergrowth measure` take by name, with their fields."""
+    from undergrowth.measures.named import KINDS
+
+    table = [
+        {
+            "name": name,
+            "what": (kind.__doc__ or "").split("\n\n")[0].replace("\n    ", " "),
+            "fields": [field for field in kind.model_fields if field not in ("name", "schedule")],
+        }
+        for name, kind in KINDS.items()
+    ]
+    if as_json:
+        print_json(table)
+        return 0
+    for row in table:
+        console.print(row["name"], style="bold")
+        console.print(f"  {row['what']}")
+        if row["fields"]:
+            console.print(f"  fields: {', '.join(row['fields'])}")
     return 0
 
 
@@ -360,6 +431,14 @@ def _read_specs(named: str, seeds: int | None = None) -> tuple[RunSpec, ...]:
     except SpecError as error:
         raise WrongUseError(f"{path}: {error}") from None
     return specs
+
+
+def _runs_named(store: Store, ids: Sequence[str]) -> list[Run]:
+    """The runs whose ids begin so, all of them where none is named."""
+    try:
+        return [store.run(run_id) for run_id in ids] or list(store.runs)
+    except KeyError as error:
+        raise WrongUseError(str(error.args[0])) from None
 
 
 def _study(name: str) -> Study:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -12,7 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:  # the command line starts without JAX
+    import numpy as np
+
     from undergrowth.analysis import Estimate
+    from undergrowth.measures import Reading
     from undergrowth.store import Run
     from undergrowth.studies.conducting import Report
 
@@ -37,6 +40,31 @@ def run_row(run: Run) -> dict[str, Any]:
         row[f"{name} stable"] = event.stable
     row["val accuracy"] = float(run.curves["val_accuracy"].dropna("step")[-1])
     return row
+
+
+def reading_rows(run_id: str, step: int, readings: Mapping[str, Reading]) -> list[dict[str, Any]]:
+    """What `undergrowth measure` lists of a run at a step: each reading's axes and range."""
+    return [
+        {
+            "id": run_id,
+            "step": step,
+            "reading": name,
+            "axes": " ".join(
+                f"{dim}:{n}" for dim, n in zip(reading.dims, reading.values.shape, strict=True)
+            ),
+            **_range(reading.values),
+        }
+        for name, reading in sorted(readings.items())
+    ]
+
+
+def _range(values: np.ndarray) -> dict[str, float | None]:
+    """Lowest, median and highest of the numbers there are; None where there is none."""
+    there = values[values == values]
+    if not there.size:
+        return {"lowest": None, "median": None, "highest": None}
+    ascending = sorted(there.ravel().tolist())
+    return {"lowest": ascending[0], "median": ascending[len(ascending) // 2], "highest": ascending[-1]}
 
 
 def shortened(row: dict[str, Any]) -> dict[str, Any]:

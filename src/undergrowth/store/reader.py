@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 from undergrowth.measures import Reading
 from undergrowth.models import Model
 from undergrowth.spec import RunSpec, SpecError
-from undergrowth.store import lineage, rows
+from undergrowth.store import lineage, measured, rows
 from undergrowth.store.checkpoints import MODEL, load_model
 from undergrowth.store.layout import check, checkpoint_folder
 
@@ -52,7 +52,7 @@ class Run:
         """A reading over steps, dims (step, ...); raises KeyError with the names there are.
 
         A fork has its parent's readings before the step at which it left it, where they have the axes
-        that its own have.
+        that its own have. What `undergrowth measure` has read of it afterwards is there too.
         """
         by_step: dict[int, Reading] = {}
         for run_id, below in self._parts:
@@ -61,15 +61,20 @@ class Run:
             if mine and not _has_axes(by_step, next(iter(mine.values()))):
                 by_step = {}
             by_step |= mine
+        for step, reading in measured.readings_of(self.store.root, self.id, name).items():
+            if _has_axes(by_step, reading):
+                by_step.setdefault(step, reading)
+        by_step = dict(sorted(by_step.items()))
         if not by_step:
             raise KeyError(f"run {self.id} has no reading {name!r}; it has {', '.join(self.names)}")
-        return _over_steps(name, by_step)
+        return over_steps(name, by_step)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of all its readings."""
         sql = "SELECT DISTINCT name FROM readings WHERE run_id = ? AND step < ?"
-        return tuple(sorted({row["name"] for row in self._of_all(sql)}))
+        afterwards = measured.names_of(self.store.root, self.id)
+        return tuple(sorted({row["name"] for row in self._of_all(sql)} | afterwards))
 
     @cached_property
     def trunks(self) -> tuple[tuple[str, int], ...]:
@@ -210,7 +215,8 @@ def _has_axes(by_step: dict[int, Reading], reading: Reading) -> bool:
     )
 
 
-def _over_steps(name: str, by_step: dict[int, Reading]) -> xr.DataArray:
+def over_steps(name: str, by_step: Mapping[int, Reading]) -> xr.DataArray:
+    """Readings of one name and equal axes as one array, dims (step, ...)."""
     import xarray as xr
 
     first = next(iter(by_step.values()))

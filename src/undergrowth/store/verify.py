@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from undergrowth.spec import RunSpec, SpecError
-from undergrowth.store import rows
+from undergrowth.store import measured, rows
 from undergrowth.store.layout import check, databases, is_whole, seal_of, sha256
 
 MEND = "train its run again into this store to mend it"
@@ -66,6 +66,7 @@ def verify(root: Path) -> Verified:
             damage.append(Damage(str(path.relative_to(root)), str(error)))
     damage.extend(_verify_whole(root, folders, seen))
     damage.extend(_verify_files(root, seen.digests))
+    damage.extend(Damage(*found) for found in measured.damaged(root))
     found = tuple(dict.fromkeys(damage))
     return Verified(seen.n_runs, seen.n_readings, len(seen.digests), found)
 

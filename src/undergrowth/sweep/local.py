@@ -278,7 +278,7 @@ class _Sweep:
             self.workers.append(self._start(f"worker-{i}", right_to_write))
 
     def _start(self, name: str, right_to_write: int) -> _Worker:
-        command = [sys.executable, "-m", "undergrowth.sweep.worker", str(self.root), name, _cache()]
+        command = [sys.executable, "-m", "undergrowth.sweep.worker", str(self.root), name, cache()]
         # XLA's CPU backend takes the size of its one thread pool from NPROC.
         environment = {**os.environ, "NPROC": str(self.threads), "PYTHONUNBUFFERED": "1"}
         process = subprocess.Popen(
@@ -343,7 +343,7 @@ def _has_plugin() -> bool:
     return any(importlib.util.find_spec(plugin) for plugin in plugins)
 
 
-def _cache() -> str:
+def cache() -> str:
     """Where compiled steps are kept on this machine; none where UNDERGROWTH_CACHE is empty."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "undergrowth"
     return os.environ.get("UNDERGROWTH_CACHE", str(default))

@@ -45,11 +45,12 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # nothing else may write among the answers
     orders = _orders()
-    _configure(cache)
+    configure(cache)
     _serve(root, name, orders, answers)
 
 
-def _configure(cache: str) -> None:
+def configure(cache: str) -> None:
+    """Keep compiled programs in a directory, also small ones; nowhere where it is empty."""
     import jax
 
     if cache:

@@ -1,0 +1,72 @@
+"""A measure from a few words: its name, its fields in TOML, or a file of one's own."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from difflib import get_close_matches
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import get_args
+
+from pydantic import TypeAdapter, ValidationError
+
+from undergrowth.measures import AnyMeasure, Measure
+from undergrowth.spec import SpecError, explain
+
+KINDS: dict[str, type[Measure]] = {
+    kind.model_fields["name"].default: kind for kind in get_args(get_args(AnyMeasure)[0])
+}
+
+
+def measure_named(text: str) -> Measure:
+    """The measure that is meant by `saliency`, by `{ name = "saliency", component = "head" }`, or by
+    `mine.py:Mine`, a measure or a kind of measure in a Python file.
+
+    Raises SpecError, in one line, where there is none.
+    """
+    if ".py:" in text:
+        return _from_file(*text.rsplit(":", 1))
+    fields = _fields(text)
+    name = fields.get("name")
+    if name not in KINDS:
+        near = get_close_matches(str(name), KINDS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(KINDS)}"
+        raise SpecError(f"no measure {name!r}; {hint}")
+    try:
+        return TypeAdapter(AnyMeasure).validate_python(fields)
+    except ValidationError as error:
+        raise SpecError(f"measure {name!r}: {explain(error, KINDS[str(name)])}") from None
+
+
+def _fields(text: str) -> dict[str, object]:
+    if "=" not in text:
+        return {"name": text}
+    try:
+        fields = tomllib.loads(f"measure = {text}")["measure"]
+    except tomllib.TOMLDecodeError:
+        fields = None
+    if not isinstance(fields, dict):
+        raise SpecError(
+            f"measure {text!r} is no inline table of TOML: write it as in a spec file, such as "
+            '{ name = "saliency", component = "head" }'
+        )
+    return fields
+
+
+def _from_file(file: str, name: str) -> Measure:
+    path = Path(file).resolve()
+    if not path.is_file():
+        raise SpecError(f"measure {file}:{name}: there is no file {file}: name one, and what is in it")
+    module_name = f"undergrowth_measure_{path.stem}"
+    spec = spec_from_file_location(module_name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[module_name] = module
+    spec.loader.exec_module(module)
+    found = getattr(module, name, None)
+    measure = found() if isinstance(found, type) and issubclass(found, Measure) else found
+    if not isinstance(measure, Measure):
+        raise SpecError(f"measure {file}:{name}: {file} has no measure of that name: define a Measure")
+    return measure
