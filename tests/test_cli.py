@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests import tiny
 from undergrowth import __version__
 from undergrowth.analysis import Estimate, Verdict
 from undergrowth.cli import main
+from undergrowth.measures.named import KINDS
 from undergrowth.presets import preset
 from undergrowth.printing import print_table, print_verdicts
 from undergrowth.spec import RunSpec
@@ -23,6 +25,7 @@ from undergrowth.spec_file import read_runs
 from undergrowth.store import Store
 from undergrowth.store.layout import create, writing
 from undergrowth.studies.conducting import Report
+from undergrowth.sweep import Layout, train
 
 
 class Said:
@@ -305,3 +308,56 @@ def test_help_and_version_need_no_jax() -> None:
     code = "import sys; from undergrowth.cli import app; app(['--help'], result_action='return_value'); "
     code += "sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("measurable") / "store"
+    train([tiny.spec()], root, layout=Layout(workers=1))
+    return root
+
+
+@pytest.fixture
+def measurable(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "copy"))
+
+
+def test_measure_lists_what_it_read_and_keeps_it(say, measurable: Path) -> None:
+    run = Store(measurable).runs[0]
+    said = say("measure", measurable, "--measure", "norms", "--run", run.id[:8], "--step", 10, "--json")
+    assert said.code == 0
+    (norm,) = (row for row in json.loads(said.out) if row["reading"] == "weight_norm")
+    assert norm["step"] == 10
+    assert norm["lowest"] == norm["highest"] == float(run["weight_norm"].sel(step=10))
+    again = say("measure", measurable, "--measure", "norms", "--run", run.id[:8], "--step", 10)
+    assert "0 checkpoints measured, 1 had been before" in again.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wrong"),
+    [
+        (["--measure", "salency"], "no measure 'salency'; did you mean 'saliency'?"),
+        (["--measure", "norms", "--run", "zz"], "0 runs have an id that begins with 'zz'"),
+        (["--measure", "norms", "--step", "7"], "has no checkpoint at step 7: it has 0, 10, 20, 30"),
+        (
+            ["--measure", "{ name = 'saliency', component = 'head' }"],
+            "measures look at component = 'head', which a two_token_mlp has not: take 'neuron'",
+        ),
+        ([], "--measure"),
+    ],
+)
+def test_what_cannot_be_measured_is_wrong_use_in_one_line(
+    say, measurable: Path, arguments: list[str], wrong: str
+) -> None:
+    said = say("measure", measurable, *arguments)
+    assert said.code == 2
+    assert wrong in said.wrong
+    assert said.wrong.count("\n") == 1
+
+
+def test_measures_lists_every_kind_with_its_fields(say) -> None:
+    listed = {row["name"]: row for row in json.loads(say("measures", "--json").out)}
+    assert set(listed) == set(KINDS)
+    assert "n_nodes" in listed["saliency"]["fields"]
+    assert listed["curves"]["what"].startswith("train_loss, val_loss")
+    assert "saliency" in say("measures").out
