@@ -1,4 +1,4 @@
-"""What measures have in common that rest on an attribution: of which score, to what, and how."""
+"""What measures have in common that look at the components of a site, and those that attribute to them."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from undergrowth.spec import RunSpec
 
 
-class AttributedMeasure(Measure):
-    """Names the attribution beside its readings; see `attribution.attribute` for the fields.
+class SiteMeasure(Measure):
+    """Names the components that it opens and closes, and what stands in for a closed one.
 
     prefix: how the readings' names begin, so that a run can have several of a kind. layer: counted from
     0, or from the end as -1 is; of the layers that have such components.
@@ -35,10 +35,7 @@ class AttributedMeasure(Measure):
     prefix: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     component: Literal["neuron", "head"] = "neuron"
     layer: int = -1
-    method: Method = "integrated_gradients"
-    score: ScoreName = "margin"
     baseline: BaselineName = "mean"
-    n_nodes: int = Field(default=16, ge=1, le=256)
     schedule: Schedule = Schedule(every=100, until=100, per_decade=12)
 
     @property
@@ -59,9 +56,17 @@ class AttributedMeasure(Measure):
                 raise ValueError(f"measure {self.key!r}: {error}") from None
 
     def where(self, model: Model, data: Observed) -> tuple[Site, Baselines]:
-        """The site that is attributed to, and what stands in for it."""
+        """The site that is looked at, and what stands in for it."""
         site = site_of(model, self.component, self.layer)
         return site, baselines(model, data.train_inputs(), self.baseline)
+
+
+class AttributedMeasure(SiteMeasure):
+    """Names the attribution beside its readings; see `attribution.attribute` for the fields."""
+
+    method: Method = "integrated_gradients"
+    score: ScoreName = "margin"
+    n_nodes: int = Field(default=16, ge=1, le=256)
 
     def attributed(
         self, model: Model, data: Observed, only: np.ndarray | None = None
