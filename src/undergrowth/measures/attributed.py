@@ -1,4 +1,4 @@
-"""What measures have in common that look at the components of a site, and those that attribute to them."""
+"""What measures of a site's components have in common, and those of them that rest on an attribution."""
 
 from __future__ import annotations
 
