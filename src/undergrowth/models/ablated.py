@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from undergrowth.models.model import Inputs, Model
 from undergrowth.models.sites import Site, Tap, gated, untapped
+from undergrowth.models.watching import Watch, unwatched
 
 
 class Ablated(Model):
@@ -38,9 +39,11 @@ class Ablated(Model):
         """Logits of the gated model, by its own fast pass."""
         return self.model(inputs, self._behind_gates(tap))
 
-    def plain(self, inputs: Inputs, tap: Tap = untapped) -> Float[Array, "example label"]:
-        """Logits of the gated model, by its own textbook pass."""
-        return self.model.plain(inputs, self._behind_gates(tap))
+    def plain(
+        self, inputs: Inputs, tap: Tap = untapped, watch: Watch = unwatched
+    ) -> Float[Array, "example label"]:
+        """Logits of the gated model, by its own textbook pass; a watch sees its own weights."""
+        return self.model.plain(inputs, self._behind_gates(tap), watch)
 
     def _behind_gates(self, tap: Tap) -> Tap:
         if not self.gates:

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from undergrowth.models.activations import ACT_FNS, ActFn
 from undergrowth.models.products import product
+from undergrowth.models.watching import Watch, unwatched, within
 
 NormStyle = Literal["none", "pre", "post"]
 Change = Callable[[Array], Array]
@@ -28,11 +29,14 @@ class LayerNorm(eqx.Module):
     w: Float[Array, " d_model"]
     b: Float[Array, " d_model"]
 
-    def __call__(self, resid: Float[Array, "*rows d_model"]) -> Float[Array, "*rows d_model"]:
+    def __call__(
+        self, resid: Float[Array, "*rows d_model"], watch: Watch = unwatched
+    ) -> Float[Array, "*rows d_model"]:
         """As PyTorch has it: the variance is over d_model, not d_model - 1, and EPS is added to it."""
         centred = resid - jnp.mean(resid, axis=-1, keepdims=True)
         variance = jnp.mean(centred**2, axis=-1, keepdims=True)
-        return centred * jax.lax.rsqrt(variance + EPS) * self.w + self.b
+        normed = centred * jax.lax.rsqrt(variance + EPS)
+        return watch(normed * self.w + self.b, {"w": normed, "b": None})
 
 
 class Attention(eqx.Module):
@@ -47,16 +51,27 @@ class Attention(eqx.Module):
     b_V: Float[Array, "head d_head"] | None = None
     b_O: Float[Array, " d_model"] | None = None
 
-    def heads(self, resid: Float[Array, "example position d_model"], tap: Change) -> Array:
-        """What every position writes to the residual stream, as a textbook has it."""
-        q = plus(jnp.einsum("npm,hmd->nphd", resid, self.W_Q), self.b_Q)
-        k = plus(jnp.einsum("npm,hmd->nphd", resid, self.W_K), self.b_K)
-        v = plus(jnp.einsum("npm,hmd->nphd", resid, self.W_V), self.b_V)
+    def heads(
+        self,
+        resid: Float[Array, "example position d_model"],
+        tap: Change,
+        asking: slice = slice(None),
+        watch: Watch = unwatched,
+    ) -> Float[Array, "example asking d_model"]:
+        """What the asking positions write to the residual stream, as a textbook has it."""
+
+        def projected(read: Array, name: str) -> Array:
+            W, b = getattr(self, f"W_{name}"), getattr(self, f"b_{name}")
+            written = plus(jnp.einsum("npm,hmd->nphd", read, W), b)
+            return watch(written, {f"W_{name}": read, f"b_{name}": None})
+
+        q, k, v = projected(resid[:, asking], "Q"), projected(resid, "K"), projected(resid, "V")
         scores = jnp.einsum("nqhd,nkhd->nhqk", q, k) / jnp.sqrt(self.W_Q.shape[-1])
-        causal = jnp.tril(jnp.ones(scores.shape[-2:], bool))
+        causal = jnp.tril(jnp.ones((k.shape[1], k.shape[1]), bool))[asking]
         pattern = jax.nn.softmax(jnp.where(causal, scores, -jnp.inf), axis=-1)
         z = tap(jnp.einsum("nhqk,nkhd->nqhd", pattern, v))
-        return plus(jnp.einsum("nqhd,hdm->nqm", z, self.W_O), self.b_O)
+        written = plus(jnp.einsum("nqhd,hdm->nqm", z, self.W_O), self.b_O)
+        return watch(written, {"W_O": z, "b_O": None})
 
 
 class BlockMLP(eqx.Module):
@@ -83,9 +98,13 @@ class Block(eqx.Module):
     act_fn: ActFn = eqx.field(static=True, default="relu")
     residual_from_layer_norm: bool = eqx.field(static=True, default=False)
 
-    def read(self, resid: Float[Array, "*rows d_model"]) -> Float[Array, "*rows d_model"]:
+    def read(
+        self, resid: Float[Array, "*rows d_model"], watch: Watch = unwatched
+    ) -> Float[Array, "*rows d_model"]:
         """What attention reads of the residual stream."""
-        return self.ln1(resid) if self.ln1 is not None and self.layer_norm == "pre" else resid
+        if self.ln1 is None or self.layer_norm != "pre":
+            return resid
+        return self.ln1(resid, within("ln1", watch))
 
     def carried(
         self, resid: Float[Array, "*rows d_model"], read: Float[Array, "*rows d_model"]
@@ -93,27 +112,39 @@ class Block(eqx.Module):
         """What attention, which read `read` of `resid`, adds to."""
         return read if self.residual_from_layer_norm else resid
 
-    def after_attention(self, resid: Float[Array, "*rows d_model"]) -> Float[Array, "*rows d_model"]:
+    def after_attention(
+        self, resid: Float[Array, "*rows d_model"], watch: Watch = unwatched
+    ) -> Float[Array, "*rows d_model"]:
         """The residual stream once attention has added to it."""
-        return self.ln1(resid) if self.ln1 is not None and self.layer_norm == "post" else resid
+        if self.ln1 is None or self.layer_norm != "post":
+            return resid
+        return self.ln1(resid, within("ln1", watch))
 
     def after_mlp(
-        self, resid: Float[Array, "*rows d_model"], tap: Change
+        self, resid: Float[Array, "*rows d_model"], tap: Change, watch: Watch = unwatched
     ) -> Float[Array, "*rows d_model"]:
         """The residual stream after the MLP has read it and written to it."""
-        ln2 = self.ln2
-        read = ln2(resid) if ln2 is not None and self.layer_norm == "pre" else resid
-        post = tap(ACT_FNS[self.act_fn](plus(read @ self.mlp.W_in, self.mlp.b_in)))
-        after = resid + plus(product(post, self.mlp.W_out), self.mlp.b_out)
-        return ln2(after) if ln2 is not None and self.layer_norm == "post" else after
+        ln2, of_norm, of_mlp = self.ln2, within("ln2", watch), within("mlp", watch)
+        read = ln2(resid, of_norm) if ln2 is not None and self.layer_norm == "pre" else resid
+        pre = of_mlp(plus(read @ self.mlp.W_in, self.mlp.b_in), {"W_in": read, "b_in": None})
+        post = tap(ACT_FNS[self.act_fn](pre))
+        written = plus(product(post, self.mlp.W_out), self.mlp.b_out)
+        after = resid + of_mlp(written, {"W_out": post, "b_out": None})
+        return ln2(after, of_norm) if ln2 is not None and self.layer_norm == "post" else after
 
     def plain(
-        self, resid: Float[Array, "example position d_model"], tap_z: Change, tap_post: Change
-    ) -> Float[Array, "example position d_model"]:
-        """The residual stream after this block, every example and position by itself."""
-        read = self.read(resid)
-        resid = self.carried(resid, read) + self.attn.heads(read, tap_z)
-        return self.after_mlp(self.after_attention(resid), tap_post)
+        self,
+        resid: Float[Array, "example position d_model"],
+        tap_z: Change,
+        tap_post: Change,
+        asking: slice = slice(None),
+        watch: Watch = unwatched,
+    ) -> Float[Array, "example asking d_model"]:
+        """The residual stream after this block at the asking positions, every example by itself."""
+        read = self.read(resid, watch)
+        written = self.attn.heads(read, tap_z, asking, within("attn", watch))
+        resid = self.carried(resid, read)[:, asking] + written
+        return self.after_mlp(self.after_attention(resid, watch), tap_post, watch)
 
 
 def plus(a: Array, bias: Array | None) -> Array:

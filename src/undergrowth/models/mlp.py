@@ -24,7 +24,8 @@ from undergrowth.models.drawing import ZERO, Drawer, Scheme, Spread, by_fan_in, 
 from undergrowth.models.lookup import rows
 from undergrowth.models.model import Inputs, Model
 from undergrowth.models.products import product
-from undergrowth.models.sites import Site, Tap, untapped
+from undergrowth.models.sites import HOOK_EMBED, Site, Tap, untapped
+from undergrowth.models.watching import Watch, unwatched
 from undergrowth.tasks import InputSpace, Tokens
 from undergrowth.values import Value
 
@@ -81,20 +82,24 @@ class MLP(Model):
         of_x, of_y = jnp.split(W_in, 2)
         return self._read(rows(of_x, inputs[:, 0]) + rows(of_y, inputs[:, 1]), tap)
 
-    def plain(self, inputs: Inputs, tap: Tap = untapped) -> Float[Array, "example d_vocab_out"]:
+    def plain(
+        self, inputs: Inputs, tap: Tap = untapped, watch: Watch = unwatched
+    ) -> Float[Array, "example d_vocab_out"]:
         """Logits; for tokens the first layer multiplies one-hot vectors."""
         if isinstance(self.reads, Tokens):
             one_hot = jax.nn.one_hot(inputs, self.reads.n_operands)
             inputs = one_hot.reshape(len(inputs), -1)
-        return self._read(inputs @ self.mlp[0].W_in, tap)
+        inputs = tap(HOOK_EMBED, inputs)
+        return self._read(inputs @ self.mlp[0].W_in, tap, watch, inputs)
 
-    def _read(self, pre: Array, tap: Tap) -> Array:
-        """Logits from the first layer's product on."""
+    def _read(self, pre: Array, tap: Tap, watch: Watch = unwatched, read: Array | None = None) -> Array:
+        """Logits from the first layer's product on; a watch sees what that is of."""
         weights = [*(layer.W_in for layer in self.mlp[1:]), self.unembed.W_U]
         for i, (layer, W_after) in enumerate(zip(self.mlp, weights, strict=True)):
-            post = ACT_FNS[self.act_fn](plus(pre, layer.b_in))
-            pre = product(tap(HOOK_POST.format(i), post), W_after)
-        return plus(pre, self.unembed.b_U)
+            pre = watch(plus(pre, layer.b_in), {f"mlp.{i}.W_in": read, f"mlp.{i}.b_in": None})
+            read = tap(HOOK_POST.format(i), ACT_FNS[self.act_fn](pre))
+            pre = product(read, W_after)
+        return watch(plus(pre, self.unembed.b_U), {"unembed.W_U": read, "unembed.b_U": None})
 
 
 class MLPSpec(Value):

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from undergrowth.models.sites import Site, Tap, untapped
+from undergrowth.models.watching import Watch, unwatched
 from undergrowth.tasks import InputSpace
 
 M = TypeVar("M")
@@ -50,8 +51,13 @@ class Model(eqx.Module):
         """Logits, with everything that examples share computed once; what the engine runs."""
 
     @abstractmethod
-    def plain(self, inputs: Inputs, tap: Tap = untapped) -> Float[Array, "example label"]:
-        """Logits in the textbook way, every example and position by itself; equal to `__call__`."""
+    def plain(
+        self, inputs: Inputs, tap: Tap = untapped, watch: Watch = unwatched
+    ) -> Float[Array, "example label"]:
+        """Logits in the textbook way, every example and position by itself; equal to `__call__`.
+
+        watch: is shown what every weight reads and writes; see `watching`.
+        """
 
 
 def refuse(name: str, inputs: InputSpace) -> ValueError:

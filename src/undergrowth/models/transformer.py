@@ -26,7 +26,8 @@ from undergrowth.models.model import Inputs, Model, refuse
 from undergrowth.models.products import product
 from undergrowth.models.prompts import Prompt
 from undergrowth.models.sharing import Position, last_state
-from undergrowth.models.sites import HOOK_POST, HOOK_Z, Site, Tap, untapped
+from undergrowth.models.sites import HOOK_EMBED, HOOK_POST, HOOK_Z, Site, Tap, untapped
+from undergrowth.models.watching import Watch, unwatched, within
 from undergrowth.tasks import InputSpace, Tokens
 from undergrowth.values import Value
 
@@ -104,17 +105,33 @@ class Transformer(Model):
             return folded_logits(block, W_U, self._embedded(), inputs, tap)
         return product(self._normed(last_state(self.blocks, self._embedded(), inputs, tap)), W_U)
 
-    def plain(self, inputs: Inputs, tap: Tap = untapped) -> Float[Array, "example d_vocab_out"]:
-        """Logits at the last position, every example and position computed as a textbook has it."""
+    def plain(
+        self, inputs: Inputs, tap: Tap = untapped, watch: Watch = unwatched
+    ) -> Float[Array, "example d_vocab_out"]:
+        """Logits at the last position, every example and position computed as a textbook has it.
+
+        Where it is watched, nothing is computed in the last layer but what the last position needs.
+        """
+        resid = self._embedded_plainly(inputs, tap, watch)
+        last = len(self.blocks) - 1
+        for layer, block in enumerate(self.blocks):
+            tap_z, tap_post = (partial(tap, hook.format(layer)) for hook in (HOOK_Z, HOOK_POST))
+            asking = slice(-1, None) if layer == last and watch is not unwatched else slice(None)
+            resid = block.plain(resid, tap_z, tap_post, asking, within(f"blocks.{layer}", watch))
+        read = self._normed(resid[:, -1], watch)
+        return watch(read @ self.unembed.W_U, {"unembed.W_U": read})
+
+    def _embedded_plainly(
+        self, inputs: Inputs, tap: Tap, watch: Watch
+    ) -> Float[Array, "example position d_model"]:
         tokens = [
             inputs[:, token] if isinstance(token, int) else jnp.full(len(inputs), self._index(token))
             for token in prompts.positions(self.prompt)
         ]
-        resid = self.embed.W_E[jnp.stack(tokens, axis=1)] + self._W_pos()
-        for layer, block in enumerate(self.blocks):
-            tap_z, tap_post = (partial(tap, hook.format(layer)) for hook in (HOOK_Z, HOOK_POST))
-            resid = block.plain(resid, tap_z, tap_post)
-        return self._normed(resid[:, -1]) @ self.unembed.W_U
+        token = jax.nn.one_hot(jnp.stack(tokens, axis=1), len(self.embed.W_E))
+        position = jnp.broadcast_to(jnp.eye(len(tokens)), (len(inputs), len(tokens), len(tokens)))
+        resid = tap(HOOK_EMBED, self.embed.W_E[jnp.stack(tokens, axis=1)]) + self._W_pos()
+        return watch(resid, {"embed.W_E": token, "pos_embed.W_pos": position})
 
     def _embedded(self) -> list[Position]:
         """The states of each position before the first block, one for each token that it may be."""
@@ -140,8 +157,10 @@ class Transformer(Model):
         n_positions = len(prompts.positions(self.prompt))
         return jnp.asarray(prompts.sinusoids(n_positions, self.embed.W_E.shape[1]))
 
-    def _normed(self, resid: Float[Array, "example d_model"]) -> Float[Array, "example d_model"]:
-        return resid if self.ln_final is None else self.ln_final(resid)
+    def _normed(
+        self, resid: Float[Array, "example d_model"], watch: Watch = unwatched
+    ) -> Float[Array, "example d_model"]:
+        return resid if self.ln_final is None else self.ln_final(resid, within("ln_final", watch))
 
 
 class TransformerSpec(Value):

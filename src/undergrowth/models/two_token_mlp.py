@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -17,7 +18,8 @@ from undergrowth.models.drawing import Drawer, by_fan_in
 from undergrowth.models.lookup import rows
 from undergrowth.models.model import Inputs, Model, refuse
 from undergrowth.models.products import product
-from undergrowth.models.sites import Site, Tap, untapped
+from undergrowth.models.sites import HOOK_EMBED, Site, Tap, untapped
+from undergrowth.models.watching import Watch, unwatched
 from undergrowth.tasks import InputSpace, Tokens
 from undergrowth.values import Value
 
@@ -73,15 +75,22 @@ class TwoTokenMLP(Model):
         pre = pre + rows(self.embed.W_y @ self.mlp.W_in[of_y], inputs[:, 1])
         return self._read(pre, tap)
 
-    def plain(self, inputs: Inputs, tap: Tap = untapped) -> Float[Array, "example d_vocab_out"]:
+    def plain(
+        self, inputs: Inputs, tap: Tap = untapped, watch: Watch = unwatched
+    ) -> Float[Array, "example d_vocab_out"]:
         """Logits, every example embedded and multiplied by itself."""
-        x, y = self.embed.W_x[inputs[:, 0]], self.embed.W_y[inputs[:, 1]]
+        of_x, of_y = jnp.moveaxis(jax.nn.one_hot(inputs, len(self.embed.W_x)), 1, 0)
+        x = watch(self.embed.W_x[inputs[:, 0]], {"embed.W_x": of_x})
+        y = watch(self.embed.W_y[inputs[:, 1]], {"embed.W_y": of_y})
+        x, y = jnp.moveaxis(tap(HOOK_EMBED, jnp.stack([x, y], axis=1)), 1, 0)
         pair = jnp.concatenate([x, y], axis=1) if self.combine == "concatenated" else x + y
-        return self._read(pair @ self.mlp.W_in, tap)
+        return self._read(pair @ self.mlp.W_in, tap, watch, pair)
 
-    def _read(self, pre: Array, tap: Tap) -> Array:
-        post = tap(HOOK_POST, ACT_FNS[self.act_fn](plus(pre, self.mlp.b_in)))
-        return product(post, self.unembed.W_U)
+    def _read(self, pre: Array, tap: Tap, watch: Watch = unwatched, pair: Array | None = None) -> Array:
+        """Logits from the first product on; a watch sees the pair that it is of."""
+        pre = watch(plus(pre, self.mlp.b_in), {"mlp.W_in": pair, "mlp.b_in": None})
+        post = tap(HOOK_POST, ACT_FNS[self.act_fn](pre))
+        return watch(product(post, self.unembed.W_U), {"unembed.W_U": post})
 
 
 class TwoTokenMLPSpec(Value):
