@@ -23,6 +23,9 @@ PARAMETERS: dict[str, list[dict[str, Any]]] = {
         {"prefix": "ablated", "method": "ablation", "score": "log_prob"},
     ],
     "deletion": [{"ks": (0, 1, 3), "repeats": 3}],
+    "areas": [{"kind": "sum_band", "draws": 3}],
+    "swaps": [{}],
+    "table_map": [{}],
 }
 MEASURES = [
     kind.model_validate(parameters)

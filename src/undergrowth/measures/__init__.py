@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from undergrowth.measures.areas import Areas, Swaps, TableMap, areas_of
 from undergrowth.measures.attribution import attribute, baselines, completeness_residual, site_of
 from undergrowth.measures.context import Context, Update
 from undergrowth.measures.curves import Curves
@@ -13,12 +14,15 @@ from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scal
 from undergrowth.measures.saliency import Saliency, breadth
 from undergrowth.measures.scores import SCORES
 
-AnyMeasure = Annotated[Curves | Norms | Saliency | Deletion, Field(discriminator="name")]
+AnyMeasure = Annotated[
+    Curves | Norms | Saliency | Deletion | Areas | Swaps | TableMap, Field(discriminator="name")
+]
 
 __all__ = [
     "SCORES",
     "SIDES",
     "AnyMeasure",
+    "Areas",
     "Context",
     "Curves",
     "Deletion",
@@ -27,7 +31,10 @@ __all__ = [
     "Observed",
     "Reading",
     "Saliency",
+    "Swaps",
+    "TableMap",
     "Update",
+    "areas_of",
     "attribute",
     "baselines",
     "breadth",

@@ -1,15 +1,31 @@
-"""Areas of the input table: parts of it that a piecewise algorithm would treat each by itself."""
+"""Areas of the input table: what is learned where, against chance, the swap, and cell by cell."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
+import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Array, Bool, Float, Int
+from pydantic import Field
 
-from undergrowth.tasks import Operation, Task
+from undergrowth.measures.context import Context
+from undergrowth.measures.micro_batches import micro_batched, rows_at_once
+from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scalar
+from undergrowth.measures.scores import margin
+from undergrowth.models import Model
+from undergrowth.tasks import CommutationSafe, Operation, Task
+from undergrowth.training.schedules import Schedule
+
+if TYPE_CHECKING:
+    from undergrowth.spec import RunSpec
 
 AreaKind = Literal["xy_band", "sum_band", "block"]
+SCORED = ("accuracy", "margin")
+SPARSE = Schedule(every=100, until=100, per_decade=12)
 
 
 def areas_of(
@@ -27,9 +43,7 @@ def areas_of(
     >>> areas_of(Modular(p=5), np.array([[1, 2], [3, 4]]), "xy_band").tolist()
     [0, 2]
     """
-    if not isinstance(task, Operation):
-        raise ValueError(f"areas are of a table, and {task.describe()} has none: take an Operation")
-    p = task.n_operands
+    p = _with_table(task, "areas").n_operands
     x, y = np.asarray(inputs, np.int64).T
     if kind == "xy_band":
         area = x * y // p
@@ -38,3 +52,173 @@ def areas_of(
     else:
         area = x // block * -(-p // block) + y // block
     return area.astype(np.int32)
+
+
+class Areas(Measure):
+    """Accuracy and margin in each area of the table, and whether areas differ more than chance has it.
+
+    kind, block: see `areas_of`. {prefix}_accuracy, {prefix}_margin [side, area]: means over the area's
+    examples of a side; NaN where it has none there. {prefix}_variance [side, score]: the variance
+    between areas, sum_a (n_a / n) (mean_a - mean)^2; {prefix}_chance, {prefix}_chance_sd [side, score]:
+    its mean and standard deviation over `draws` random assignments of the side's examples to areas of
+    the same sizes.
+    """
+
+    name: Literal["areas"] = "areas"
+    prefix: str = Field(default="areas", pattern=r"^[a-z][a-z0-9_]*$")
+    kind: AreaKind = "xy_band"
+    block: int = Field(default=8, ge=1)
+    draws: int = Field(default=32, ge=2)
+    schedule: Schedule = SPARSE
+
+    @property
+    def key(self) -> str:
+        return self.prefix
+
+    def check(self, run: RunSpec) -> None:
+        _with_table(run.task, self.name)
+
+    def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
+        area = areas_of(at.spec.task, np.asarray(data.inputs), self.kind, self.block)
+        n_areas, scores = int(area.max()) + 1, np.stack(_scored(model, data))
+        means, variances = [], []
+        for side in data.sides():
+            here, of_side = area[side], scores[:, side]
+            means.append(_means(of_side, here, n_areas))
+            drawn = [at.rng.permutation(here) for _ in range(self.draws)]
+            chance = np.stack([_between(of_side, areas, n_areas) for areas in drawn])
+            observed = _between(of_side, here, n_areas)
+            variances.append((observed, chance.mean(axis=0), chance.std(axis=0, ddof=1)))
+        by_area = np.array(means, np.float32)  # [side, score, area]
+        by_score = np.array(variances, np.float32)  # [side, of, score]
+        sides, scored = {"side": SIDES}, {"side": SIDES, "score": SCORED}
+        return {
+            f"{self.prefix}_accuracy": Reading(("side", "area"), by_area[:, 0], sides),
+            f"{self.prefix}_margin": Reading(("side", "area"), by_area[:, 1], sides),
+            f"{self.prefix}_variance": Reading(("side", "score"), by_score[:, 0], scored),
+            f"{self.prefix}_chance": Reading(("side", "score"), by_score[:, 1], scored),
+            f"{self.prefix}_chance_sd": Reading(("side", "score"), by_score[:, 2], scored),
+        }
+
+
+class Swaps(Measure):
+    """Validation pairs (x, y) whose swap (y, x) is trained on with the same label, apart from the rest.
+
+    swap_in_train_accuracy, swap_in_train_margin: means over the former, which commuting answers;
+    unseen_accuracy, unseen_margin: over the others, which only the operation itself does. A class
+    without examples has no readings.
+    """
+
+    name: Literal["swaps"] = "swaps"
+    schedule: Schedule = SPARSE
+
+    @property
+    def key(self) -> str:
+        return "swaps"
+
+    @property
+    def scalars(self) -> tuple[str, ...]:
+        return tuple(f"{group}_{score}" for group in ("swap_in_train", "unseen") for score in SCORED)
+
+    def check(self, run: RunSpec) -> None:
+        table = _with_table(run.task, self.name).table()
+        if not (np.triu(table == table.T, 1) & (table >= 0)).any():
+            raise ValueError(
+                f"measure 'swaps': {run.task.describe()} commutes nowhere, so no swap has an equal "
+                "label: take 'areas'"
+            )
+        if isinstance(run.split, CommutationSafe):
+            raise ValueError(
+                "measure 'swaps': split.name = 'commutation_safe' keeps each swap on the side of its "
+                "pair: take split.name = 'leaky_random', or measure 'areas'"
+            )
+
+    def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
+        accuracy_and_margin = _scored(model, data)
+        _, is_val = data.sides()
+        swapped = swap_is_in_train(data)
+        readings = {}
+        for group, members in (("swap_in_train", is_val & swapped), ("unseen", is_val & ~swapped)):
+            for score, values in zip(SCORED, accuracy_and_margin, strict=True):
+                if members.any():
+                    readings[f"{group}_{score}"] = scalar(float(values[members].mean()))
+        return readings
+
+
+class TableMap(Measure):
+    """The whole table, cell by cell: table_margin, table_correct (1 or 0) [x, y].
+
+    NaN where the operation has no cell. `analysis.first_learned` reads from the stored maps when each
+    cell was learned.
+    """
+
+    name: Literal["table_map"] = "table_map"
+    schedule: Schedule = SPARSE
+
+    @property
+    def key(self) -> str:
+        return "table"
+
+    def check(self, run: RunSpec) -> None:
+        _with_table(run.task, self.name)
+
+    def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
+        n = _with_table(at.spec.task, self.name).n_operands
+        x, y = np.asarray(data.inputs).T
+        readings = {}
+        for name, values in zip(("correct", "margin"), _scored(model, data), strict=True):
+            cells = np.full((n, n), np.nan, np.float32)
+            cells[x, y] = values
+            readings[f"table_{name}"] = Reading(("x", "y"), cells)
+        return readings
+
+
+def swap_is_in_train(data: Observed) -> np.ndarray:
+    """bool [example]: whether (y, x) is another example, trained on with the same label."""
+    (x, y), labels = np.asarray(data.inputs).T, np.asarray(data.labels)
+    n = int(max(x.max(), y.max())) + 1
+    trained = np.full((n, n), -1)
+    is_train, _ = data.sides()
+    trained[x[is_train], y[is_train]] = labels[is_train]
+    return (x != y) & (trained[y, x] == labels)
+
+
+def _with_table(task: Task, measure: str) -> Operation:
+    if not isinstance(task, Operation):
+        raise ValueError(
+            f"measure {measure!r} needs a table of two operands, and {task.describe()} has none: take "
+            "'curves'"
+        )
+    return task
+
+
+def _scored(model: Model, data: Observed) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each example is right (1 or 0) and its margin, float64 [example]."""
+    scored = partial(_right_and_margin, model)
+    found = micro_batched(scored, (data.inputs, data.labels), rows_at_once(model))
+    right, margins = (values.astype(np.float64) for values in found)
+    return right, margins
+
+
+@eqx.filter_jit
+def _right_and_margin(
+    model: Model, inputs: Array, labels: Int[Array, " example"]
+) -> tuple[Bool[Array, " example"], Float[Array, " example"]]:
+    logits = model(inputs)
+    return jnp.argmax(logits, axis=1) == labels, margin(logits, labels)
+
+
+def _means(
+    scores: Float[np.ndarray, "score example"], area: np.ndarray, n_areas: int
+) -> Float[np.ndarray, "score area"]:
+    sizes = np.bincount(area, minlength=n_areas)
+    sums = np.stack([np.bincount(area, values, n_areas) for values in scores])
+    return np.divide(sums, sizes, out=np.full_like(sums, np.nan), where=sizes > 0)
+
+
+def _between(
+    scores: Float[np.ndarray, "score example"], area: np.ndarray, n_areas: int
+) -> Float[np.ndarray, " score"]:
+    """The variance of the areas' means around the mean of all, areas weighted by their size."""
+    deviation = _means(scores, area, n_areas)[:, area] - scores.mean(axis=1, keepdims=True)
+    return (deviation**2).mean(axis=1)
