@@ -173,7 +173,7 @@ def deep_mlp(weights: Weights, inputs: np.ndarray, *, act: str = "relu") -> np.n
 
 
 def score(name: str, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """correct_logit, margin or log_prob, one number an example."""
+    """correct_logit, margin, log_prob or accuracy, one number an example."""
     n, n_labels = logits.shape
     correct = np.array([z[y] for z, y in zip(logits, labels, strict=True)])
     others = np.array([np.delete(z, y) for z, y in zip(logits, labels, strict=True)])
@@ -181,6 +181,8 @@ def score(name: str, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return correct
     if name == "margin":
         return correct - others.mean(axis=1)
+    if name == "accuracy":
+        return np.array([float(z > max(rest)) for z, rest in zip(correct, others, strict=True)])
     assert others.shape == (n, n_labels - 1)
     return -np.log1p(np.exp(others - correct[:, None]).sum(axis=1))
 

@@ -23,7 +23,8 @@ from undergrowth.measures.attribution import Method, logit_norms
 from undergrowth.measures.scores import ScoreName
 from undergrowth.models import Model, state_dict
 
-METHODS: tuple[Method, ...] = get_args(Method)
+METHODS: tuple[Method, ...] = ("gradient_x_activation", "integrated_gradients", "ablation")
+"""Those that move the gates alone; conductance moves the input."""
 SCORE_NAMES: tuple[ScoreName, ...] = get_args(ScoreName)
 LINEAR: tuple[ScoreName, ...] = ("margin", "correct_logit")
 BY_HAND = {
@@ -222,7 +223,7 @@ def residual_of(case: Case, score: ScoreName, attribution: np.ndarray) -> np.nda
         case.model,
         data.inputs,
         data.labels,
-        tiny.on_device(attribution),
+        attribution,
         site=site_of(case.model, case.component),
         score=score,
         baseline=case.package_baselines(),

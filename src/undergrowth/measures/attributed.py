@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from jaxtyping import Array, Float
-from pydantic import Field
+from jaxtyping import Float
+from pydantic import Field, model_validator
 
 from undergrowth.measures.attribution import (
     BaselineName,
@@ -14,6 +14,7 @@ from undergrowth.measures.attribution import (
     Method,
     attribute,
     baselines,
+    refuse_steps,
     site_of,
 )
 from undergrowth.measures.reading import Measure, Observed
@@ -62,17 +63,33 @@ class SiteMeasure(Measure):
 
 
 class AttributedMeasure(SiteMeasure):
-    """Names the attribution beside its readings; see `attribution.attribute` for the fields."""
+    """Names the attribution beside its readings; see `attribution.attribute` for the fields.
+
+    method, score: how, and of what; of a step function, as accuracy is, ablation alone.
+    n_nodes: of the quadrature, where the method has a path.
+    """
 
     method: Method = "integrated_gradients"
     score: ScoreName = "margin"
     n_nodes: int = Field(default=16, ge=1, le=256)
 
+    @model_validator(mode="after")
+    def _differentiates_no_steps(self) -> AttributedMeasure:
+        refuse_steps(self.method, self.score)
+        return self
+
     def attributed(
-        self, model: Model, data: Observed, only: np.ndarray | None = None
-    ) -> Float[Array, "example component"]:
-        """The attribution of every example, or of those that the mask `only` picks."""
-        site, baseline = self.where(model, data)
+        self,
+        model: Model,
+        data: Observed,
+        only: np.ndarray | None = None,
+        where: tuple[Site, Baselines] | None = None,
+    ) -> Float[np.ndarray, "example component"]:
+        """The attribution of every example, or of those that `only` picks, in units of the score.
+
+        where: the site and its baselines, for whoever has computed them.
+        """
+        site, baseline = where or self.where(model, data)
         picked = slice(None) if only is None else only
         return attribute(
             model,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Literal
 
 import equinox as eqx
@@ -13,33 +14,42 @@ from jaxtyping import Array, Bool, Float
 from pydantic import Field, model_validator
 
 from undergrowth.measures.attributed import AttributedMeasure
-from undergrowth.measures.attribution import Baselines, logit_norms
+from undergrowth.measures.attribution import logit_norms
+from undergrowth.measures.closing import said_without
 from undergrowth.measures.context import Context
+from undergrowth.measures.gated_scores import Baselines, contributions
+from undergrowth.measures.micro_batches import micro_batched, rows_at_once
 from undergrowth.measures.reading import SIDES, Observed, Reading
-from undergrowth.measures.scores import SCORES
-from undergrowth.models import Model, Site, gated
+from undergrowth.models import Model, Site
 
-STRATEGIES = ("top", "random", "least", "norm_matched")
-PATTERNS_AT_ONCE = 8
+STRATEGIES = ("top", "random", "least", "norm_matched", "complement")
+DRAWN = ("random", "norm_matched")
+"""The strategies that chance is part of."""
+Reduce = Callable[[np.ndarray], np.ndarray]
 
 
 class Deletion(AttributedMeasure):
     """Accuracy and correct log-probability after closing the gates of k components.
 
-    Components are ranked by their median |attribution| over the training examples. `top`: the k most
-    salient; `least`: the k least; `random`: k at random; `norm_matched`: as many at random from outside
-    the top k as carry the same summed squared logit norm (all of them where that is not enough).
-    Random sets are averaged over `repeats` draws.
+    Components are ranked, the most salient first: by their median |attribution| over the training
+    examples, or with rank_by = "norm" by the norm of the logit change that they make, whatever the
+    attribution. `top`: the k most salient; `least`: the k least; `random`: k at random; `norm_matched`:
+    as many at random from outside the top k as carry the same summed squared logit norm (all of them
+    where that is not enough); `complement`: all but the top k, which alone are kept. Random sets are
+    drawn `repeats` times, each time one order of the components for all k.
 
-    {prefix}_accuracy, {prefix}_log_prob [side, strategy, k]; {prefix}_n_deleted [strategy, k];
-    {prefix}_norm_share [strategy, k]: the deleted share of the summed squared logit norm. k = 0 is the
-    whole model.
+    {prefix}_accuracy, {prefix}_log_prob [side, strategy, k]: means over the draws; {prefix}_accuracy_sd,
+    {prefix}_log_prob_sd [side, strategy, k]: standard deviations over them, 0 where nothing is drawn or
+    drawn once. {prefix}_n_deleted [strategy, k]; {prefix}_norm_share [strategy, k]: the deleted share of
+    the summed squared logit norm on the training examples. k = 0 is the whole model, or for `complement`
+    what is left of it without any of the components.
     """
 
     name: Literal["deletion"] = "deletion"
     prefix: str = Field(default="deletion", pattern=r"^[a-z][a-z0-9_]*$")
     ks: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
-    repeats: int = Field(default=2, ge=1)
+    repeats: int = Field(default=20, ge=1)
+    rank_by: Literal["attribution", "norm"] = "attribution"
 
     @model_validator(mode="after")
     def _starts_whole(self) -> Deletion:
@@ -54,97 +64,99 @@ class Deletion(AttributedMeasure):
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
         site, baseline = self.where(model, data)
         ks = tuple(k for k in self.ks if k < site.n_components)
-        is_train, _ = data.sides()
-        saliency = np.median(np.abs(self.attributed(model, data, only=is_train)), axis=0)
-        squares = self._squared_logit_norms(model, data, site, baseline, at.rng)
-        deleted = np.stack(
-            [
-                np.stack([deletion_sets(saliency, squares, k, at.rng) for k in ks], axis=1)
-                for _ in range(self.repeats)
-            ]
-        )  # [repeat, strategy, k, component]
-        accuracy, log_prob = _after_deleting(
-            model, data.inputs, data.labels, jnp.asarray(data.sides()), site, baseline, _closed(deleted)
-        )
+        squares = _squared_logit_norms(model, data, site, baseline, at.rng)
+        saliency = squares if self.rank_by == "norm" else self._saliency(model, data)
+        draws = [deletion_sets(saliency, squares, ks, at.rng) for _ in range(self.repeats)]
+        sequences = [
+            (strategy, sets[i])
+            for i, strategy in enumerate(STRATEGIES)
+            for sets in (draws if strategy in DRAWN else draws[:1])
+        ]
+        strategies = np.array([strategy for strategy, _ in sequences])
+        closed = np.stack([sets for _, sets in sequences])
+        said = said_without(model, data, closed, site=site, baseline=baseline)
         coords = {"side": SIDES, "strategy": STRATEGIES, "k": ks}
-        shape = (*deleted.shape[:3], 2)
 
-        def by_side(values: Array) -> Reading:
-            mean = np.asarray(values).reshape(shape).mean(axis=0)
-            return Reading(("side", "strategy", "k"), np.moveaxis(mean, 2, 0), coords)
+        def reduced(reduce: Reduce, values: Float[np.ndarray, "sequence *side k"]) -> Reading:
+            by_strategy = [reduce(values[strategies == strategy]) for strategy in STRATEGIES]
+            dims = ("side", "strategy", "k")[3 - values.ndim :]
+            found = np.stack(by_strategy, axis=-2).astype(np.float32)
+            return Reading(dims, found, {dim: coords[dim] for dim in dims})
 
-        def of_set(values: np.ndarray) -> Reading:
-            mean = values.mean(axis=0).astype(np.float32)
-            return Reading(("strategy", "k"), mean, {"strategy": STRATEGIES, "k": ks})
-
+        accuracy, log_prob = (values.swapaxes(1, 2) for values in said)
         return {
-            f"{self.prefix}_accuracy": by_side(accuracy),
-            f"{self.prefix}_log_prob": by_side(log_prob),
-            f"{self.prefix}_n_deleted": of_set(deleted.sum(axis=3)),
-            f"{self.prefix}_norm_share": of_set(deleted @ (squares / squares.sum())),
+            f"{self.prefix}_accuracy": reduced(_mean, accuracy),
+            f"{self.prefix}_log_prob": reduced(_mean, log_prob),
+            f"{self.prefix}_accuracy_sd": reduced(_standard_deviation, accuracy),
+            f"{self.prefix}_log_prob_sd": reduced(_standard_deviation, log_prob),
+            f"{self.prefix}_n_deleted": reduced(_mean, closed.sum(axis=2)),
+            f"{self.prefix}_norm_share": reduced(_mean, closed @ (squares / squares.sum())),
         }
 
-    def _squared_logit_norms(
-        self,
-        model: Model,
-        data: Observed,
-        site: Site,
-        baseline: Baselines,
-        rng: np.random.Generator,
-    ) -> Float[np.ndarray, " component"]:
-        shape = jax.eval_shape(model, data.inputs).shape
-        signs = jnp.asarray(rng.choice(np.array([-1, 1], np.float32), shape))
-        norms = logit_norms(model, data.inputs, site=site, baseline=baseline, signs=signs)
-        return np.asarray(norms, np.float64) ** 2
+    def _saliency(self, model: Model, data: Observed) -> Float[np.ndarray, " component"]:
+        is_train, _ = data.sides()
+        return np.median(np.abs(self.attributed(model, data, only=is_train)), axis=0)
 
 
 def deletion_sets(
     saliency: Float[np.ndarray, " component"],
     weight: Float[np.ndarray, " component"],
-    k: int,
+    ks: Sequence[int],
     rng: np.random.Generator,
-) -> Bool[np.ndarray, "strategy component"]:
+) -> Bool[np.ndarray, "strategy k component"]:
     """Which components each of `STRATEGIES` deletes, where the top k are to be matched in `weight`.
 
+    Chance draws two orders of the components, one for `random` and one for `norm_matched`, for all k.
+
     >>> rng = np.random.default_rng(0)
-    >>> sets = deletion_sets(np.array([5.0, 1.0, 3.0]), np.array([2.0, 1.0, 1.0]), 1, rng)
-    >>> sets[[0, 2, 3]].tolist()  # top, least, norm_matched
-    [[True, False, False], [False, True, False], [False, True, True]]
+    >>> sets = deletion_sets(np.array([5.0, 1.0, 3.0]), np.array([2.0, 1.0, 1.0]), [1], rng)
+    >>> sets[[0, 2, 3, 4], 0].tolist()  # top, least, norm_matched, complement
+    [[True, False, False], [False, True, False], [False, True, True], [False, True, True]]
     """
     by_saliency = np.argsort(-saliency, kind="stable")
-    sets = np.zeros((len(STRATEGIES), len(saliency)), bool)
-    top, random, least, norm_matched = sets
-    top[by_saliency[:k]] = True
-    random[rng.permutation(by_saliency)[:k]] = True  # by rank: the draw follows a renumbering
-    least[by_saliency[len(saliency) - k :]] = True
-    others = rng.permutation(by_saliency[k:])
-    carried = np.concatenate([[0.0], np.cumsum(weight[others])])
-    n_matched = int(np.abs(carried - weight[top].sum()).argmin())
-    norm_matched[others[:n_matched]] = True
+    drawn, drawn_to_match = rng.permutation(by_saliency), rng.permutation(by_saliency)
+    sets = np.zeros((len(STRATEGIES), len(ks), len(saliency)), bool)
+    for k, (top, random, least, norm_matched, complement) in zip(ks, sets.swapaxes(0, 1), strict=True):
+        top[by_saliency[:k]] = True
+        random[drawn[:k]] = True
+        least[by_saliency[len(saliency) - k :]] = True
+        others = drawn_to_match[~top[drawn_to_match]]
+        carried = np.concatenate([[0.0], np.cumsum(weight[others])])
+        norm_matched[others[: int(np.abs(carried - weight[top].sum()).argmin())]] = True
+        complement[by_saliency[k:]] = True
     return sets
 
 
-def _closed(deleted: np.ndarray) -> Float[Array, "pattern component"]:
-    return jnp.asarray(~deleted.reshape(-1, deleted.shape[-1]), jnp.float32)
+def _squared_logit_norms(
+    model: Model, data: Observed, site: Site, baseline: Baselines, rng: np.random.Generator
+) -> Float[np.ndarray, " component"]:
+    """Mean square over the training examples of the logit change that each component makes.
+
+    Exact where the model has a readout of the site, else estimated by `logit_norms`.
+    """
+    readout, inputs = model.readout(site), data.train_inputs()
+    if readout is not None:
+        of_batch = partial(_offsets, model, site, baseline)
+        off = micro_batched(of_batch, (inputs,), rows_at_once(model))
+        lengths = np.sum(np.asarray(readout, np.float64) ** 2, axis=1)
+        return np.mean(off**2, axis=0, dtype=np.float64) * lengths
+    shape = jax.eval_shape(model, inputs).shape
+    signs = jnp.asarray(rng.choice(np.array([-1, 1], np.float32), shape))
+    norms = logit_norms(model, inputs, site=site, baseline=baseline, signs=signs)
+    return np.asarray(norms, np.float64) ** 2
 
 
 @eqx.filter_jit
-def _after_deleting(
-    model: Model,
-    inputs: Array,
-    labels: Array,
-    sides: Bool[Array, "side example"],
-    site: Site,
-    baseline: Baselines,
-    patterns: Float[Array, "pattern component"],
-) -> tuple[Float[Array, "pattern side"], Float[Array, "pattern side"]]:
-    """Accuracy and mean correct log-probability on each side with each pattern of gates."""
-    share = sides.astype(jnp.float32)
-    share = share / share.sum(axis=1, keepdims=True)
+def _offsets(
+    model: Model, site: Site, baseline: Baselines, inputs: Array
+) -> Float[Array, "example component"]:
+    return contributions(model, inputs, site, baseline)[1]
 
-    def one(gates: Array) -> tuple[Array, Array]:
-        logits = model(inputs, gated((site,), {site.name: gates}, baseline))
-        correct = (jnp.argmax(logits, axis=1) == labels).astype(jnp.float32)
-        return share @ correct, share @ SCORES["log_prob"](logits, labels)
 
-    return jax.lax.map(one, patterns, batch_size=PATTERNS_AT_ONCE)
+def _mean(draws: np.ndarray) -> np.ndarray:
+    return draws.mean(axis=0, dtype=np.float64)
+
+
+def _standard_deviation(draws: np.ndarray) -> np.ndarray:
+    """Of the population that is drawn from; 0 where there is one draw."""
+    return draws.std(axis=0, ddof=1, dtype=np.float64) if len(draws) > 1 else np.zeros(draws.shape[1:])

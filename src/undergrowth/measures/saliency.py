@@ -21,7 +21,8 @@ class Saliency(AttributedMeasure):
 
     {prefix}_median, {prefix}_mean [side, component]: median and mean of |attribution| over examples,
     in units of the score. {prefix}_breadth [side, component]: see `breadth`. {prefix}_residual: the
-    largest |completeness residual|, relative (integrated gradients only).
+    largest |completeness residual|, relative (integrated gradients only). What they are reduced from,
+    [example, component], is `attributed`.
     """
 
     name: Literal["saliency"] = "saliency"
@@ -33,10 +34,10 @@ class Saliency(AttributedMeasure):
         return (f"{self.prefix}_residual",) if has_residual else ()
 
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
-        attribution = self.attributed(model, data)
+        site, baseline = self.where(model, data)
+        attribution = self.attributed(model, data, where=(site, baseline))
         readings = {}
         if self.method == "integrated_gradients":
-            site, baseline = self.where(model, data)
             residual = completeness_residual(
                 model,
                 data.inputs,
@@ -47,7 +48,7 @@ class Saliency(AttributedMeasure):
                 baseline=baseline,
             )
             readings[f"{self.prefix}_residual"] = scalar(float(np.abs(residual).max()))
-        magnitude = np.abs(np.asarray(attribution))
+        magnitude = np.abs(attribution)
         for name, reduce in (("median", _median), ("mean", _mean), ("breadth", breadth)):
             readings[f"{self.prefix}_{name}"] = Reading(
                 ("side", self.component),

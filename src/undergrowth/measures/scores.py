@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from undergrowth.training.losses import cross_entropy
 
-ScoreName = Literal["correct_logit", "margin", "log_prob"]
+ScoreName = Literal["correct_logit", "margin", "log_prob", "accuracy"]
 Score = Callable[[Float[Array, "example label"], Int[Array, " example"]], Float[Array, " example"]]
 
 
@@ -36,8 +36,21 @@ def log_prob(
     return -cross_entropy(logits, labels)
 
 
+def accuracy(
+    logits: Float[Array, "example label"], labels: Int[Array, " example"]
+) -> Float[Array, " example"]:
+    """1 where the correct logit is above all others, 0 otherwise (a tie included): a step function."""
+    others = jnp.where(jnp.arange(logits.shape[1]) == labels[:, None], -jnp.inf, logits)
+    return (correct_logit(logits, labels) > jnp.max(others, axis=1)).astype(logits.dtype)
+
+
 SCORES: dict[ScoreName, Score] = {
     "correct_logit": correct_logit,
     "margin": margin,
     "log_prob": log_prob,
+    "accuracy": accuracy,
 }
+LINEAR: frozenset[ScoreName] = frozenset({"correct_logit", "margin"})
+"""The scores that are linear in the logits."""
+STEPS: frozenset[ScoreName] = frozenset({"accuracy"})
+"""The scores whose gradient is 0 wherever it exists."""

@@ -7,13 +7,14 @@ from pydantic import Field
 from undergrowth.models.ablated import Ablated
 from undergrowth.models.mlp import MLP, MLPSpec
 from undergrowth.models.model import Inputs, Model, load_state_dict, mapped, parameter_names, state_dict
-from undergrowth.models.sites import Site, Tap, gated, recording, untapped
+from undergrowth.models.sites import HOOK_EMBED, Site, Tap, gated, recording, untapped
 from undergrowth.models.transformer import Transformer, TransformerSpec
 from undergrowth.models.two_token_mlp import TwoTokenMLP, TwoTokenMLPSpec
 
 AnyModel = Annotated[TransformerSpec | TwoTokenMLPSpec | MLPSpec, Field(discriminator="name")]
 
 __all__ = [
+    "HOOK_EMBED",
     "MLP",
     "Ablated",
     "AnyModel",
