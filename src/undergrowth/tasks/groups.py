@@ -73,13 +73,13 @@ def order_of(group: str) -> int:
 
     Raises ValueError where `group` names no group.
     """
-    return prod(_ORDERS[kind](n) for kind, n in _factors(group))
+    return prod(_ORDERS[kind](n) for kind, n in factors(group))
 
 
 @lru_cache(maxsize=8)
 def products(group: str) -> np.ndarray:
     """The Cayley table xy, int32 [order, order], read-only; its elements are numbered as in `Group`."""
-    table = reduce(_direct, (_TABLES[kind](n) for kind, n in _factors(group))).astype(np.int32)
+    table = reduce(_direct, (_TABLES[kind](n) for kind, n in factors(group))).astype(np.int32)
     table.setflags(write=False)
     return table
 
@@ -92,7 +92,7 @@ def even_and_odd(n: int) -> tuple[np.ndarray, np.ndarray]:
     return rows, inversions % 2 == 1
 
 
-def _factors(group: str) -> Iterator[tuple[str, int]]:
+def factors(group: str) -> Iterator[tuple[str, int]]:
     """Kind and number of each factor, as in ("C", 2), ("D", 4)."""
     for part in group.split("x"):
         match = re.fullmatch("([CDSAQ])([1-9][0-9]{0,5})", part)
