@@ -34,7 +34,7 @@ def test_a_whole_store_has_no_damage(finished: Path) -> None:
     found = verify(finished)
     assert found.damage == ()
     assert (found.runs, found.files) == (2, 2 * (2 + 4 * 3))  # spec, data, and 4 checkpoints of 3 files
-    assert found.readings == 2 * 4 * (4 + 2)  # 4 curves and 2 norms at 4 steps
+    assert found.readings == 2 * (4 * (4 + 2) + 1)  # 4 curves and 2 norms at 4 steps, update_loss
 
 
 @pytest.mark.parametrize("share", np.linspace(0, 0.999, 12).round(3))
@@ -117,7 +117,13 @@ def test_a_deleted_database_is_found(root: Path, sealed: bool) -> None:
     assert all("train its run again" in damage[f"runs/{id_}"] for id_ in ids)
 
 
-@pytest.mark.parametrize("which", ["name = 'train_loss'", "step = 20", "name = 'val_loss' AND step = 0"])
+@pytest.mark.parametrize(
+    "which",
+    [
+        *("name = 'train_loss'", "step = 20", "name = 'val_loss' AND step = 0"),
+        *(f"name = 'update_loss' AND step = {step}" for step in (0, 10, 20)),
+    ],
+)
 def test_a_finished_run_that_lacks_readings_is_found(root: Path, which: str) -> None:
     change(root, f"DELETE FROM readings WHERE {which}")
     wrong = {entry.wrong for entry in verify(root).damage}

@@ -12,8 +12,9 @@ from undergrowth.spec import RunSpec
 from undergrowth.store import rows
 from undergrowth.store.checkpoints import load_rolling, load_snapshot
 from undergrowth.store.layout import is_whole
+from undergrowth.store.updates import stored_until
 from undergrowth.training.engine import train
-from undergrowth.training.facts import Branched, Fact, Saved
+from undergrowth.training.facts import Branched, Fact, Saved, Stepped
 from undergrowth.training.interventions import AnyForkPoint, AtStep, first_step
 from undergrowth.training.state import Curve, Snapshot
 
@@ -73,11 +74,13 @@ def resume_point(root: Path, spec: RunSpec) -> Snapshot | None:
     It is the last before the first damaged one, so that a run taken up again mends all that follows.
     """
     whole, is_sound = _whole_checkpoints(root, spec)
+    until = stored_until(root, spec.id, since=forked_at(root, spec.id) or 0)
+    whole = [step for step in whole if step <= until]
     curves = curves_of(root, spec)
     rolling = load_rolling(root, spec, curves) if is_sound else None
     if (
         rolling is not None
-        and rolling.step > max(whole, default=-1)
+        and max(whole, default=-1) < rolling.step <= until
         and _is_read_up_to(root, spec, rolling.step, curves)
     ):
         return rolling
@@ -116,26 +119,40 @@ def branch_point(root: Path, spec: RunSpec, keep: Callable[[RunSpec, Fact], None
     if earlier and earlier[-1] == step:
         found = load_snapshot(root, parent, step, curves)
     elif earlier:
-        found = _computed(parent, load_snapshot(root, parent, earlier[-1], curves), spec.fork.at, keep)
+        begins = load_snapshot(root, parent, earlier[-1], curves)
+        found = _computed(root, parent, begins, spec.fork.at, keep)
     else:
         begins = None if parent.fork is None else branch_point(root, parent, keep)
-        found = _computed(parent, begins, spec.fork.at, keep)
+        found = _computed(root, parent, begins, spec.fork.at, keep)
     return found.as_trunk(len(parent.interventions))
 
 
 def _computed(
+    root: Path,
     parent: RunSpec,
     start: Snapshot | None,
     at: AnyForkPoint,
     keep: Callable[[RunSpec, Fact], None],
 ) -> Snapshot:
     saved: Saved | None = None
+    until = _stored_of_killed(root, parent)
     for _, fact in train([parent], [start], {0: [at]}):
+        if isinstance(fact, Stepped) and until is not None and fact.step + len(fact.losses) > until:
+            first = max(fact.step, until)
+            keep(parent, Stepped(first, fact.losses[first - fact.step :]))
         saved = fact if isinstance(fact, Saved) else saved
         if isinstance(fact, Branched) and saved is not None:
             keep(parent, saved)
             return saved.snapshot
     raise ValueError(f"fork.at: the parent {parent.id} does not come there again: fork elsewhere")
+
+
+def _stored_of_killed(root: Path, spec: RunSpec) -> int | None:
+    """The step up to which a run that was killed has its updates' losses; None where it has ended."""
+    ended = "SELECT 1 FROM runs WHERE run_id = ? AND status != 'running'"
+    if any(rows.query(root, ended, (spec.id,))):
+        return None
+    return stored_until(root, spec.id, forked_at(root, spec.id) or 0)
 
 
 def unscheduled(root: Path, spec: RunSpec) -> list[AtStep]:

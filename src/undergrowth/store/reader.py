@@ -20,7 +20,8 @@ from undergrowth.models import Model
 from undergrowth.spec import RunSpec, SpecError
 from undergrowth.store import lineage, measured, rows
 from undergrowth.store.checkpoints import MODEL, load_model
-from undergrowth.store.layout import check, checkpoint_folder
+from undergrowth.store.layout import StoreError, check, checkpoint_folder
+from undergrowth.store.updates import UPDATE_LOSS, Stretch, joined, stretches_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +54,13 @@ class Run:
 
         A fork has its parent's readings before the step at which it left it, where they have the axes
         that its own have. What `undergrowth measure` has read of it afterwards is there too.
+        `update_loss` has each step from which an update was made; of a run under way, the stored ones.
+
+        Raises StoreError where a run that has ended lacks the loss of an update amid others.
         """
+        if name == UPDATE_LOSS and name in self.names:
+            parts = [stretches_of(self.store.root, *part) for part in self._parts]
+            return _over_updates(self, [stretch for part in parts for stretch in part])
         by_step: dict[int, Reading] = {}
         for run_id, below in self._parts:
             read = self.store.readings_of(run_id, name)
@@ -181,7 +188,7 @@ class Store:
         return matching[0]
 
     def readings_of(self, run_id: str, name: str) -> dict[int, Reading]:
-        """One reading of one run by step."""
+        """One reading of one run by step; `update_loss` as it is stored, in stretches."""
         latest = {row["step"]: row for row in rows.of_run(self.root, "readings", run_id, name)}
         return {step: rows.reading_of(row) for step, row in sorted(latest.items())}
 
@@ -223,6 +230,18 @@ def over_steps(name: str, by_step: Mapping[int, Reading]) -> xr.DataArray:
     values = np.stack([reading.values for reading in by_step.values()])
     coords = {"step": list(by_step)} | {dim: list(labels) for dim, labels in first.coords.items()}
     return xr.DataArray(values, dims=("step", *first.dims), coords=coords, name=name)
+
+
+def _over_updates(run: Run, stretches: Sequence[Stretch]) -> xr.DataArray:
+    import xarray as xr
+
+    first, losses, gap = joined(stretches)
+    if gap is not None and run.status != "running":
+        raise StoreError(
+            f"run {run.id}: {UPDATE_LOSS} has a gap at step {gap}: restore its database from a copy"
+        )
+    steps = np.arange(first, first + len(losses))
+    return xr.DataArray(losses, dims="step", coords={"step": steps}, name=UPDATE_LOSS)
 
 
 def together(runs: Sequence[Run], name: str) -> xr.DataArray:

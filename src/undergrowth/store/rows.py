@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -42,6 +43,25 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.executescript(SCHEMA)
     return connection
+
+
+def close_whole(connection: sqlite3.Connection, patience: float = 30.0) -> None:
+    """Fold the write-ahead log into the file and close it.
+
+    SQLite waits for readers nearly everywhere, but not where a database leaves its log: other workers,
+    which look into it as they begin a fork, are waited for here.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.execute("PRAGMA journal_mode = DELETE")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return connection.close()
 
 
 def open_for_reading(path: Path) -> sqlite3.Connection:

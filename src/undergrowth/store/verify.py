@@ -12,7 +12,9 @@ from pathlib import Path
 from undergrowth.spec import RunSpec, SpecError
 from undergrowth.store import measured, rows
 from undergrowth.store.layout import check, databases, is_whole, seal_of, sha256
+from undergrowth.store.updates import UPDATE_LOSS, known_until, span
 
+MISSING = "readings are missing: restore them from a copy"
 MEND = "train its run again into this store to mend it"
 
 
@@ -26,7 +28,10 @@ class Damage:
 
 @dataclass(frozen=True)
 class Verified:
-    """What was looked at, and what is wrong (nothing, in a whole store)."""
+    """What was looked at, and what is wrong (nothing, in a whole store).
+
+    readings: one a name and step, and one for the losses of all updates of a run.
+    """
 
     runs: int
     readings: int
@@ -44,6 +49,7 @@ class _Seen:
     specs: dict[str, RunSpec] = field(default_factory=dict)
     done: dict[str, RunSpec] = field(default_factory=dict)
     steps: dict[str, dict[str, set[int]]] = field(default_factory=dict)
+    updates: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     forked_at: dict[str, int] = field(default_factory=dict)
     digests: dict[str, set[str]] = field(default_factory=dict)
 
@@ -53,7 +59,8 @@ def verify(root: Path) -> Verified:
 
     A database that was closed in order is checked byte by byte, any other one row by row; every
     checkpoint, spec and data file byte by byte; every spec against its run's id; every finished run
-    for a reading at each step of its schedules.
+    for a reading at each step of its schedules, and for the loss of every update if it has that of any
+    (an earlier version kept none).
     """
     check(root)
     folders = sorted(path.name for path in (root / "runs").glob("*") if path.is_dir())
@@ -68,7 +75,8 @@ def verify(root: Path) -> Verified:
     damage.extend(_verify_files(root, seen.digests))
     damage.extend(Damage(*found) for found in measured.damaged(root))
     found = tuple(dict.fromkeys(damage))
-    return Verified(seen.n_runs, seen.n_readings, len(seen.digests), found)
+    n_readings = seen.n_readings + len(seen.updates)
+    return Verified(seen.n_runs, n_readings, len(seen.digests), found)
 
 
 def unfinished_files(root: Path) -> set[str]:
@@ -95,9 +103,12 @@ def _verify_database(root: Path, path: Path, seen: _Seen) -> Iterator[Damage]:
         for row in connection.execute("SELECT * FROM runs"):
             yield from _verify_run(row, seen)
         for row in connection.execute("SELECT * FROM readings"):
-            seen.n_readings += 1
-            by_name = seen.steps.setdefault(row["run_id"], {})
-            by_name.setdefault(row["name"], set()).add(row["step"])
+            if row["name"] == UPDATE_LOSS:
+                seen.updates.setdefault(row["run_id"], []).append(span(row))
+            else:
+                seen.n_readings += 1
+                by_name = seen.steps.setdefault(row["run_id"], {})
+                by_name.setdefault(row["name"], set()).add(row["step"])
             if not rows.is_whole(row):
                 yield Damage(
                     f"run {row['run_id']}, {row['name']} at step {row['step']}",
@@ -157,7 +168,7 @@ def _verify_trunk(spec: RunSpec, seen: _Seen) -> Iterator[Damage]:
 
 
 def _verify_readings(spec: RunSpec, seen: _Seen, below: int) -> Iterator[Damage]:
-    """Whether a run has a reading at each step of its schedules below one."""
+    """Whether a run has a reading at each step of its schedules below one, and each update's loss."""
     first = seen.forked_at.get(spec.id, 0)  # what comes before is its parent's
     schedules = {
         tuple(step for step in measure.schedule.steps(spec.steps) if first <= step < below)
@@ -165,7 +176,10 @@ def _verify_readings(spec: RunSpec, seen: _Seen, below: int) -> Iterator[Damage]
     }
     for name, steps in ({"train_loss": set[int]()} | seen.steps.get(spec.id, {})).items():
         if tuple(sorted(step for step in steps if step < below)) not in schedules:
-            yield Damage(f"run {spec.id}, {name}", "readings are missing: restore them from a copy")
+            yield Damage(f"run {spec.id}, {name}", MISSING)
+    updates = seen.updates.get(spec.id)
+    if updates and known_until(updates, first) < min(below, spec.steps):
+        yield Damage(f"run {spec.id}, {UPDATE_LOSS}", MISSING)
 
 
 def _verify_files(root: Path, digests: dict[str, set[str]]) -> Iterator[Damage]:

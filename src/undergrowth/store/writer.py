@@ -15,7 +15,8 @@ from undergrowth.store import rows
 from undergrowth.store.checkpoints import checkpoint_files, data_file, rolling_file, rolling_path
 from undergrowth.store.layout import run_folder, seal_of, sha256, write_whole
 from undergrowth.store.lineage import branch_point, resume_point
-from undergrowth.training.facts import Diverged, Fact, Fired, Forked, Measured, Saved
+from undergrowth.store.updates import GATHERED, stretch_row
+from undergrowth.training.facts import Diverged, Fact, Fired, Forked, Measured, Saved, Stepped
 from undergrowth.training.state import Snapshot
 
 RECORDED = ("jax", "jaxlib", "equinox", "optax", "numpy", "safetensors")
@@ -25,7 +26,8 @@ class Writer:
     """One writing process's hold on a store.
 
     Every fact is committed before the next is asked for, so a killed process loses nothing that it
-    was told; a file is in its place complete or not at all, and its row follows it.
+    was told; a file is in its place complete or not at all, and its row follows it. Only the losses of
+    updates are gathered, and committed before anything that a run could be taken up from.
     """
 
     def __init__(self, root: Path, name: str) -> None:
@@ -33,12 +35,11 @@ class Writer:
         self.path = root / "readings" / f"{name}.sqlite"
         seal_of(self.path).unlink(missing_ok=True)
         self.connection = rows.open_for_writing(self.path)
+        self.gathered: dict[str, list[Stepped]] = {}
 
     def close(self) -> None:
         """Fold the write-ahead log into the one file and let go of it."""
-        self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self.connection.execute("PRAGMA journal_mode = DELETE")
-        self.connection.close()
+        rows.close_whole(self.connection)
         write_whole(seal_of(self.path), sha256(self.path).encode())
 
     def begin(self, spec: RunSpec) -> Snapshot | None:
@@ -58,15 +59,14 @@ class Writer:
     def write(self, spec: RunSpec, fact: Fact) -> None:
         """Store one fact of a run."""
         if isinstance(fact, Measured):
-            with self.connection:
-                self.connection.executemany(
-                    "INSERT OR REPLACE INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    [
-                        rows.reading_row(spec.id, name, fact.step, reading)
-                        for name, reading in fact.readings.items()
-                    ],
-                )
+            self._write_readings(
+                rows.reading_row(spec.id, name, fact.step, reading)
+                for name, reading in fact.readings.items()
+            )
+        elif isinstance(fact, Stepped):
+            self._gather(spec, fact)
         elif isinstance(fact, Saved):
+            self._write_gathered(spec)
             snapshot = fact.snapshot
             self._write_files(spec, snapshot.step, checkpoint_files(spec, snapshot))
         elif isinstance(fact, Fired):
@@ -84,17 +84,36 @@ class Writer:
 
         The readings up to there are on the disk before, so that it is never newer than they are.
         """
+        self._write_gathered(spec)
         self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         path, content = rolling_file(spec, snapshot)
         write_whole(self.root / path, content)
 
     def end(self, spec: RunSpec, status: str, message: str = "") -> None:
         """Say how a run ended: 'done' or 'failed' (which a run can that could not even begin)."""
+        self._write_gathered(spec)
         begun = "SELECT began, environment FROM runs WHERE run_id = ?"
         row = self.connection.execute(begun, (spec.id,)).fetchone()
         began, on = row or (time.time(), json.dumps(environment(spec.threads)))
         self._write_run(spec, status, message, began, time.time(), on)
         (self.root / rolling_path(spec)).unlink(missing_ok=True)
+
+    def _gather(self, spec: RunSpec, fact: Stepped) -> None:
+        gathered = self.gathered.setdefault(spec.id, [])
+        gathered.append(fact)
+        if sum(len(each.losses) for each in gathered) >= GATHERED:
+            self._write_gathered(spec)
+
+    def _write_gathered(self, spec: RunSpec) -> None:
+        """Store the losses of all updates that the run has made so far."""
+        if facts := self.gathered.pop(spec.id, None):
+            self._write_readings([stretch_row(spec.id, facts)])
+
+    def _write_readings(self, readings: Iterable[tuple[object, ...]]) -> None:
+        with self.connection:
+            self.connection.executemany(
+                "INSERT OR REPLACE INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?)", readings
+            )
 
     def _write_run(
         self,

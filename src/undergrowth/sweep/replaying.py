@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run, StoreError
 from undergrowth.store.lineage import spec_of
+from undergrowth.store.updates import UPDATE_LOSS
 from undergrowth.sweep.local import Progress, train
 
 
@@ -80,7 +81,7 @@ def replay(run: Run, *, progress: Callable[[Progress], None] = lambda _: None) -
             if value != again.environment.get(key)
         }
     return Replay(
-        n_readings=sum(len(run.store.readings_of(run.id, name)) for name in run.names),
+        n_readings=sum(len(_own(run, name)) for name in run.names),
         n_checkpoints=len(checkpoints),
         first=differences[0] if differences else None,
         environment=here,
@@ -115,14 +116,32 @@ def _compared(run: Run, again: Run) -> list[int]:
 
 def _readings(run: Run, again: Run) -> Iterator[Difference]:
     """The first difference of every reading."""
-    for name in sorted({*run.names, *again.names}):
-        stored, replayed = (r.store.readings_of(r.id, name) for r in (run, again))
+    unkept = {UPDATE_LOSS}.difference(run.names)  # by an earlier version
+    for name in sorted({*run.names, *again.names} - unkept):
+        stored, replayed = _own(run, name), _own(again, name)
         for step in sorted({*stored, *replayed}):
-            mine = stored[step].values if step in stored else None
-            other = replayed[step].values if step in replayed else None
+            mine, other = stored.get(step), replayed.get(step)
             if not _equal(mine, other):
-                yield _difference(step, name, mine, other)
+                yield _first(step, name, mine, other)
                 break
+
+
+def _own(run: Run, name: str) -> dict[int, np.ndarray]:
+    """What training stored of a reading after the fork, by step; all losses of updates at the first."""
+    if name == UPDATE_LOSS:
+        since = run.forked_at or 0
+        return {since: run[name].sel(step=slice(since, None)).values}
+    return {step: found.values for step, found in run.store.readings_of(run.id, name).items()}
+
+
+def _first(step: int, name: str, mine: np.ndarray | None, other: np.ndarray | None) -> Difference:
+    """The difference of two readings, of the losses of updates that of the first which differ."""
+    if name != UPDATE_LOSS or mine is None or other is None:
+        return _difference(step, name, mine, other)
+    n = min(len(mine), len(other))
+    differ = np.flatnonzero(mine[:n].view(np.uint32) != other[:n].view(np.uint32))
+    at = int(differ[0]) if len(differ) else n
+    return _difference(step + at, name, mine[at : at + 1], other[at : at + 1])
 
 
 def _checkpoints(run: Run, again: Run, steps: Sequence[int]) -> Iterator[Difference]:

@@ -1,24 +1,42 @@
-"""At which steps something is observed: densely early, log-spaced after."""
+"""At which steps something is observed: densely early, log-spaced after, densely again in windows."""
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from undergrowth.values import Value
 
 
+class Window(Value):
+    """Every `every` steps from `start` up to `stop`."""
+
+    start: int = Field(ge=0)
+    stop: int
+    every: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _runs_forward(self) -> Window:
+        if self.stop <= self.start:
+            raise ValueError(f"a window from {self.start} to {self.stop} is none: set start < stop")
+        return self
+
+
 class Schedule(Value):
-    """Every `every` steps up to `until`, then `per_decade` steps a decade, and always the last step.
+    """Every `every` steps up to `until`, then `per_decade` steps a decade, what the windows add, and
+    always the last step.
 
     The spacing is the resolution of every event time that is read from it, so events carry it.
 
     >>> Schedule(every=5, until=10, per_decade=2).steps(100)
     (0, 5, 10, 32, 100)
+    >>> Schedule(every=5, until=10, per_decade=2, windows=[Window(start=50, stop=52)]).steps(100)
+    (0, 5, 10, 32, 50, 51, 52, 100)
     """
 
     every: int = Field(default=10, ge=1)
     until: int = Field(default=200, ge=1)
     per_decade: int = Field(default=60, ge=1)
+    windows: tuple[Window, ...] = ()
 
     def steps(self, last: int) -> tuple[int, ...]:
         """All steps in [0, last], ascending; 0 is the untrained model."""
@@ -27,4 +45,5 @@ class Schedule(Value):
         while (step := round(self.until * 10 ** (k / self.per_decade))) < last:
             spaced.add(step)
             k += 1
-        return tuple(sorted(dense | spaced | {last}))
+        within = (range(w.start, min(w.stop, last) + 1, w.every) for w in self.windows)
+        return tuple(sorted(dense.union(spaced, *within, {last})))
