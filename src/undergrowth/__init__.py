@@ -18,7 +18,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from undergrowth import measures
     from undergrowth.analysis import Rules, effective_number, events, gini, skewness
-    from undergrowth.measures import Curves, Deletion, Norms, Saliency, attribute, baselines
+    from undergrowth.measures import (
+        Alignment,
+        Collapse,
+        ComponentNorms,
+        Curves,
+        Deletion,
+        Kernel,
+        LocalLearningCoefficient,
+        Norms,
+        Saliency,
+        Sharpness,
+        attribute,
+        baselines,
+    )
     from undergrowth.models import Ablated, MLPSpec, TransformerSpec, TwoTokenMLPSpec, gated, recording
     from undergrowth.presets import PRESETS, preset
     from undergrowth.report.ablation import deletion_by_k_figure, deletion_over_steps_figure
@@ -94,10 +107,16 @@ _HOMES = {
         "skewness",
     ),
     "undergrowth.measures": (
+        "Alignment",
+        "Collapse",
+        "ComponentNorms",
         "Curves",
         "Deletion",
+        "Kernel",
+        "LocalLearningCoefficient",
         "Norms",
         "Saliency",
+        "Sharpness",
         "attribute",
         "baselines",
     ),
@@ -217,11 +236,14 @@ __all__ = [
     "AdamW",
     "AfterFork",
     "AfterIntervention",
+    "Alignment",
     "Anneal",
     "AtStep",
     "Blocked",
     "ClampNorm",
+    "Collapse",
     "CommutationSafe",
+    "ComponentNorms",
     "Components",
     "Cosine",
     "Curves",
@@ -237,9 +259,11 @@ __all__ = [
     "GrokfastEMA",
     "Group",
     "Intervention",
+    "Kernel",
     "Kick",
     "Layout",
     "LeakyRandom",
+    "LocalLearningCoefficient",
     "MLPSpec",
     "MiniBatch",
     "Modular",
@@ -265,6 +289,7 @@ __all__ = [
     "SetNoise",
     "SetTemperature",
     "SetWeightDecay",
+    "Sharpness",
     "SignSGD",
     "SparseParity",
     "SpecError",

@@ -10,13 +10,19 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from undergrowth.measures import AnyMeasure, Measure, Observed, Reading
+from undergrowth.measures import AnyMeasure, LocalLearningCoefficient, Measure, Observed, Reading
 from undergrowth.models import Model, load_state_dict, state_dict
 
 KINDS: tuple[type[Measure], ...] = get_args(get_args(AnyMeasure)[0])
 PARAMETERS: dict[str, list[dict[str, Any]]] = {
     "curves": [{}],
     "norms": [{}],
+    "component_norms": [{}, {"prefix": "head_norms", "component": "head"}],
+    "alignment": [{}],
+    "collapse": [{}],
+    "sharpness": [{"n_eigenvalues": 2}],
+    "local_learning_coefficient": [{"n_draws": 10, "burn_in": 2, "batch_size": 8}],
+    "kernel": [{"n_examples": 8}],
     "saliency": [
         {},
         {"prefix": "heads", "component": "head", "baseline": "zero"},
@@ -116,6 +122,8 @@ def test_readings_are_finite_float32_with_labelled_axes(measure: Measure, model:
 
 @every_measure
 def test_readings_follow_a_permutation_of_the_neurons(measure: Measure, model: Model) -> None:
+    if isinstance(measure, LocalLearningCoefficient):
+        pytest.skip("its noise falls on the weights in their order: equal only on average")
     before, after = observe(measure, model), observe(measure, with_neurons_permuted(model))
     assert before.keys() == after.keys()
     for name, reading in before.items():

@@ -4,33 +4,57 @@ from typing import Annotated
 
 from pydantic import Field
 
+from undergrowth.measures.alignment import Alignment
 from undergrowth.measures.areas import Areas, Swaps, TableMap, areas_of
 from undergrowth.measures.attribution import attribute, baselines, completeness_residual, site_of
+from undergrowth.measures.collapse import Collapse
 from undergrowth.measures.context import Context, Update
 from undergrowth.measures.curves import Curves
 from undergrowth.measures.deletion import Deletion, deletion_sets
-from undergrowth.measures.norms import Norms
+from undergrowth.measures.kernel import Kernel
+from undergrowth.measures.local_learning_coefficient import LocalLearningCoefficient
+from undergrowth.measures.norms import ComponentNorms, Norms
 from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scalar
 from undergrowth.measures.saliency import Saliency, breadth
 from undergrowth.measures.scores import SCORES
+from undergrowth.measures.sharpness import Sharpness
 
 AnyMeasure = Annotated[
-    Curves | Norms | Saliency | Deletion | Areas | Swaps | TableMap, Field(discriminator="name")
+    Curves
+    | Norms
+    | ComponentNorms
+    | Alignment
+    | Collapse
+    | Sharpness
+    | LocalLearningCoefficient
+    | Kernel
+    | Saliency
+    | Deletion
+    | Areas
+    | Swaps
+    | TableMap,
+    Field(discriminator="name"),
 ]
 
 __all__ = [
     "SCORES",
     "SIDES",
+    "Alignment",
     "AnyMeasure",
     "Areas",
+    "Collapse",
+    "ComponentNorms",
     "Context",
     "Curves",
     "Deletion",
+    "Kernel",
+    "LocalLearningCoefficient",
     "Measure",
     "Norms",
     "Observed",
     "Reading",
     "Saliency",
+    "Sharpness",
     "Swaps",
     "TableMap",
     "Update",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from undergrowth.measures.context import Context
 from undergrowth.models import Inputs, Model
@@ -42,17 +42,22 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class Observed:
-    """All examples of a run on the device, with the side that each is on (or on neither)."""
+    """All examples of a run on the device, with the side that each is on (or on neither).
+
+    weights: of mean 1 over the training side, where examples count or are drawn unequally (`Data`).
+    """
 
     inputs: Inputs
     labels: Int[Array, " example"]
     is_train: Bool[Array, " example"]
     is_val: Bool[Array, " example"]
+    weights: Float[Array, " example"]
 
     @classmethod
     def of(cls, data: Data) -> Observed:
         """Put a task's data on the device."""
-        return cls(*jax.device_put((data.inputs, data.labels, data.is_train, data.is_val)))
+        arrays = data.inputs, data.labels, data.is_train, data.is_val, data.weights
+        return cls(*jax.device_put(arrays))
 
     def train_inputs(self) -> Inputs:
         """The inputs of the training side."""
