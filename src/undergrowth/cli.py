@@ -321,10 +321,21 @@ def list_studies(*, as_json: AsJson = False) -> int:
         for s in STUDIES.values()
     ]
     if as_json:
-        print_json(table)
+        print_json([{**row, "budgets": _budgets(STUDIES[str(row["name"])])} for row in table])
     else:
         print_table([{**row, "claims": " ".join(row["claims"])} for row in table])
     return 0
+
+
+def _budgets(study: Study) -> dict[str, dict[str, int]]:
+    """By budget: how many runs a study has, and of how many steps in all."""
+    from undergrowth.studies.conducting import BUDGETS
+
+    runs = {budget: study.runs(budget, None) for budget in BUDGETS}
+    return {
+        budget: {"runs": len(specs), "steps": sum(spec.steps for spec in specs)}
+        for budget, specs in runs.items()
+    }
 
 
 @study_app.command(name="show")
@@ -364,11 +375,13 @@ def run_study(
 
     Parameters
     ----------
-    name: One of `undergrowth study list`.
+    name: One of `undergrowth study list`, or `all` of them.
     budget: quick (minutes: shows that it works), standard (10 or more seeds), full (paper scale).
     """
-    _study(name)
-    return _conduct((name,), budget, seeds, out)
+    from undergrowth.studies import STUDIES
+
+    names = tuple(STUDIES) if name == "all" else (_study(name).name,)
+    return _conduct(names, budget, seeds, out)
 
 
 def _conduct(names: Sequence[str], budget: BudgetName, seeds: int | None, out: Path) -> int:

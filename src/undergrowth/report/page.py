@@ -32,7 +32,8 @@ from undergrowth.store.layout import write_whole
 class Section:
     """A study's part of a page.
 
-    claims: (id, what it says); predictions: by hypothesis; verdicts and figures: in reading order.
+    claims: (id, what it says); predictions: by hypothesis; verdicts and figures: in reading order;
+    problems: why there is no answer, and what to do about it, a line each.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Section:
     predictions: Mapping[str, str]
     verdicts: tuple[Verdict, ...]
     figures: tuple[Figure, ...]
+    problems: tuple[str, ...] = ()
 
 
 def write_page(
@@ -91,7 +93,7 @@ def _environment() -> Environment:
         "plot": _plot,
         "table": lambda figure: _script_json(figure.table.to_csv(index=False)),
         "told": told,
-        "chips": chips,
+        "lines": lines,
         "interval": interval,
         "forest": lambda verdict: Markup(forest(verdict)),
         "ground": _ground,
@@ -100,35 +102,37 @@ def _environment() -> Environment:
 
 
 @dataclass(frozen=True)
-class Chip:
-    """What a section's verdicts say of one claim at a glance; ruling is 'mixed' where they differ.
+class Line:
+    """A claim on the front page: what it says, and what a section's verdicts say of it.
 
-    first: the place of the claim's first verdict in the section, from 1.
+    ruling: 'mixed' where they differ; says: how many of each; verdict: the first one, None where the
+    section has none; place: where that one stands in the section, from 1.
     """
 
     claim: str
+    statement: str
     ruling: str
     says: str
-    first: int
+    verdict: Verdict | None
+    place: int
 
 
-def chips(section: Section) -> list[Chip]:
-    """One chip for each claim of a section, in the order of its verdicts."""
-    told_of: dict[str, list[str]] = {}
-    first: dict[str, int] = {}
-    for place, verdict in enumerate(section.verdicts, start=1):
-        told_of.setdefault(verdict.claim, []).append(verdict.verdict)
-        first.setdefault(verdict.claim, place)
-    return [_chip(claim, rulings, first[claim]) for claim, rulings in told_of.items()]
+def lines(section: Section) -> list[Line]:
+    """One line for each claim of a section, in the order in which it states them."""
+    return [_line(section, claim, statement) for claim, statement in section.claims]
 
 
-def _chip(claim: str, rulings: list[str], first: int) -> Chip:
-    counts = Counter(rulings)
+def _line(section: Section, claim: str, statement: str) -> Line:
+    found = [(i, v) for i, v in enumerate(section.verdicts, start=1) if v.claim == claim]
+    if not found:
+        return Line(claim, statement, "none", "no answer", None, 0)
+    place, verdict = found[0]
+    counts = Counter(v.verdict for _, v in found)
     if len(counts) == 1:
-        return Chip(claim, rulings[0], rulings[0], first)
+        return Line(claim, statement, verdict.verdict, verdict.verdict, verdict, place)
     order = ("supported", "inconclusive", "contradicted")
     says = ", ".join(f"{counts[ruling]} {ruling}" for ruling in order if counts[ruling])
-    return Chip(claim, "mixed", says, first)
+    return Line(claim, statement, "mixed", says, verdict, place)
 
 
 def interval(verdict: Verdict) -> str:

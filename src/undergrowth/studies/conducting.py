@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -39,10 +40,11 @@ def runs_of(study: Study, runs: Sequence[Run]) -> tuple[Run, ...]:
     count. Runs that are not at their end do not.
     """
     finished = [run for run in runs if run.status in ("done", "failed") and run.names]
+    kinds = {run.id: run.spec.without_seeds().id for run in finished}
     by_budget = []
     for budget in BUDGETS:
-        specs = {spec.seeded(0).id for spec in study.runs(budget, None)}
-        by_budget.append(tuple(run for run in finished if run.spec.seeded(0).id in specs))
+        specs = {spec.without_seeds().id for spec in study.runs(budget, None)}
+        by_budget.append(tuple(run for run in finished if kinds[run.id] in specs))
     return max(by_budget, key=len)
 
 
@@ -58,8 +60,9 @@ def write_report(store: Store, studies: Iterable[Study], command: str) -> Report
     for study in studies:
         its_runs = runs_of(study, runs)
         if any(run.spec.labels == "true" for run in its_runs):
-            answer = study.answer(its_runs)
-            sections.append(_section(study, answer))
+            lacking = study.lacks(its_runs)
+            answer = Answer((), ()) if lacking else study.answer(its_runs)
+            sections.append(_section(study, answer, _what_adds(lacking, store)))
             answered |= {run.id for run in its_runs}
             verdicts.extend(answer.verdicts)
     sections.extend(_other_runs([run for run in runs if run.id not in answered and run.names]))
@@ -75,7 +78,19 @@ def write_report(store: Store, studies: Iterable[Study], command: str) -> Report
     return Report(page, store.root / VERDICTS, tuple(verdicts))
 
 
-def _section(study: Study, answer: Answer) -> Section:
+def _what_adds(lacking: Mapping[str, str], store: Store) -> tuple[str, ...]:
+    """For each reading that a study lacks, a line with the command that adds it."""
+    by_command: dict[str, list[str]] = {}
+    for reading, adds in lacking.items():
+        command = shlex.join(["undergrowth", "measure", str(store.root), "--measure", adds])
+        by_command.setdefault(command, []).append(reading)
+    return tuple(
+        f"No answer: some of its runs lack {', '.join(readings)}. `{command}` adds what is lacking."
+        for command, readings in by_command.items()
+    )
+
+
+def _section(study: Study, answer: Answer, problems: tuple[str, ...]) -> Section:
     return Section(
         name=study.name,
         question=study.question,
@@ -83,6 +98,7 @@ def _section(study: Study, answer: Answer) -> Section:
         predictions=study.predictions,
         verdicts=answer.verdicts,
         figures=answer.figures,
+        problems=problems,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from undergrowth.analysis import Verdict
@@ -36,7 +36,8 @@ class Study:
 
     claims: what is tested; predictions: by rival hypothesis, what it expects and so what would refute
     it; runs: the specs for a budget and a number of seeds (None: the budget's own); answer: from the
-    stored runs of those specs to verdicts and figures.
+    stored runs of those specs to verdicts and figures; needs: by the name of a reading that the answer
+    rests on beside the curves, what `undergrowth measure --measure` takes to add it to a store.
     """
 
     name: str
@@ -45,3 +46,12 @@ class Study:
     predictions: Mapping[str, str]
     runs: Callable[[Budget, int | None], tuple[RunSpec, ...]]
     answer: Callable[[Sequence[Run]], Answer]
+    needs: Mapping[str, str] = field(default_factory=dict)
+
+    def lacks(self, runs: Sequence[Run]) -> dict[str, str]:
+        """The readings that it needs and some of the runs have not, and what adds each."""
+        return {
+            reading: adds
+            for reading, adds in self.needs.items()
+            if not all(reading in run.names for run in runs)
+        }
