@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,13 +17,15 @@ from undergrowth.measures.deletion import STRATEGIES
 from undergrowth.models import state_dict
 
 KS = (0, 1, 2, 4, 5)
-TOP, RANDOM, LEAST, NORM_MATCHED = range(4)
+TOP, RANDOM, LEAST, NORM_MATCHED, COMPLEMENT = range(5)
 
 both_baselines = pytest.mark.parametrize("baseline", ["zero", "mean"])
 
 
-def observe(baseline: BaselineName, repeats: int = 1, seed: int = 0) -> dict[str, Reading]:
-    measure = Deletion(ks=KS, baseline=baseline, repeats=repeats)
+def observe(
+    baseline: BaselineName, repeats: int = 1, seed: int = 0, **fields: Any
+) -> dict[str, Reading]:
+    measure = Deletion(ks=KS, baseline=baseline, repeats=repeats, **fields)
     model, data = tiny.transformer(), tiny.observed()
     return dict(measure.observe(model, data, tiny.context(model, seed)))
 
@@ -81,7 +84,7 @@ def test_deleting_the_most_and_the_least_salient_equals_cutting_their_weights(
 ) -> None:
     readings, order = observe(baseline), by_saliency(baseline)
     for column, k in enumerate(KS):
-        for strategy, cut in ((TOP, order[:k]), (LEAST, order[6 - k :])):
+        for strategy, cut in ((TOP, order[:k]), (LEAST, order[6 - k :]), (COMPLEMENT, order[k:])):
             accuracy, log_prob = after_editing(tuple(cut), baseline)
             found = readings["deletion_accuracy"].values[:, strategy, column]
             np.testing.assert_allclose(found, accuracy, atol=1e-6)
@@ -114,7 +117,7 @@ def test_every_random_set_is_some_set_that_keeps_the_rules(
 def test_deleting_nothing_leaves_the_whole_model(baseline: BaselineName) -> None:
     readings = observe(baseline)
     accuracy, log_prob = after_editing((), baseline)
-    for strategy in range(4):
+    for strategy in (TOP, RANDOM, LEAST, NORM_MATCHED):
         np.testing.assert_allclose(readings["deletion_accuracy"].values[:, strategy, 0], accuracy)
         found = readings["deletion_log_prob"].values[:, strategy, 0]
         np.testing.assert_allclose(found, log_prob, rtol=1e-5)
@@ -124,16 +127,12 @@ def test_deleting_nothing_leaves_the_whole_model(baseline: BaselineName) -> None
 
 def test_readings_are_labelled_by_side_strategy_and_k() -> None:
     readings = observe("mean")
-    assert set(readings) == {
-        "deletion_accuracy",
-        "deletion_log_prob",
-        "deletion_n_deleted",
-        "deletion_norm_share",
-    }
+    by_side = ("accuracy", "log_prob", "accuracy_sd", "log_prob_sd")
+    assert set(readings) == {f"deletion_{name}" for name in (*by_side, "n_deleted", "norm_share")}
     for name, reading in readings.items():
-        of_set = name.endswith(("n_deleted", "norm_share"))
-        assert reading.dims == (("strategy", "k") if of_set else ("side", "strategy", "k"))
-        assert reading.coords["strategy"] == ("top", "random", "least", "norm_matched")
+        has_side = name.removeprefix("deletion_") in by_side
+        assert reading.dims == (("side", "strategy", "k") if has_side else ("strategy", "k"))
+        assert reading.coords["strategy"] == STRATEGIES
         assert reading.coords["k"] == KS
 
 
@@ -144,22 +143,59 @@ def test_ks_beyond_the_number_of_components_are_left_out() -> None:
     assert readings["deletion_accuracy"].coords["k"] == (0, 3)
 
 
-def test_random_deletion_is_averaged_over_its_repeats() -> None:
-    once = [observe("mean", seed=seed)["deletion_log_prob"].values[:, RANDOM] for seed in range(6)]
-    often = [observe("mean", 8, seed)["deletion_log_prob"].values[:, RANDOM] for seed in range(6)]
-    assert np.std(once, axis=0)[:, 1:4].max() > 1.5 * np.std(often, axis=0)[:, 1:4].max() > 0
-    deterministic = [observe("mean", n)["deletion_log_prob"].values[:, TOP] for n in (1, 8)]
-    np.testing.assert_allclose(deterministic[0], deterministic[1], rtol=1e-6)
+@pytest.mark.parametrize("k", [1, 2, 4, 5])
+def test_random_deletion_has_the_mean_and_the_spread_over_all_sets(k: int) -> None:
+    """400 draws against all sets of that size: within five standard errors."""
+    readings, column = observe("mean", repeats=400), KS.index(k)
+    every = np.array([after_editing(cut, "mean") for cut in combinations(range(6), k)])
+    for of, name in enumerate(("accuracy", "log_prob")):
+        mean, sd = every[:, of].mean(axis=0), every[:, of].std(axis=0)
+        found = readings[f"deletion_{name}"].values[:, RANDOM, column]
+        assert (np.abs(found - mean) <= 5 * sd / 400**0.5 + 1e-6).all()
+        found = readings[f"deletion_{name}_sd"].values[:, RANDOM, column]
+        np.testing.assert_allclose(found, sd, rtol=0.2, atol=1e-6)
+        assert sd.max() > 0.02
+
+
+def test_what_is_not_drawn_or_drawn_once_has_no_spread() -> None:
+    once, often = observe("mean", repeats=1), observe("mean", repeats=8)
+    for name in ("deletion_accuracy_sd", "deletion_log_prob_sd"):
+        assert (once[name].values == 0).all()
+        assert (often[name].values[:, [TOP, LEAST, COMPLEMENT]] == 0).all()
+    assert (often["deletion_log_prob_sd"].values[:, RANDOM, 1] > 0).all()
+
+
+def test_components_can_be_ranked_by_the_norm_of_what_they_write() -> None:
+    """The mean square over training examples of post_j - its mean, times its row's squared length."""
+    weights = brute_force.in_float64(state_dict(tiny.transformer()))
+    inputs, _, is_train = arrays_of(tiny.observed())
+    kept: dict[str, np.ndarray] = {}
+    brute_force.transformer(weights, inputs[is_train], keep=kept)
+    rows = weights["blocks.0.mlp.W_out"] @ weights["unembed.W_U"]
+    squares = kept["post"].var(axis=0) * (rows**2).sum(axis=1)
+    order = list(np.argsort(-squares))
+    assert order != by_saliency("mean")
+    readings = observe("mean", rank_by="norm")
+    for column, k in enumerate(KS):
+        _, log_prob = after_editing(tuple(order[:k]), "mean")
+        found = readings["deletion_log_prob"].values[:, TOP, column]
+        np.testing.assert_allclose(found, log_prob, rtol=1e-5, atol=1e-6)
+        share = squares[order[:k]].sum() / squares.sum()
+        found = readings["deletion_norm_share"].values[TOP, column]
+        np.testing.assert_allclose(found, share, rtol=1e-4)
 
 
 @given(n=st.integers(1, 40), share=st.floats(0, 1), seed=st.integers(0, 2**32))
 def test_sets_have_their_sizes_and_keep_apart(n: int, share: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     saliency, weight, k = rng.exponential(size=n), rng.exponential(size=n), int(share * n)
-    sets = deletion_sets(saliency, weight, k, rng)
-    assert sets.shape == (len(STRATEGIES), n)
-    assert sets.dtype == bool
+    found = deletion_sets(saliency, weight, (0, k), rng)
+    assert found.shape == (len(STRATEGIES), 2, n)
+    assert found.dtype == bool
+    assert not found[:4, 0].any()
+    sets = found[:, 1]
     assert (sets[[TOP, RANDOM, LEAST]].sum(axis=1) == k).all()
+    assert (sets[COMPLEMENT] == ~sets[TOP]).all()
     assert not (sets[TOP] & sets[NORM_MATCHED]).any()
     if 0 < k < n:
         assert saliency[sets[TOP]].min() >= saliency[~sets[TOP]].max()
@@ -168,30 +204,40 @@ def test_sets_have_their_sizes_and_keep_apart(n: int, share: float, seed: int) -
         assert not (sets[TOP] & sets[LEAST]).any()
 
 
+@given(n=st.integers(2, 40), seed=st.integers(0, 2**32))
+def test_a_draw_deletes_with_every_k_what_it_deleted_with_a_smaller_one(n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    sets = deletion_sets(rng.exponential(size=n), rng.exponential(size=n), range(n), rng)
+    for strategy in (TOP, RANDOM, LEAST):
+        assert (sets[strategy, 1:] >= sets[strategy, :-1]).all()
+    assert (sets[COMPLEMENT, 1:] <= sets[COMPLEMENT, :-1]).all()
+    assert (sets[NORM_MATCHED, 1:] | sets[TOP, 1:] >= sets[NORM_MATCHED, :-1]).all()
+
+
 @given(seed=st.integers(0, 2**32), k=st.integers(1, 40))
 def test_the_norm_matched_set_carries_as_much_as_one_component_allows(seed: int, k: int) -> None:
     rng = np.random.default_rng(seed)
     saliency, weight = rng.exponential(size=200), rng.uniform(0.5, 1.5, 200)
-    sets = deletion_sets(saliency, weight, k, rng)
+    sets = deletion_sets(saliency, weight, [k], rng)[:, 0]
     wanted, carried = (weight[sets[strategy]].sum() for strategy in (TOP, NORM_MATCHED))
     assert abs(carried - wanted) <= 1.5 / 2  # half the largest component
 
 
 def test_where_the_rest_cannot_carry_as_much_all_of_it_is_deleted() -> None:
     weight = np.array([10.0, 1.0, 1.0, 1.0])
-    sets = deletion_sets(weight, weight, 1, np.random.default_rng(0))
-    assert sets[NORM_MATCHED].tolist() == [False, True, True, True]
+    sets = deletion_sets(weight, weight, [1], np.random.default_rng(0))
+    assert sets[NORM_MATCHED, 0].tolist() == [False, True, True, True]
 
 
 def test_random_sets_are_drawn_evenly() -> None:
     rng, saliency = np.random.default_rng(0), np.arange(10.0)
-    drawn = sum(deletion_sets(saliency, saliency, 3, rng)[RANDOM].astype(int) for _ in range(2000))
-    assert np.abs(drawn / 2000 - 0.3).max() < 0.05
+    drawn = [deletion_sets(saliency, saliency, [3], rng)[RANDOM, 0] for _ in range(2000)]
+    assert np.abs(np.mean(drawn, axis=0) - 0.3).max() < 0.05
 
 
 def test_random_sets_follow_a_permutation_of_the_components() -> None:
     saliency, order = np.array([5.0, 1.0, 3.0, 2.0, 4.0]), np.array([4, 2, 0, 1, 3])
     sets, permuted = (
-        deletion_sets(s, s, 2, np.random.default_rng(3)) for s in (saliency, saliency[order])
+        deletion_sets(s, s, [0, 2], np.random.default_rng(3)) for s in (saliency, saliency[order])
     )
-    assert (permuted == sets[:, order]).all()
+    assert (permuted == sets[..., order]).all()

@@ -14,7 +14,7 @@ from undergrowth.tasks import Labels
 
 STEPS = (0, 100, 200, 400, 800, 1600)
 KS = (0, 1, 4)
-STRATEGIES = ("top", "random", "least", "norm_matched")
+STRATEGIES = ("top", "random", "least", "norm_matched", "complement")
 
 
 class MadeUpRun(Run):

@@ -77,7 +77,7 @@ class Deletion(AttributedMeasure):
         said = said_without(model, data, closed, site=site, baseline=baseline)
         coords = {"side": SIDES, "strategy": STRATEGIES, "k": ks}
 
-        def reduced(reduce: Reduce, values: Float[np.ndarray, "sequence *side k"]) -> Reading:
+        def reduced(reduce: Reduce, values: np.ndarray) -> Reading:
             by_strategy = [reduce(values[strategies == strategy]) for strategy in STRATEGIES]
             dims = ("side", "strategy", "k")[3 - values.ndim :]
             found = np.stack(by_strategy, axis=-2).astype(np.float32)
