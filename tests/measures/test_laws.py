@@ -32,6 +32,8 @@ PARAMETERS: dict[str, list[dict[str, Any]]] = {
     "areas": [{"kind": "sum_band", "draws": 3}],
     "swaps": [{}],
     "table_map": [{}],
+    "fourier": [{}],
+    "representations": [{}],
 }
 MEASURES = [
     kind.model_validate(parameters)

@@ -11,10 +11,12 @@ from undergrowth.measures.collapse import Collapse
 from undergrowth.measures.context import Context, Update
 from undergrowth.measures.curves import Curves
 from undergrowth.measures.deletion import Deletion, deletion_sets
+from undergrowth.measures.fourier import Fourier
 from undergrowth.measures.kernel import Kernel
 from undergrowth.measures.local_learning_coefficient import LocalLearningCoefficient
 from undergrowth.measures.norms import ComponentNorms, Norms
 from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scalar
+from undergrowth.measures.representations import Representations
 from undergrowth.measures.saliency import Saliency, breadth
 from undergrowth.measures.scores import SCORES
 from undergrowth.measures.sharpness import Sharpness
@@ -32,7 +34,9 @@ AnyMeasure = Annotated[
     | Deletion
     | Areas
     | Swaps
-    | TableMap,
+    | TableMap
+    | Fourier
+    | Representations,
     Field(discriminator="name"),
 ]
 
@@ -47,12 +51,14 @@ __all__ = [
     "Context",
     "Curves",
     "Deletion",
+    "Fourier",
     "Kernel",
     "LocalLearningCoefficient",
     "Measure",
     "Norms",
     "Observed",
     "Reading",
+    "Representations",
     "Saliency",
     "Sharpness",
     "Swaps",
