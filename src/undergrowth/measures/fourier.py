@@ -53,7 +53,7 @@ class Fourier(SpectralMeasure):
     name: Literal["fourier"] = "fourier"
     prefix: str = Field(default="fourier", pattern=r"^[a-z][a-z0-9_]*$")
     key_by: Literal["neurons", "logits"] = "neurons"
-    neuron_threshold: float = Field(default=0.85, gt=0, le=1)
+    neuron_threshold: float = Field(default=0.5, gt=0, le=1)
     logit_threshold: float = Field(default=0.01, gt=0, le=1)
     key_frequencies: tuple[Annotated[int, Field(ge=1)], ...] = ()
 
