@@ -9,9 +9,9 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from undergrowth.measures.gated_scores import Baselines, contributions, gated_scores
+from undergrowth.measures.gated_scores import Baselines, GatedScore, contributions, gated_scores
 from undergrowth.measures.micro_batches import CACHED, micro_batched
-from undergrowth.measures.scores import SCORES, ScoreName
+from undergrowth.measures.scores import ScoreName
 from undergrowth.models import Inputs, Model, Site
 
 
@@ -53,23 +53,18 @@ def single_ablations(
     if readout is None:
         each = np.eye(site.n_components, dtype=bool)
         return joint_ablation(model, inputs, labels, each, site=site, score=score, baseline=baseline)
-    of_batch = partial(_by_readout, model, readout, site, score, baseline or {})
+    scored = GatedScore(model, site, score, baseline or {})
+    of_batch = partial(_by_readout, scored, readout)
     return micro_batched(of_batch, (inputs, labels), max(1, CACHED // readout.size))
 
 
 @eqx.filter_jit
 def _by_readout(
-    model: Model,
-    readout: Float[Array, "component label"],
-    site: Site,
-    score: ScoreName,
-    baseline: Baselines,
-    inputs: Array,
-    labels: Array,
+    scored: GatedScore, readout: Float[Array, "component label"], inputs: Array, labels: Array
 ) -> Float[Array, "example component"]:
-    logits, off = contributions(model, inputs, site, baseline)
+    logits, off = contributions(scored.model, inputs, scored.site, scored.baseline)
 
     def without(component: Float[Array, " example"], row: Float[Array, " label"]) -> Array:
-        return SCORES[score](logits - component[:, None] * row, labels)
+        return scored.of(logits - component[:, None] * row, labels)
 
-    return SCORES[score](logits, labels)[:, None] - jax.vmap(without, (1, 0), 1)(off, readout)
+    return scored.of(logits, labels)[:, None] - jax.vmap(without, (1, 0), 1)(off, readout)

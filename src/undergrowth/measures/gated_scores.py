@@ -20,6 +20,26 @@ Baselines = Mapping[str, Float[Array, "..."]]
 PATTERNS_AT_ONCE = 16
 
 
+class GatedScore(eqx.Module):
+    """score(gates, example): of a model, as a function of the gates of one of its sites."""
+
+    model: Model
+    site: Site = eqx.field(static=True)
+    score: ScoreName = eqx.field(static=True)
+    baseline: Baselines
+
+    def __call__(
+        self, inputs: Array, labels: Array, gates: Float[Array, "*example component"]
+    ) -> Float[Array, " example"]:
+        """One number an example, with gates for all examples or for each."""
+        tap = gated((self.site,), {self.site.name: gates}, self.baseline)
+        return self.of(self.model(inputs, tap), labels)
+
+    def of(self, logits: Array, labels: Array) -> Float[Array, " example"]:
+        """The score of logits."""
+        return SCORES[self.score](logits, labels)
+
+
 def gated_scores(
     model: Model,
     inputs: Inputs,
@@ -31,31 +51,22 @@ def gated_scores(
     baseline: Baselines | None = None,
 ) -> Float[np.ndarray, "example pattern"]:
     """Every example's score with the gates of a site at each of these patterns (1 open, 0 closed)."""
+    scored = GatedScore(model, site, score, baseline or {})
     at_once = min(PATTERNS_AT_ONCE, len(patterns))
+    gates = np.asarray(patterns, np.float32)
 
     def of_examples(inputs: Array, labels: Array) -> np.ndarray:
-        of_patterns = partial(_scores, model, inputs, labels, site, score, baseline or {})
-        return micro_batched(of_patterns, (np.asarray(patterns, np.float32),), at_once).T
+        return micro_batched(partial(_under_all, scored, inputs, labels), (gates,), at_once).T
 
     return micro_batched(of_examples, (inputs, labels), rows_at_once(model, at_once))
 
 
 @eqx.filter_jit
-def _scores(
-    model: Model,
-    inputs: Array,
-    labels: Array,
-    site: Site,
-    score: ScoreName,
-    baseline: Baselines,
-    patterns: Float[Array, "pattern component"],
+def _under_all(
+    scored: GatedScore, inputs: Array, labels: Array, patterns: Float[Array, "pattern component"]
 ) -> Float[Array, "pattern example"]:
     """Under vmap JAX computes what lies before the site once for all patterns."""
-
-    def scored(gates: Array) -> Array:
-        return SCORES[score](model(inputs, gated((site,), {site.name: gates}, baseline)), labels)
-
-    return jax.vmap(scored)(patterns)
+    return jax.vmap(partial(scored, inputs, labels))(patterns)
 
 
 def contributions(
