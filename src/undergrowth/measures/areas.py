@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 from pydantic import Field
 
 from undergrowth.measures.context import Context
-from undergrowth.measures.micro_batches import micro_batched, rows_at_once
+from undergrowth.measures.micro_batches import CACHED, micro_batched, rows_at_once
 from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scalar
 from undergrowth.measures.scores import margin
 from undergrowth.models import Model
@@ -194,8 +194,9 @@ def _with_table(task: Task, measure: str) -> Operation:
 
 def _scored(model: Model, data: Observed) -> tuple[np.ndarray, np.ndarray]:
     """Whether each example is right (1 or 0) and its margin, float64 [example]."""
-    scored = partial(_right_and_margin, model)
-    found = micro_batched(scored, (data.inputs, data.labels), rows_at_once(model))
+    scored, n_labels = partial(_right_and_margin, model), int(data.labels.max()) + 1
+    at_once = max(1, min(rows_at_once(model), 4 * CACHED // n_labels))  # as the logits have it
+    found = micro_batched(scored, (data.inputs, data.labels), at_once)
     right, margins = (values.astype(np.float64) for values in found)
     return right, margins
 

@@ -106,20 +106,20 @@ def element_weights(model: Model, table: GroupTable) -> dict[str, Float[np.ndarr
     to the logits (W_out W_U of a transformer), or W_U where a norm stands between.
     """
     network = _behind_gates(model)
-    found: dict[str, ArrayLike] = {}
+    found: dict[str, tuple[ArrayLike, np.ndarray]] = {}
     if isinstance(network, Transformer):
-        found = {"W_E": network.embed.W_E[table.x]}
+        found = {"W_E": (network.embed.W_E, table.x)}
     elif isinstance(network, TwoTokenMLP):
-        found = {"W_x": network.embed.W_x[table.x], "W_y": network.embed.W_y[table.y]}
+        found = {"W_x": (network.embed.W_x, table.x), "W_y": (network.embed.W_y, table.y)}
     elif isinstance(network, MLP):
         of_x, of_y = np.split(np.asarray(network.mlp[0].W_in), 2)
-        found = {"W_in[x]": of_x[table.x], "W_in[y]": of_y[table.y]}
+        found = {"W_in[x]": (of_x, table.x), "W_in[y]": (of_y, table.y)}
     W_L = network.readout(site_of(network, "neuron"))
     if W_L is not None:
-        found["W_L"] = W_L.T[table.label]
+        found["W_L"] = W_L.T, table.label
     elif isinstance(network, Transformer):
-        found["W_U"] = network.unembed.W_U.T[table.label]
-    return {name: np.asarray(weights, np.float64) for name, weights in found.items()}
+        found["W_U"] = network.unembed.W_U.T, table.label
+    return {name: np.asarray(weights, np.float64)[rows] for name, (weights, rows) in found.items()}
 
 
 def neuron_weights(model: Model, table: GroupTable) -> list[Float[np.ndarray, "element neuron"]]:

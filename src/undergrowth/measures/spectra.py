@@ -207,7 +207,7 @@ def _summed(model: Model, cells: Cells, by_column: np.ndarray, label: np.ndarray
     """One forward pass over the table, some of its rows at a time."""
     site = site_of(model, "neuron").name
     n = len(cells.inputs)
-    size = min(n, max(1, rows_at_once(model) // n))
+    size = min(n, max(1, _at_once(model, n) // n))
     of_x, sums = [], None
     for start in range(0, n, size):
         rows = np.minimum(np.arange(start, start + size), n - 1)
@@ -242,8 +242,8 @@ def _row_sums(
     def along(values: Array, column: Array) -> Array:
         return jnp.sum(jax.vmap(lambda row, index: row[index])(values, column), axis=0)
 
-    of_labels = logits[:, :, label]
-    centred = of_labels - jnp.mean(of_labels, axis=2, keepdims=True)
+    is_label = jnp.zeros(logits.shape[2]).at[label].set(1)
+    centred = is_label * (logits - (logits @ is_label / len(label))[:, :, None])
     return (
         jnp.sum(post, axis=1),
         jnp.stack([along(post, column) for column in columns]),
@@ -266,7 +266,7 @@ def _restricted_losses(
     n_outputs = logits.shape[1]
     said, which = np.unique(product * n_outputs + cells.labels, return_inverse=True)
     rows = (logits[said // n_outputs].astype(np.float32), (said % n_outputs).astype(np.int32))
-    losses = micro_batched(_losses, rows, max(1, CACHED // n_outputs)).astype(np.float64)
+    losses = micro_batched(_losses, rows, max(1, 4 * CACHED // n_outputs)).astype(np.float64)
     of_cell = losses[which.reshape(product.shape)]
     train, val = (_mean(of_cell, side) for side in cells.sides)
     return float(of_cell.mean()), train, val
@@ -303,7 +303,12 @@ def _excluded_losses(
     is_train = cells.sides[0]
     excluded = partial(_without, model, jnp.asarray(of_keys, jnp.float32), left, right)
     rows = (cells.inputs[is_train], product[is_train], cells.labels[is_train])
-    return micro_batched(excluded, rows, rows_at_once(model)).mean(axis=0, dtype=np.float64)
+    return micro_batched(excluded, rows, _at_once(model, len(product))).mean(axis=0, dtype=np.float64)
+
+
+def _at_once(model: Model, n_labels: int) -> int:
+    """How many examples to compute at a time: their logits are several times in memory, 16 MiB each."""
+    return max(1, min(rows_at_once(model), 4 * CACHED // n_labels))
 
 
 @eqx.filter_jit
