@@ -80,6 +80,6 @@ def test_log_probabilities_keep_their_precision_near_certainty() -> None:
 @pytest.mark.parametrize("at_once", [1, 7, 10, 25, 100])
 def test_means_do_not_depend_on_how_many_examples_are_taken_at_a_time(at_once: int) -> None:
     data = tiny.observed()
-    means = side_means(lambda inputs, labels, weights: (weights @ labels,), data, at_once)
+    means = side_means(lambda inputs, labels, of_side: (labels @ of_side,), data, at_once)
     labels = np.asarray(data.labels)
     np.testing.assert_allclose(means[0], [labels[side].mean() for side in data.sides()], rtol=1e-6)

@@ -28,6 +28,8 @@ PARAMETERS: dict[str, list[dict[str, Any]]] = {
         {"prefix": "heads", "component": "head", "baseline": "zero"},
         {"prefix": "ablated", "method": "ablation", "score": "log_prob"},
     ],
+    "generality": [{"thresholds": (0.1, 0.5), "groups": 3}],
+    "carriers": [{"share": 0.5, "n_pairs": 20}],
     "deletion": [{"ks": (0, 1, 3), "repeats": 3}],
     "areas": [{"kind": "sum_band", "draws": 3}],
     "swaps": [{}],

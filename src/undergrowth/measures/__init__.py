@@ -7,11 +7,13 @@ from pydantic import Field
 from undergrowth.measures.alignment import Alignment
 from undergrowth.measures.areas import Areas, Swaps, TableMap, areas_of
 from undergrowth.measures.attribution import attribute, baselines, completeness_residual, site_of
+from undergrowth.measures.carriers import Carriers, carriers
 from undergrowth.measures.collapse import Collapse
 from undergrowth.measures.context import Context, Update
 from undergrowth.measures.curves import Curves
 from undergrowth.measures.deletion import Deletion, deletion_sets
 from undergrowth.measures.fourier import Fourier
+from undergrowth.measures.generality import Generality, serves
 from undergrowth.measures.kernel import Kernel
 from undergrowth.measures.local_learning_coefficient import LocalLearningCoefficient
 from undergrowth.measures.norms import ComponentNorms, Norms
@@ -31,6 +33,8 @@ AnyMeasure = Annotated[
     | LocalLearningCoefficient
     | Kernel
     | Saliency
+    | Generality
+    | Carriers
     | Deletion
     | Areas
     | Swaps
@@ -46,12 +50,14 @@ __all__ = [
     "Alignment",
     "AnyMeasure",
     "Areas",
+    "Carriers",
     "Collapse",
     "ComponentNorms",
     "Context",
     "Curves",
     "Deletion",
     "Fourier",
+    "Generality",
     "Kernel",
     "LocalLearningCoefficient",
     "Measure",
@@ -68,8 +74,10 @@ __all__ = [
     "attribute",
     "baselines",
     "breadth",
+    "carriers",
     "completeness_residual",
     "deletion_sets",
     "scalar",
+    "serves",
     "site_of",
 ]

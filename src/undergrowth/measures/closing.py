@@ -42,11 +42,10 @@ def said_without(
     Right is a prediction whose correct logit is above all others; a tie is none. Where logits are linear
     in the activations of the site (`Model.readout`) a sequence is walked from its largest set on, and a
     step costs a product over the components that it opens or closes: sets within one another cost no
-    more than one forward pass. Elsewhere each set is a forward pass.
+    more than one forward pass. Elsewhere each set is a forward pass, however often it comes.
     """
     if model.readout(site) is None:
-        function = partial(_by_forward_passes, model, site, baseline, jnp.asarray(closed))
-        return Said(*side_means(function, data, rows_at_once(model, SETS_AT_ONCE)))
+        return _said_by_forward_passes(model, data, closed, site, baseline)
     largest_first = np.argsort(-closed.sum(axis=2), axis=1, kind="stable")
     walks = _walks(np.take_along_axis(closed, largest_first[:, :, None], axis=1))
     found = side_means(partial(_by_walks, model, site, baseline, walks), data, rows_at_once(model, 2))
@@ -55,25 +54,24 @@ def said_without(
 
 
 def side_means(function: Callable[..., Any], data: Observed, at_once: int) -> Any:
-    """The sum of function(inputs, labels, weights) over micro-batches of the examples, float32.
+    """Means over each side, from function(inputs, labels, of_side) -> sums over a micro-batch, float32.
 
-    weights [side, example] sum to 1 over each side's examples and are 0 for all others, so that
-    `weights @ number` becomes a mean over each side.
+    of_side [example, side] is 1 where an example is on a side and 0 elsewhere; `number @ of_side` is
+    such a sum, and the side is the last axis of all that the function returns.
     """
     inputs, labels = np.asarray(data.inputs), np.asarray(data.labels)
-    sides = np.stack(data.sides())
-    weights = sides / sides.sum(axis=1, keepdims=True)
+    sides = np.stack(data.sides(), axis=1).astype(np.float32)
     n = len(labels)
     size = -(-n // -(-n // at_once))
     total = None
     for start in range(0, n, size):
         index = np.arange(start, start + size)
         filled = np.minimum(index, n - 1)
-        weight = (weights[:, filled] * (index < n)).astype(np.float32)
-        part = function(*map(jnp.asarray, (inputs[filled], labels[filled], weight)))
+        of_side = sides[filled] * (index < n)[:, None]
+        part = function(*map(jnp.asarray, (inputs[filled], labels[filled], of_side)))
         part = jax.tree.map(lambda array: np.asarray(array, np.float64), part)
         total = part if total is None else jax.tree.map(np.add, total, part)
-    return jax.tree.map(lambda array: array.astype(np.float32), total)
+    return jax.tree.map(lambda array: (array / sides.sum(axis=0)).astype(np.float32), total)
 
 
 def said(
@@ -93,13 +91,31 @@ def said(
     return largest < 0, -(shift + jnp.log1p(rest))
 
 
-def _means_of_said(
+def _sums_of_said(
     logits: Float[Array, "label example"],
     labels: Int[Array, " example"],
-    weights: Float[Array, "side example"],
+    of_side: Float[Array, "example side"],
 ) -> tuple[Float[Array, " side"], Float[Array, " side"]]:
     right, log_prob = said(logits, labels)
-    return weights @ right.astype(jnp.float32), weights @ log_prob
+    return right.astype(jnp.float32) @ of_side, log_prob @ of_side
+
+
+def _said_by_forward_passes(
+    model: Model,
+    data: Observed,
+    closed: Bool[np.ndarray, "sequence step component"],
+    site: Site,
+    baseline: Baselines,
+) -> Said:
+    sets, which = np.unique(closed.reshape(-1, closed.shape[-1]), axis=0, return_inverse=True)
+    found = []
+    for start in range(0, len(sets), SETS_AT_ONCE):
+        some = sets[np.minimum(np.arange(start, start + SETS_AT_ONCE), len(sets) - 1)]
+        function = partial(_by_forward_passes, model, site, baseline, jnp.asarray(some))
+        found.append(side_means(function, data, rows_at_once(model, SETS_AT_ONCE)))
+    accuracy, log_prob = (np.concatenate(each)[which.ravel()] for each in zip(*found, strict=True))
+    in_sequences = (*closed.shape[:2], accuracy.shape[-1])
+    return Said(accuracy.reshape(in_sequences), log_prob.reshape(in_sequences))
 
 
 @eqx.filter_jit
@@ -107,18 +123,16 @@ def _by_forward_passes(
     model: Model,
     site: Site,
     baseline: Baselines,
-    closed: Bool[Array, "sequence step component"],
+    closed: Bool[Array, "set component"],
     inputs: Array,
     labels: Array,
-    weights: Array,
+    of_side: Array,
 ) -> tuple[Array, Array]:
     def one(gates: Float[Array, " component"]) -> tuple[Array, Array]:
         logits = model(inputs, gated((site,), {site.name: gates}, baseline))
-        return _means_of_said(logits.T, labels, weights)
+        return _sums_of_said(logits.T, labels, of_side)
 
-    gates = 1.0 - closed.reshape(-1, closed.shape[-1])
-    found = jax.lax.map(one, gates, batch_size=SETS_AT_ONCE)
-    return jax.tree.map(lambda array: array.reshape(*closed.shape[:2], -1), found)
+    return jax.vmap(one)(1.0 - closed)
 
 
 class _Walks(NamedTuple):
@@ -163,7 +177,7 @@ def _by_walks(
     walks: _Walks,
     inputs: Array,
     labels: Array,
-    weights: Array,
+    of_side: Array,
 ) -> tuple[Array, Array]:
     readout = model.readout(site)
     assert readout is not None
@@ -178,7 +192,7 @@ def _by_walks(
         def step(at: tuple[Array, Array], end: Array) -> tuple[tuple[Array, Array], Any]:
             start, logits = at
             logits = jax.lax.fori_loop(start, end, change, logits)
-            return (end, logits), _means_of_said(logits, labels, weights)
+            return (end, logits), _sums_of_said(logits, labels, of_side)
 
         return jax.lax.scan(step, (jnp.zeros((), walk.end.dtype), nothing), walk.end)[1]
 

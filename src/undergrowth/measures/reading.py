@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from undergrowth.spec import RunSpec
 
 SIDES = ("train", "val")
-Coordinate = tuple[str, ...] | tuple[int, ...]
+Coordinate = tuple[str, ...] | tuple[int, ...] | tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
