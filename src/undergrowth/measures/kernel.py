@@ -57,7 +57,7 @@ class Kernel(Measure):
             chosen = at.rng.choice(np.flatnonzero(side), m, replace=False)
             signs = at.rng.choice(np.array([-1, 1], np.float32), (self.n_projections, n_labels))
             inputs, labels = data.inputs[chosen], np.asarray(data.labels)[chosen]
-            by_side.append(_statistics(kernel(model, inputs, signs), labels))
+            by_side.append(statistics(tangent_kernel(model, inputs, signs), labels))
         return {
             f"kernel_{name}": Reading(
                 ("side",), np.array([found[name] for found in by_side], np.float32), {"side": SIDES}
@@ -66,7 +66,7 @@ class Kernel(Measure):
         }
 
 
-def kernel(
+def tangent_kernel(
     model: Model, inputs: Inputs, projections: Float[np.ndarray, "projection label"]
 ) -> Float[np.ndarray, "example example"]:
     """<d f(x_i)/d theta, d f(x_j)/d theta>, a mean over the projections f of the logits, in float64.
@@ -88,7 +88,8 @@ def kernel(
     return found / len(projections)
 
 
-def _statistics(K: np.ndarray, labels: Int[np.ndarray, " example"]) -> dict[str, float]:
+def statistics(K: np.ndarray, labels: Int[np.ndarray, " example"]) -> dict[str, float]:
+    """What `Kernel` reads off a kernel and the labels of its examples."""
     one_hot = (labels[:, None] == np.unique(labels)).astype(np.float64)
     Y = one_hot - one_hot.mean(axis=0)
     along, of_labels = np.sum((K @ Y) * Y), np.linalg.norm(Y @ Y.T)

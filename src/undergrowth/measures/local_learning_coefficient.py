@@ -45,13 +45,13 @@ class LocalLearningCoefficient(Measure):
     """
 
     name: Literal["local_learning_coefficient"] = "local_learning_coefficient"
-    lr: Positive = 1e-4
-    localisation: NonNegative = 5.0
+    lr: Positive = 2e-5
+    localisation: NonNegative = 1000.0
     n_beta: Positive | None = None
-    batch_size: int | None = Field(default=512, ge=1)
+    batch_size: int | None = Field(default=256, ge=1, le=4096)
     n_chains: int = Field(default=4, ge=2)
-    n_draws: int = Field(default=400, ge=2)
-    burn_in: int = Field(default=100, ge=0)
+    n_draws: int = Field(default=300, ge=2)
+    burn_in: int = Field(default=200, ge=0)
     trace_every: int = Field(default=10, ge=1)
     schedule: Schedule = Schedule(every=1000, until=1000, per_decade=4)
 
