@@ -3,18 +3,34 @@
 from undergrowth.analysis.distributions import effective_number, gini, skewness
 from undergrowth.analysis.events import Event, Rules, events
 from undergrowth.analysis.intervals import Estimate, censored_estimate, difference, estimate
+from undergrowth.analysis.spikes import (
+    Coincidence,
+    across,
+    against_matched,
+    coincidence,
+    matched_windows,
+    spikes,
+    who_flips,
+)
 from undergrowth.analysis.verdicts import Verdict
 
 __all__ = [
+    "Coincidence",
     "Estimate",
     "Event",
     "Rules",
     "Verdict",
+    "across",
+    "against_matched",
     "censored_estimate",
+    "coincidence",
     "difference",
     "effective_number",
     "estimate",
     "events",
     "gini",
+    "matched_windows",
     "skewness",
+    "spikes",
+    "who_flips",
 ]

@@ -1,48 +1,103 @@
-"""How unevenly something is spread over components: along the last axis, for arrays of any shape."""
+"""How unevenly something is spread over components: along the last axis, for arrays of any shape.
+
+Stored readings may be given as they are. The statistics are plain arrays; with
+`xr.apply_ufunc(gini, run["saliency_median"], input_core_dims=[["neuron"]])` they keep their axes' names.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
 
-Values = Float[np.ndarray, "*batch component"]
 Statistic = Float[np.ndarray, "*batch"]
 
+ROUNDING = 1e-12
 
-def skewness(values: Values) -> Statistic:
+
+def skewness(values: ArrayLike) -> Statistic:
     """Third standardised moment m3 / m2^1.5 (biased); > 0 where the long tail is on the right.
 
-    Not a measure of sparsity: it may fall while fewer components carry more (Hurley & Rickard 2009,
-    arXiv:0811.4706), so read it beside `gini`. NaN where all values are equal.
+    Not a measure of sparsity: it may fall while fewer components carry more, and it does not see what
+    all have in common (Hurley & Rickard 2009, arXiv:0811.4706), so read it beside `gini`. NaN where all
+    values are equal.
     """
-    centred = np.asarray(values, np.float64) - np.mean(values, axis=-1, keepdims=True, dtype=np.float64)
-    varies = np.ptp(values, axis=-1) > 0
-    return _ratio((centred**3).mean(axis=-1), np.where(varies, (centred**2).mean(axis=-1) ** 1.5, 0))
+    wide = np.asarray(values, np.float64)
+    centred = wide - np.mean(wide, axis=-1, keepdims=True)
+    squares = centred**2
+    varies = np.ptp(wide, axis=-1) > 0
+    return _ratio((squares * centred).mean(axis=-1), np.where(varies, squares.mean(axis=-1) ** 1.5, 0))
 
 
-def gini(values: Values) -> Statistic:
+def gini(values: ArrayLike) -> Statistic:
     """Gini coefficient of magnitudes in [0, 1): 0 when all are equal, 1 - 1/n when one has all.
 
-    1 - 2 sum_k x_(k) / |x|_1 * (n - k + 1/2) / n with x ascending (Hurley & Rickard 2009, table I).
-    NaN where all are zero.
+    1 - 2 sum_k x_(k) / |x|_1 * (n - k + 1/2) / n with x ascending (Hurley & Rickard 2009, table I). The
+    only measure of their table that keeps all six of their axioms. NaN where all are zero.
 
-    >>> gini(np.array([[1.0, 1.0], [0.0, 1.0]])).tolist()
+    >>> gini([[1.0, 1.0], [0.0, 1.0]]).tolist()
     [0.0, 0.5]
     """
-    ascending = np.sort(np.abs(np.asarray(values, np.float64)), axis=-1)
+    ascending = np.sort(_magnitudes(values), axis=-1)
     n = ascending.shape[-1]
     weight = (n - np.arange(1, n + 1) + 0.5) / n
     return np.asarray(1 - 2 * _ratio((ascending * weight).sum(axis=-1), ascending.sum(axis=-1)))
 
 
-def effective_number(values: Values) -> Statistic:
+def hoyer(values: ArrayLike) -> Statistic:
+    """(sqrt(n) - |x|_1 / |x|_2) / (sqrt(n) - 1) in [0, 1]: 0 when all are equal, 1 when one has all.
+
+    Hoyer 2004, section 3.1. It depends on n: with every component doubled it is another number. NaN
+    where all are zero, and for one component.
+
+    >>> hoyer([[1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 3.0, 0.0]]).tolist()
+    [0.0, 1.0]
+    """
+    magnitude = _magnitudes(values)
+    root = np.sqrt(magnitude.shape[-1])
+    spread = _ratio(magnitude.sum(axis=-1), np.sqrt((magnitude**2).sum(axis=-1)))
+    return _ratio(root - spread, np.broadcast_to(root - 1, spread.shape))
+
+
+def effective_number(values: ArrayLike) -> Statistic:
     """Participation ratio (sum x)^2 / sum x^2 of magnitudes, in [1, n]; NaN where all are zero.
 
-    >>> effective_number(np.array([[1.0, 1.0, 0.0, 0.0]])).tolist()
+    >>> effective_number([[1.0, 1.0, 0.0, 0.0]]).tolist()
     [2.0]
     """
-    magnitude = np.abs(np.asarray(values, np.float64))
+    magnitude = _magnitudes(values)
     return _ratio(magnitude.sum(axis=-1) ** 2, (magnitude**2).sum(axis=-1))
+
+
+def number_holding(values: ArrayLike, share: float = 0.9) -> Statistic:
+    """The fewest components whose magnitudes add up to a share of all, in [1, n]; k90 with share = 0.9.
+
+    NaN where all are zero.
+
+    >>> number_holding([[5.0, 3.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]]).tolist()
+    [3.0, 4.0]
+    """
+    held = np.cumsum(-np.sort(-_magnitudes(values), axis=-1), axis=-1)
+    total = held[..., -1]
+    short = held < share * total[..., None] * (1 - ROUNDING)
+    return np.where(total > 0, 1.0 + np.count_nonzero(short, axis=-1), np.nan)
+
+
+def histogram(values: ArrayLike, edges: ArrayLike) -> Int[np.ndarray, "*batch bin"]:
+    """How many components lie in each bin [edge, next edge), the last one with its upper edge.
+
+    edges: ascending, in the unit of the values. What lies outside of them, or is NaN, is not counted.
+
+    >>> histogram([[0.0, 0.5, 1.0, 2.0, 7.0]], [0, 1, 2]).tolist()
+    [[2, 2]]
+    """
+    wide, bounds = np.asarray(values, np.float64), np.asarray(edges, np.float64)
+    rows = [np.histogram(row, bounds)[0] for row in wide.reshape(-1, wide.shape[-1])]
+    return np.reshape(rows, (*wide.shape[:-1], len(bounds) - 1))
+
+
+def _magnitudes(values: ArrayLike) -> Float[np.ndarray, "*batch component"]:
+    return np.abs(np.asarray(values, np.float64))
 
 
 def _ratio(numerator: np.ndarray | np.floating, denominator: np.ndarray | np.floating) -> np.ndarray:

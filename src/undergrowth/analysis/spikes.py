@@ -1,0 +1,281 @@
+"""Spikes of a loss: where they are, what they coincide with, and what changed across them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float
+from scipy.ndimage import median_filter
+from scipy.signal import find_peaks, peak_widths
+
+Level = Float[np.ndarray, " step"]
+
+
+def spikes(
+    curve: xr.DataArray,
+    *,
+    height: float = math.log(2),
+    deviations: float = 6.0,
+    window: int = 500,
+    foot: float = 0.1,
+    apart: int = 20,
+    log: bool = True,
+    floor: float = 1e-8,
+) -> pd.DataFrame:
+    """The spikes of a curve, dim (step), over evenly spaced steps: one row each, in order.
+
+    A spike is a peak that stands above its base, and above the higher of its two sides in the window of
+    `window` steps around it, by at least `height` and by at least `deviations` times the noise; at half
+    its prominence it is no wider than a quarter of the window. The base is where the curve stood before:
+    the running median of the half window before, or of the window around where that is lower, as it is
+    on a falling curve. The noise is the curve's standard deviation from step to step, 1.4826 / sqrt 2
+    times the running median of its absolute changes. A loss that leaps often rings: peaks with less than
+    `apart` steps from the right of one to the left of the next are one spike, the highest.
+
+    log: heights are of the natural logarithm, so in nats (log 2: a doubling); else in the curve's unit.
+    floor: what is below counts as this, zeros too, on a log scale; the default is about where float32
+    losses that round to zero begin to chatter.
+
+    Columns: peak, its step; left, right, the last step before and the first after it (and those that
+    are one with it) at which the curve is down to `foot` of the height, or of the prominence where that
+    is less; value, of the curve at the peak; base; height, prominence, above the base and above the
+    higher side; width, in steps, of the one peak at half its prominence (scipy.signal.peak_widths).
+
+    Raises ValueError where steps are not evenly spaced, fewer than 5 of them are in a window, or a value
+    is not finite, or negative on a log scale.
+    """
+    spacing = _spacing(curve)
+    level = _level(curve, floor if log else None)
+    half = min(window // spacing, len(level)) // 2
+    if half < 2:
+        raise ValueError(f"window = {window}: less than 5 steps of a curve with one every {spacing}")
+    base, noise = _base(level, half), _noise(level, half)
+    least = np.maximum(height, deviations * noise)
+    peaks, found = find_peaks(level, height=base + least, prominence=(None, None), wlen=2 * half + 1)
+    prominences, *sides = (found[name] for name in ("prominences", "left_bases", "right_bases"))
+    heights = level[peaks] - base[peaks]
+    widths = peak_widths(level, peaks, 0.5, prominence_data=(prominences, *sides))[0]
+    lesser = np.minimum(heights, prominences), *sides
+    _, _, left, right = peak_widths(level, peaks, 1 - foot, prominence_data=lesser)
+    steps = curve["step"].values
+    table = pd.DataFrame(
+        {
+            "peak": steps[peaks],
+            "left": steps[np.floor(left).astype(int)],
+            "right": steps[np.ceil(right).astype(int)],
+            "value": curve.values[peaks].astype(np.float64),
+            "base": np.exp(base[peaks]) if log else base[peaks],
+            "height": heights,
+            "prominence": prominences,
+            "width": widths * spacing,
+        }
+    )
+    stands = (prominences >= least[peaks]) & (2 * widths <= half)
+    return _as_one(table.loc[stands], apart)
+
+
+def _as_one(peaks: pd.DataFrame, apart: int) -> pd.DataFrame:
+    """The highest of peaks whose sides are less than so many steps apart, with the sides of them all."""
+    reached = peaks["right"].cummax().shift(fill_value=-apart)
+    groups = peaks.groupby((peaks["left"] - reached >= apart).cumsum())
+    sides = groups.agg(left=("left", "min"), right=("right", "max"))
+    highest = peaks.loc[groups["value"].idxmax()].reset_index(drop=True)
+    return highest.assign(**{side: sides[side].to_numpy() for side in sides})
+
+
+def _base(level: Level, half: int) -> Level:
+    """Where a curve stands without what rises from it.
+
+    Before its first step it stood where it began; after its last one it is its own mirror image.
+    """
+    padded = np.concatenate([np.full(half, level[0]), level, level[: -half - 1 : -1]])
+    before = median_filter(padded, half, origin=(half - 1) // 2)
+    return np.minimum(before, median_filter(padded, 2 * half + 1))[half:-half]
+
+
+def _noise(level: Level, half: int) -> Level:
+    """The standard deviation from step to step, for white noise, which no leap and no slope adds to."""
+    changes = np.abs(np.diff(level))
+    noise = 1.4826 / math.sqrt(2) * median_filter(changes, 2 * half + 1, mode="reflect")
+    return np.append(noise, noise[-1])
+
+
+def _spacing(curve: xr.DataArray) -> int:
+    """Steps from one value to the next."""
+    if curve.dims != ("step",):
+        raise ValueError(f"a curve has the one axis 'step', not {curve.dims}: take one of them")
+    steps = curve["step"].values
+    gaps = np.diff(steps)
+    if len(gaps) < 4:
+        raise ValueError(f"a curve of {len(steps)} steps is too short to have spikes: take 5 or more")
+    if (gaps != gaps[0]).any():
+        at = int((gaps != gaps[0]).argmax())
+        raise ValueError(
+            f"steps {steps[at]} and {steps[at + 1]} are not {gaps[0]} apart, as those before are: take "
+            "an evenly spaced part, curve.sel(step=slice(first, last)), or update_loss"
+        )
+    return int(gaps[0])
+
+
+def _level(curve: xr.DataArray, floor: float | None) -> Level:
+    """The curve itself, or with a floor its logarithm."""
+    values = curve.values.astype(np.float64)
+    wrong = ~np.isfinite(values) if floor is None else ~(np.isfinite(values) & (values >= 0))
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise ValueError(
+            f"the curve is {values[at]:g} at step {curve['step'].values[at]}: spikes need finite values"
+            f"{'' if floor is None else ', none below 0 on a log scale'}: cut it before, or mend it"
+        )
+    return values if floor is None else np.log(np.maximum(values, floor))
+
+
+@dataclass(frozen=True)
+class Coincidence:
+    """How often events of one kind lie beside events of another.
+
+    rate: the share of the n events that have one of the n_others beside them; expected: its mean when
+    the events are shifted against the others; p: the share of the n_shifts shifts, none at all among
+    them, at which the rate is as high or higher. Without events rate and p are NaN.
+    """
+
+    rate: float
+    expected: float
+    p: float
+    n: int
+    n_others: int
+    n_shifts: int
+
+
+def coincidence(
+    events: Sequence[int] | np.ndarray,
+    others: Sequence[int] | np.ndarray,
+    *,
+    within: int,
+    steps: tuple[int, int],
+    n_shifts: int | None = None,
+    rng: np.random.Generator | None = None,
+) -> Coincidence:
+    """Whether events have others at most `within` steps away more often than if they were elsewhere.
+
+    All events are shifted together, circularly from the first to the last of `steps`, which keeps how
+    they lie among themselves: by every number of steps, or by `n_shifts` drawn from `rng` and by none.
+    p is at most a in a share a of cases where nothing binds the two. Events that both crowd into one
+    part of the run coincide by that alone: give the part as `steps`, with the events in it.
+
+    Raises ValueError for a step outside `steps`, and where only one of n_shifts and rng is given.
+    """
+    first, last = steps
+    mine, theirs = (np.asarray(each, np.int64) - first for each in (events, others))
+    period = last - first + 1
+    for step in (*mine, *theirs):
+        if not 0 <= step < period:
+            raise ValueError(f"step {step + first} is not from {first} to {last}: leave it out")
+    if (n_shifts is None) != (rng is None):
+        raise ValueError("n_shifts and rng go together: give both, or none for every shift")
+    beside = np.zeros(period, bool)
+    for lag in range(-within, within + 1):
+        beside[(theirs + lag) % period] = True
+    shifts = np.arange(period) if rng is None else np.array([0, *rng.integers(1, period, n_shifts)])
+    counts = np.zeros(len(shifts), np.int64)
+    for step in mine:
+        counts += beside[(step + shifts) % period]
+    n = len(mine)
+    rate, p = (counts[0] / n, np.mean(counts >= counts[0])) if n else (np.nan, np.nan)
+    expected = float(counts.mean() / n) if n else float(beside.mean())
+    return Coincidence(float(rate), expected, float(p), n, len(theirs), len(shifts))
+
+
+def across(reading: xr.DataArray, windows: pd.DataFrame, *, within: int) -> xr.Dataset:
+    """A stored reading [step, ...] before and after each of some windows, such as spikes.
+
+    windows: columns left and right. before, after [window, ...]: at the nearest step strictly before
+    left and strictly after right, NaN where none is at most `within` steps from it; change: after minus
+    before; before_step, after_step [window]: those steps, NaN too.
+    """
+    steps = reading["step"].values
+    left, right = (windows[side].to_numpy() for side in ("left", "right"))
+    sides = {}
+    for name, at, edge in (
+        ("before", np.searchsorted(steps, left) - 1, left),
+        ("after", np.searchsorted(steps, right, side="right"), right),
+    ):
+        nearest = np.clip(at, 0, len(steps) - 1)
+        is_there = (at == nearest) & (np.abs(steps[nearest] - edge) <= within)
+        found = reading.isel(step=xr.DataArray(nearest, dims="window")).drop_vars("step")
+        sides[name] = found.astype(np.float64).where(xr.DataArray(is_there, dims="window"))
+        sides[f"{name}_step"] = ("window", np.where(is_there, steps[nearest], np.nan))
+    found = xr.Dataset(sides, coords={"window": windows.index.to_numpy()})
+    return found.assign(change=found["after"] - found["before"])
+
+
+def matched_windows(
+    spikes: pd.DataFrame,
+    *,
+    steps: tuple[int, int],
+    rng: np.random.Generator,
+    n: int = 10,
+    ratio: float = 1.25,
+) -> pd.DataFrame:
+    """Windows without a spike to hold each spike against: columns spike, left, right.
+
+    For each spike up to `n` different windows as long as its own, at random among those of like phase,
+    which begin at most `ratio` times as late or as early in log-step, lie from the first to the last of
+    `steps`, and touch no spike. A spike for which there is none has no row.
+    """
+    first, last = steps
+    taken = spikes[["left", "right"]].to_numpy()
+    rows = []
+    for spike, (left, right) in zip(spikes.index, taken, strict=True):
+        length = right - left
+        earliest, latest = math.ceil(left / ratio), math.floor(left * ratio)
+        starts = np.arange(max(earliest, first), min(latest, last - length) + 1)
+        for its_left, its_right in taken:
+            starts = starts[(starts > its_right) | (starts + length < its_left)]
+        chosen = np.sort(rng.choice(starts, min(n, len(starts)), replace=False))
+        rows += [(spike, start, start + length) for start in chosen]
+    return pd.DataFrame(rows, columns=["spike", "left", "right"])
+
+
+def against_matched(
+    reading: xr.DataArray, spikes: pd.DataFrame, matched: pd.DataFrame, *, within: int
+) -> xr.Dataset:
+    """How much more a stored reading [step, ...] changes across each spike than across its matches.
+
+    change [spike, ...]: across the spike; matched [spike, ...]: the mean across its `matched_windows`
+    that the reading was measured around; excess: change minus matched; n_matched [spike]: their number.
+    NaN where there is none, or the spike itself was not measured around.
+    """
+    change = across(reading, spikes, within=within)["change"].rename(window="spike")
+    others = across(reading, matched, within=within)
+    is_known = (others["before_step"] + others["after_step"]).notnull().values
+    means, counts = [], []
+    for spike in spikes.index:
+        mine = is_known & (matched["spike"] == spike).to_numpy()
+        means.append(others["change"].values[mine].sum(axis=0) / (mine.sum() or np.nan))
+        counts.append(int(mine.sum()))
+    mean = change.copy(data=np.reshape(means, change.shape))
+    found = {"change": change, "matched": mean, "excess": change - mean}
+    return xr.Dataset(found | {"n_matched": ("spike", np.array(counts, int))})
+
+
+def who_flips(correct: xr.DataArray, windows: pd.DataFrame, *, within: int) -> pd.DataFrame:
+    """Which examples go from wrong to right or from right to wrong across each window.
+
+    correct: 1 or 0 (or bool) [step, example]. Columns window, example, change: +1 learnt, -1 forgotten.
+    A window that it was not measured around has no row.
+    """
+    change = across(correct, windows, within=within)["change"].transpose("window", "example")
+    at, example = np.nonzero(np.nan_to_num(change.values))
+    return pd.DataFrame(
+        {
+            "window": change["window"].values[at],
+            "example": change["example"].values[example] if "example" in change.coords else example,
+            "change": change.values[at, example].astype(int),
+        }
+    )
