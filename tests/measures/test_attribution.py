@@ -14,6 +14,7 @@ from tests import brute_force, tiny
 from undergrowth.measures import (
     SCORES,
     Observed,
+    Saliency,
     attribute,
     baselines,
     completeness_residual,
@@ -329,3 +330,13 @@ def test_scores_are_what_their_names_say(name: ScoreName) -> None:
 def test_a_component_that_the_model_has_not_is_an_error_that_lists_what_it_has(mlp: Model) -> None:
     with pytest.raises(ValueError, match="component = 'head': this model has neuron"):
         site_of(mlp, "head")
+
+
+@pytest.mark.parametrize("method", ["gradient_x_activation", "integrated_gradients", "conductance"])
+def test_a_step_function_has_no_gradient_to_attribute_by(mlp: Model, method: Method) -> None:
+    data, message = tiny.observed(), f"method = '{method}' takes a gradient, and score = 'accuracy'"
+    with pytest.raises(ValueError, match=message):
+        attribute(mlp, data.inputs, data.labels, site=mlp.sites[0], method=method, score="accuracy")
+    with pytest.raises(ValueError, match=message):
+        Saliency(method=method, score="accuracy")
+    assert Saliency(method="ablation", score="accuracy").score == "accuracy"

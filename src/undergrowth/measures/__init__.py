@@ -4,11 +4,13 @@ from typing import Annotated
 
 from pydantic import Field
 
+from undergrowth.measures.ablations import joint_ablation
 from undergrowth.measures.alignment import Alignment
 from undergrowth.measures.areas import Areas, Swaps, TableMap, areas_of
 from undergrowth.measures.attribution import attribute, baselines, completeness_residual, site_of
 from undergrowth.measures.carriers import Carriers, carriers
 from undergrowth.measures.collapse import Collapse
+from undergrowth.measures.conductance import conductance
 from undergrowth.measures.context import Context, Update
 from undergrowth.measures.curves import Curves
 from undergrowth.measures.deletion import Deletion, deletion_sets
@@ -21,6 +23,8 @@ from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scal
 from undergrowth.measures.representations import Representations
 from undergrowth.measures.saliency import Saliency, breadth
 from undergrowth.measures.scores import SCORES
+from undergrowth.measures.shapley import Shapley
+from undergrowth.measures.shapley_values import Sampling, ShapleyValues, shapley_values
 from undergrowth.measures.sharpness import Sharpness
 
 AnyMeasure = Annotated[
@@ -33,6 +37,7 @@ AnyMeasure = Annotated[
     | LocalLearningCoefficient
     | Kernel
     | Saliency
+    | Shapley
     | Generality
     | Carriers
     | Deletion
@@ -66,6 +71,9 @@ __all__ = [
     "Reading",
     "Representations",
     "Saliency",
+    "Sampling",
+    "Shapley",
+    "ShapleyValues",
     "Sharpness",
     "Swaps",
     "TableMap",
@@ -76,8 +84,11 @@ __all__ = [
     "breadth",
     "carriers",
     "completeness_residual",
+    "conductance",
     "deletion_sets",
+    "joint_ablation",
     "scalar",
     "serves",
+    "shapley_values",
     "site_of",
 ]
