@@ -118,7 +118,7 @@ def spec(**fields: Any) -> RunSpec:
 EVERY_10 = {"every": 10, "until": 1000, "per_decade": 1}
 
 
-def context(model: Model, seed: int = 0, **fields: Any) -> Context:
+def context(model: Model, seed: int = 0, /, **fields: Any) -> Context:
     """Step 0 of a tiny run of this model, full batch, with chance from `seed`; fields: of the spec."""
     kind = TRANSFORMER if isinstance(model, Transformer) else MLP
     run = spec(**{"model": kind.model_dump(), **fields})
