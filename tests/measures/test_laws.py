@@ -23,6 +23,7 @@ PARAMETERS: dict[str, list[dict[str, Any]]] = {
     "sharpness": [{"n_eigenvalues": 2}],
     "local_learning_coefficient": [{"n_draws": 10, "burn_in": 2, "batch_size": 8}],
     "kernel": [{"n_examples": 8}],
+    "ledger": [{"per_example": True}],
     "saliency": [
         {},
         {"prefix": "heads", "component": "head", "baseline": "zero"},

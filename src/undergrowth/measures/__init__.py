@@ -17,9 +17,11 @@ from undergrowth.measures.deletion import Deletion, deletion_sets
 from undergrowth.measures.fourier import Fourier
 from undergrowth.measures.generality import Generality, serves
 from undergrowth.measures.kernel import Kernel
+from undergrowth.measures.ledger import Ledger
 from undergrowth.measures.local_learning_coefficient import LocalLearningCoefficient
 from undergrowth.measures.norms import ComponentNorms, Norms
 from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scalar
+from undergrowth.measures.reinforcement import ledger, reach
 from undergrowth.measures.representations import Representations
 from undergrowth.measures.saliency import Saliency, breadth
 from undergrowth.measures.scores import SCORES
@@ -35,6 +37,7 @@ AnyMeasure = Annotated[
     | Collapse
     | Sharpness
     | LocalLearningCoefficient
+    | Ledger
     | Kernel
     | Saliency
     | Shapley
@@ -64,6 +67,7 @@ __all__ = [
     "Fourier",
     "Generality",
     "Kernel",
+    "Ledger",
     "LocalLearningCoefficient",
     "Measure",
     "Norms",
@@ -87,6 +91,8 @@ __all__ = [
     "conductance",
     "deletion_sets",
     "joint_ablation",
+    "ledger",
+    "reach",
     "scalar",
     "serves",
     "shapley_values",
