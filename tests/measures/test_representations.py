@@ -135,9 +135,10 @@ def test_weights_and_neurons_are_projected_by_the_characters(drawn: Any) -> None
     np.testing.assert_allclose(found["logit_power"], power, rtol=1e-3)
 
 
-def spoken(logits: np.ndarray) -> TwoTokenMLP:
+def spoken(logits: np.ndarray, n: int = 6) -> TwoTokenMLP:
     """A network with one neuron a pair, that has these logits [pair, label]."""
-    silent = planted.lookup(6, PAIRS, labels=[0] * 36)
+    pairs = [(x, y) for x in range(n) for y in range(n)]
+    silent = planted.lookup(n, pairs, labels=[0] * n**2)
     return eqx.tree_at(lambda m: m.unembed.W_U, silent, jnp.asarray(2 * logits, jnp.float32))
 
 
@@ -159,6 +160,23 @@ def test_an_irrep_that_the_logits_lack_is_not_key() -> None:
     assert found["restricted_val_loss"] == pytest.approx(
         loss(5 * traces("(2,1)"), DATA.is_val), rel=1e-4
     )
+
+
+def test_multiplication_is_read_in_the_order_of_logarithms() -> None:
+    """3 is a primitive root mod 7: logits cos(w (log x + log y - log c)), and nothing for 0."""
+    task, exponent = Modular(operation="x*y", p=7), {3**i % 7: i for i in range(6)}
+    logits = np.zeros((7, 7, 7))
+    for x, i in exponent.items():
+        for y, j in exponent.items():
+            for c, k in exponent.items():
+                logits[x, y, c] = 5 * np.cos(2 * np.pi * (i + j - k) / 6)
+    data = make_data(task, LeakyRandom(frac_train=0.6), "true", seed=1)
+    found = observe(spoken(logits.reshape(49, 7), 7), task, Observed.of(data))
+    np.testing.assert_allclose(found["logit_similarity"], [1, 0, 0], atol=1e-5)
+    spoken_of = (data.inputs > 0).all(axis=1)
+    expected = -brute_force.score("log_prob", logits.reshape(49, 7)[spoken_of], data.labels[spoken_of])
+    assert found["restricted_loss"] == pytest.approx(expected.mean(), rel=1e-4)
+    assert found["excluded_loss"] == pytest.approx(np.log(7), rel=1e-5)
 
 
 def test_frequencies_and_irreps_of_a_cyclic_group_agree() -> None:

@@ -95,7 +95,7 @@ class SpectralMeasure(Measure):
     def spectral_readings(self, model: Model, data: Observed, table: GroupTable) -> dict[str, Reading]:
         """All readings but those that a measure adds of its own."""
         cells = Cells.of(table, data)
-        spectrum = spectrum_of(model, cells, table, with_inverse=len(self.directions) == 4)
+        spectrum = spectrum_of(model, cells, table, with_inverse="x-y" in self.directions)
         is_key = self.is_key(spectrum)
         parts = range(1, len(spectrum.parts.names))
         columns = [spectrum.parts.basis[:, spectrum.parts.part == part] for part in parts]
@@ -112,8 +112,8 @@ class SpectralMeasure(Measure):
         losses = _restricted_losses(restricted, cells, products(table.group))
         for name, loss in zip(("", "train_", "val_"), losses, strict=True):
             readings[f"restricted_{name}loss"] = scalar(loss)
-        each = _stacked(columns, written) if self.exclude_each else _stacked([], [], like=of_keys)
-        excluded = _excluded_losses(model, cells, products(table.group), of_keys, *each)
+        each = list(zip(columns, written, strict=True)) if self.exclude_each else []
+        excluded = _excluded_losses(model, cells, products(table.group), of_keys, each)
         readings["excluded_loss"] = scalar(float(excluded[0]))
         if self.exclude_each:
             by_part = excluded[1:].astype(np.float32)
@@ -122,7 +122,7 @@ class SpectralMeasure(Measure):
 
     def _shares(self, spectrum: Spectrum, named: dict[str, Coordinate]) -> dict[str, Reading]:
         best, share = spectrum.best()
-        power = np.stack(list(spectrum.weights.values()))
+        power = np.array(list(spectrum.weights.values())).reshape(-1, len(spectrum.parts.names))
         matrices = {"matrix": tuple(spectrum.weights)}
         total = spectrum.variance.sum()
         of_all = (spectrum.neurons @ spectrum.variance) / (total if total > 0 else 1)
@@ -153,43 +153,22 @@ def spectrum_of(model: Model, cells: Cells, table: GroupTable, with_inverse: boo
     if with_inverse:
         by_column = np.concatenate([by_column, of_inverse[None]])
     sums = _summed(model, cells, by_column, table.label)
-
-    means = np.stack([sums.of_x, *sums.along]) / n  # [direction, element, neuron]
-    average = means[0].mean(axis=0)
-    variance = sums.squares / n**2 - average**2
-    variance = np.where(variance > 1e-6 * sums.squares / n**2, variance, 0)  # else it is rounding
-    power = _by_part(parts, np.einsum("gc,dgn->cdn", parts.basis, means) ** 2)[1:] / n
-    if with_inverse:
-        is_sign = np.bincount(parts.part)[1:] == 1
-        power[is_sign, -1] = 0
-    shares = np.divide(power, variance, out=np.zeros_like(power), where=variance > 0)
-
+    neurons, variance = _of_neurons(parts, sums, with_inverse)
     logits = sums.logits / n
-    centred = logits[:, table.label] - logits[:, table.label].mean(axis=1, keepdims=True)
-    centred -= centred.mean(axis=0)
-    total = sums.logit_squares - n**2 * sums.logit_means_squared(table.label)
-    within = parts.basis.T @ centred
-    diagonal = _by_part(parts, np.einsum("cl,lc->c", within, parts.basis))[1:]
-    n_columns = np.bincount(parts.part)[1:]
-    scale = total if total > 0 else 1.0
-    return Spectrum(
-        parts,
-        {
-            name: _by_part(parts, ((parts.basis.T @ weights) ** 2).sum(axis=1))
-            for name, weights in element_weights(model, table).items()
-        },
-        np.moveaxis(shares, 1, 0),
-        variance,
-        logits,
-        _by_part(parts, (within**2).sum(axis=1))[1:] * n / scale,
-        diagonal / n_columns,
-        diagonal * np.sqrt(n / (n_columns * scale)),
-    )
+    power, projection, similarity = _of_logits(parts, logits[:, table.label], sums.logit_squares)
+    weights = {
+        name: _by_part(parts, ((parts.basis.T @ array) ** 2).sum(axis=1))
+        for name, array in element_weights(model, table).items()
+    }
+    return Spectrum(parts, weights, neurons, variance, logits, power, projection, similarity)
 
 
 @dataclass(frozen=True, eq=False)
 class _Sums:
-    """Sums over the table, float64: of neurons by x and along each direction, of logits by product."""
+    """Sums over the table, float64: of neurons by x and along other directions, of logits by product.
+
+    logit_squares: of the labels' logits less their mean.
+    """
 
     of_x: Float[np.ndarray, "element neuron"]
     along: Float[np.ndarray, "direction element neuron"]
@@ -197,10 +176,37 @@ class _Sums:
     logits: Float[np.ndarray, "element d_vocab_out"]
     logit_squares: float
 
-    def logit_means_squared(self, label: np.ndarray) -> float:
-        """The squared norm of the mean logits of the labels, less the mean of these."""
-        means = self.logits[:, label].sum(axis=0) / len(label) ** 2
-        return float(((means - means.mean()) ** 2).sum())
+
+def _of_neurons(
+    parts: Isotypic, sums: _Sums, with_inverse: bool
+) -> tuple[Float[np.ndarray, "direction part neuron"], Float[np.ndarray, " neuron"]]:
+    """The share of each neuron's variance in each direction and part, and the variance."""
+    n = len(parts.basis)
+    means = np.stack([sums.of_x, *sums.along]) / n
+    mean_square = sums.squares / n**2
+    variance = mean_square - means[0].mean(axis=0) ** 2
+    variance = np.where(variance > 1e-6 * mean_square, variance, 0)  # else it is rounding
+    power = _by_part(parts, np.einsum("gc,dgn->cdn", parts.basis, means) ** 2)[1:] / n
+    if with_inverse:
+        is_sign = np.bincount(parts.part)[1:] == 1
+        power[is_sign, -1] = 0
+    shares = np.divide(power, variance, out=np.zeros_like(power), where=variance > 0)
+    return np.moveaxis(shares, 1, 0), variance
+
+
+def _of_logits(
+    parts: Isotypic, logits: Float[np.ndarray, "element label"], squares: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """logit_power, projection and logit_similarity [part] of mean logits where the product is g."""
+    n = len(logits)
+    centred = logits - logits.mean(axis=1, keepdims=True)
+    total = squares - n**2 * (centred.mean(axis=0) ** 2).sum()
+    total = total if total > 0 else 1.0  # all logits are alike, and the shares 0
+    within = parts.basis.T @ (centred - centred.mean(axis=0))
+    power = _by_part(parts, (within**2).sum(axis=1))[1:] * n / total
+    trace = _by_part(parts, np.einsum("cl,lc->c", within, parts.basis))[1:]
+    n_columns = np.bincount(parts.part)[1:]
+    return power, trace / n_columns, trace * np.sqrt(n / (n_columns * total))
 
 
 def _summed(model: Model, cells: Cells, by_column: np.ndarray, label: np.ndarray) -> _Sums:
@@ -232,7 +238,7 @@ def _row_sums(
     counts: Bool[Array, " row"],
     label: Int[Array, " element"],
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """Sums over some rows; the logits' squares are those of the labels, less their mean."""
+    """What `_Sums` adds up, over some rows."""
     recorded: dict[str, Array] = {}
     shape = inputs.shape[:2]
     logits = model(inputs.reshape(-1, 2), recording(recorded)).reshape(*shape, -1)
@@ -279,30 +285,26 @@ def _mean(values: np.ndarray, where: np.ndarray) -> float:
     return float(values[where].mean()) if where.any() else float("nan")
 
 
-def _stacked(
-    columns: list[np.ndarray], written: list[np.ndarray], like: np.ndarray | None = None
-) -> tuple[Float[Array, "part element column"], Float[Array, "part column d_vocab_out"]]:
-    """All parts with as many columns as the largest has, filled up with zeros."""
-    if like is not None:
-        return jnp.zeros((0, len(like), 1)), jnp.zeros((0, 1, like.shape[1]))
-    width = max(c.shape[1] for c in columns)
-    left = [np.pad(c, ((0, 0), (0, width - c.shape[1]))) for c in columns]
-    right = [np.pad(w, ((0, width - len(w)), (0, 0))) for w in written]
-    return jnp.asarray(np.stack(left), jnp.float32), jnp.asarray(np.stack(right), jnp.float32)
-
-
 def _excluded_losses(
     model: Model,
     cells: Cells,
     product: np.ndarray,
     of_keys: Float[np.ndarray, "element d_vocab_out"],
-    left: Float[Array, "part element column"],
-    right: Float[Array, "part column d_vocab_out"],
+    each: list[tuple[np.ndarray, np.ndarray]],
 ) -> Float[np.ndarray, " key_parts_then_each"]:
-    """Mean cross-entropy over training cells without what the key parts write, and without each one."""
+    """Mean cross-entropy over training cells without what the key parts write, and without each one.
+
+    each: of each part its columns [element, column] and what they write [column, d_vocab_out].
+    """
     is_train = cells.sides[0]
-    excluded = partial(_without, model, jnp.asarray(of_keys, jnp.float32), left, right)
+    width = max((columns.shape[1] for columns, _ in each), default=1)  # others are filled up with 0
+    left = np.zeros((len(each), len(of_keys), width), np.float32)
+    right = np.zeros((len(each), width, of_keys.shape[1]), np.float32)
+    for i, (columns, written) in enumerate(each):
+        left[i, :, : columns.shape[1]], right[i, : len(written)] = columns, written
+    subtracted = (jnp.asarray(of_keys, jnp.float32), jnp.asarray(left), jnp.asarray(right))
     rows = (cells.inputs[is_train], product[is_train], cells.labels[is_train])
+    excluded = partial(_without, model, *subtracted)
     return micro_batched(excluded, rows, _at_once(model, len(product))).mean(axis=0, dtype=np.float64)
 
 
