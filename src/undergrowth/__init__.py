@@ -17,15 +17,32 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from undergrowth import measures
-    from undergrowth.analysis import Rules, effective_number, events, gini, skewness
+    from undergrowth.analysis import (
+        Rules,
+        across,
+        against_matched,
+        coincidence,
+        effective_number,
+        events,
+        gini,
+        hoyer,
+        matched_windows,
+        number_holding,
+        resampled,
+        skewness,
+        spikes,
+        who_flips,
+    )
     from undergrowth.measures import (
         Alignment,
         Areas,
+        Carriers,
         Collapse,
         ComponentNorms,
         Curves,
         Deletion,
         Fourier,
+        Generality,
         Kernel,
         LocalLearningCoefficient,
         Norms,
@@ -43,6 +60,7 @@ if TYPE_CHECKING:
     from undergrowth.report.ablation import deletion_by_k_figure, deletion_over_steps_figure
     from undergrowth.report.curves import accuracy_figure, loss_figure
     from undergrowth.report.saliency import breadth_figure, concentration_figure, saliency_histogram
+    from undergrowth.report.spikes import spikes_figure
     from undergrowth.spec import Fork, RunSpec, Seeds, SpecError
     from undergrowth.spec_file import read_runs
     from undergrowth.store import Run, Store, StoreError, together, verify
@@ -100,26 +118,37 @@ if TYPE_CHECKING:
         OrthogonalGradient,
         SignSGD,
     )
-    from undergrowth.training.schedules import Schedule
+    from undergrowth.training.schedules import Schedule, Window
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "undergrowth.analysis": (
         "Rules",
+        "across",
+        "against_matched",
+        "coincidence",
         "effective_number",
         "events",
         "gini",
+        "hoyer",
+        "matched_windows",
+        "number_holding",
+        "resampled",
         "skewness",
+        "spikes",
+        "who_flips",
     ),
     "undergrowth.measures": (
         "Alignment",
         "Areas",
+        "Carriers",
         "Collapse",
         "ComponentNorms",
         "Curves",
         "Deletion",
         "Fourier",
+        "Generality",
         "Kernel",
         "LocalLearningCoefficient",
         "Norms",
@@ -157,6 +186,7 @@ _HOMES = {
         "concentration_figure",
         "saliency_histogram",
     ),
+    "undergrowth.report.spikes": ("spikes_figure",),
     "undergrowth.spec": (
         "Fork",
         "RunSpec",
@@ -234,7 +264,10 @@ _HOMES = {
         "OrthogonalGradient",
         "SignSGD",
     ),
-    "undergrowth.training.schedules": ("Schedule",),
+    "undergrowth.training.schedules": (
+        "Schedule",
+        "Window",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -253,6 +286,7 @@ __all__ = [
     "Areas",
     "AtStep",
     "Blocked",
+    "Carriers",
     "ClampNorm",
     "Collapse",
     "CommutationSafe",
@@ -269,6 +303,7 @@ __all__ = [
     "Freeze",
     "FreezeParameters",
     "FullBatch",
+    "Generality",
     "Given",
     "GrokfastEMA",
     "Group",
@@ -317,12 +352,16 @@ __all__ = [
     "TransformerSpec",
     "TwoTokenMLPSpec",
     "WhenCrosses",
+    "Window",
     "WithReplacement",
     "accuracy_figure",
+    "across",
+    "against_matched",
     "areas_of",
     "attribute",
     "baselines",
     "breadth_figure",
+    "coincidence",
     "concentration_figure",
     "deletion_by_k_figure",
     "deletion_over_steps_figure",
@@ -330,19 +369,26 @@ __all__ = [
     "events",
     "gated",
     "gini",
+    "hoyer",
     "loss_figure",
+    "matched_windows",
     "measure",
     "measures",
+    "number_holding",
     "open",
     "preset",
     "read_runs",
     "recording",
     "replay",
+    "resampled",
     "saliency_histogram",
     "skewness",
+    "spikes",
+    "spikes_figure",
     "together",
     "train",
     "verify",
+    "who_flips",
 ]
 
 

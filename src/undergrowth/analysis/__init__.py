@@ -1,8 +1,16 @@
 """What stored facts mean: events, distributions, intervals, verdicts."""
 
-from undergrowth.analysis.distributions import effective_number, gini, skewness
+from undergrowth.analysis.distributions import (
+    effective_number,
+    gini,
+    histogram,
+    hoyer,
+    number_holding,
+    skewness,
+)
 from undergrowth.analysis.events import Event, Rules, events
 from undergrowth.analysis.intervals import Estimate, censored_estimate, difference, estimate
+from undergrowth.analysis.resampling import Resampled, resampled
 from undergrowth.analysis.spikes import (
     Coincidence,
     across,
@@ -18,6 +26,7 @@ __all__ = [
     "Coincidence",
     "Estimate",
     "Event",
+    "Resampled",
     "Rules",
     "Verdict",
     "across",
@@ -29,7 +38,11 @@ __all__ = [
     "estimate",
     "events",
     "gini",
+    "histogram",
+    "hoyer",
     "matched_windows",
+    "number_holding",
+    "resampled",
     "skewness",
     "spikes",
     "who_flips",
