@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
+import xarray as xr
 from scipy import stats
 
 from undergrowth.analysis.distributions import effective_number, gini, skewness
@@ -42,7 +47,8 @@ def test_rows_are_resampled_alike_and_stay_apart() -> None:
     assert found.value.shape == found.low.shape == found.high.shape == (2, 3)
     for index in np.ndindex(2, 3):
         row = resampled(x[index], gini)
-        assert (row.low, row.high) == (found.low[index], found.high[index])
+        assert row.low == pytest.approx(found.low[index], rel=1e-12)
+        assert row.high == pytest.approx(found.high[index], rel=1e-12)
     doubled = resampled(2 * x, mean)
     np.testing.assert_allclose(doubled.low, 2 * resampled(x, mean).low)
 
@@ -62,3 +68,16 @@ def test_resamples_without_the_statistic_are_left_out() -> None:
     assert (one_has_all.low, one_has_all.high) == (1, 3)
     nothing = resampled(np.zeros((2, 4)), skewness)
     assert np.isnan([nothing.value, nothing.low, nothing.high]).all()
+
+
+def test_the_page_reads_a_stored_distribution() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "measures.md").read_text()
+    code = next(c for c in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "resampled(" in c)
+    x = np.random.default_rng(4).exponential(size=(3, 2, 20))
+    names: dict[str, Any] = {
+        "run": {"saliency_median": xr.DataArray(x, dims=("step", "side", "neuron"))}
+    }
+    exec(code, names)
+    assert (names["ginis"] == gini(x)).all()
+    assert (names["at_the_end"].low < names["ginis"][-1]).all()
+    assert names["at_the_end"].n == 20

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
+import undergrowth as ug
 from tests import brute_force, planted, tiny
 from tests.measures.test_closing import Unread
 from undergrowth.measures import Generality, Observed, Reading, baselines, serves, site_of
@@ -190,3 +194,19 @@ def test_a_dead_component_serves_nothing() -> None:
 def test_thresholds_ascend() -> None:
     with pytest.raises(ValidationError, match=r"must ascend: set \[0.1, 0.5\]"):
         Generality(thresholds=(0.5, 0.1))
+
+
+def test_the_page_takes_the_first_four_neurons_as_a_set() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "measures.md").read_text()
+    code = next(c for c in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if ".serves(" in c)
+    spec = tiny.spec(model=tiny.TRANSFORMER.model_dump())
+    names: dict[str, Any] = {"ug": ug, "np": np}
+    names["run"] = SimpleNamespace(model=tiny.transformer, spec=spec)
+    exec(code, names)
+    model, data = tiny.transformer(), Observed.of(spec.data())
+    mean = baselines(model, data.train_inputs(), "mean")
+    first_four = np.array([[True, True, True, True, False, False]])
+    served = serves(
+        model, data.inputs, data.labels, first_four, site=site_of(model, "neuron"), baseline=mean
+    )
+    assert names["shares"] == (served.needed.mean(), served.sufficient.mean())
