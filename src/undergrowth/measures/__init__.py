@@ -9,6 +9,7 @@ from undergrowth.measures.alignment import Alignment
 from undergrowth.measures.areas import Areas, Swaps, TableMap, areas_of
 from undergrowth.measures.attribution import attribute, baselines, completeness_residual, site_of
 from undergrowth.measures.carriers import Carriers, carriers
+from undergrowth.measures.coherence import Coherence, coherence, sign_stiffness
 from undergrowth.measures.collapse import Collapse
 from undergrowth.measures.conductance import conductance
 from undergrowth.measures.context import Context, Update
@@ -38,6 +39,7 @@ AnyMeasure = Annotated[
     | Sharpness
     | LocalLearningCoefficient
     | Ledger
+    | Coherence
     | Kernel
     | Saliency
     | Shapley
@@ -59,6 +61,7 @@ __all__ = [
     "AnyMeasure",
     "Areas",
     "Carriers",
+    "Coherence",
     "Collapse",
     "ComponentNorms",
     "Context",
@@ -87,6 +90,7 @@ __all__ = [
     "baselines",
     "breadth",
     "carriers",
+    "coherence",
     "completeness_residual",
     "conductance",
     "deletion_sets",
@@ -96,5 +100,6 @@ __all__ = [
     "scalar",
     "serves",
     "shapley_values",
+    "sign_stiffness",
     "site_of",
 ]

@@ -55,7 +55,7 @@ def reach(reinforcement: Float[np.ndarray, "example *of"]) -> Float[np.ndarray, 
     positive = np.maximum(reinforcement.astype(np.float64), 0)
     largest = positive.max(axis=0)
     share = np.divide(positive, largest, out=np.zeros_like(positive), where=largest > 0)
-    return _ratio(share.sum(axis=0) ** 2, (share**2).sum(axis=0))
+    return ratio(share.sum(axis=0) ** 2, (share**2).sum(axis=0))
 
 
 def owners(model: Model) -> Int[np.ndarray, " parameter"]:
@@ -89,7 +89,7 @@ class Sums(NamedTuple):
 
     def reach(self, site: str) -> Float[np.ndarray, "part component"]:
         """How many examples share each component's reinforcement; see `reach`."""
-        return _ratio(self.positive[site] ** 2, self.squared[site])
+        return ratio(self.positive[site] ** 2, self.squared[site])
 
 
 def summed(
@@ -201,7 +201,7 @@ def _sums(
     return unit, by_site, by_parameter, change
 
 
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """0 where both are."""
     nothing = np.zeros_like(np.asarray(numerator, np.float64))
     return np.divide(numerator, denominator, out=nothing, where=np.asarray(denominator) > 0)
