@@ -104,12 +104,12 @@ def test_eigenvalues_give_the_effective_rank_and_the_mean() -> None:
 
 
 def test_each_side_has_its_own_examples(mlp: TwoTokenMLP, observed: Observed) -> None:
-    """With all examples of a side and each sign's square 1 there is no chance but the projection's."""
+    """Where a side has no more than were asked for all are taken, and chance is in the signs alone."""
     readings = Kernel(n_examples=1000, n_projections=3).observe(mlp, observed, tiny.context(mlp))
     rng, labels = np.random.default_rng(0), np.asarray(observed.labels)
+    signs = rng.choice(np.array([-1, 1], np.float32), (3, 5))
     for i, side in enumerate(observed.sides()):
         chosen = rng.choice(np.flatnonzero(side), side.sum(), replace=False)
-        signs = rng.choice(np.array([-1, 1], np.float32), (3, 5))
         expected = statistics(tangent_kernel(mlp, observed.inputs[chosen], signs), labels[chosen])
         for name, value in expected.items():
             np.testing.assert_allclose(readings[f"kernel_{name}"].values[i], value, rtol=1e-5)

@@ -22,7 +22,8 @@ from undergrowth.training.schedules import Schedule
 NUMBERS_AT_ONCE = 2**26
 """Numbers of a block of Jacobian rows, of which two are held at a time: 256 MiB each."""
 
-ROWS_AT_ONCE = 32
+ROWS_AT_ONCE = 8
+"""Examples whose rows are computed together: more are no faster on a CPU."""
 
 
 class Kernel(Measure):
@@ -42,7 +43,7 @@ class Kernel(Measure):
 
     name: Literal["kernel"] = "kernel"
     n_examples: int = Field(default=256, ge=2)
-    n_projections: int = Field(default=1, ge=1)
+    n_projections: int = Field(default=4, ge=1)
     schedule: Schedule = Schedule(every=100, until=100, per_decade=6)
 
     @property
@@ -51,11 +52,11 @@ class Kernel(Measure):
 
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
         n_labels = jax.eval_shape(model, data.inputs[:1]).shape[1]
+        signs = at.rng.choice(np.array([-1, 1], np.float32), (self.n_projections, n_labels))
         by_side = []
         for side in data.sides():
             m = min(self.n_examples, int(side.sum()))
             chosen = at.rng.choice(np.flatnonzero(side), m, replace=False)
-            signs = at.rng.choice(np.array([-1, 1], np.float32), (self.n_projections, n_labels))
             inputs, labels = data.inputs[chosen], np.asarray(data.labels)[chosen]
             by_side.append(statistics(tangent_kernel(model, inputs, signs), labels))
         return {
@@ -79,12 +80,12 @@ def tangent_kernel(
     found = np.zeros((n, n))
     for projection in jnp.asarray(projections):
         for i, one in enumerate(blocks):
-            rows_of_one = np.asarray(_jacobian(model, inputs[one], projection))
-            found[one, one] += rows_of_one @ rows_of_one.T
+            rows_of_one = _jacobian(model, inputs[one], projection)
+            found[one, one] += _products(rows_of_one, rows_of_one)
             for other in blocks[:i]:
-                product = rows_of_one @ np.asarray(_jacobian(model, inputs[other], projection)).T
-                found[one, other] += product
-                found[other, one] += product.T
+                products = _products(rows_of_one, _jacobian(model, inputs[other], projection))
+                found[one, other] += products
+                found[other, one] += products.T
     return found / len(projections)
 
 
@@ -124,3 +125,10 @@ def _jacobian(
         return ravel_pytree(jax.grad(projected)(weights, one))[0]
 
     return jax.lax.map(row, inputs, batch_size=ROWS_AT_ONCE)
+
+
+@jax.jit
+def _products(
+    rows: Float[Array, "example weight"], others: Float[Array, "other weight"]
+) -> Float[Array, "example other"]:
+    return jnp.einsum("iw,jw->ij", rows, others)
