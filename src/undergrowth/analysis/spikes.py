@@ -99,7 +99,7 @@ def _base(level: Level, half: int) -> Level:
 
 
 def _noise(level: Level, half: int) -> Level:
-    """The standard deviation from step to step, for white noise, which no leap and no slope adds to."""
+    """The standard deviation of white noise, from step to step, to which leaps add nothing."""
     changes = np.abs(np.diff(level))
     noise = 1.4826 / math.sqrt(2) * median_filter(changes, 2 * half + 1, mode="reflect")
     return np.append(noise, noise[-1])
