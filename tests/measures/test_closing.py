@@ -7,7 +7,7 @@ import pytest
 
 from tests import brute_force, tiny
 from undergrowth.measures.attribution import BaselineName, baselines, site_of
-from undergrowth.measures.closing import Said, said, said_without, side_means
+from undergrowth.measures.closing import Said, _walks, said, said_without, side_means
 from undergrowth.models import Ablated, Model, Site, state_dict
 
 
@@ -39,6 +39,13 @@ def test_going_from_set_to_set_is_as_good_as_a_forward_pass_for_each(baseline: B
     np.testing.assert_allclose(walked.accuracy, passed.accuracy)
     np.testing.assert_allclose(walked.log_prob, passed.log_prob, rtol=1e-5, atol=1e-6)
     assert np.ptp(passed.accuracy) > 0.2
+
+
+def test_any_sets_are_walked_in_one_shape_so_that_they_compile_once() -> None:
+    random = np.random.default_rng(0).random((3, 5, 70)) < 0.5
+    zigzag = np.zeros((3, 5, 70), bool)
+    zigzag[:, ::2] = True
+    assert _walks(random).component.shape == _walks(zigzag).component.shape == (3, 15, 32)
 
 
 def test_each_set_is_as_in_float64() -> None:

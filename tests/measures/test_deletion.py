@@ -14,7 +14,7 @@ from tests import brute_force, tiny
 from undergrowth.measures import Deletion, Observed, Reading, deletion_sets
 from undergrowth.measures.attribution import BaselineName
 from undergrowth.measures.deletion import STRATEGIES
-from undergrowth.models import state_dict
+from undergrowth.models import load_state_dict, state_dict
 
 KS = (0, 1, 2, 4, 5)
 TOP, RANDOM, LEAST, NORM_MATCHED, COMPLEMENT = range(5)
@@ -241,3 +241,12 @@ def test_random_sets_follow_a_permutation_of_the_components() -> None:
         deletion_sets(s, s, [0, 2], np.random.default_rng(3)) for s in (saliency, saliency[order])
     )
     assert (permuted == sets[..., order]).all()
+
+
+def test_a_network_that_says_nothing_has_no_norm_to_share() -> None:
+    model = load_state_dict(
+        tiny.mlp(), {name: 0 * array for name, array in state_dict(tiny.mlp()).items()}
+    )
+    readings = Deletion(ks=KS, repeats=2).observe(model, tiny.observed(), tiny.context(model))
+    assert (readings["deletion_norm_share"].values == 0).all()
+    assert (readings["deletion_accuracy"].values == 0).all()

@@ -147,7 +147,7 @@ class _Walks(NamedTuple):
 
 
 def _walks(closed: Bool[np.ndarray, "sequence step component"]) -> _Walks:
-    """The walks, in as many blocks as it takes to open each component once and to close some again.
+    """The walks, laid out in as many blocks as any such sets can need, so that they compile once.
 
     They start with all closed, so an example that no open component speaks of keeps its exact tie.
     """
@@ -156,7 +156,7 @@ def _walks(closed: Bool[np.ndarray, "sequence step component"]) -> _Walks:
     signs = np.diff(opened.astype(np.int8), axis=1)
     end = np.cumsum(-(-np.count_nonzero(signs, axis=2) // BLOCK), axis=1)
     first = BLOCK * (end - np.diff(end, axis=1, prepend=0))
-    n_blocks = max(int(end.max()), n_steps + 2 * n // BLOCK)
+    n_blocks = n_steps * -(-n // BLOCK)
     component = np.zeros((n_sequences, n_blocks * BLOCK), np.int32)
     sign = np.zeros(component.shape, np.float32)
     for sequence, step in np.ndindex(end.shape):

@@ -75,6 +75,7 @@ class Deletion(AttributedMeasure):
         strategies = np.array([strategy for strategy, _ in sequences])
         closed = np.stack([sets for _, sets in sequences])
         said = said_without(model, data, closed, site=site, baseline=baseline)
+        norm_shares = squares / max(squares.sum(), np.finfo(np.float64).tiny)
         coords = {"side": SIDES, "strategy": STRATEGIES, "k": ks}
 
         def reduced(reduce: Reduce, values: np.ndarray) -> Reading:
@@ -90,7 +91,7 @@ class Deletion(AttributedMeasure):
             f"{self.prefix}_accuracy_sd": reduced(_standard_deviation, accuracy),
             f"{self.prefix}_log_prob_sd": reduced(_standard_deviation, log_prob),
             f"{self.prefix}_n_deleted": reduced(_mean, closed.sum(axis=2)),
-            f"{self.prefix}_norm_share": reduced(_mean, closed @ (squares / squares.sum())),
+            f"{self.prefix}_norm_share": reduced(_mean, closed @ norm_shares),
         }
 
     def _saliency(self, model: Model, data: Observed) -> Float[np.ndarray, " component"]:
