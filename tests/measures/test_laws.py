@@ -25,6 +25,7 @@ PARAMETERS: dict[str, list[dict[str, Any]]] = {
     "kernel": [{"n_examples": 8}],
     "ledger": [{"per_example": True}],
     "coherence": [{"n_pairs": 30}],
+    "confidence": [{}],
     "saliency": [
         {},
         {"prefix": "heads", "component": "head", "baseline": "zero"},

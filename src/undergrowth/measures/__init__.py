@@ -12,6 +12,7 @@ from undergrowth.measures.carriers import Carriers, carriers
 from undergrowth.measures.coherence import Coherence, coherence, sign_stiffness
 from undergrowth.measures.collapse import Collapse
 from undergrowth.measures.conductance import conductance
+from undergrowth.measures.confidence import Confidence, confidence
 from undergrowth.measures.context import Context, Update
 from undergrowth.measures.curves import Curves
 from undergrowth.measures.deletion import Deletion, deletion_sets
@@ -40,6 +41,7 @@ AnyMeasure = Annotated[
     | LocalLearningCoefficient
     | Ledger
     | Coherence
+    | Confidence
     | Kernel
     | Saliency
     | Shapley
@@ -64,6 +66,7 @@ __all__ = [
     "Coherence",
     "Collapse",
     "ComponentNorms",
+    "Confidence",
     "Context",
     "Curves",
     "Deletion",
@@ -93,6 +96,7 @@ __all__ = [
     "coherence",
     "completeness_residual",
     "conductance",
+    "confidence",
     "deletion_sets",
     "joint_ablation",
     "ledger",

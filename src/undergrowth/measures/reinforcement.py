@@ -201,7 +201,7 @@ def _sums(
     return unit, by_site, by_parameter, change
 
 
-def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+def ratio(numerator: np.ndarray | float, denominator: np.ndarray | float) -> np.ndarray:
     """0 where both are."""
-    nothing = np.zeros_like(np.asarray(numerator, np.float64))
-    return np.divide(numerator, denominator, out=nothing, where=np.asarray(denominator) > 0)
+    above, below = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
+    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
