@@ -5,13 +5,16 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 OUT ?= demo
 
-.PHONY: demo test lint format bench docs-picture clean
+.PHONY: demo test test-oracles lint format bench docs-picture clean
 
 demo: $(VENV)/installed
 	$(BIN)/undergrowth demo --out $(OUT)
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2
+
+test-oracles: $(VENV)/installed-oracles
+	$(BIN)/python -m pytest -n 2 tests/oracles
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
@@ -42,6 +45,10 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/installed-bench: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(PIP) --editable '.[dev,bench]'
+	@touch $@ $(VENV)/installed-dev $(VENV)/installed
+
+$(VENV)/installed-oracles: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@$(PIP) --editable '.[dev,oracles]'
 	@touch $@ $(VENV)/installed-dev $(VENV)/installed
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
