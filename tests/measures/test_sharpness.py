@@ -141,6 +141,13 @@ def test_eigenvalues_that_a_loss_has_not_are_nan() -> None:
     np.testing.assert_array_equal(found["sharpness_eigenvalues"].values, [0, np.nan, np.nan])
 
 
+def test_a_model_that_has_diverged_has_no_sharpness() -> None:
+    arrays = {name: np.full_like(array, np.nan) for name, array in state_dict(tiny.mlp()).items()}
+    diverged = load_state_dict(tiny.mlp(), arrays)
+    found = readings_of(diverged, tiny.context(diverged))
+    assert all(np.isnan(reading.values).all() for reading in found.values())
+
+
 EPS = 100.0
 """So large that Adam divides by it alone, and its metric stands still."""
 ADAM = {"lr": 0.1, "betas": (0.9, 0.98), "eps": EPS}

@@ -79,37 +79,37 @@ class LocalLearningCoefficient(Measure):
             jnp.float32(n_beta),
             jnp.float32(self.localisation),
         )
-        above = n_beta * (np.asarray(chains.loss, np.float64)[:, self.burn_in :] - at_centre)
-        trace = np.asarray(chains.loss)[:, :: self.trace_every]
+        losses = _finite(chains.loss)
+        above = n_beta * (losses[:, self.burn_in :].astype(np.float64) - at_centre)
         steps = tuple(range(0, self.burn_in + self.n_draws, self.trace_every))
         readings = {name: scalar(value) for name, value in _summary(above).items()} | {
             "llc_loss": scalar(at_centre),
-            "llc_chain": Reading(("chain",), _finite(above.mean(axis=1)).astype(np.float32)),
-            "llc_trace": Reading(("chain", "draw"), _finite(trace), {"draw": steps}),
+            "llc_chain": Reading(("chain",), above.mean(axis=1).astype(np.float32)),
+            "llc_trace": Reading(("chain", "draw"), losses[:, :: self.trace_every], {"draw": steps}),
         }
         if size is None or size >= n:
-            accepted = np.asarray(chains.acceptance, np.float64)[:, max(1, self.burn_in) :]
-            readings["llc_acceptance"] = scalar(float(_finite(accepted).mean()))
+            accepted = np.asarray(chains.acceptance)[:, max(1, self.burn_in) :]
+            readings["llc_acceptance"] = scalar(accepted.mean(dtype=np.float64))
         return readings
 
 
 def _summary(above: np.ndarray) -> dict[str, float]:
     """What is read off n beta (L - L(w*)) [chain, draw]."""
     half = above.shape[1] // 2
-    by_chain = _finite(above.mean(axis=1))
+    by_chain = above.mean(axis=1)
     drift = above[:, half:].mean(axis=1) - above[:, :half].mean(axis=1)
     return {
         "llc": float(by_chain.mean()),
         "llc_sd": float(by_chain.std(ddof=1)),
         "llc_negative_share": float((above < 0).mean()),
-        "llc_drift": float(_finite(drift).mean()),
+        "llc_drift": float(drift.mean()),
         "llc_diverged_share": float(np.isnan(by_chain).mean()),
     }
 
 
-def _finite(values: np.ndarray) -> np.ndarray:
+def _finite(values: Array) -> np.ndarray:
     """The values with NaN for what is not finite."""
-    return np.where(np.isfinite(values), values, np.nan)
+    return np.where(np.isfinite(values), values, np.float32(np.nan))
 
 
 @partial(jax.jit, static_argnums=(3, 4, 5))

@@ -33,12 +33,12 @@ class Sharpness(Measure):
 
     sharpness: the largest eigenvalue; sharpness_eigenvalues [eigenvalue]: the `n_eigenvalues` largest,
     descending; sharpness_lowest: the smallest, negative at a saddle. After `n_products` products with H
-    they are Ritz values: never above the true largest and never below the true smallest.
+    they are Ritz values: but for rounding never above the true largest nor below the true smallest.
     sharpness_residual [eigenvalue]: |H v - value v| of their vectors: an eigenvalue lies no further
-    from the value. NaN in the two where H has fewer. sharpness_edge_ratio: sharpness over the largest
-    at which the optimiser is stable (`stability.edge`), only where there is one: for SGD if not
-    preconditioned, for Adam and AdamW if it is. Preconditioned, all names begin with
-    preconditioned_sharpness.
+    from the value. NaN in the two where H has fewer, and in all where the loss is not finite.
+    sharpness_edge_ratio: sharpness over the largest at which the optimiser is stable
+    (`stability.edge`), only where there is one: for SGD if not preconditioned, for Adam and AdamW if it
+    is. Preconditioned, all names begin with preconditioned_sharpness.
     """
 
     name: Literal["sharpness"] = "sharpness"
@@ -115,7 +115,8 @@ def lanczos(
 
     After n products the values are the eigenvalues of A within the span of start, A start, ...,
     A^(n-1) start (Lanczos 1950), all its vectors kept orthogonal; fewer where that span is smaller.
-    Within `residual` of each value lies an eigenvalue. Memory: n_products vectors in float64.
+    Within `residual` of each value lies an eigenvalue. One NaN where a product is not finite. Memory:
+    n_products vectors in float64.
     """
     basis = np.empty((n_products, len(start)))
     diagonal, beside = [], []
@@ -127,6 +128,8 @@ def lanczos(
         for _ in range(2):  # once leaves what rounding leaves
             v = v - (basis[: k + 1] @ v) @ basis[: k + 1]
         beside.append(float(np.linalg.norm(v)))
+        if not np.isfinite(beside[-1]):
+            return np.full(1, np.nan), np.full(1, np.nan)
         if beside[-1] <= 1e-7 * max(np.abs(diagonal)):  # float32 products have no more digits
             break
         v /= beside[-1]
