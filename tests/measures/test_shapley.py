@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+import undergrowth as ug
 from tests import tiny
 from undergrowth.measures import Reading, Sampling, Shapley, baselines, shapley_values, site_of
 from undergrowth.measures.scores import ScoreName
@@ -87,3 +91,13 @@ def test_what_truncation_leaves_out_shows_in_the_residual() -> None:
     readings = measure.observe(tiny.made(WIDE), tiny.observed(), tiny.context(tiny.mlp()))
     largest = np.abs(values_of(tiny.made(WIDE), "log_prob").values.sum(axis=1)).max()
     assert 0.01 < readings["shapley_residual"].values * largest <= 0.05 + 1e-5
+
+
+def test_the_python_of_the_page_gives_values_and_errors_of_each_example() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "measures.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    code = next(block for block in blocks if "shapley_values(" in block)
+    run = SimpleNamespace(model=tiny.transformer, spec=tiny.spec(model=tiny.TRANSFORMER.model_dump()))
+    names: dict[str, Any] = {"run": run, "ug": ug, "np": np}
+    exec(code, names)
+    assert names["saliency"].shape == names["found"].values.shape == (25, 6)
