@@ -65,7 +65,8 @@ class Deletion(AttributedMeasure):
         site, baseline = self.where(model, data)
         ks = tuple(k for k in self.ks if k < site.n_components)
         squares = _squared_logit_norms(model, data, site, baseline, at.rng)
-        saliency = squares if self.rank_by == "norm" else self._saliency(model, data)
+        where = site, baseline
+        saliency = squares if self.rank_by == "norm" else self._saliency(model, data, where)
         draws = [deletion_sets(saliency, squares, ks, at.rng) for _ in range(self.repeats)]
         sequences = [
             (strategy, sets[i])
@@ -94,9 +95,11 @@ class Deletion(AttributedMeasure):
             f"{self.prefix}_norm_share": reduced(_mean, closed @ norm_shares),
         }
 
-    def _saliency(self, model: Model, data: Observed) -> Float[np.ndarray, " component"]:
+    def _saliency(
+        self, model: Model, data: Observed, where: tuple[Site, Baselines]
+    ) -> Float[np.ndarray, " component"]:
         is_train, _ = data.sides()
-        return np.median(np.abs(self.attributed(model, data, only=is_train)), axis=0)
+        return np.median(np.abs(self.attributed(model, data, is_train, where)), axis=0)
 
 
 def deletion_sets(
