@@ -30,6 +30,7 @@ from undergrowth.measures.scores import SCORES
 from undergrowth.measures.shapley import Shapley
 from undergrowth.measures.shapley_values import Sampling, ShapleyValues, shapley_values
 from undergrowth.measures.sharpness import Sharpness
+from undergrowth.measures.strength import reinforcement_of
 
 AnyMeasure = Annotated[
     Curves
@@ -101,6 +102,7 @@ __all__ = [
     "joint_ablation",
     "ledger",
     "reach",
+    "reinforcement_of",
     "scalar",
     "serves",
     "shapley_values",

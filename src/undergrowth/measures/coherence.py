@@ -190,23 +190,21 @@ def _of_side(
     temperature: Array,
     loss: LossName,
 ) -> dict[str, _Side]:
-    found = None
+    norms, sums = None, None
     for chunk in in_chunks(data, index):
-        sums = _chunk_sums(model, chunk, masks, temperature, loss)
-        unit, norms, raw, at_norm_1 = jax.tree.map(lambda a: np.asarray(a, np.float64), sums)
-        squares = {name: (float(unit) * peak) ** 2 * s for name, (peak, s, _) in norms.items()}
-        active = {name: count for name, (*_, count) in norms.items()}
-        raw = [float(unit) * each for each in raw]
-        here = squares, active, raw, at_norm_1
-        found = here if found is None else jax.tree.map(np.add, found, here)
-    assert found is not None
-    squares, active, raw, at_norm_1 = found
+        here, sums_here = _chunk_sums(model, chunk, masks, temperature, loss)
+        in_float64 = jax.tree.map(lambda a: np.asarray(a, np.float64), here)
+        of_chunk = {name: (peak**2 * s, active) for name, (peak, s, active) in in_float64.items()}
+        norms = of_chunk if norms is None else jax.tree.map(np.add, norms, of_chunk)
+        sums = sums_here if sums is None else _added(sums, sums_here)
+    assert norms is not None
+    raw, at_norm_1 = jax.tree.map(lambda a: np.asarray(a, np.float64), sums)
     places = {each: place for place, each in enumerate(slices(model))}
     return {
         name: _Side(
             len(index),
-            squares[name],
-            active[name],
+            norms[name][0],
+            norms[name][1],
             [raw[places[each]] for each in grouping.members],
             at_norm_1[name],
             list(grouping.members.values()),
@@ -219,22 +217,20 @@ def _of_side(
 def _chunk_sums(
     model: Model, chunk: Chunk, masks: Masks, temperature: Array, loss: LossName
 ) -> tuple[Any, ...]:
-    """The unit of the gradients; by grouping the largest norm, the sum of squares in units of it and how
-    many have any; the sums of the gradients by slice; and by grouping those of gradients at norm 1.
+    """By grouping the largest norm, the sum of squares in its units and how many are not 0; and the sums
+    of the gradients by slice, and by grouping those of gradients at norm 1.
     """
     gradients = example_gradients(model, chunk.inputs, chunk.labels, loss, temperature)
-    units = jnp.where(chunk.counts, gradients.unit, 0)
-    unit = jnp.where(jnp.any(units > 0), jnp.max(units), 1)
+    units = jnp.where(chunk.counts, gradients.unit, 0)[:, None]
     factors = {each: gradients.factors(each) for each in slices(model)}
     squares = {each: of.squares() for each, of in factors.items()}
-    weights = {each: [jnp.broadcast_to((units / unit)[:, None], s.shape)] for each, s in squares.items()}
+    weights = {each: [jnp.broadcast_to(units, of.shape)] for each, of in squares.items()}
     norms, asked = {}, {each: [""] for each in factors}
     for name, grouping in groupings(model, masks).items():
         norm = jnp.sqrt(grouping.summed(squares))
-        is_active = (norm > 0) & (units > 0)[:, None]
-        scaled = norm * (units / unit)[:, None]
-        peak = jnp.max(scaled, axis=0)
-        share = scaled / jnp.where(peak > 0, peak, 1)
+        is_active = (norm > 0) & (units > 0)
+        peak = jnp.max(norm * units, axis=0)
+        share = norm * units / jnp.where(peak > 0, peak, 1)
         norms[name] = peak, jnp.sum(share**2, axis=0), jnp.sum(is_active, axis=0)
         inverse = jnp.where(is_active, 1 / jnp.where(is_active, norm, 1), 0)
         for each in grouping.members:
@@ -245,7 +241,12 @@ def _chunk_sums(
         name: [summed[each][asked[each].index(name)] for each in grouping.members]
         for name, grouping in groupings(model, masks).items()
     }
-    return unit, norms, [of[0] for of in summed.values()], at_norm_1
+    return norms, ([of[0] for of in summed.values()], at_norm_1)
+
+
+@jax.jit
+def _added(sums: Any, more: Any) -> Any:
+    return jax.tree.map(jnp.add, sums, more)
 
 
 @eqx.filter_jit
