@@ -383,7 +383,7 @@ def _unknown_kind(detail: ErrorDetails, place: str, schema: Mapping[str, Any]) -
     if detail["type"] == "union_tag_not_found":
         return f"{place} = {_shown(detail['input'])}: it has no name; {known}"
     name = detail["ctx"]["tag"] if "ctx" in detail else None
-    return f"{place}.name = {_shown(name)}: unknown name; {known}{_near(name, kinds)}"
+    return f"{place}.name = {_shown(name)}: unknown name{_near(name, kinds) or f'; {known}'}"
 
 
 def _missing(detail: ErrorDetails, of: type[Value]) -> str:

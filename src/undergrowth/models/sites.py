@@ -15,10 +15,10 @@ from jaxtyping import Array, Float
 Tap = Callable[[str, Array], Array]
 
 HOOK_EMBED = "hook_embed"
-"""What the embedded tokens, or the numbers that a model reads, are handed to a tap as in the textbook pass.
+"""As what the textbook pass hands a tap the embedded tokens, or the numbers that a model reads.
 
-It is the input and no site: nothing there is a component, and the fast pass, which computes a row a token,
-never makes it.
+It is the input and no site: nothing there is a component, and the fast pass, which computes a row a
+token, never makes it.
 """
 HOOK_Z = "blocks.{}.attn.hook_z"
 HOOK_POST = "blocks.{}.mlp.hook_post"
