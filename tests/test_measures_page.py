@@ -19,6 +19,7 @@ from undergrowth.sweep import Layout
 PAGE = (Path(__file__).parent.parent / "docs" / "measures.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 MINE = next(block for block in PYTHON if "class Activity" in block)
+LEDGER = next(block for block in PYTHON if "ledger_neuron_entries" in block)
 AFTERWARDS = next(block for block in PYTHON if "ug.measure(run" in block)
 
 
@@ -69,6 +70,13 @@ def test_the_python_of_the_page_measures_heads(
     monkeypatch.chdir(tmp_path / "copy")
     exec(AFTERWARDS.replace("1400", "30"), {})
     assert "saliency_median" in capsys.readouterr().out
+
+
+def test_the_python_of_the_page_has_the_ledger_of_some_neurons(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "copy")
+    names = {"ug": ug, "run": ug.open(str(tmp_path / "copy" / "runs" / "first")).runs[0]}
+    exec(LEDGER.replace("1400", "30"), names)
+    assert names["some"].dims == ("example",)
 
 
 def test_the_commands_of_the_page_measure_and_list(

@@ -60,8 +60,9 @@ class Worked:
             return brute_force.deep_transformer(
                 weights, inputs, prompt="x o y =", layer_norm="pre", act=kind["act_fn"]
             )
-        is_transformer = "blocks.0.attn.W_Q" in weights
-        return (brute_force.transformer if is_transformer else brute_force.mlp)(weights, inputs)
+        if "blocks.0.attn.W_Q" in weights:
+            return brute_force.transformer(weights, inputs)
+        return brute_force.mlp(weights, inputs, act=kind.get("act_fn", "relu"))
 
 
 @cache
