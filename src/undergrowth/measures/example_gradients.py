@@ -57,7 +57,7 @@ class Factors(NamedTuple):
     def squares(self) -> Float[Array, "example component"]:
         """The squared norm of each example's gradient."""
         if self.shared.shape[1] > 1:
-            return self.dots(self)
+            return jax.nn.relu(self.dots(self))  # positions may cancel, to below 0 by rounding
         return jnp.sum(self.shared**2, axis=(1, 2))[:, None] * jnp.sum(self.own**2, axis=(1, 3))
 
     def summed(
