@@ -20,7 +20,7 @@ PAGE = (Path(__file__).parent.parent / "docs" / "measures.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 MINE = next(block for block in PYTHON if "class Activity" in block)
 LEDGER = next(block for block in PYTHON if "ledger_neuron_entries" in block)
-AFTERWARDS = next(block for block in PYTHON if "ug.measure(run" in block)
+AFTERWARDS = next(block for block in PYTHON if "import undergrowth" in block)
 
 
 @pytest.fixture(scope="module")

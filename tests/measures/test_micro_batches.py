@@ -8,7 +8,7 @@ import pytest
 
 from tests import tiny
 from undergrowth.measures import attribute, baselines, micro_batches, site_of
-from undergrowth.measures.attribution import Method, logit_norms
+from undergrowth.measures.gating.attribution import Method, logit_norms
 from undergrowth.measures.micro_batches import micro_batched, rows_at_once
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests import brute_force, tiny
-from undergrowth.measures.attribution import attribute, baselines
+from undergrowth.measures.gating.attribution import attribute, baselines
 from undergrowth.models import (
     HOOK_EMBED,
     Model,

@@ -4,33 +4,33 @@ from typing import Annotated
 
 from pydantic import Field
 
-from undergrowth.measures.ablations import joint_ablation
-from undergrowth.measures.alignment import Alignment
 from undergrowth.measures.areas import Areas, Swaps, TableMap, areas_of
-from undergrowth.measures.attribution import attribute, baselines, completeness_residual, site_of
-from undergrowth.measures.carriers import Carriers, carriers
-from undergrowth.measures.coherence import Coherence, coherence, sign_stiffness
-from undergrowth.measures.collapse import Collapse
-from undergrowth.measures.conductance import conductance
-from undergrowth.measures.confidence import Confidence, confidence
+from undergrowth.measures.circuits.carriers import Carriers, carriers
+from undergrowth.measures.circuits.deletion import Deletion, deletion_sets
+from undergrowth.measures.circuits.generality import Generality, serves
 from undergrowth.measures.context import Context, Update
 from undergrowth.measures.curves import Curves
-from undergrowth.measures.deletion import Deletion, deletion_sets
-from undergrowth.measures.fourier import Fourier
-from undergrowth.measures.generality import Generality, serves
-from undergrowth.measures.kernel import Kernel
-from undergrowth.measures.ledger import Ledger
-from undergrowth.measures.local_learning_coefficient import LocalLearningCoefficient
-from undergrowth.measures.norms import ComponentNorms, Norms
+from undergrowth.measures.gating.ablations import joint_ablation
+from undergrowth.measures.gating.attribution import attribute, baselines, completeness_residual, site_of
+from undergrowth.measures.gating.conductance import conductance
+from undergrowth.measures.gating.saliency import Saliency, breadth
+from undergrowth.measures.gating.scores import SCORES
+from undergrowth.measures.gating.shapley import Shapley
+from undergrowth.measures.gating.shapley_values import Sampling, ShapleyValues, shapley_values
+from undergrowth.measures.geometry.alignment import Alignment
+from undergrowth.measures.geometry.collapse import Collapse
+from undergrowth.measures.geometry.kernel import Kernel
+from undergrowth.measures.geometry.local_learning_coefficient import LocalLearningCoefficient
+from undergrowth.measures.geometry.norms import ComponentNorms, Norms
+from undergrowth.measures.geometry.sharpness import Sharpness
+from undergrowth.measures.harmonics.fourier import Fourier
+from undergrowth.measures.harmonics.representations import Representations
 from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scalar
-from undergrowth.measures.reinforcement import ledger, reach
-from undergrowth.measures.representations import Representations
-from undergrowth.measures.saliency import Saliency, breadth
-from undergrowth.measures.scores import SCORES
-from undergrowth.measures.shapley import Shapley
-from undergrowth.measures.shapley_values import Sampling, ShapleyValues, shapley_values
-from undergrowth.measures.sharpness import Sharpness
-from undergrowth.measures.strength import reinforcement_of
+from undergrowth.measures.reinforcement.coherence import Coherence, coherence, sign_stiffness
+from undergrowth.measures.reinforcement.confidence import Confidence, confidence
+from undergrowth.measures.reinforcement.entries import ledger, reach
+from undergrowth.measures.reinforcement.ledger import Ledger
+from undergrowth.measures.reinforcement.strength import reinforcement_of
 
 AnyMeasure = Annotated[
     Curves

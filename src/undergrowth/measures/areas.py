@@ -13,9 +13,9 @@ from jaxtyping import Array, Bool, Float, Int
 from pydantic import Field
 
 from undergrowth.measures.context import Context
+from undergrowth.measures.gating.scores import margin
 from undergrowth.measures.micro_batches import CACHED, micro_batched, rows_at_once
 from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scalar
-from undergrowth.measures.scores import margin
 from undergrowth.models import Model
 from undergrowth.tasks import CommutationSafe, Operation, Task
 from undergrowth.training.schedules import Schedule

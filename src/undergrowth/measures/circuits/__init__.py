@@ -1,0 +1,1 @@
+"""What components serve for: generality, the sets that carry a prediction, deletion."""

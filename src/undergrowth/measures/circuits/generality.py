@@ -1,0 +1,185 @@
+"""Generality of components: for how many examples each is needed, sufficient, or carries the margin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+from pydantic import Field, field_validator
+
+from undergrowth.measures.circuits.closing import side_means
+from undergrowth.measures.context import Context
+from undergrowth.measures.gating.attributed import SiteMeasure
+from undergrowth.measures.gating.gated_scores import Baselines, contributions, gated_scores
+from undergrowth.measures.micro_batches import rows_at_once
+from undergrowth.measures.reading import SIDES, Observed, Reading
+from undergrowth.models import Inputs, Model, Site, gated
+
+COMPONENTS_AT_ONCE = 8
+
+
+class Generality(SiteMeasure):
+    """The share of each side's examples that each component serves, by three rules.
+
+    *Needed*: the whole model is right, and wrong with the component's gate closed. *Sufficient*: the
+    model is right with the component's gate alone open, all others of the site closed. *Carries* at a
+    threshold t: the whole model is right, and closing the gate takes at least t of its margin (the
+    correct logit less the mean of the others). Right is a correct logit above all others.
+
+    {prefix}_needed, {prefix}_sufficient [side, component], {prefix}_carries [side, threshold,
+    component]: shares in [0, 1] of all examples of a side. {prefix}_group_needed,
+    {prefix}_group_sufficient [side, group]: the same of sets, the components in `groups` groups of
+    nearly equal size (or as many as there are components), the first being those whose closing changes
+    the margins of the training examples the most, in mean. {prefix}_whole, {prefix}_without [side]: the
+    share that is right with all gates open, and with all closed.
+    """
+
+    name: Literal["generality"] = "generality"
+    prefix: str = Field(default="generality", pattern=r"^[a-z][a-z0-9_]*$")
+    thresholds: tuple[Annotated[float, Field(gt=0)], ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+    groups: int = Field(default=10, ge=1)
+
+    @field_validator("thresholds")
+    @classmethod
+    def _ascend(cls, thresholds: tuple[float, ...]) -> tuple[float, ...]:
+        ascending = tuple(sorted(set(thresholds)))
+        if not thresholds or thresholds != ascending:
+            raise ValueError(
+                f"thresholds = {list(thresholds)} must ascend: set {list(ascending) or [0.1]}"
+            )
+        return thresholds
+
+    def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
+        site, baseline = self.where(model, data)
+        thresholds = jnp.asarray(self.thresholds, jnp.float32)
+        count = partial(_counted, model, site, baseline, thresholds)
+        counts = side_means(count, data, rows_at_once(model, COMPONENTS_AT_ONCE))
+        masks = _ranked_groups(counts.lost[:, 0], self.groups)
+        sets = serves(model, data.inputs, data.labels, masks, site=site, baseline=baseline)
+
+        def reading(values: np.ndarray, *dims: str) -> Reading:
+            coords = {"side": SIDES, **({"threshold": self.thresholds} if "threshold" in dims else {})}
+            return Reading(("side", *dims), values.T.astype(np.float32), coords)
+
+        def of_sides(served: Bool[np.ndarray, "set example"]) -> np.ndarray:
+            return np.stack([served[:, side].mean(axis=1) for side in data.sides()], axis=1)
+
+        return {
+            f"{self.prefix}_needed": reading(counts.needed, self.component),
+            f"{self.prefix}_sufficient": reading(counts.sufficient, self.component),
+            f"{self.prefix}_carries": reading(counts.carries, "threshold", self.component),
+            f"{self.prefix}_group_needed": reading(of_sides(sets.needed), "group"),
+            f"{self.prefix}_group_sufficient": reading(of_sides(sets.sufficient), "group"),
+            f"{self.prefix}_whole": reading(counts.whole),
+            f"{self.prefix}_without": reading(counts.without),
+        }
+
+
+class Served(NamedTuple):
+    """Which examples each set of components serves."""
+
+    needed: Bool[np.ndarray, "set example"]
+    sufficient: Bool[np.ndarray, "set example"]
+
+
+def serves(
+    model: Model,
+    inputs: Inputs,
+    labels: Int[Array, " example"],
+    masks: Bool[np.ndarray, "set component"] | Bool[np.ndarray, " component"],
+    *,
+    site: Site,
+    baseline: Baselines | None = None,
+) -> Served:
+    """Which examples each set of a site's components is needed for, and which it is sufficient for.
+
+    masks: the components of each set, or of the one set. Needed: the whole model is right, and wrong
+    with the set's gates closed. Sufficient: it is right with them alone open. Components that stand in
+    for one another are needed only as a set, so the generality of a set is not the sum of theirs.
+    Costs two forward passes a set.
+    """
+    sets = np.atleast_2d(masks)
+    patterns = np.concatenate([np.ones((1, site.n_components), bool), ~sets, sets]).astype(np.float32)
+    right = gated_scores(
+        model, inputs, labels, patterns, site=site, score="accuracy", baseline=baseline
+    ).T.astype(bool)
+    whole, closed, alone = np.split(right, [1, 1 + len(sets)])
+    return Served(whole & ~closed, alone)
+
+
+class _Counts(NamedTuple):
+    """How many examples of each side, as a share of them in the end; and the mean |margin lost|."""
+
+    needed: Any  # [component, side]
+    sufficient: Any  # [component, side]
+    carries: Any  # [component, threshold, side]
+    lost: Any  # [component, side]
+    whole: Any  # [side]
+    without: Any  # [side]
+
+
+@eqx.filter_jit
+def _counted(
+    model: Model,
+    site: Site,
+    baseline: Baselines,
+    thresholds: Float[Array, " threshold"],
+    inputs: Array,
+    labels: Array,
+    of_side: Float[Array, "example side"],
+) -> _Counts:
+    """Every component closed and alone: where logits are linear in it, a rank-1 change of them."""
+
+    def through(gates: Array) -> Float[Array, "label example"]:
+        return model(inputs, gated((site,), {site.name: gates}, baseline)).T
+
+    n, readout = site.n_components, model.readout(site)
+    whole, without = through(jnp.ones(n)), through(jnp.zeros(n))
+    whole_right, margin = _judged(whole, labels)
+    off = None if readout is None else contributions(model, inputs, site, baseline)[1].T
+
+    def of_component(j: Int[Array, ""]) -> tuple[Array, ...]:
+        if readout is None or off is None:
+            only = (jnp.arange(n) == j).astype(jnp.float32)
+            closed, alone = through(1 - only), through(only)
+        else:
+            part = readout[j][:, None] * off[j]
+            closed, alone = whole - part, without + part
+        closed_right, closed_margin = _judged(closed, labels)
+        lost = margin - closed_margin
+        carried = whole_right & (lost >= thresholds[:, None] * margin)
+        served = whole_right & ~closed_right, _judged(alone, labels)[0], carried, jnp.abs(lost)
+        return tuple(each @ of_side for each in served)
+
+    found = jax.lax.map(of_component, jnp.arange(n), batch_size=COMPONENTS_AT_ONCE)
+    ends = (_judged(each, labels)[0] @ of_side for each in (whole, without))
+    return _Counts(*found, *ends)
+
+
+def _judged(
+    logits: Float[Array, "label example"], labels: Int[Array, " example"]
+) -> tuple[Bool[Array, " example"], Float[Array, " example"]]:
+    """Whether the correct logit is above all others, and by how much it is above their mean."""
+    is_label = jnp.arange(len(logits))[:, None] == labels
+    correct = jnp.sum(jnp.where(is_label, logits, 0), axis=0)
+    others = jnp.max(jnp.where(is_label, -jnp.inf, logits), axis=0)
+    margin = correct - (jnp.sum(logits, axis=0) - correct) / (len(logits) - 1)
+    return correct > others, margin
+
+
+def _ranked_groups(
+    salience: Float[np.ndarray, " component"], n_groups: int
+) -> Bool[np.ndarray, "group component"]:
+    """Groups of nearly equal size, the most salient components in the first."""
+    n = len(salience)
+    order = np.argsort(-salience, kind="stable")
+    groups = np.zeros((min(n_groups, n), n), bool)
+    for group, members in zip(groups, np.array_split(order, len(groups)), strict=True):
+        group[members] = True
+    return groups

@@ -1,0 +1,1 @@
+"""What of a score is whose: functionals of score(gates, example)."""

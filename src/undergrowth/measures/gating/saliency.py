@@ -1,0 +1,81 @@
+"""How salient each component is over many examples, and for how many of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+from pydantic import Field
+
+from undergrowth.measures.context import Context
+from undergrowth.measures.gating.attributed import AttributedMeasure
+from undergrowth.measures.gating.attribution import completeness_residual
+from undergrowth.measures.reading import SIDES, Observed, Reading, scalar
+from undergrowth.models import Model
+
+
+class Saliency(AttributedMeasure):
+    """The distribution over components of |attribution|, reduced over the examples of each side.
+
+    {prefix}_median, {prefix}_mean [side, component]: median and mean of |attribution| over examples,
+    in units of the score. {prefix}_breadth [side, component]: see `breadth`. {prefix}_residual: the
+    largest |completeness residual|, relative (integrated gradients only). What they are reduced from,
+    [example, component], is `attributed`.
+    """
+
+    name: Literal["saliency"] = "saliency"
+    prefix: str = Field(default="saliency", pattern=r"^[a-z][a-z0-9_]*$")
+
+    @property
+    def scalars(self) -> tuple[str, ...]:
+        has_residual = self.method == "integrated_gradients"
+        return (f"{self.prefix}_residual",) if has_residual else ()
+
+    def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
+        site, baseline = self.where(model, data)
+        attribution = self.attributed(model, data, where=(site, baseline))
+        readings = {}
+        if self.method == "integrated_gradients":
+            residual = completeness_residual(
+                model,
+                data.inputs,
+                data.labels,
+                attribution,
+                site=site,
+                score=self.score,
+                baseline=baseline,
+            )
+            readings[f"{self.prefix}_residual"] = scalar(float(np.abs(residual).max()))
+        magnitude = np.abs(attribution)
+        for name, reduce in (("median", _median), ("mean", _mean), ("breadth", breadth)):
+            readings[f"{self.prefix}_{name}"] = Reading(
+                ("side", self.component),
+                np.stack([reduce(magnitude[side]) for side in data.sides()]),
+                {"side": SIDES},
+            )
+        return readings
+
+
+def breadth(magnitude: Float[np.ndarray, "example component"]) -> Float[np.ndarray, " component"]:
+    """Share of the examples for which a component is salient, in [1/n, 1]; 0 if it is for none.
+
+    B_j = (sum_i s_ij)^2 / (n sum_i s_ij^2), the participation ratio over examples: 1/n for a look-up
+    entry of one example, 1 for a component equally salient for all.
+
+    >>> breadth(np.array([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0]])).tolist()
+    [0.5, 1.0, 0.0]
+    """
+    wide = magnitude.astype(np.float64)
+    total, squares = wide.sum(axis=0), (wide**2).sum(axis=0)
+    share = np.divide(total**2, len(wide) * squares, out=np.zeros_like(total), where=squares > 0)
+    return share.astype(np.float32)
+
+
+def _median(magnitude: np.ndarray) -> np.ndarray:
+    return np.median(magnitude, axis=0).astype(np.float32)
+
+
+def _mean(magnitude: np.ndarray) -> np.ndarray:
+    return magnitude.mean(axis=0, dtype=np.float64).astype(np.float32)

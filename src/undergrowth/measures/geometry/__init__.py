@@ -1,0 +1,1 @@
+"""The shape of weights and of the loss around them."""

@@ -1,0 +1,1 @@
+"""Frequencies and irreps: what networks on groups are made of."""

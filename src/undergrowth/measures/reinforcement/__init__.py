@@ -1,0 +1,1 @@
+"""Which example pushes which component, and how far examples push alike."""
