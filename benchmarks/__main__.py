@@ -1,6 +1,6 @@
 """`make bench`: a step's time beside the references and the machine's limit, and what is around it.
 
-BENCH_JSON=FILE writes the same rows as JSON. It wants the machine to itself, for eight minutes.
+BENCH_JSON=FILE writes the same rows as JSON. It wants the machine to itself, for twelve minutes.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import same_function
+from benchmarks.instruments import instrument_times
 from benchmarks.measuring import measures_share
 from benchmarks.memory import memory
 from benchmarks.packs import pack_times
@@ -38,6 +39,7 @@ def measured() -> Iterator[Row]:
     yield cost_of_a_study()
     yield memory()
     yield measures_share()
+    yield from instrument_times()
     yield from pack_times()
 
 

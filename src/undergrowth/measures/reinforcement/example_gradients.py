@@ -136,10 +136,11 @@ class Chunk(NamedTuple):
 def in_chunks(data: Observed, index: Int[np.ndarray, " picked"]) -> Iterator[Chunk]:
     """The examples at these places, so many at a time that memory does not grow with their number."""
     at_once = min(EXAMPLES_AT_ONCE, len(data.labels))
+    inputs, labels = np.asarray(data.inputs), np.asarray(data.labels)  # picked by numpy: no program each
     for start in range(0, len(index), at_once):
         places = np.arange(start, start + at_once)
         picked = index[places % len(index)]
-        yield Chunk(data.inputs[picked], data.labels[picked], jnp.asarray(places < len(index)))
+        yield Chunk(*jax.device_put((inputs[picked], labels[picked], places < len(index))))
 
 
 def slices(model: Model) -> tuple[Slice, ...]:
