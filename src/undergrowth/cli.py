@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError, Parameter
 from undergrowth import __version__
 from undergrowth.printing import (
     console,
+    in_figures,
     print_json,
     print_table,
     print_verdicts,

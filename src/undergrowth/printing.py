@@ -58,6 +58,11 @@ def reading_rows(run_id: str, step: int, readings: Mapping[str, Reading]) -> lis
     ]
 
 
+def in_figures(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with its numbers in four figures, however small they are."""
+    return {key: f"{x:.4g}" if isinstance(x, float) else x for key, x in row.items()}
+
+
 def _range(values: np.ndarray) -> dict[str, float | None]:
     """Lowest, median and highest of the numbers there are; None where there is none."""
     there = values[values == values]
