@@ -234,7 +234,7 @@ def measure(
         print_json(rows)
         return 0
     if rows:
-        print_table(rows)
+        print_table([in_figures(row) for row in rows])
     before = sum(not one.is_new for one in taken)
     console.print(
         f"{len(taken) - before} checkpoints measured, {before} had been before; "

@@ -23,7 +23,7 @@ from undergrowth.training.schedules import Schedule
 
 
 class LocalLearningCoefficient(Measure):
-    r"""The local learning coefficient (Lau et al. 2023, arXiv:2308.12108, section 4): how degenerate a loss is.
+    r"""The local learning coefficient (Lau et al. 2023, arXiv:2308.12108, section 4).
 
     .. math:: \hat\lambda = n\beta \, (E[L(w)] - L(w^*))
 
