@@ -15,6 +15,7 @@ from undergrowth.tasks import Labels
 STEPS = (0, 100, 200, 400, 800, 1600)
 KS = (0, 1, 4)
 STRATEGIES = ("top", "random", "least", "norm_matched", "complement")
+BASE = RunSpec()
 
 
 class MadeUpRun(Run):
@@ -31,13 +32,24 @@ class MadeUpRun(Run):
         return self.readings[name] if name in self.readings else self.curves[name]
 
 
-def made_up(seed: int, labels: str = "true", *, grokked: int | None = 3, **readings: object) -> Run:
-    """A run that has memorised at step 100 and groks at STEPS[grokked], or never."""
-    spec = RunSpec(labels=cast(Labels, labels)).seeded(seed)
+def made_up(
+    seed: int,
+    labels: str = "true",
+    *,
+    grokked: int | None = 3,
+    base: RunSpec = BASE,
+    level: float = 0.02,
+    **readings: object,
+) -> Run:
+    """A run that has memorised at step 100 and groks at STEPS[grokked], or never.
+
+    base: its spec but for labels and seeds; level: its validation accuracy before the onset.
+    """
+    spec = base.replace(labels=cast(Labels, labels)).seeded(seed)
     at = len(STEPS) if grokked is None else grokked
-    val_accuracy = [0.02 if i < at - 1 else 0.5 if i < at else 1.0 for i in range(len(STEPS))]
+    val_accuracy = [level if i < at - 1 else 0.5 if i < at else 1.0 for i in range(len(STEPS))]
     if grokked is None:
-        val_accuracy = [0.02] * len(STEPS)
+        val_accuracy = [level] * len(STEPS)
     val_loss = [4.0, 16.0, 14.0, *([0.01 if grokked is not None else 20.0] * 3)]
     curves = {
         "train_accuracy": [0.02, 1, 1, 1, 1, 1],

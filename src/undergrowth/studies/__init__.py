@@ -1,10 +1,11 @@
 """Why: one file a question, readable from top to bottom."""
 
-from undergrowth.studies import ablation, grokking, saliency
+from undergrowth.studies import ablation, confidence, grokking, leak, saliency
 from undergrowth.studies.study import Answer, Budget, Claim, Study
 
 STUDIES: dict[str, Study] = {
-    study.name: study for study in (grokking.STUDY, saliency.STUDY, ablation.STUDY)
+    study.name: study
+    for study in (grokking.STUDY, saliency.STUDY, ablation.STUDY, confidence.STUDY, leak.STUDY)
 }
 
 __all__ = ["STUDIES", "Answer", "Budget", "Claim", "Study"]
