@@ -1,13 +1,15 @@
-"""The loss of every update with its spikes, over the validation loss of the same run."""
+"""The loss of every update with its spikes, over the validation loss of the same run; by arm too."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import xarray as xr
+from plotly.subplots import make_subplots
 
 from undergrowth.analysis import spikes
 from undergrowth.report import theme
@@ -28,7 +30,7 @@ def spikes_figure(run: Run, found: pd.DataFrame | None = None) -> Figure:
     The figure's table holds them.
     """
     train, val = run["update_loss"], run["val_loss"]
-    found = spikes(_finite_beginning(train)) if found is None else found
+    found = spikes(finite_beginning(train)) if found is None else found
     plot = go.Figure([_line(train, "train"), _line(val, "val"), _markers(found)])
     theme.dress(plot, height=480)
     plot.update_xaxes(title_text="training step")
@@ -38,6 +40,46 @@ def spikes_figure(run: Run, found: pd.DataFrame | None = None) -> Figure:
     title = "Loss of every update with its spikes, and validation loss"
     table = found.assign(run=run.id, seed=run.spec.seeds.model)
     return Figure("spikes", title, _caption(run, train, found), plot, table)
+
+
+def spikes_by_arm_figure(
+    runs: Mapping[str, Run], found: Mapping[str, pd.DataFrame], note: str = ""
+) -> Figure:
+    """The same for one run of each arm, below one another; `found` has the spikes of each."""
+    titles = [f"{arm}: {plural(len(found[arm]), 'spike')}" for arm in runs]
+    n = max(1, len(runs))
+    plot = make_subplots(
+        n, 1, shared_xaxes=True, subplot_titles=titles, vertical_spacing=0.2 / n if n > 1 else 0
+    )
+    shown: set[str] = set()
+    for at, (arm, run) in enumerate(runs.items(), start=1):
+        lines = [
+            _line(run["update_loss"], "train", POINTS // 2),
+            _line(run["val_loss"], "val", POINTS // 2),
+        ]
+        for trace in (*lines, _markers(found[arm])):
+            trace.update(legendgroup=trace.name, showlegend=trace.name not in shown and len(trace.x) > 0)
+            shown |= {trace.name} if len(trace.x) else set()
+            plot.add_trace(trace, row=at, col=1)
+    theme.dress(plot, height=150 + 150 * n)
+    plot.update_layout(margin_t=96)
+    plot.update_annotations(x=0, xanchor="left", font={"size": 12})
+    plot.update_xaxes(title_text="training step", row=n)
+    plot.update_yaxes(title_text="loss", row=(n + 1) // 2)
+    scales = {letter: LogScale.of([], *(trace[letter] for trace in traces_of(plot))) for letter in "xy"}
+    names = {letter: tuple(f"{letter}axis{i or ''}" for i in (0, *range(2, n + 1))) for letter in "xy"}
+    add_axis_buttons(plot, Axis(names["x"], scales["x"], "linear"), Axis(names["y"], scales["y"], "log"))
+    told = ", ".join(f"{arm} seed {run.spec.seeds.model}" for arm, run in runs.items())
+    caption = (
+        f"One run an arm, the first seed of each: {told}. Training: the mean loss of each update's "
+        "batch, as trained on; validation: exact cross-entropy in nats. Of each line the lowest and "
+        f"the highest of each short stretch are drawn. {note} {ZERO_ON_LOG}"
+    )
+    tables = [each.assign(arm=arm, run=runs[arm].id) for arm, each in found.items() if len(each)]
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    return Figure(
+        "spikes-by-arm", "The loss of every update by arm, spikes marked", caption, plot, table
+    )
 
 
 def thinned(curve: xr.DataArray, points: int = POINTS) -> xr.DataArray:
@@ -58,13 +100,14 @@ def thinned(curve: xr.DataArray, points: int = POINTS) -> xr.DataArray:
     return curve.isel(step=sorted(kept))
 
 
-def _finite_beginning(curve: xr.DataArray) -> xr.DataArray:
+def finite_beginning(curve: xr.DataArray) -> xr.DataArray:
+    """A curve up to where it is no longer finite, as that of a run that diverged."""
     is_wrong = ~np.isfinite(curve.values)
     return curve[: int(is_wrong.argmax())] if is_wrong.any() else curve
 
 
-def _line(curve: xr.DataArray, side: str) -> go.Scatter:
-    drawn = thinned(curve)
+def _line(curve: xr.DataArray, side: str, points: int = POINTS) -> go.Scatter:
+    drawn = thinned(curve, points)
     steps, values = drawn["step"].values.tolist(), rounded(drawn.values)
     name = {"train": "training, each update", "val": "validation"}[side]
     return go.Scatter(
