@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from undergrowth.measures.areas import Areas, Swaps, TableMap, areas_of
+from undergrowth.measures.areas import Areas, Swaps, TableMap, areas_of, renamed_operands
 from undergrowth.measures.circuits.carriers import Carriers, carriers
 from undergrowth.measures.circuits.deletion import Deletion, deletion_sets
 from undergrowth.measures.circuits.generality import Generality, serves
@@ -103,6 +103,7 @@ __all__ = [
     "ledger",
     "reach",
     "reinforcement_of",
+    "renamed_operands",
     "scalar",
     "serves",
     "shapley_values",

@@ -54,6 +54,17 @@ def areas_of(
     return area.astype(np.int32)
 
 
+def renamed_operands(inputs: np.ndarray, n_operands: int, rng: np.random.Generator) -> np.ndarray:
+    """The inputs (x, y) with all operands but 0 renamed at random, int [example, 2].
+
+    A network whose embeddings start at random knows no order of its operands. So areas of renamed
+    inputs are the control for areas of the inputs: their shapes and sizes in the table are the same, and
+    swaps, rows and columns stay together, but the numbers mean nothing.
+    """
+    names = np.append(0, 1 + rng.permutation(n_operands - 1))
+    return names[np.asarray(inputs)]
+
+
 class Areas(Measure):
     """Accuracy and margin in each area of the table, and whether areas differ more than chance has it.
 

@@ -171,7 +171,13 @@ def test_areas_are_read_within_and_across() -> None:
     for name in ("jaccard", "overlap", "jaccard_null", "overlap_null"):
         reading = readings[f"carriers_{name}"]
         assert reading.dims == ("side", "pair")
-        assert reading.coords["pair"] == ("any", "within", "across")
+        assert reading.coords["pair"] == (
+            "any",
+            "within",
+            "across",
+            "within_renamed",
+            "across_renamed",
+        )
         assert np.isfinite(reading.values).all()
 
 

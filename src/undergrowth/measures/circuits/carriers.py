@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from pydantic import Field
 
-from undergrowth.measures.areas import AreaKind, areas_of
+from undergrowth.measures.areas import AreaKind, areas_of, renamed_operands
 from undergrowth.measures.context import Context
 from undergrowth.measures.gating.attributed import AttributedMeasure
 from undergrowth.measures.reading import SIDES, Observed, Reading
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PERCENTILES = (5, 25, 50, 75, 95)
 ROWS_AT_ONCE = 4096
+N_RENAMINGS = 20
 ROUNDING = 1e-9
 """Of sums that are equal, as of 9 of 10 equal parts and 0.9 of all."""
 
@@ -38,9 +39,10 @@ class Carriers(AttributedMeasure):
     percentiles over examples of their number. {prefix}_jaccard, {prefix}_overlap [side, pair]: of two
     examples' carriers A and B |A & B| / |A or B| and |A & B| / min(|A|, |B|), means over `n_pairs` drawn
     pairs: `any` two examples, and with `areas` (`areas_of`, with `block`) two from `within` one area and
-    from `across` two. {prefix}_jaccard_null, {prefix}_overlap_null [side, pair]: the same where each set
-    of a pair is replaced by as many components drawn at random from all. NaN where a side has no
-    carriers, or no such pair.
+    from `across` two; `within_renamed` and `across_renamed` are the same with the operands' names drawn
+    at random (`renamed_operands`), `N_RENAMINGS` times. {prefix}_jaccard_null, {prefix}_overlap_null
+    [side, pair]: the same where each set of a pair is replaced by as many components drawn at random
+    from all. NaN where a side has no carriers, or no such pair.
     """
 
     name: Literal["carriers"] = "carriers"
@@ -58,22 +60,20 @@ class Carriers(AttributedMeasure):
 
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
         sets = carriers(np.asarray(self.attributed(model, data)), self.share)
-        area = np.zeros(len(sets), int)
-        kinds = ("any",)
-        if self.areas is not None:
-            area = areas_of(at.spec.task, np.asarray(data.inputs), self.areas, self.block)
-            kinds = ("any", "within", "across")
+        areas = self._named_areas(data, at)
+        kinds = ("any", *(f"{pair}{of}" for of in areas for pair in ("within", "across")))
         sizes = sets.sum(axis=1)
         percentiles, overlaps = [], []
         for side in data.sides():
             carried = np.flatnonzero(side & (sizes > 0))
             percentiles.append(_percentiles(sizes[carried]))
-            pairs = {
-                "any": pairs_within(np.zeros(len(carried), int), self.n_pairs, at.rng),
-                "within": pairs_within(area[carried], self.n_pairs, at.rng),
-                "across": pairs_across(area[carried], self.n_pairs, at.rng),
-            }
-            overlaps.append([_mean_overlaps(sets, carried[pairs[kind]], at.rng) for kind in kinds])
+            pairs = [pairs_within(np.zeros(len(carried), int), self.n_pairs, at.rng)]
+            for drawn in areas.values():
+                each = self.n_pairs // len(drawn) + 1
+                for some in (pairs_within, pairs_across):
+                    found = [some(area[carried], each, at.rng) for area in drawn]
+                    pairs.append(np.concatenate(found, axis=1))
+            overlaps.append([_mean_overlaps(sets, carried[p], at.rng) for p in pairs])
         by_name = np.array(overlaps, np.float32)  # [side, pair, name]
         coords = {"side": SIDES, "pair": kinds}
         return {
@@ -91,6 +91,19 @@ class Carriers(AttributedMeasure):
                 f"{self.prefix}_{name}": Reading(("side", "pair"), by_name[:, :, i], coords)
                 for i, name in enumerate(("jaccard", "overlap", "jaccard_null", "overlap_null"))
             },
+        }
+
+    def _named_areas(self, data: Observed, at: Context) -> dict[str, list[np.ndarray]]:
+        """The area of each example, and of each with its operands renamed, by the pairs' ending."""
+        if self.areas is None:
+            return {}
+        task, inputs = at.spec.task, np.asarray(data.inputs)
+        n_operands = int(inputs.max()) + 1
+        by_chance = [renamed_operands(inputs, n_operands, at.rng) for _ in range(N_RENAMINGS)]
+        drawn = {"": [inputs], "_renamed": by_chance}
+        return {
+            ending: [areas_of(task, named, self.areas, self.block) for named in of]
+            for ending, of in drawn.items()
         }
 
 
