@@ -9,7 +9,13 @@ from undergrowth.analysis.distributions import (
     skewness,
 )
 from undergrowth.analysis.events import Event, Rules, events
-from undergrowth.analysis.intervals import Estimate, censored_estimate, difference, estimate
+from undergrowth.analysis.intervals import (
+    Estimate,
+    censored_estimate,
+    difference,
+    estimate,
+    proportion,
+)
 from undergrowth.analysis.resampling import Resampled, resampled
 from undergrowth.analysis.spikes import (
     Coincidence,
@@ -20,6 +26,8 @@ from undergrowth.analysis.spikes import (
     spikes,
     who_flips,
 )
+from undergrowth.analysis.survival import Survival, log_rank, survival
+from undergrowth.analysis.switches import Switched, narrowing, speed_up
 from undergrowth.analysis.verdicts import Verdict
 
 __all__ = [
@@ -28,6 +36,8 @@ __all__ = [
     "Event",
     "Resampled",
     "Rules",
+    "Survival",
+    "Switched",
     "Verdict",
     "across",
     "against_matched",
@@ -40,10 +50,15 @@ __all__ = [
     "gini",
     "histogram",
     "hoyer",
+    "log_rank",
     "matched_windows",
+    "narrowing",
     "number_holding",
+    "proportion",
     "resampled",
     "skewness",
+    "speed_up",
     "spikes",
+    "survival",
     "who_flips",
 ]

@@ -27,7 +27,7 @@ class Estimate:
     high: float
     level: float
     n: int
-    method: Literal["bootstrap (BCa)", "Student's t", "Welch's t", "none"]
+    method: Literal["bootstrap (BCa)", "Student's t", "Welch's t", "Clopper-Pearson", "none"]
     n_control: int | None = None
 
     @property
@@ -67,6 +67,21 @@ def censored_estimate(
     """
     lower, upper = estimate(at_least, level), estimate(at_most, level)
     return replace(lower, high=upper.high)
+
+
+def proportion(happened: Sequence[bool] | np.ndarray, level: float = 0.95) -> Estimate:
+    """The share of seeds to which something happened, with its exact interval (Clopper & Pearson 1934).
+
+    Unlike a mean's, it is bounded where all seeds are alike.
+
+    >>> round(proportion([True] * 6).low, 3)
+    0.541
+    """
+    n, k = len(happened), int(np.sum(np.asarray(happened, bool)))
+    if not n:
+        return Estimate(np.nan, np.nan, np.nan, level, 0, "none")
+    found = stats.binomtest(k, n).proportion_ci(level, method="exact")
+    return Estimate(k / n, float(found.low), float(found.high), level, n, "Clopper-Pearson")
 
 
 def difference(

@@ -1,11 +1,19 @@
 """Why: one file a question, readable from top to bottom."""
 
-from undergrowth.studies import ablation, confidence, grokking, leak, saliency
+from undergrowth.studies import ablation, confidence, grokking, leak, lr_boost, saliency, spikes
 from undergrowth.studies.study import Answer, Budget, Claim, Study
 
 STUDIES: dict[str, Study] = {
     study.name: study
-    for study in (grokking.STUDY, saliency.STUDY, ablation.STUDY, confidence.STUDY, leak.STUDY)
+    for study in (
+        grokking.STUDY,
+        saliency.STUDY,
+        ablation.STUDY,
+        confidence.STUDY,
+        leak.STUDY,
+        lr_boost.STUDY,
+        spikes.STUDY,
+    )
 }
 
 __all__ = ["STUDIES", "Answer", "Budget", "Claim", "Study"]

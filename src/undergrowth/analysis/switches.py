@@ -1,0 +1,155 @@
+"""What a switch in mid-run did: to when validation got there, and to how both sides went on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import xarray as xr
+from scipy import stats
+
+from undergrowth.analysis.events import DEFAULT_RULES, Event, Rules, events
+
+
+@dataclass(frozen=True, eq=False)
+class Switched:
+    """A run from the step at which it was switched.
+
+    curves: its whole curves, dim (step); at: the step of the switch; horizon: the last step that it
+    was to be trained to; is_whole: whether it came there, or diverged before.
+    """
+
+    curves: xr.Dataset
+    at: int
+    horizon: int
+    is_whole: bool = True
+    rules: Rules = DEFAULT_RULES
+
+    @cached_property
+    def grokked(self) -> Event:
+        """When validation got there, in steps of the whole run."""
+        return events(self.curves, self.rules)["grokked"]
+
+    @property
+    def is_too_late(self) -> bool:
+        """Whether it had got there before it was switched, so that the switch could speed up nothing."""
+        first = self.grokked.first
+        return first is not None and first <= self.at
+
+    @property
+    def gets_there(self) -> bool:
+        """Whether validation ever got there."""
+        return not self.grokked.censored
+
+    @property
+    def stays(self) -> bool:
+        """Whether validation was there for good from some evaluation on."""
+        return self.is_whole and self.grokked.stable is not None
+
+    @property
+    def remaining(self) -> int:
+        """Steps from the switch until validation got there, or as many as it was watched."""
+        first = self.grokked.first
+        return max(1, (self.horizon if first is None else first) - self.at)
+
+    def steps_since(self, start: int | None) -> tuple[int, bool]:
+        """Steps from a start until validation got there, at least what evaluations can resolve, and
+        whether it did. None, a start that never came: counted from the switch.
+        """
+        end = self.grokked.first
+        resolution = 1 if end is None else end - (self.grokked.before or 0)
+        steps = (self.horizon if end is None else end) - (self.at if start is None else start)
+        return max(steps, resolution, 1), end is not None
+
+    def after(self, name: str, until: int | None = None) -> xr.DataArray:
+        """A curve from the switch on, up to a step."""
+        return self.curves[name].dropna("step").sel(step=slice(self.at, until))
+
+    @property
+    def fall(self) -> float:
+        """How far train accuracy fell below where it stood at the switch."""
+        train = self.after("train_accuracy").values
+        return float(train[0] - train.min()) if len(train) else float("nan")
+
+    @property
+    def steps_below(self) -> float:
+        """Steps after the switch that ended with a train accuracy below the level of memorisation."""
+        train = self.after("train_accuracy")
+        lasted = np.diff(train["step"].values, prepend=self.at)
+        return float(lasted[train.values < self.rules.memorised].sum())
+
+    @property
+    def climbed_while_below(self) -> float:
+        """The share of validation's way to the level of grokking that it had made before train accuracy
+        was back for good at the level of memorisation; 0 where that never fell below it.
+
+        NaN where validation was at its level at the switch.
+        """
+        train, val = (self.after(f"{side}_accuracy").values for side in ("train", "val"))
+        if not len(val) or val[0] >= self.rules.grokked:
+            return float("nan")
+        below = np.flatnonzero(train < self.rules.memorised)
+        reached = val[below[-1]] if len(below) else val[0]
+        return float(np.clip((reached - val[0]) / (self.rules.grokked - val[0]), 0, 1))
+
+    @property
+    def correlation(self) -> float:
+        """Spearman's correlation, after the switch, of the changes of both sides' log loss.
+
+        Changes are from one evaluation to the next; NaN with fewer than 5, or where a loss stands still.
+        """
+        train, val = (self.after(f"{side}_loss").values.astype(np.float64) for side in ("train", "val"))
+        if len(train) < 6:
+            return float("nan")
+        changes = [np.diff(np.log(np.maximum(loss, 1e-30))) for loss in (train, val)]
+        if any(np.ptp(change) == 0 for change in changes):
+            return float("nan")
+        ranks = [stats.rankdata(change) for change in changes]
+        return float(np.corrcoef(*ranks)[0, 1])
+
+
+def speed_up(switched: Switched, control: Switched, unknown: float) -> tuple[float, float]:
+    """Bounds of log10(control's remaining steps / the switched run's); see `log_ratio`."""
+    return log_ratio(
+        (switched.remaining, switched.gets_there), (control.remaining, control.gets_there), unknown
+    )
+
+
+def log_ratio(
+    switched: tuple[int, bool], control: tuple[int, bool], unknown: float
+) -> tuple[float, float]:
+    """Bounds of log10(control's steps / the switched run's), each with whether it got there.
+
+    Equal where both did. A switched run that did not is at most as fast as if it had at its last step,
+    a control that did not makes the ratio at least what it would be then. The open side of the interval
+    goes to `unknown` decades, a convention, or to the bound where that lies beyond.
+
+    >>> log_ratio((100, True), (1000, True), 2.0)
+    (1.0, 1.0)
+    >>> log_ratio((1000, False), (1000, True), 2.0)
+    (-2.0, 0.0)
+    """
+    (steps, got), (its_steps, it_got) = switched, control
+    ratio = float(np.log10(its_steps / steps))
+    low = ratio if got else min(ratio, -unknown) if it_got else -unknown
+    high = ratio if it_got else max(ratio, unknown) if got else unknown
+    return low, high
+
+
+def narrowing(switched: Switched, control: Switched) -> float:
+    """By how much the gap between train and validation accuracy is narrower than the control's.
+
+    The mean over the steps from the switch to when the first of the two runs gets there, in accuracy.
+    NaN where nothing lies between.
+    """
+    ends = [run.grokked.first or run.horizon for run in (switched, control)]
+    gaps = [
+        run.after("train_accuracy", min(ends)) - run.after("val_accuracy", min(ends))
+        for run in (switched, control)
+    ]
+    mine, its = xr.align(*gaps, join="inner")
+    steps = mine["step"].values
+    if len(steps) < 2:
+        return float("nan")
+    return float(np.trapezoid((its - mine).values, steps) / (steps[-1] - steps[0]))

@@ -1,0 +1,773 @@
+"""Does a larger learning rate after memorisation speed grokking up? C3 to C9, C14.
+
+Shah: once grokking has clearly started, 100 times the learning rate should be 100 times as fast.
+Lieberum tried 5, 10 and 100 times, on modular addition from step 300, on S5 and on division; Pope 10 and
+50 times from step 1,000. Here each boost is a fork of the same trunk, beside a fork that does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+
+from undergrowth.analysis import (
+    Estimate,
+    Rules,
+    Switched,
+    Verdict,
+    censored_estimate,
+    estimate,
+    events,
+    log_rank,
+    narrowing,
+    proportion,
+    speed_up,
+)
+from undergrowth.analysis.events import DEFAULT_RULES
+from undergrowth.analysis.switches import log_ratio
+from undergrowth.measures import Curves
+from undergrowth.models import TwoTokenMLPSpec
+from undergrowth.report.boosts import (
+    Boosted,
+    boost_curves_figure,
+    boost_map_figure,
+    boost_survival_figure,
+    start_rules_figure,
+)
+from undergrowth.spec import RunSpec
+from undergrowth.store import Run
+from undergrowth.studies.study import Answer, Budget, Claim, Study
+from undergrowth.tasks import CommutationSafe, Group, Modular
+from undergrowth.training.interventions import (
+    AfterFork,
+    Anneal,
+    AnyAction,
+    AnyForkPoint,
+    AtStep,
+    Intervention,
+    NoOp,
+    OnOnset,
+    ResetMoments,
+    ScaleLearningRate,
+    SetTemperature,
+    SetWeightDecay,
+    WhenCrosses,
+)
+from undergrowth.training.optimisers import AdamW
+from undergrowth.training.schedules import Schedule
+
+RULES = DEFAULT_RULES
+SEEDS: dict[Budget, int] = {"quick": 4, "standard": 10, "full": 10}
+SPARSE = Schedule(every=1_000_000, until=1_000_000, per_decade=1)
+
+SMALL_ADDITION = RunSpec(
+    task=Modular(operation="x+y", p=31),
+    split=CommutationSafe(frac_train=0.75),
+    model=TwoTokenMLPSpec(d_embed=32, d_mlp=64),
+    optimiser=AdamW(lr=2e-3, weight_decay=1.0),
+    steps=3_000,
+    measures=(Curves(schedule=Schedule(every=10, until=600, per_decade=60)),),
+    checkpoints=SPARSE,
+)
+"""Memorised near step 280, sets off near 500, groks near 2,000: the commenters' 300 and 2,000.
+
+Tried beside it, p = 31 and the same width: 60 % of the pairs do not grok in 3,000 steps at rates of 1e-3
+and 2e-3; a transformer of width 48 memorises in 200 steps and does not set off in 3,000.
+"""
+
+SMALL_GROUP = SMALL_ADDITION.replace(
+    task=Group(group="S4"),
+    split=CommutationSafe(frac_train=0.85),
+    optimiser=AdamW(lr=3e-3, weight_decay=1.0),
+    steps=4_000,
+)
+"""S4 in the place of S5. D5 and A4 have too few pairs: they memorise and never set off."""
+
+LARGE = RunSpec(
+    task=Modular(operation="x+y", p=113),
+    split=CommutationSafe(frac_train=0.3),
+    optimiser=AdamW(lr=1e-3, weight_decay=1.0),
+    steps=20_000,
+    measures=(Curves(schedule=Schedule(every=20, until=2_000, per_decade=60)),),
+    checkpoints=SPARSE,
+)
+"""The one-layer transformer of Nanda et al. 2023 (arXiv:2301.05217), on a split that does not leak."""
+
+TRUNKS: dict[str, dict[str, RunSpec]] = {
+    "small": {
+        "addition": SMALL_ADDITION,
+        "division": SMALL_ADDITION.replace(task=Modular(operation="x/y", p=31)),
+        "group": SMALL_GROUP,
+    },
+    "large": {
+        "addition": LARGE,
+        "division": LARGE.replace(
+            task=Modular(operation="x/y", p=97), split=CommutationSafe(frac_train=0.5)
+        ),
+        "group": LARGE.replace(task=Group(group="S5"), split=CommutationSafe(frac_train=0.5)),
+    },
+}
+SCALE: dict[Budget, str] = {"quick": "small", "standard": "small", "full": "large"}
+
+SWITCHES: dict[str, AnyForkPoint] = {
+    "memorised": WhenCrosses(reading="train_accuracy", level=0.99),
+    "onset": OnOnset(),
+    "onset by loss": OnOnset(rule="loss"),
+    "step 300": AtStep(step=300),
+    "step 1,000": AtStep(step=1000),
+}
+FROM_START = "step 0"
+"""Not a fork: the same run with the rate multiplied throughout."""
+
+ANNEALED = Intervention(
+    trigger=WhenCrosses(reading="val_accuracy", level=0.99), action=Anneal(factor=0.1, steps=200)
+)
+TEMPERATURE = 2.0
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What is done to a task's run, and when.
+
+    what: 'trunk' (nothing), 'no-op' (a fork that does nothing), 'lr' (its rate multiplied), 'lr, decay
+    pull kept' (with rate x decay as it was), 'lr, annealed' (back down at 99 %), 'decay' (multiplied in
+    its place), 'moments reset', 'temperature'; factor: the multiplier, 1 where there is none.
+    """
+
+    task: str
+    what: str
+    factor: float = 1.0
+    switch: str = FROM_START
+
+    @property
+    def label(self) -> str:
+        """What is done, in a few words."""
+        return {
+            "lr": f"lr × {self.factor:g}",
+            "lr, decay pull kept": f"lr × {self.factor:g}, decay pull kept",
+            "lr, annealed": f"lr × {self.factor:g}, annealed at 99 %",
+            "decay": f"decay × {self.factor:g}",
+            "temperature": f"temperature {TEMPERATURE:g}",
+        }.get(self.what, self.what)
+
+    def __str__(self) -> str:
+        return f"{self.label} at {self.switch} ({self.task})"
+
+    @property
+    def control(self) -> Arm:
+        """The arm beside it that does nothing."""
+        return Arm(self.task, "trunk" if self.switch == FROM_START else "no-op", 1.0, self.switch)
+
+    def spec(self, scale: str, seed: int = 0) -> RunSpec:
+        """Its run."""
+        trunk = TRUNKS[scale][self.task].seeded(seed)
+        if self.what == "trunk":
+            return trunk
+        if self.switch == FROM_START:
+            optimiser = dict(trunk.optimiser)
+            return trunk.replace(optimiser={**optimiser, "lr": optimiser["lr"] * self.factor})
+        return trunk.forked(SWITCHES[self.switch], *self._interventions(trunk))
+
+    def _interventions(self, trunk: RunSpec) -> tuple[Intervention, ...]:
+        action = Intervention(trigger=AfterFork(), action=self._action(trunk))
+        return (action, ANNEALED) if self.what == "lr, annealed" else (action,)
+
+    def _action(self, trunk: RunSpec) -> AnyAction:
+        assert isinstance(trunk.optimiser, AdamW)
+        match self.what:
+            case "no-op":
+                return NoOp()
+            case "decay":
+                return SetWeightDecay(weight_decay=trunk.optimiser.weight_decay * self.factor)
+            case "moments reset":
+                return ResetMoments()
+            case "temperature":
+                return SetTemperature(temperature=TEMPERATURE)
+            case _:
+                kept = self.what == "lr, decay pull kept"
+                return ScaleLearningRate(factor=self.factor, keep_decay_pull=kept)
+
+
+def _lr(task: str, switch: str, *factors: float) -> Iterator[Arm]:
+    """The rate multiplied at a switch, and the control beside it."""
+    found = [Arm(task, "lr", factor, switch) for factor in factors]
+    yield found[0].control
+    yield from found
+
+
+QUICK = (
+    *_lr("addition", FROM_START, 5, 10),
+    *_lr("addition", "memorised", 0.3, 5, 10, 100),
+    Arm("addition", "lr, decay pull kept", 10, "memorised"),
+    Arm("addition", "lr, annealed", 10, "memorised"),
+    Arm("addition", "decay", 10, "memorised"),
+    Arm("addition", "moments reset", 1, "memorised"),
+    Arm("addition", "temperature", 1, "memorised"),
+    *_lr("addition", "onset", 5, 10, 100),
+    *_lr("addition", "step 1,000", 10, 50),
+    *_lr("division", FROM_START, 5, 10),
+    *_lr("division", "memorised", 10),
+    *_lr("division", "onset", 3, 5, 10),
+    *_lr("group", FROM_START, 5),
+    *_lr("group", "memorised", 5, 10),
+    *_lr("group", "onset", 5, 10),
+)
+FACTORS = (0.3, 2, 3, 5, 10, 50, 100)
+STANDARD = (
+    *(
+        arm
+        for task in ("addition", "division", "group")
+        for switch in (FROM_START, "memorised", "onset")
+        for arm in _lr(task, switch, *FACTORS)
+    ),
+    *(
+        arm
+        for switch in ("step 300", "step 1,000", "onset by loss")
+        for arm in _lr("addition", switch, *FACTORS)
+    ),
+    *(
+        Arm("addition", what, factor, switch)
+        for switch in ("memorised", "onset")
+        for what in ("lr, decay pull kept", "lr, annealed", "decay")
+        for factor in (3, 10, 100)
+    ),
+    *(
+        Arm("addition", what, 1, switch)
+        for switch in ("memorised", "onset")
+        for what in ("moments reset", "temperature")
+    ),
+)
+ARMS: dict[Budget, tuple[Arm, ...]] = {"quick": QUICK, "standard": STANDARD, "full": STANDARD}
+
+
+@lru_cache
+def runs(budget: Budget, seeds: int | None = None) -> tuple[RunSpec, ...]:
+    """Every arm's runs, seed by seed, so that each fork names its own trunk."""
+    n = SEEDS[budget] if seeds is None else seeds
+    found = (arm.spec(SCALE[budget], seed) for seed in range(n) for arm in ARMS[budget])
+    return tuple({spec.id: spec for spec in found}.values())
+
+
+@lru_cache
+def _arms_by_kind() -> Mapping[str, Arm]:
+    """Every arm by the id of its runs without their seeds."""
+    return {
+        arm.spec(SCALE[budget]).without_seeds().id: arm
+        for budget in ("full", "standard", "quick")
+        for arm in ARMS[budget]
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The stored runs by arm and seeds, from the switch on.
+
+    too_late: those of them that had got there before their switch, which answer nothing.
+    """
+
+    arms: Mapping[Arm, Mapping[object, Switched]]
+    too_late: Mapping[Arm, int] = field(default_factory=dict)
+
+    def pairs(self, arm: Arm) -> list[tuple[Switched, Switched]]:
+        """The runs of an arm, each with its control: the same seeds, the same trunk."""
+        controls = self.arms.get(arm.control, {})
+        mine = self.arms.get(arm, {})
+        return [(mine[seeds], controls[seeds]) for seeds in sorted(mine, key=str) if seeds in controls]
+
+
+def found_in(runs: Sequence[Run]) -> Found:
+    """The runs as a study's arms; those of no arm are left out."""
+    arms: dict[Arm, dict[object, Switched]] = {}
+    too_late: dict[Arm, int] = {}
+    kinds = _arms_by_kind()
+    for run in sorted(runs, key=lambda run: run.id):
+        arm = kinds.get(run.spec.without_seeds().id)
+        if arm is None or (run.spec.fork is not None and run.forked_at is None):
+            continue
+        switched = Switched(run.curves, run.forked_at or 0, run.spec.steps, run.status == "done", RULES)
+        if arm.switch != FROM_START and switched.is_too_late:
+            too_late[arm] = too_late.get(arm, 0) + 1
+        else:
+            arms.setdefault(arm, {})[run.spec.seeds] = switched
+    return Found(arms, too_late)
+
+
+def decades(found: Found, arm: Arm) -> list[tuple[float, float]]:
+    """Bounds of log10(no-op's remaining steps / the arm's) of each seed."""
+    return [speed_up(mine, control, _unknown(arm)) for mine, control in found.pairs(arm)]
+
+
+def _unknown(arm: Arm) -> float:
+    """The decades that an open side is taken to have: what the multiplier itself would give."""
+    return max(abs(float(np.log10(arm.factor))), 0.5)
+
+
+def _bounded(bounds: Sequence[tuple[float, float]]) -> Estimate:
+    return censored_estimate([low for low, _ in bounds], [high for _, high in bounds])
+
+
+def _slower(bounds: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    return [(-high, -low) for low, high in bounds]
+
+
+START_RULES: Mapping[str, Callable[[Switched], int | None]] = {
+    "step 0": lambda run: 0,
+    "memorised": lambda run: events(run.curves, RULES)["memorised"].first,
+    "the switch": lambda run: run.at,
+    "validation +0.02": lambda run: _onset(run, 0.02),
+    "validation +0.05": lambda run: _onset(run, 0.05),
+    "validation +0.2": lambda run: _onset(run, 0.2),
+}
+"""What may be called the start of grokking; onsets are for good, in each run's own curve."""
+
+
+def _onset(run: Switched, level: float) -> int | None:
+    return events(run.curves, Rules(RULES.memorised, RULES.grokked, level))["onset"].first
+
+
+def proportionality(
+    mine: Switched, control: Switched, arm: Arm, rule: str = "the switch"
+) -> tuple[float, float]:
+    """Bounds of log(speed-up) / log(multiplier) from a start on: 1 is in proportion, 0 no speed-up."""
+    start, decade = START_RULES[rule], float(np.log10(arm.factor))
+    its, control_s = (run.steps_since(start(run)) for run in (mine, control))
+    low, high = log_ratio(its, control_s, decade)
+    return low / decade, high / decade
+
+
+def straddle(slopes: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Bounds of how far the rules of one seed lie to both sides of ½: the lesser of the two distances.
+
+    Above 0 where some rule finds the speed-up nearer to proportional, and another nearer to none.
+    """
+    lows, highs = ([slope[i] for slope in slopes] for i in (0, 1))
+    return min(max(lows) - 0.5, 0.5 - min(highs)), min(max(highs) - 0.5, 0.5 - min(lows))
+
+
+def best_held_out(found: Found, arms: Sequence[Arm]) -> tuple[list[tuple[float, float]], str]:
+    """Each seed's speed-up under the arm that was best for the other seeds, and which arms those were.
+
+    To take the best arm and to judge it on the same seeds would favour it.
+    """
+    tables = {arm: _by_seed(found, arm) for arm in arms}
+    seeds = sorted(set.intersection(*(set(table) for table in tables.values())), key=str) if arms else []
+    chosen, bounds = [], []
+    for seed in seeds:
+        others = [other for other in seeds if other != seed]
+        if others:
+            best = max(arms, key=lambda arm: np.mean([sum(tables[arm][o]) for o in others]))
+            chosen.append(best)
+            bounds.append(tables[best][seed])
+    told = sorted({str(arm) for arm in chosen})
+    return bounds, "; ".join(told) or "none"
+
+
+def _by_seed(found: Found, arm: Arm) -> dict[object, tuple[float, float]]:
+    controls = found.arms.get(arm.control, {})
+    return {
+        seeds: speed_up(run, controls[seeds], _unknown(arm))
+        for seeds, run in found.arms.get(arm, {}).items()
+        if seeds in controls
+    }
+
+
+SPEED_RULE = (
+    "Steps are from the switch to the first evaluation with {grokked}, of the boosted fork and of the "
+    "no-op "
+    "fork of the same trunk. A boosted seed that does not get there is at most as fast as if it had at "
+    "its "
+    "last step; the open side of such an interval is taken to be the multiplier itself. {decision}"
+)
+
+
+def _speed_rule(decision: str) -> str:
+    return SPEED_RULE.format(grokked=RULES.describe("grokked"), decision=decision)
+
+
+def told(found: Found, arm: Arm) -> str:
+    """How many get there and stay, in arm and control; log-rank; the fall of train accuracy."""
+    pairs = found.pairs(arm)
+    late = found.too_late.get(arm, 0)
+    skipped = f" {late} had got there before the switch and are left out." if late else ""
+    if not pairs:
+        return f"No runs of {arm} beside {arm.control.label}.{skipped}"
+    mine, controls = zip(*pairs, strict=True)
+    p = log_rank(
+        [r.remaining for r in mine],
+        [r.gets_there for r in mine],
+        [r.remaining for r in controls],
+        [r.gets_there for r in controls],
+    )
+    return (
+        f"{arm}: {_there(mine)}; {arm.control.label}: {_there(controls)}; log-rank p = {p:.2g}. "
+        f"Train accuracy falls by {np.median([r.fall for r in mine]):.2f} and is below "
+        f"{RULES.memorised:g} for {np.median([r.steps_below for r in mine]):,.0f} steps "
+        f"(medians).{skipped}"
+    )
+
+
+def _there(runs: Sequence[Switched]) -> str:
+    n = len(runs)
+    return f"{sum(r.gets_there for r in runs)} of {n} get there, {sum(r.stays for r in runs)} stay"
+
+
+def verdicts(found: Found) -> tuple[Verdict, ...]:
+    """On C3 to C9 and C14."""
+    return (
+        *(_c3(found, Arm("addition", "lr", factor, "onset")) for factor in (10, 100)),
+        *(_faster("C4", found, Arm("addition", "lr", factor, "memorised")) for factor in (5, 10)),
+        _fails("C4", found, Arm("addition", "lr", 100, "memorised")),
+        *_c5(found),
+        _c6(found, Arm("addition", "lr", 10, "memorised")),
+        *(_slower_from_start(found, Arm("addition", "lr", factor)) for factor in (5, 10)),
+        _c8(found),
+        *_c9(found),
+        _c14(found, Arm("addition", "lr", 10, "onset")),
+    )
+
+
+def _verdict(
+    claim: str, statistic: str, of: Estimate, threshold: float, rule: str, note: str
+) -> Verdict:
+    return Verdict(claim, "lr-boost", statistic, of, threshold, rule, note)
+
+
+def _c3(found: Found, arm: Arm) -> Verdict:
+    slopes = [proportionality(*pair, arm) for pair in found.pairs(arm)]
+    return _verdict(
+        "C3",
+        f"{arm}: log(speed-up) / log({arm.factor:g})",
+        _bounded(slopes),
+        0.5,
+        _speed_rule(
+            "1 is in proportion, 0 no speed-up. Supported if the interval lies above ½, nearer to "
+            "proportional; contradicted if below."
+        ),
+        told(found, arm),
+    )
+
+
+def _faster(claim: str, found: Found, arm: Arm) -> Verdict:
+    return _verdict(
+        claim,
+        f"{arm}: log10(steps of {arm.control.label} / steps)",
+        _bounded(decades(found, arm)),
+        0.0,
+        _speed_rule("Supported if the interval lies above 0, faster; contradicted if below."),
+        told(found, arm),
+    )
+
+
+def _slower_than_control(claim: str, found: Found, arm: Arm, meaning: str = "") -> Verdict:
+    return _verdict(
+        claim,
+        f"{arm}: log10(steps / steps of {arm.control.label})",
+        _bounded(_slower(decades(found, arm))),
+        0.0,
+        _speed_rule(f"Supported if the interval lies above 0, slower; contradicted if below. {meaning}"),
+        told(found, arm),
+    )
+
+
+def _slower_from_start(found: Found, arm: Arm) -> Verdict:
+    return _slower_than_control(
+        "C7",
+        found,
+        arm,
+        "Where it is faster from step 0 too, the base rate was below the best one, and a boost that "
+        "works later says no more than that.",
+    )
+
+
+def _share(
+    claim: str, found: Found, arm: Arm, what: str, happened: Callable[[Switched], bool]
+) -> Verdict:
+    return _verdict(
+        claim,
+        f"{arm}: share of seeds that {what}",
+        proportion([happened(mine) for mine, _ in found.pairs(arm)]),
+        0.5,
+        f"{RULES.describe('grokked').capitalize()}. Supported if the exact interval of the share lies "
+        "above "
+        "½; contradicted if below. It takes 6 seeds that all agree.",
+        told(found, arm),
+    )
+
+
+def _fails(claim: str, found: Found, arm: Arm) -> Verdict:
+    return _share(claim, found, arm, "do not get to 99 % and stay there", lambda run: not run.stays)
+
+
+def _c5(found: Found) -> tuple[Verdict, ...]:
+    arm = Arm("addition", "lr", 10, "memorised")
+    pairs = found.pairs(arm)
+    gaps = _known([narrowing(mine, control) for mine, control in pairs])
+    climbs = _known([mine.climbed_while_below for mine, _ in pairs])
+    own = np.median([control.climbed_while_below for _, control in pairs]) if pairs else np.nan
+    return (
+        _verdict(
+            "C5",
+            f"{arm}: gap between train and validation accuracy, narrower than the no-op's by",
+            estimate(gaps),
+            0.0,
+            "Mean over the steps from the switch to when the first of the two gets there. Supported if "
+            "the "
+            "interval lies above 0, narrower; contradicted if below.",
+            told(found, arm),
+        ),
+        _verdict(
+            "C5",
+            f"{arm}: share of validation's climb that is made before train accuracy is back",
+            estimate(climbs),
+            0.5,
+            f"From validation's level at the switch to {RULES.grokked:g}; train accuracy is back when "
+            "it is "
+            f"≥ {RULES.memorised:g} for good; 0 where it never falls. Supported (both climb together) "
+            "if "
+            "the interval lies above ½; contradicted if below.",
+            f"Median of the no-op: {own:.2f}. {len(pairs) - len(climbs)} of {len(pairs)} seeds have "
+            "none.",
+        ),
+        _share(
+            "C5",
+            found,
+            Arm("addition", "lr", 10, "step 1,000"),
+            "never get to 99 %",
+            lambda run: not run.gets_there,
+        ),
+        _share(
+            "C5",
+            found,
+            Arm("addition", "lr", 50, "step 1,000"),
+            "get to 99 %",
+            lambda run: run.gets_there,
+        ),
+    )
+
+
+def _known(values: Sequence[float]) -> list[float]:
+    return [value for value in values if np.isfinite(value)]
+
+
+def _c6(found: Found, arm: Arm) -> Verdict:
+    pairs = found.pairs(arm)
+    both = [(mine.correlation, control.correlation) for mine, control in pairs]
+    both = [pair for pair in both if np.isfinite(pair).all()]
+    means = np.mean(both, axis=0) if both else (np.nan, np.nan)
+    return _verdict(
+        "C6",
+        f"{arm}: correlation of the changes of train and validation loss, minus the no-op's",
+        estimate([mine - control for mine, control in both]),
+        0.0,
+        "Spearman's, of the changes of both log losses between evaluations from the switch to the end. "
+        "Supported if the interval lies above 0; contradicted if below.",
+        f"Mean {means[0]:.2f} boosted, {means[1]:.2f} no-op; {len(both)} of {len(pairs)} seeds have "
+        "both. " + told(found, arm),
+    )
+
+
+def _boosts(found: Found, task: str, factor: float | None = None) -> list[Arm]:
+    """The boosts of the rate alone, of a task, that were run, in a settled order."""
+    return sorted(
+        (
+            arm
+            for arm in found.arms
+            if arm.task == task and arm.what == "lr" and arm.factor > 1 and found.pairs(arm)
+            if factor is None or arm.factor == factor
+        ),
+        key=str,
+    )
+
+
+def _c8(found: Found) -> Verdict:
+    arms = [arm for arm in _boosts(found, "group") if arm.switch != FROM_START]
+    bounds, best = best_held_out(found, arms)
+    return _verdict(
+        "C8",
+        f"best of {len(arms)} boosts in the group: log10(steps / steps of no-op)",
+        _bounded(_slower(bounds)),
+        0.0,
+        _speed_rule(
+            "For each seed the boost that was best for the others. Supported (no boost works) if the "
+            "interval lies above 0, slower; contradicted if below, faster."
+        ),
+        f"Best for others: {best}. " + _each(found, arms),
+    )
+
+
+def _each(found: Found, arms: Sequence[Arm]) -> str:
+    """Means of all arms, for a note."""
+    parts = [
+        f"{arm.label} at {arm.switch} {np.mean([low for low, _ in decades(found, arm)]):+.2f}"
+        f" ({sum(mine.stays for mine, _ in found.pairs(arm))} of {len(found.pairs(arm))} stay)"
+        for arm in arms
+    ]
+    return f"Decades of speed-up, lower bounds: {', '.join(parts)}." if parts else "No such runs."
+
+
+def _c9(found: Found) -> tuple[Verdict, ...]:
+    arms = _boosts(found, "division", 10)
+    bounds, best = best_held_out(found, arms)
+    return (
+        _faster("C9", found, Arm("division", "lr", 3, "onset")),
+        _faster("C9", found, Arm("division", "lr", 5)),
+        _slower_than_control("C9", found, Arm("division", "lr", 5, "onset")),
+        _verdict(
+            "C9",
+            f"best of {len(arms)} times at which lr × 10 came (division): log10(steps / steps without)",
+            _bounded(_slower(bounds)),
+            0.0,
+            _speed_rule(
+                "For each seed the time that was best for the others. Supported (10 times never works) "
+                "if "
+                "the interval lies above 0, slower; contradicted if below, faster."
+            ),
+            f"Best for others: {best}. " + _each(found, arms),
+        ),
+    )
+
+
+def _c14(found: Found, arm: Arm) -> Verdict:
+    by_rule = slopes_by_rule(found, arm)
+    per_seed = list(zip(*by_rule.values(), strict=True))
+    means = ", ".join(
+        f"{rule} {_bounded(slopes).effect:.2f}" for rule, slopes in by_rule.items() if slopes
+    )
+    return _verdict(
+        "C14",
+        f"{arm}: how far C3's statistic lies to both sides of ½ by the start that is chosen",
+        _bounded([straddle(slopes) for slopes in per_seed]),
+        0.0,
+        f"Starts: {', '.join(START_RULES)}. Of each seed the lesser of (highest - ½) and (½ - lowest) "
+        "over "
+        "them. Supported if the interval lies above 0: the choice changes the conclusion; contradicted "
+        "if "
+        "below: all choices conclude alike.",
+        f"log(speed-up) / log({arm.factor:g}) by start: {means}." if means else told(found, arm),
+    )
+
+
+def slopes_by_rule(found: Found, arm: Arm) -> dict[str, list[tuple[float, float]]]:
+    """C3's statistic of every seed, for each start that may be chosen."""
+    return {
+        rule: [proportionality(*pair, arm, rule) for pair in found.pairs(arm)] for rule in START_RULES
+    }
+
+
+def answer(runs: Sequence[Run]) -> Answer:
+    """Verdicts on C3 to C9 and C14, and what the commenters drew."""
+    found = found_in(runs)
+    return Answer(verdicts(found), tuple(_figures(found)))
+
+
+SHOWN = (
+    ("addition", "memorised"),
+    ("addition", "onset"),
+    ("addition", "step 1,000"),
+    ("addition", FROM_START),
+    ("division", "onset"),
+    ("group", "onset"),
+)
+"""Whose curves are drawn, and whose survival: the commenters' cases."""
+
+
+def _figures(found: Found):
+    boosted = _as_drawn(found)
+    if not boosted:
+        return
+    yield boost_map_figure(boosted, RULES)
+    cases = [case for case in SHOWN if any((b.task, b.switch) == case for b in boosted)]
+    yield boost_survival_figure(boosted, cases, RULES)
+    for case in cases:
+        yield boost_curves_figure([b for b in boosted if (b.task, b.switch) == case], RULES)
+    slopes = {
+        arm.label: {rule: _bounded(s) for rule, s in slopes_by_rule(found, arm).items()}
+        for arm in _boosts(found, "addition")
+        if arm.switch == "onset"
+    }
+    if slopes:
+        yield start_rules_figure(slopes, "addition, boosted at onset")
+
+
+def _as_drawn(found: Found) -> list[Boosted]:
+    """The arms as they are drawn: their control first, then by what and multiplier."""
+    order = ("trunk", "no-op", "lr", "lr, decay pull kept", "lr, annealed", "decay")
+    places = {what: i for i, what in enumerate(order)}
+    tasks = list(TRUNKS["small"])
+    switches = [FROM_START, *SWITCHES]
+    arms = sorted(
+        found.arms,
+        key=lambda arm: (
+            tasks.index(arm.task),
+            switches.index(arm.switch),
+            places.get(arm.what, len(order)),
+            arm.factor,
+            arm.what,
+        ),
+    )
+    return [_drawn(found, arm) for arm in arms]
+
+
+def _drawn(found: Found, arm: Arm) -> Boosted:
+    is_control = arm == arm.control
+    mine = found.arms[arm]
+    return Boosted(
+        task=arm.task,
+        switch=arm.switch,
+        label="no-op" if is_control else arm.label,
+        is_control=is_control,
+        factor=arm.factor if arm.what == "lr" else None,
+        runs={str(seeds): run for seeds, run in sorted(mine.items(), key=lambda item: str(item[0]))},
+        speed_up=None if is_control else _bounded(decades(found, arm)),
+    )
+
+
+STUDY = Study(
+    name="lr-boost",
+    question="Does a larger learning rate after memorisation speed grokking up?",
+    claims=(
+        Claim("C3", "Once grokking has started, 100 times the learning rate speeds it up 100 times."),
+        Claim("C4", "On addition 5 and 10 times the rate after memorisation work; 100 times collapses."),
+        Claim(
+            "C5",
+            "After a boost train accuracy falls to validation's and both climb together, a mode shift; "
+            "10 times from step 1,000 never converges and 50 times does.",
+        ),
+        Claim("C6", "After a boost train and validation loss are correlated; without one they are not."),
+        Claim("C7", "If the base rate is well chosen, the same multiplier from step 0 fails."),
+        Claim("C8", "In S5 no boost works (S4 stands in for it in the smaller budgets)."),
+        Claim(
+            "C9",
+            "On division small boosts work, 5 times from the start works very well, 5 times at the "
+            "onset "
+            "destroys what was reached, 10 times never works.",
+        ),
+        Claim("C14", "What is called the start of grokking changes the conclusion."),
+    ),
+    predictions={
+        "two circuits and tiny gradients": (
+            "After the onset only small gradients slow it down: steps to grok go as 1 / rate with rate "
+            "x "
+            "decay held fixed (C3's statistic near 1), and the same multiplier from step 0 fails."
+        ),
+        "frequency of reinforcement": (
+            "Circuits unify one after the other: less than in proportion; a boost that breaks shallow "
+            "circuits lets general ones grow from the start, so both accuracies climb together (C5, C6)."
+        ),
+        "circuit efficiency": (
+            "Speed goes with rate x decay: decay alone, multiplied, does as much as the rate, and the "
+            "rate "
+            "with its decay pull kept does nothing."
+        ),
+        "lazy to rich": (
+            "Only past a threshold of the effective rate do features move: nothing below, much above "
+            "it; the "
+            "temperature of the loss matters as much as the rate."
+        ),
+    },
+    runs=runs,
+    answer=answer,
+)
