@@ -82,6 +82,8 @@ def boost_curves_figure(arms: Sequence[Boosted], rules: Rules) -> Figure:
             _aligning("steps since the switch", aligned, limits if start else {}, last),
         ]
         add_buttons(plot, buttons)
+        plot.update_layout(margin={"t": 92})
+        plot.update_layout(updatemenus=[{"pad": {"b": 30}}])  # above the first row's title
     slug = "".join(c if c.isalnum() else "-" for c in place.replace(",", "")).lower()
     return Figure(
         f"boost-{slug}",
@@ -276,9 +278,9 @@ def boost_map_figure(arms: Sequence[Boosted], rules: Rules) -> Figure:
     for row, cell in enumerate(cells, start=1):
         if len(cell):
             plot.add_trace(_heat(cell), row=row, col=1)
-    theme.dress(plot, height=150 + 36 * (sum(heights) + 2 * len(tasks)), controls=0)
+    theme.dress(plot, height=150 + 40 * (sum(heights) + 2 * len(tasks)), controls=0)
     plot.update_annotations(x=0, xanchor="left", font={"size": 13})
-    plot.update_layout(margin={"l": 190, "b": 40})
+    plot.update_layout(margin={"l": 20, "b": 64})
     plot.update_yaxes(autorange="reversed", showgrid=False)
     plot.update_xaxes(showgrid=False, side="bottom")
     return Figure(
@@ -330,8 +332,8 @@ def _heat(cells: pd.DataFrame) -> go.Heatmap:
     by_place = {(c["arm"], c["switch"]): c for c in cells.to_dict("records")}
     grid = [[by_place.get((row, column)) for column in columns] for row in rows]
     return go.Heatmap(
-        x=columns,
-        y=rows,
+        x=[column.replace(" ", "<br>", 1) for column in columns],
+        y=[row.replace(", ", ",<br>") for row in rows],
         z=[[None if c is None else _decades(c) for c in line] for line in grid],
         text=[["" if c is None else _cell(c) for c in line] for line in grid],
         customdata=[[_hover(c) for c in line] for line in grid],
@@ -362,7 +364,7 @@ def _decades(cell: Mapping[str, Any]) -> float | None:
 
 
 def _cell(cell: Mapping[str, Any]) -> str:
-    return f"{cell['bound']}×{told(cell['median_speed_up'], 2)} · {cell['stay']}/{cell['seeds']}"
+    return f"{cell['bound']}×{told(cell['median_speed_up'], 2)}<br>{cell['stay']}/{cell['seeds']}"
 
 
 def _hover(cell: Mapping[str, Any] | None) -> str:

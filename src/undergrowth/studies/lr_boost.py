@@ -578,7 +578,7 @@ def _boosts(found: Found, task: str, factor: float | None = None) -> list[Arm]:
             if arm.task == task and arm.what == "lr" and arm.factor > 1 and found.pairs(arm)
             if factor is None or arm.factor == factor
         ),
-        key=str,
+        key=lambda arm: (arm.factor, arm.switch),
     )
 
 
