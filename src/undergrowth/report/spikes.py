@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,9 +70,13 @@ def spikes_by_arm_figure(
     scales = {letter: LogScale.of([], *(trace[letter] for trace in traces_of(plot))) for letter in "xy"}
     names = {letter: tuple(f"{letter}axis{i or ''}" for i in (0, *range(2, n + 1))) for letter in "xy"}
     add_axis_buttons(plot, Axis(names["x"], scales["x"], "linear"), Axis(names["y"], scales["y"], "log"))
-    told = ", ".join(f"{arm} seed {run.spec.seeds.model}" for arm, run in runs.items())
+    layout: Any = plot.layout
+    for menu in layout.updatemenus:  # above the title of the first panel
+        menu.pad.b += 18
+    seeds = sorted({run.spec.seeds.model for run in runs.values()})
+    told = ", ".join(str(seed) for seed in seeds)
     caption = (
-        f"One run an arm, the first seed of each: {told}. Training: the mean loss of each update's "
+        f"One run an arm, the first of each (seed {told}). Training: the mean loss of each update's "
         "batch, as trained on; validation: exact cross-entropy in nats. Of each line the lowest and "
         f"the highest of each short stretch are drawn. {note} {ZERO_ON_LOG}"
     )
