@@ -24,6 +24,9 @@ POINTS = 4000
 """Most points of a line: of a longer curve the lowest and the highest of each of many stretches."""
 
 
+LINES = {"update": "train", "val": "val"}
+
+
 def spikes_figure(run: Run, found: pd.DataFrame | None = None) -> Figure:
     """Loss of every update and validation loss of one run over steps, log and linear, spikes marked.
 
@@ -54,14 +57,13 @@ def spikes_by_arm_figure(
     )
     shown: set[str] = set()
     for at, (arm, run) in enumerate(runs.items(), start=1):
-        lines = [
-            _line(run["update_loss"], "train", POINTS // 2),
-            _line(run["val_loss"], "val", POINTS // 2),
-        ]
+        lines = [_line(run[f"{of}_loss"], side, POINTS // 2) for of, side in LINES.items()]
         for trace in (*lines, _markers(found[arm])):
-            trace.update(legendgroup=trace.name, showlegend=trace.name not in shown and len(trace.x) > 0)
-            shown |= {trace.name} if len(trace.x) else set()
-            plot.add_trace(trace, row=at, col=1)
+            drawn: Any = trace
+            is_new = drawn.name not in shown and bool(drawn.x)
+            drawn.update(legendgroup=drawn.name, showlegend=is_new)
+            shown |= {drawn.name} if is_new else set()
+            plot.add_trace(drawn, row=at, col=1)
     theme.dress(plot, height=150 + 150 * n)
     plot.update_layout(margin_t=96)
     plot.update_annotations(x=0, xanchor="left", font={"size": 12})
