@@ -77,7 +77,7 @@ def test_memorising_that_stops_at_nine_tenths_supports_c1_in_every_arm() -> None
     found = verdicts(*four(), *four("without decay"), *four("shuffled labels"), claim="C1")
     assert [verdict.verdict for verdict in found] == ["supported"] * 5
     assert found[0].estimate.effect == pytest.approx(-1.0015)
-    assert "p = 0.9" in found[0].note
+    assert "1 - p = 0.0997 in geometric mean" in found[0].note
 
 
 def test_memorising_that_goes_on_contradicts_c1_though_not_when_it_has_just_memorised() -> None:

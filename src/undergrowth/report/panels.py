@@ -25,7 +25,7 @@ from undergrowth.report.axes import (
 from undergrowth.report.bands import band_traces
 from undergrowth.report.curves import EVENTS
 from undergrowth.report.figure import Figure
-from undergrowth.report.groups import RULES, over_seeds, plural
+from undergrowth.report.groups import RULES, Band, over_seeds, plural
 from undergrowth.store import Run
 
 
@@ -91,7 +91,7 @@ def panels_figure(
     frames, shown = [], set()
     for row, panel in enumerate(panels, start=1):
         for line in panel.lines:
-            band = over_seeds(line.values)
+            band = _geometric(line.values) if panel.log else over_seeds(line.values)
             methods.add(band.method)
             steps = line.values["step"].values
             traces = band_traces(
@@ -110,16 +110,18 @@ def panels_figure(
     _steps_below(plot, n, tall)
     for row, panel in enumerate(panels, start=1):
         mark_events(plot, panel.marks, row)
-    told = ", ".join(sorted(methods))
-    caption = f"{caption} Band: 95% interval over seeds ({told}). {ZERO_ON_LOG}"
+    bands = (
+        f"Band: 95% interval over seeds ({', '.join(sorted(methods))}), of the logarithm on a log axis."
+    )
+    caption = f"{caption} {bands} {ZERO_ON_LOG}"
     table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     return Figure(name, title, caption, plot, table)
 
 
 def mark_events(plot: go.Figure, marks: Sequence[tuple[float, str]], row: int) -> None:
-    """A vertical line at each event of a panel, named at its top."""
+    """A vertical line at each event of a panel, named at its top, one name below the other."""
     axis = "" if row == 1 else str(row)
-    for step, name in marks:
+    for line, (step, name) in enumerate(marks):
         plot.add_shape(
             type="line",
             name=name,
@@ -131,14 +133,20 @@ def mark_events(plot: go.Figure, marks: Sequence[tuple[float, str]], row: int) -
             y1=1,
             line={"dash": "dot", "width": 1.4, "color": theme.NEUTRAL},
             label={
-                "text": name,
+                "text": "<br>" * line + name,
                 "textposition": "end",
                 "textangle": 0,
-                "xanchor": "left",
+                "xanchor": "right" if name == "grokked" else "left",
                 "yanchor": "top",
                 "font": {"size": 11},
             },
         )
+
+
+def _geometric(values: xr.DataArray) -> Band:
+    """Over seeds of the logarithms: the geometric mean, and an interval that stays above 0."""
+    band = over_seeds(xr.apply_ufunc(np.log10, values.where(values > 0)))
+    return Band(10**band.mean, 10**band.low, 10**band.high, band.method)
 
 
 def _scale(plot: go.Figure, row: int, panel: Panel) -> None:
@@ -153,6 +161,7 @@ def _scale(plot: go.Figure, row: int, panel: Panel) -> None:
 
 def _steps_below(plot: go.Figure, n_rows: int, height: int) -> None:
     theme.dress(plot, height=height)
+    plot.update_layout(margin_r=26)
     plot.update_xaxes(title_text="training step", row=n_rows, col=1)
     scale = LogScale.of([], *(trace.x for trace in traces_of(plot)))
     add_axis_buttons(plot, Axis(subplot_names("x", n_rows), scale, "log"))

@@ -155,7 +155,7 @@ def _how_sure(
 
     def verdict(arm: Sequence[Run], statistic: str, number: Callable[[Run], float]) -> Verdict:
         values, note = _over(arm, number)
-        probability = f"p = {1 - 10 ** np.mean(values):.6g}. " if len(values) else ""
+        left = f"1 - p = {told(float(10 ** np.mean(values)))} in geometric mean. " if len(values) else ""
         return Verdict(
             claim="C1",
             study="confidence",
@@ -163,7 +163,7 @@ def _how_sure(
             estimate=estimate(values),
             threshold=float(np.log10(1 - SURE)),
             rule=rule,
-            note=f"{probability}{note}",
+            note=f"{left}{note}",
         )
 
     stage = "at its lowest from memorised to onset"
