@@ -26,6 +26,7 @@ from undergrowth.report import theme
 from undergrowth.report.axes import (
     ZERO_ON_LOG,
     Axis,
+    AxisType,
     LogScale,
     add_axis_buttons,
     add_buttons,
@@ -163,7 +164,7 @@ def area_share_figure(by_operation: ByOperation) -> Figure:
             rows.append(_tidy({"operation": op, "areas": kind}, steps, band))
         _add_midway(plot, row, runs)
         plot.update_yaxes(range=[-0.15, 1.03], row=row, col=1)
-    _steps_below(plot, len(shown), height=320 * max(len(shown), 1) + 80)
+    _steps_below(plot, len(shown), height=320 * max(len(shown), 1) + 80, start="linear")
     n = ", ".join(f"{op}: {len(runs)}" for op, runs in shown.items())
     caption = (
         "The share of the variance of validation accuracy over cells that lies between areas, set so "
@@ -547,11 +548,11 @@ def _add_midway(plot: go.Figure, row: int, runs: Sequence[Run]) -> None:
             plot.add_shape(type="line", line=line, **x, **y)
 
 
-def _steps_below(plot: go.Figure, n_rows: int, *, height: int) -> None:
+def _steps_below(plot: go.Figure, n_rows: int, *, height: int, start: AxisType = "log") -> None:
     theme.dress(plot, height=height)
     plot.update_xaxes(title_text="training step", row=n_rows if n_rows > 1 else None)
     scale = LogScale.of([], *(trace.x for trace in traces_of(plot)))
-    add_axis_buttons(plot, Axis(subplot_names("x", max(n_rows, 1)), scale, "log"))
+    add_axis_buttons(plot, Axis(subplot_names("x", max(n_rows, 1)), scale, start))
 
 
 def _tidy(who: Mapping[str, str], steps: np.ndarray, band: Band) -> pd.DataFrame:

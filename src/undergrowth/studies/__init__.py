@@ -1,6 +1,15 @@
 """Why: one file a question, readable from top to bottom."""
 
-from undergrowth.studies import ablation, confidence, grokking, leak, lr_boost, saliency, spikes
+from undergrowth.studies import (
+    ablation,
+    confidence,
+    grokking,
+    leak,
+    lr_boost,
+    partial_generality,
+    saliency,
+    spikes,
+)
 from undergrowth.studies.study import Answer, Budget, Claim, Study
 
 STUDIES: dict[str, Study] = {
@@ -13,6 +22,7 @@ STUDIES: dict[str, Study] = {
         leak.STUDY,
         lr_boost.STUDY,
         spikes.STUDY,
+        partial_generality.STUDY,
     )
 }
 
