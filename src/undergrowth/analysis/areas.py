@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
-from undergrowth.measures import Observed, areas_of, renamed_operands
+from undergrowth.measures import areas_of, renamed_operands
 from undergrowth.measures.areas import AreaKind
 from undergrowth.store import Run
 
@@ -71,10 +71,8 @@ def area_share(run: Run, kind: AreaKind, score: Score = "correct") -> xr.Dataset
 @lru_cache(maxsize=4096)
 def validation_cells(run: Run) -> np.ndarray:
     """The validation inputs (x, y) of a run in which neither is 0, int [cell, 2]."""
-    data = Observed.of(run.spec.data())
-    _, is_val = data.sides()
-    inputs = np.asarray(data.inputs)
-    return inputs[is_val & (inputs > 0).all(axis=1)]
+    data = run.spec.data()
+    return data.inputs[data.is_val & (data.inputs > 0).all(axis=1)]
 
 
 def shared_carriers(run: Run, prefix: str, side: str) -> xr.DataArray:

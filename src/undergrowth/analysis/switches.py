@@ -105,8 +105,7 @@ class Switched:
         changes = [np.diff(np.log(np.maximum(loss, 1e-30))) for loss in (train, val)]
         if any(np.ptp(change) == 0 for change in changes):
             return float("nan")
-        ranks = [stats.rankdata(change) for change in changes]
-        return float(np.corrcoef(*ranks)[0, 1])
+        return float(stats.spearmanr(*changes).statistic)
 
 
 def speed_up(switched: Switched, control: Switched, unknown: float) -> tuple[float, float]:

@@ -82,10 +82,6 @@ class Areas(Measure):
     draws: int = Field(default=32, ge=2)
     schedule: Schedule = SPARSE
 
-    @property
-    def key(self) -> str:
-        return self.prefix
-
     def check(self, run: RunSpec) -> None:
         _with_table(run.task, self.name)
 
@@ -122,10 +118,6 @@ class Swaps(Measure):
 
     name: Literal["swaps"] = "swaps"
     schedule: Schedule = SPARSE
-
-    @property
-    def key(self) -> str:
-        return "swaps"
 
     @property
     def scalars(self) -> tuple[str, ...]:

@@ -23,10 +23,6 @@ class Curves(Measure):
     name: Literal["curves"] = "curves"
 
     @property
-    def key(self) -> str:
-        return "curves"
-
-    @property
     def scalars(self) -> tuple[str, ...]:
         return ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
 

@@ -78,9 +78,13 @@ class Measure(Value):
     schedule: Schedule = Schedule()
 
     @property
-    @abstractmethod
     def key(self) -> str:
-        """The prefix of its readings' names; two measures of a run must differ in it."""
+        """How its readings' names begin: its prefix where it has one, else its name.
+
+        Two measures of a run must differ in it.
+        """
+        fields = dict(self)
+        return fields.get("prefix", fields["name"])
 
     @property
     def scalars(self) -> tuple[str, ...]:

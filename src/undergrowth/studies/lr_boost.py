@@ -271,11 +271,17 @@ class Found:
     arms: Mapping[Arm, Mapping[object, Switched]]
     too_late: Mapping[Arm, int] = field(default_factory=dict)
 
-    def pairs(self, arm: Arm) -> list[tuple[Switched, Switched]]:
-        """The runs of an arm, each with its control: the same seeds, the same trunk."""
+    def by_seed(self, arm: Arm) -> dict[object, tuple[Switched, Switched]]:
+        """The runs of an arm by seeds, each with its control: the same seeds, the same trunk."""
         controls = self.arms.get(arm.control, {})
         mine = self.arms.get(arm, {})
-        return [(mine[seeds], controls[seeds]) for seeds in sorted(mine, key=str) if seeds in controls]
+        return {
+            seeds: (mine[seeds], controls[seeds]) for seeds in sorted(mine, key=str) if seeds in controls
+        }
+
+    def pairs(self, arm: Arm) -> list[tuple[Switched, Switched]]:
+        """The runs of an arm, each with its control, in the order of their seeds."""
+        return list(self.by_seed(arm).values())
 
 
 def found_in(runs: Sequence[Run]) -> Found:
@@ -297,7 +303,7 @@ def found_in(runs: Sequence[Run]) -> Found:
 
 def decades(found: Found, arm: Arm) -> list[tuple[float, float]]:
     """Bounds of log10(no-op's remaining steps / the arm's) of each seed."""
-    return [speed_up(mine, control, _unknown(arm)) for mine, control in found.pairs(arm)]
+    return list(_by_seed(found, arm).values())
 
 
 def _unknown(arm: Arm) -> float:
@@ -366,20 +372,14 @@ def best_held_out(found: Found, arms: Sequence[Arm]) -> tuple[list[tuple[float, 
 
 
 def _by_seed(found: Found, arm: Arm) -> dict[object, tuple[float, float]]:
-    controls = found.arms.get(arm.control, {})
-    return {
-        seeds: speed_up(run, controls[seeds], _unknown(arm))
-        for seeds, run in found.arms.get(arm, {}).items()
-        if seeds in controls
-    }
+    pairs = found.by_seed(arm).items()
+    return {seeds: speed_up(mine, control, _unknown(arm)) for seeds, (mine, control) in pairs}
 
 
 SPEED_RULE = (
     "Steps are from the switch to the first evaluation with {grokked}, of the boosted fork and of the "
-    "no-op "
-    "fork of the same trunk. A boosted seed that does not get there is at most as fast as if it had at "
-    "its "
-    "last step; the open side of such an interval is taken to be the multiplier itself. {decision}"
+    "no-op fork of the same trunk. A boosted seed that does not get there is at most as fast as if it "
+    "had at its last step; the open side of such an interval is taken to be the multiplier itself. {decision}"
 )
 
 

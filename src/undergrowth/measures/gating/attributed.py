@@ -39,10 +39,6 @@ class SiteMeasure(Measure):
     baseline: BaselineName = "mean"
     schedule: Schedule = Schedule(every=100, until=100, per_decade=12)
 
-    @property
-    def key(self) -> str:
-        return self.prefix
-
     def check(self, run: RunSpec) -> None:
         """Raise ValueError where the run's model has no such components, or none in such a layer."""
         if self.component not in run.model.components:

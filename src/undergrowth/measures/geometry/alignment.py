@@ -33,10 +33,6 @@ class Alignment(Measure):
     schedule: Schedule = Schedule(every=100, until=100, per_decade=12)
 
     @property
-    def key(self) -> str:
-        return "alignment"
-
-    @property
     def scalars(self) -> tuple[str, ...]:
         return ("alignment_descent", "alignment_update", "alignment_decay")
 

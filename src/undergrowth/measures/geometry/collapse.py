@@ -41,10 +41,6 @@ class Collapse(Measure):
     schedule: Schedule = Schedule(every=100, until=100, per_decade=24)
 
     @property
-    def key(self) -> str:
-        return "collapse"
-
-    @property
     def scalars(self) -> tuple[str, ...]:
         return ("collapse_weight_norm", "collapse_feature_norm", "collapse_cosine")
 

@@ -46,10 +46,6 @@ class Kernel(Measure):
     n_projections: int = Field(default=4, ge=1)
     schedule: Schedule = Schedule(every=100, until=100, per_decade=6)
 
-    @property
-    def key(self) -> str:
-        return "kernel"
-
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
         n_labels = jax.eval_shape(model, data.inputs[:1]).shape[1]
         signs = at.rng.choice(np.array([-1, 1], np.float32), (self.n_projections, n_labels))

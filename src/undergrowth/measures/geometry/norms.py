@@ -25,10 +25,6 @@ class Norms(Measure):
     name: Literal["norms"] = "norms"
 
     @property
-    def key(self) -> str:
-        return "norms"
-
-    @property
     def scalars(self) -> tuple[str, ...]:
         return ("weight_norm",)
 
@@ -54,10 +50,6 @@ class ComponentNorms(Measure):
     component: Literal["neuron", "head"] = "neuron"
     layer: int = -1
     schedule: Schedule = Schedule(every=100, until=100, per_decade=12)
-
-    @property
-    def key(self) -> str:
-        return self.prefix
 
     def check(self, run: RunSpec) -> None:
         """Raise ValueError where the run's model has no such components, or none in such a layer."""

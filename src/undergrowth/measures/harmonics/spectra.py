@@ -70,10 +70,6 @@ class SpectralMeasure(Measure):
     schedule: Schedule = Schedule(every=100, until=100, per_decade=12)
 
     @property
-    def key(self) -> str:
-        return self.prefix
-
-    @property
     def scalars(self) -> tuple[str, ...]:
         losses = ("restricted_loss", "restricted_train_loss", "restricted_val_loss", "excluded_loss")
         return tuple(f"{self.prefix}_{name}" for name in ("n_key", *losses))

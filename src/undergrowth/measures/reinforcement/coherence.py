@@ -59,10 +59,6 @@ class Coherence(Measure):
     schedule: Schedule = Schedule(every=100, until=100, per_decade=12)
 
     @property
-    def key(self) -> str:
-        return self.prefix
-
-    @property
     def scalars(self) -> tuple[str, ...]:
         stiffness = ("cosine", "sign") if self.n_pairs else ("cosine",)
         of_pairs = (f"{self.prefix}_{name}_{pair}" for name in stiffness for pair in PAIRS)

@@ -61,10 +61,6 @@ class Confidence(Measure):
     schedule: Schedule = Schedule(every=100, until=100, per_decade=12)
 
     @property
-    def key(self) -> str:
-        return self.prefix
-
-    @property
     def scalars(self) -> tuple[str, ...]:
         of_sides = (f"pushing_{side}" for side in SIDES)
         of_pulls = ("gradient_norm", "pull_norm", "pull_cosine", "data_norm", "decay_norm")

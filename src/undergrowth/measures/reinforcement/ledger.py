@@ -50,10 +50,6 @@ class Ledger(Measure):
     schedule: Schedule = Schedule(every=100, until=100, per_decade=12)
 
     @property
-    def key(self) -> str:
-        return self.prefix
-
-    @property
     def scalars(self) -> tuple[str, ...]:
         of_side = ("whole", "data", "decay", "change", "residual")
         return tuple(f"{self.prefix}_{side}_{name}" for side in SIDES for name in of_side)
