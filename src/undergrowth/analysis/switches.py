@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -102,10 +103,11 @@ class Switched:
         train, val = (self.after(f"{side}_loss").values.astype(np.float64) for side in ("train", "val"))
         if len(train) < 6:
             return float("nan")
-        changes = [np.diff(np.log(np.maximum(loss, 1e-30))) for loss in (train, val)]
-        if any(np.ptp(change) == 0 for change in changes):
+        mine, its = (np.diff(np.log(np.maximum(loss, 1e-30))) for loss in (train, val))
+        if np.ptp(mine) == 0 or np.ptp(its) == 0:
             return float("nan")
-        return float(stats.spearmanr(*changes).statistic)
+        found: Any = stats.spearmanr(mine, its)
+        return float(found.statistic)
 
 
 def speed_up(switched: Switched, control: Switched, unknown: float) -> tuple[float, float]:
