@@ -379,7 +379,8 @@ def _by_seed(found: Found, arm: Arm) -> dict[object, tuple[float, float]]:
 SPEED_RULE = (
     "Steps are from the switch to the first evaluation with {grokked}, of the boosted fork and of the "
     "no-op fork of the same trunk. A boosted seed that does not get there is at most as fast as if it "
-    "had at its last step; the open side of such an interval is taken to be the multiplier itself. {decision}"
+    "had at its last step; the open side of such an interval is taken to be the multiplier itself. "
+    "{decision}"
 )
 
 
