@@ -16,6 +16,7 @@ from undergrowth import __version__
 from undergrowth.printing import (
     console,
     in_figures,
+    print_entry,
     print_json,
     print_table,
     print_verdicts,
@@ -143,10 +144,7 @@ def presets(*, as_json: AsJson = False) -> int:
         print_json(table)
         return 0
     for row in table:
-        console.print(row["name"], style="bold")
-        console.print(f"  {row['source']}")
-        if row["differs"]:
-            console.print(f"  differs: {row['differs']}")
+        print_entry(row["name"], row["source"], differs=row["differs"])
     return 0
 
 
@@ -260,10 +258,7 @@ def measures(*, as_json: AsJson = False) -> int:
         print_json(table)
         return 0
     for row in table:
-        console.print(row["name"], style="bold")
-        console.print(f"  {row['what']}")
-        if row["fields"]:
-            console.print(f"  fields: {', '.join(row['fields'])}")
+        print_entry(str(row["name"]), str(row["what"]), fields=", ".join(row["fields"]))
     return 0
 
 

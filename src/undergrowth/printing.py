@@ -125,6 +125,15 @@ def _in_words(estimate: Estimate) -> str:
     return f"{estimate.effect:.3g}, {interval} over {estimate.seeds} ({estimate.method})"
 
 
+def print_entry(name: str, says: str, **more: str) -> None:
+    """A name, what it says below it, and what more there is to say."""
+    console.print(name, style="bold")
+    console.print(f"  {says}")
+    for what, told in more.items():
+        if told:
+            console.print(f"  {what}: {told}")
+
+
 def print_json(value: object) -> None:
     """JSON on standard output, unwrapped."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import xarray as xr
 
-from undergrowth.analysis.events import DEFAULT_RULES, Rules, events
+from undergrowth.analysis.events import DEFAULT_RULES, Rules
+from undergrowth.analysis.stages import at_event
 from undergrowth.store import Run
 
 
@@ -22,9 +22,7 @@ def change_since_memorised(
     The latter is the first step of the reading at or after the event. NaN where there is nothing to
     compare: the run failed, never memorised, or did so only at the last step.
     """
-    memorised = events(run.curves, rules)["memorised"].first
-    steps = reading["step"].values
-    if run.status != "done" or memorised is None or memorised > steps[-2]:
+    early, late = at_event(run, reading, "memorised", rules), reading.isel(step=-1)
+    if early is None or early["step"] == late["step"]:
         return float("nan")
-    early = int(np.searchsorted(steps, memorised))
-    return statistic(reading.isel(step=-1)) - statistic(reading.isel(step=early))
+    return statistic(late) - statistic(early)
