@@ -413,6 +413,65 @@ def test_reset_moments_are_those_of_a_fresh_optimiser() -> None:
             assert (reset[name] == array).all()
 
 
+AWAY = {"name": "scale_gradient", "factor": 0.0}
+DECAYING = {"name": "adamw", "lr": 0.01, "weight_decay": 0.5, "warmup_steps": 0}
+
+
+def weights_of(**fields: Any) -> dict[int, dict[str, np.ndarray]]:
+    """By step, the weights of a run that has no gradient and no moments from step 10 on."""
+    alone = [at(10, AWAY), at(10, {"name": "reset_moments"}), *fields.pop("then", [])]
+    found = snapshots(facts(tiny.spec(interventions=alone, **{"optimiser": DECAYING, **fields})))
+    return {step: state_dict(found[step].state.model) for step in (10, 20, 30)}
+
+
+@pytest.mark.parametrize(
+    "optimiser", [DECAYING, {**DECAYING, "name": "sgd", "momentum": 0.9}], ids=["adamw", "sgd"]
+)
+def test_without_gradient_and_decay_no_weight_moves(optimiser: dict[str, Any]) -> None:
+    still = {**optimiser, "weight_decay": 0.0}
+    found = weights_of(optimiser=still)
+    assert all((found[10][name] == found[30][name]).all() for name in found[10])
+
+
+def test_decay_alone_shrinks_every_weight_by_lr_times_decay_a_step() -> None:
+    found = weights_of()
+    for name, array in found[10].items():
+        np.testing.assert_allclose(found[20][name], array * (1 - 0.01 * 0.5) ** 10, rtol=2e-6)
+        np.testing.assert_allclose(found[30][name], array * (1 - 0.01 * 0.5) ** 20, rtol=4e-6)
+
+
+def test_gradient_noise_alone_is_a_random_walk() -> None:
+    """Its steps are as large as they are told, and those of one time know nothing of another's."""
+    sgd = {"name": "sgd", "lr": 0.1, "warmup_steps": 0}
+    noisy = [at(10, {"name": "set_noise", "gradient": 0.5})]
+    found = weights_of(optimiser=sgd, then=noisy)
+    early, late = (
+        np.concatenate([(found[b][n] - found[a][n]).ravel() for n in found[10]])
+        for a, b in ((10, 20), (20, 30))
+    )
+    for way in (early, late):
+        assert way.std() == pytest.approx(0.1 * 0.5 * np.sqrt(10), rel=0.2)
+        assert abs(way.mean()) < 4 * way.std() / np.sqrt(len(way))
+    assert abs(np.corrcoef(early, late)[0, 1]) < 4 / np.sqrt(len(early))
+
+
+def test_a_scaled_gradient_makes_a_plain_step_as_many_times_as_long() -> None:
+    sgd = {"name": "sgd", "lr": 0.5, "warmup_steps": 0}
+    half = [at(0, {"name": "scale_gradient", "factor": f}) for f in (5.0, 0.1)]
+    scaled = snapshots(facts(tiny.spec(steps=10, optimiser=sgd, interventions=half)))
+    slower = snapshots(facts(tiny.spec(steps=10, optimiser={**sgd, "lr": 0.25})))
+    mine, its = (state_dict(found[10].state.model) for found in (scaled, slower))
+    for name, array in its.items():
+        np.testing.assert_allclose(mine[name], array, rtol=1e-4, atol=1e-6)
+
+
+def test_the_gradient_that_was_left_in_the_moments_still_moves_the_weights() -> None:
+    still = {**DECAYING, "weight_decay": 0.0}
+    found = snapshots(facts(tiny.spec(optimiser=still, interventions=[at(10, AWAY)])))
+    before, after = (state_dict(found[step].state.model) for step in (10, 20))
+    assert any((before[name] != after[name]).any() for name in before)
+
+
 POSSIBLE = {"trigger": {"name": "at_step", "step": 3}, "action": {"name": "no_op"}}
 
 

@@ -73,6 +73,7 @@ ACTIONS: dict[str, dict[str, Any]] = {
     "anneal": {"factor": 0.1, "steps": 7},
     "set_weight_decay": {"weight_decay": 0.9},
     "reset_moments": {},
+    "scale_gradient": {"factor": 0.0},
     "set_batch": {"batch": {"name": "mini", "batch_size": 5}},
     "set_noise": {"gradient": 0.01, "weight": 0.01, "dropout": 0.1},
     "set_temperature": {"temperature": 3.0},

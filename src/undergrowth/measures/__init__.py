@@ -10,6 +10,7 @@ from undergrowth.measures.circuits.deletion import Deletion, deletion_sets
 from undergrowth.measures.circuits.generality import Generality, serves
 from undergrowth.measures.context import Context, Update
 from undergrowth.measures.curves import Curves
+from undergrowth.measures.expected_return import ExpectedReturn
 from undergrowth.measures.gating.ablations import joint_ablation
 from undergrowth.measures.gating.attribution import attribute, baselines, completeness_residual, site_of
 from undergrowth.measures.gating.conductance import conductance
@@ -25,6 +26,7 @@ from undergrowth.measures.geometry.norms import ComponentNorms, Norms
 from undergrowth.measures.geometry.sharpness import Sharpness
 from undergrowth.measures.harmonics.fourier import Fourier
 from undergrowth.measures.harmonics.representations import Representations
+from undergrowth.measures.predictions import Predictions
 from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scalar
 from undergrowth.measures.reinforcement.coherence import Coherence, coherence, sign_stiffness
 from undergrowth.measures.reinforcement.confidence import Confidence, confidence
@@ -34,6 +36,8 @@ from undergrowth.measures.reinforcement.strength import reinforcement_of
 
 AnyMeasure = Annotated[
     Curves
+    | Predictions
+    | ExpectedReturn
     | Norms
     | ComponentNorms
     | Alignment
@@ -71,6 +75,7 @@ __all__ = [
     "Context",
     "Curves",
     "Deletion",
+    "ExpectedReturn",
     "Fourier",
     "Generality",
     "Kernel",
@@ -79,6 +84,7 @@ __all__ = [
     "Measure",
     "Norms",
     "Observed",
+    "Predictions",
     "Reading",
     "Representations",
     "Saliency",

@@ -14,6 +14,7 @@ from undergrowth.training.interventions.actions.components import (
     FreezeParameters,
 )
 from undergrowth.training.interventions.actions.examples import SetBatch, SetData
+from undergrowth.training.interventions.actions.gradient import ScaleGradient
 from undergrowth.training.interventions.actions.learning_rate import Anneal, ScaleLearningRate
 from undergrowth.training.interventions.actions.no_op import NoOp
 from undergrowth.training.interventions.actions.noise import SetNoise, SetTemperature
@@ -41,6 +42,7 @@ AnyAction = Annotated[
     | Anneal
     | SetWeightDecay
     | ResetMoments
+    | ScaleGradient
     | SetBatch
     | SetNoise
     | SetTemperature
@@ -91,6 +93,7 @@ __all__ = [
     "OnOnset",
     "RescaleNorm",
     "ResetMoments",
+    "ScaleGradient",
     "ScaleLearningRate",
     "SetBatch",
     "SetData",

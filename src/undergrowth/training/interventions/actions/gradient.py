@@ -1,0 +1,42 @@
+"""Changing the pull of the loss, beside decay and noise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from undergrowth.models import Model
+from undergrowth.training.interventions.action import Action
+from undergrowth.training.optimisers import NonNegative
+from undergrowth.training.state import Moment
+
+if TYPE_CHECKING:
+    from undergrowth.spec import RunSpec
+
+
+class ScaleGradient(Action):
+    """From here on the gradient of the loss, before any noise, is multiplied by `factor`; 0 takes it away.
+
+    Decay, gradient noise and a held norm stay as they are. An optimiser goes on down the past gradients
+    that it remembers, so to leave decay or noise alone reset its moments as well: with no gradient and no
+    moments a decoupled decay multiplies every weight by 1 - lr * weight_decay a step. Optimisers that
+    divide by the gradient's size (Adam, Muon, signs) make the same steps for any factor above 0.
+    """
+
+    name: Literal["scale_gradient"] = "scale_gradient"
+    factor: NonNegative
+
+    def act(self, moment: Moment, run: RunSpec, rng: np.random.Generator) -> Moment:
+        present = float(moment.state.knobs.get("gradient_scale", 1.0))
+        state = moment.state.with_knobs(gradient_scale=self.factor * present)
+        return moment.replace(state=state)
+
+
+def scaled(gradient: Model, knobs: dict[str, Array]) -> Model:
+    """The gradient of the loss as it is followed; itself where it was never scaled."""
+    if "gradient_scale" not in knobs:
+        return gradient
+    return jax.tree.map(lambda leaf: knobs["gradient_scale"] * leaf, gradient)
