@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from undergrowth.analysis import Estimate, censored_estimate, difference, estimate
+from undergrowth.analysis import Estimate, censored_estimate, difference, estimate, proportion
 
 SEVEN = [2.1, 2.9, 3.4, 2.2, 3.9, 2.6, 3.1]
 FIVE = [1.2, 0.4, 0.9, 1.8, 0.7]
@@ -138,3 +138,22 @@ def test_a_difference_with_one_control_has_an_effect_and_no_interval() -> None:
 def test_the_order_of_a_difference_is_its_sign() -> None:
     one, other = difference(SEVEN, FIVE), difference(FIVE, SEVEN)
     assert (one.low, one.high) == pytest.approx((-other.high, -other.low))
+
+
+def tail(k: int, n: int, share: float) -> float:
+    """The chance of k or more of n, counted."""
+    return sum(math.comb(n, i) * share**i * (1 - share) ** (n - i) for i in range(k, n + 1))
+
+
+@pytest.mark.parametrize(("k", "n"), [(3, 10), (9, 10), (1, 4)])
+def test_a_shares_bounds_are_those_at_which_what_was_seen_is_just_possible(k: int, n: int) -> None:
+    found = proportion([True] * k + [False] * (n - k))
+    assert found.effect == k / n
+    assert tail(k, n, found.low) == pytest.approx(0.025)
+    assert 1 - tail(k + 1, n, found.high) == pytest.approx(0.025)
+
+
+def test_seeds_that_all_agree_bound_a_share_and_none_do_not() -> None:
+    assert (proportion([False] * 5).low, proportion([True] * 5).high) == (0, 1)
+    assert proportion([True] * 5).low < 0.5 < proportion([True] * 6).low
+    assert not proportion([]).is_bounded

@@ -13,7 +13,7 @@ from tests.studies.made_up import MadeUpRun, made_up
 from undergrowth.analysis import Verdict
 from undergrowth.store import Run
 from undergrowth.studies import lr_boost
-from undergrowth.studies.lr_boost import Arm
+from undergrowth.studies.boost_arms import ARMS, QUICK, TUNED, Arm, arms_by_kind
 
 STEPS = range(0, 3001, 50)
 SWITCHED_AT = {"step 0": 0, "memorised": 300, "onset": 500, "onset by loss": 500, "step 1,000": 1000}
@@ -79,9 +79,9 @@ def later(by: int) -> Callable[[int], int]:
 
 def test_every_run_of_every_budget_is_known_as_its_arm() -> None:
     for budget in ("quick", "standard", "full"):
-        arms = lr_boost.ARMS[budget]
+        arms = ARMS[budget]
         specs = lr_boost.runs(budget, 1)
-        kinds = lr_boost._arms_by_kind()
+        kinds = arms_by_kind()
         assert [kinds[spec.without_seeds().id] for spec in specs] == list(dict.fromkeys(arms))
         assert all(arm.control in arms for arm in arms)
 
@@ -117,9 +117,8 @@ def test_when_neither_ever_gets_there_nothing_is_decided() -> None:
 
 @pytest.mark.parametrize(("grokked", "said"), [(700, "supported"), (2600, "contradicted")])
 def test_c4_says_whether_a_boost_at_memorisation_is_faster(grokked: int, said: str) -> None:
-    for factor in (5, 10):
-        found = of("C4", pairs([lr(factor, "memorised")], later(grokked)), f"× {factor} at memorised")
-        assert found.verdict == said
+    for arm in (lr(5, "memorised"), lr(10, "memorised"), lr(5, "memorised", TUNED)):
+        assert of("C4", pairs([arm], later(grokked)), str(arm)).verdict == said
 
 
 def test_c4s_collapse_takes_six_seeds() -> None:
@@ -135,27 +134,27 @@ def test_a_seed_that_gets_to_99_percent_and_falls_back_does_not_count_as_there()
     assert "6 of 6 get there, 0 stay" in found.note
 
 
+def test_a_run_that_gets_there_in_its_last_tenth_has_not_stayed() -> None:
+    arm = lr(100, "memorised")
+    assert of("C4", pairs([arm], 2900, n=6), "× 100").verdict == "supported"
+    assert of("C4", pairs([arm], 2700, n=6), "× 100").verdict == "contradicted"
+
+
 def test_both_sides_climbing_together_support_c5_and_c6() -> None:
-    runs = pairs([lr(10, "memorised")], later(1400), falls=1000)
+    runs = pairs([lr(10, "memorised")], later(1400), falls=1000, n=6)
     assert of("C5", runs, "gap").verdict == "supported"
     assert of("C5", runs, "climb").verdict == "supported"
     assert of("C6", runs).verdict == "supported"
 
 
-def test_train_accuracy_that_stays_contradicts_the_mode_shift() -> None:
-    seeds = iter((0.0, 0.1, 0.05, 0.02))
-    runs = []
-    for run in pairs([lr(10, "memorised")], later(2300)):
-        if run.spec.fork is not None and len(run.spec.interventions) == 1:
-            is_boosted = run.spec.interventions[0].action.name == "scale_learning_rate"
-            if is_boosted:  # it is back at once, having climbed a little
-                curves = run.curves.copy(deep=True)
-                curves["train_accuracy"].loc[{"step": 600}] = 0.9
-                curves["val_accuracy"].loc[{"step": 600}] += next(seeds)
-                run.__dict__["curves"] = curves
-        runs.append(run)
-    assert of("C5", runs, "gap").verdict == "contradicted"
-    assert of("C5", runs, "climb").verdict == "contradicted"
+def test_a_train_accuracy_that_never_falls_contradicts_that_both_climb_together() -> None:
+    arm = lr(10, "memorised")
+    assert of("C5", pairs([arm], later(1400), n=6), "climb").verdict == "contradicted"
+    assert of("C5", pairs([arm], later(1400), n=5), "climb").verdict == "inconclusive"
+
+
+def test_a_gap_that_a_boost_widens_contradicts_the_mode_shift() -> None:
+    assert of("C5", pairs([lr(10, "memorised")], later(2300)), "gap").verdict == "contradicted"
 
 
 def test_c5s_ten_and_fifty_times_at_step_1000_can_come_out_either_way() -> None:
@@ -183,6 +182,12 @@ def test_c7_is_supported_where_the_multiplier_fails_from_the_start() -> None:
     assert of("C7", pairs([lr(10)], later(500)), "× 10").verdict == "contradicted"
     mixed = pairs([lr(10)], lambda seed: 600 if seed % 2 else 2900)
     assert of("C7", mixed, "× 10").verdict == "inconclusive"
+
+
+def test_c7_is_asked_of_the_best_rate_too() -> None:
+    arm = lr(10, task=TUNED)
+    assert of("C7", pairs([arm], later(2700)), str(arm)).verdict == "supported"
+    assert of("C7", pairs([arm], later(500)), str(arm)).verdict == "contradicted"
 
 
 def test_c8_asks_of_the_best_boost_as_others_found_it() -> None:
@@ -254,9 +259,15 @@ def test_a_seed_that_had_grokked_before_its_switch_is_left_out_and_said_to_be() 
     assert "1 had got there before the switch" in found.note
 
 
+def test_seeds_whose_switch_never_came_are_counted() -> None:
+    arm = lr(10, "onset")
+    trunks = [stored(Arm("addition", "trunk"), seed, GROKS) for seed in range(3)]
+    assert "1 have no such run" in of("C3", [*pairs([arm], 700, n=2), *trunks], "× 10 ").note
+
+
 def all_of_them() -> list[Run]:
     cases = (("addition", "memorised"), ("group", "onset"))
-    arms = [a for a in lr_boost.QUICK if a != a.control and (a.task, a.switch) in cases]
+    arms = [a for a in QUICK if a != a.control and (a.task, a.switch) in cases]
     runs = pairs(arms, later(1300), n=2, falls=200)
     return list({run.id: run for run in runs}.values())
 

@@ -12,6 +12,9 @@ from scipy import stats
 
 from undergrowth.analysis.events import DEFAULT_RULES, Event, Rules, events
 
+LASTING = 0.1
+"""For how much of the steps after a switch, at their end, validation is to be there to have stayed."""
+
 
 @dataclass(frozen=True, eq=False)
 class Switched:
@@ -45,8 +48,16 @@ class Switched:
 
     @property
     def stays(self) -> bool:
-        """Whether validation was there for good from some evaluation on."""
-        return self.is_whole and self.grokked.stable is not None
+        """Whether validation was there over all of the last `LASTING` of the steps after the switch."""
+        stable = self.grokked.stable
+        return self.is_whole and stable is not None and stable <= self._lasts_from
+
+    @property
+    def _lasts_from(self) -> float:
+        """The last evaluation that leaves `LASTING` of the steps after the switch; -inf without one."""
+        evaluated = self.curves["val_accuracy"].dropna("step")["step"].values
+        allowed = evaluated[evaluated <= self.horizon - LASTING * (self.horizon - self.at)]
+        return float(allowed[-1]) if len(allowed) else -float("inf")
 
     @property
     def remaining(self) -> int:

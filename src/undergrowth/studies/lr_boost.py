@@ -7,9 +7,8 @@ Lieberum tried 5, 10 and 100 times, on modular addition from step 300, on S5 and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import numpy as np
 
@@ -27,9 +26,7 @@ from undergrowth.analysis import (
     speed_up,
 )
 from undergrowth.analysis.events import DEFAULT_RULES
-from undergrowth.analysis.switches import log_ratio
-from undergrowth.measures import Curves
-from undergrowth.models import TwoTokenMLPSpec
+from undergrowth.analysis.switches import LASTING, log_ratio
 from undergrowth.report.boosts import (
     Boosted,
     boost_curves_figure,
@@ -37,228 +34,11 @@ from undergrowth.report.boosts import (
     boost_survival_figure,
     start_rules_figure,
 )
-from undergrowth.spec import RunSpec
 from undergrowth.store import Run
-from undergrowth.studies.study import Answer, Budget, Claim, Study
-from undergrowth.tasks import CommutationSafe, Group, Modular
-from undergrowth.training.interventions import (
-    AfterFork,
-    Anneal,
-    AnyAction,
-    AnyForkPoint,
-    AtStep,
-    Intervention,
-    NoOp,
-    OnOnset,
-    ResetMoments,
-    ScaleLearningRate,
-    SetTemperature,
-    SetWeightDecay,
-    WhenCrosses,
-)
-from undergrowth.training.optimisers import AdamW
-from undergrowth.training.schedules import Schedule
+from undergrowth.studies.boost_arms import FROM_START, SWITCHES, TRUNKS, TUNED, Arm, arms_by_kind, runs
+from undergrowth.studies.study import Answer, Claim, Study
 
 RULES = DEFAULT_RULES
-SEEDS: dict[Budget, int] = {"quick": 4, "standard": 10, "full": 10}
-SPARSE = Schedule(every=1_000_000, until=1_000_000, per_decade=1)
-
-SMALL_ADDITION = RunSpec(
-    task=Modular(operation="x+y", p=31),
-    split=CommutationSafe(frac_train=0.75),
-    model=TwoTokenMLPSpec(d_embed=32, d_mlp=64),
-    optimiser=AdamW(lr=2e-3, weight_decay=1.0),
-    steps=3_000,
-    measures=(Curves(schedule=Schedule(every=10, until=600, per_decade=60)),),
-    checkpoints=SPARSE,
-)
-"""Memorised near step 280, sets off near 500, groks near 2,000: the commenters' 300 and 2,000.
-
-Tried beside it, p = 31 and the same width: 60 % of the pairs do not grok in 3,000 steps at rates of 1e-3
-and 2e-3; a transformer of width 48 memorises in 200 steps and does not set off in 3,000.
-"""
-
-SMALL_GROUP = SMALL_ADDITION.replace(
-    task=Group(group="S4"),
-    split=CommutationSafe(frac_train=0.85),
-    optimiser=AdamW(lr=3e-3, weight_decay=1.0),
-    steps=4_000,
-)
-"""S4 in the place of S5. D5 and A4 have too few pairs: they memorise and never set off."""
-
-LARGE = RunSpec(
-    task=Modular(operation="x+y", p=113),
-    split=CommutationSafe(frac_train=0.3),
-    optimiser=AdamW(lr=1e-3, weight_decay=1.0),
-    steps=20_000,
-    measures=(Curves(schedule=Schedule(every=20, until=2_000, per_decade=60)),),
-    checkpoints=SPARSE,
-)
-"""The one-layer transformer of Nanda et al. 2023 (arXiv:2301.05217), on a split that does not leak."""
-
-TRUNKS: dict[str, dict[str, RunSpec]] = {
-    "small": {
-        "addition": SMALL_ADDITION,
-        "division": SMALL_ADDITION.replace(task=Modular(operation="x/y", p=31)),
-        "group": SMALL_GROUP,
-    },
-    "large": {
-        "addition": LARGE,
-        "division": LARGE.replace(
-            task=Modular(operation="x/y", p=97), split=CommutationSafe(frac_train=0.5)
-        ),
-        "group": LARGE.replace(task=Group(group="S5"), split=CommutationSafe(frac_train=0.5)),
-    },
-}
-SCALE: dict[Budget, str] = {"quick": "small", "standard": "small", "full": "large"}
-
-SWITCHES: dict[str, AnyForkPoint] = {
-    "memorised": WhenCrosses(reading="train_accuracy", level=0.99),
-    "onset": OnOnset(),
-    "onset by loss": OnOnset(rule="loss"),
-    "step 300": AtStep(step=300),
-    "step 1,000": AtStep(step=1000),
-}
-FROM_START = "step 0"
-"""Not a fork: the same run with the rate multiplied throughout."""
-
-ANNEALED = Intervention(
-    trigger=WhenCrosses(reading="val_accuracy", level=0.99), action=Anneal(factor=0.1, steps=200)
-)
-TEMPERATURE = 2.0
-
-
-@dataclass(frozen=True)
-class Arm:
-    """What is done to a task's run, and when.
-
-    what: 'trunk' (nothing), 'no-op' (a fork that does nothing), 'lr' (its rate multiplied), 'lr, decay
-    pull kept' (with rate x decay as it was), 'lr, annealed' (back down at 99 %), 'decay' (multiplied in
-    its place), 'moments reset', 'temperature'; factor: the multiplier, 1 where there is none.
-    """
-
-    task: str
-    what: str
-    factor: float = 1.0
-    switch: str = FROM_START
-
-    @property
-    def label(self) -> str:
-        """What is done, in a few words."""
-        return {
-            "lr": f"lr × {self.factor:g}",
-            "lr, decay pull kept": f"lr × {self.factor:g}, decay pull kept",
-            "lr, annealed": f"lr × {self.factor:g}, annealed at 99 %",
-            "decay": f"decay × {self.factor:g}",
-            "temperature": f"temperature {TEMPERATURE:g}",
-        }.get(self.what, self.what)
-
-    def __str__(self) -> str:
-        return f"{self.label} at {self.switch} ({self.task})"
-
-    @property
-    def control(self) -> Arm:
-        """The arm beside it that does nothing."""
-        return Arm(self.task, "trunk" if self.switch == FROM_START else "no-op", 1.0, self.switch)
-
-    def spec(self, scale: str, seed: int = 0) -> RunSpec:
-        """Its run."""
-        trunk = TRUNKS[scale][self.task].seeded(seed)
-        if self.what == "trunk":
-            return trunk
-        if self.switch == FROM_START:
-            optimiser = dict(trunk.optimiser)
-            return trunk.replace(optimiser={**optimiser, "lr": optimiser["lr"] * self.factor})
-        return trunk.forked(SWITCHES[self.switch], *self._interventions(trunk))
-
-    def _interventions(self, trunk: RunSpec) -> tuple[Intervention, ...]:
-        action = Intervention(trigger=AfterFork(), action=self._action(trunk))
-        return (action, ANNEALED) if self.what == "lr, annealed" else (action,)
-
-    def _action(self, trunk: RunSpec) -> AnyAction:
-        assert isinstance(trunk.optimiser, AdamW)
-        match self.what:
-            case "no-op":
-                return NoOp()
-            case "decay":
-                return SetWeightDecay(weight_decay=trunk.optimiser.weight_decay * self.factor)
-            case "moments reset":
-                return ResetMoments()
-            case "temperature":
-                return SetTemperature(temperature=TEMPERATURE)
-            case _:
-                kept = self.what == "lr, decay pull kept"
-                return ScaleLearningRate(factor=self.factor, keep_decay_pull=kept)
-
-
-def _lr(task: str, switch: str, *factors: float) -> Iterator[Arm]:
-    """The rate multiplied at a switch, and the control beside it."""
-    found = [Arm(task, "lr", factor, switch) for factor in factors]
-    yield found[0].control
-    yield from found
-
-
-QUICK = (
-    *_lr("addition", FROM_START, 5, 10),
-    *_lr("addition", "memorised", 0.3, 5, 10, 100),
-    Arm("addition", "lr, decay pull kept", 10, "memorised"),
-    Arm("addition", "lr, annealed", 10, "memorised"),
-    Arm("addition", "decay", 10, "memorised"),
-    Arm("addition", "moments reset", 1, "memorised"),
-    Arm("addition", "temperature", 1, "memorised"),
-    *_lr("addition", "onset", 5, 10, 100),
-    *_lr("addition", "step 1,000", 10, 50),
-    *_lr("division", FROM_START, 5, 10),
-    *_lr("division", "memorised", 10),
-    *_lr("division", "onset", 3, 5, 10),
-    *_lr("group", FROM_START, 5),
-    *_lr("group", "memorised", 5, 10),
-    *_lr("group", "onset", 5, 10),
-)
-FACTORS = (0.3, 2, 3, 5, 10, 50, 100)
-STANDARD = (
-    *(
-        arm
-        for task in ("addition", "division", "group")
-        for switch in (FROM_START, "memorised", "onset")
-        for arm in _lr(task, switch, *FACTORS)
-    ),
-    *(
-        arm
-        for switch in ("step 300", "step 1,000", "onset by loss")
-        for arm in _lr("addition", switch, *FACTORS)
-    ),
-    *(
-        Arm("addition", what, factor, switch)
-        for switch in ("memorised", "onset")
-        for what in ("lr, decay pull kept", "lr, annealed", "decay")
-        for factor in (3, 10, 100)
-    ),
-    *(
-        Arm("addition", what, 1, switch)
-        for switch in ("memorised", "onset")
-        for what in ("moments reset", "temperature")
-    ),
-)
-ARMS: dict[Budget, tuple[Arm, ...]] = {"quick": QUICK, "standard": STANDARD, "full": STANDARD}
-
-
-@lru_cache
-def runs(budget: Budget, seeds: int | None = None) -> tuple[RunSpec, ...]:
-    """Every arm's runs, seed by seed, so that each fork names its own trunk."""
-    n = SEEDS[budget] if seeds is None else seeds
-    found = (arm.spec(SCALE[budget], seed) for seed in range(n) for arm in ARMS[budget])
-    return tuple({spec.id: spec for spec in found}.values())
-
-
-@lru_cache
-def _arms_by_kind() -> Mapping[str, Arm]:
-    """Every arm by the id of its runs without their seeds."""
-    return {
-        arm.spec(SCALE[budget]).without_seeds().id: arm
-        for budget in ("full", "standard", "quick")
-        for arm in ARMS[budget]
-    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,7 +68,7 @@ def found_in(runs: Sequence[Run]) -> Found:
     """The runs as a study's arms; those of no arm are left out."""
     arms: dict[Arm, dict[object, Switched]] = {}
     too_late: dict[Arm, int] = {}
-    kinds = _arms_by_kind()
+    kinds = arms_by_kind()
     for run in sorted(runs, key=lambda run: run.id):
         arm = kinds.get(run.spec.without_seeds().id)
         if arm is None or (run.spec.fork is not None and run.forked_at is None):
@@ -393,6 +173,8 @@ def told(found: Found, arm: Arm) -> str:
     pairs = found.pairs(arm)
     late = found.too_late.get(arm, 0)
     skipped = f" {late} had got there before the switch and are left out." if late else ""
+    if lacking := len(found.arms.get(Arm(arm.task, "trunk"), ())) - len(pairs) - late:
+        skipped += f" {lacking} have no such run: their switch never came, or it was not trained."
     if not pairs:
         return f"No runs of {arm} beside {arm.control.label}.{skipped}"
     mine, controls = zip(*pairs, strict=True)
@@ -419,11 +201,17 @@ def verdicts(found: Found) -> tuple[Verdict, ...]:
     """On C3 to C9 and C14."""
     return (
         *(_c3(found, Arm("addition", "lr", factor, "onset")) for factor in (10, 100)),
+        _c3(found, Arm(TUNED, "lr", 10, "onset")),
         *(_faster("C4", found, Arm("addition", "lr", factor, "memorised")) for factor in (5, 10)),
+        _faster("C4", found, Arm(TUNED, "lr", 5, "memorised")),
         _fails("C4", found, Arm("addition", "lr", 100, "memorised")),
         *_c5(found),
         _c6(found, Arm("addition", "lr", 10, "memorised")),
-        *(_slower_from_start(found, Arm("addition", "lr", factor)) for factor in (5, 10)),
+        *(
+            _slower_from_start(found, Arm(task, "lr", factor))
+            for task in ("addition", TUNED)
+            for factor in (5, 10)
+        ),
         _c8(found),
         *_c9(found),
         _c14(found, Arm("addition", "lr", 10, "onset")),
@@ -479,7 +267,7 @@ def _slower_from_start(found: Found, arm: Arm) -> Verdict:
         found,
         arm,
         "Where it is faster from step 0 too, the base rate was below the best one, and a boost that "
-        "works later says no more than that.",
+        f"works later says no more than that; '{TUNED}' starts from the best of those tried.",
     )
 
 
@@ -492,22 +280,28 @@ def _share(
         proportion([happened(mine) for mine, _ in found.pairs(arm)]),
         0.5,
         f"{RULES.describe('grokked').capitalize()}. Supported if the exact interval of the share lies "
-        "above "
-        "½; contradicted if below. It takes 6 seeds that all agree.",
+        "above ½; contradicted if below. It takes 6 seeds that all agree.",
         told(found, arm),
     )
 
 
 def _fails(claim: str, found: Found, arm: Arm) -> Verdict:
-    return _share(claim, found, arm, "do not get to 99 % and stay there", lambda run: not run.stays)
+    return _share(
+        claim,
+        found,
+        arm,
+        f"are not at 99 % for good over the last {LASTING:.0%} of the steps after the switch",
+        lambda run: not run.stays,
+    )
 
 
 def _c5(found: Found) -> tuple[Verdict, ...]:
     arm = Arm("addition", "lr", 10, "memorised")
     pairs = found.pairs(arm)
     gaps = _known([narrowing(mine, control) for mine, control in pairs])
-    climbs = _known([mine.climbed_while_below for mine, _ in pairs])
-    own = np.median([control.climbed_while_below for _, control in pairs]) if pairs else np.nan
+    climbs = [mine.climbed_while_below for mine, _ in pairs]
+    known = _known(climbs)
+    own = _known([control.climbed_while_below for _, control in pairs])
     return (
         _verdict(
             "C5",
@@ -515,22 +309,21 @@ def _c5(found: Found) -> tuple[Verdict, ...]:
             estimate(gaps),
             0.0,
             "Mean over the steps from the switch to when the first of the two gets there. Supported if "
-            "the "
-            "interval lies above 0, narrower; contradicted if below.",
+            "the interval lies above 0, narrower; contradicted if below.",
             told(found, arm),
         ),
         _verdict(
             "C5",
-            f"{arm}: share of validation's climb that is made before train accuracy is back",
-            estimate(climbs),
+            f"{arm}: share of seeds where most of validation's climb comes before train accuracy is "
+            "back",
+            proportion([climb > 0.5 for climb in known]),
             0.5,
-            f"From validation's level at the switch to {RULES.grokked:g}; train accuracy is back when "
-            "it is "
-            f"≥ {RULES.memorised:g} for good; 0 where it never falls. Supported (both climb together) "
-            "if "
-            "the interval lies above ½; contradicted if below.",
-            f"Median of the no-op: {own:.2f}. {len(pairs) - len(climbs)} of {len(pairs)} seeds have "
-            "none.",
+            f"The climb is from validation's level at the switch to {RULES.grokked:g}; train accuracy "
+            f"is back when it is ≥ {RULES.memorised:g} for good, and at once where it never falls. "
+            "Supported (both climb together) if the exact interval of the share lies above ½; "
+            "contradicted if below. It takes 6 seeds that all agree.",
+            f"Median share of the climb {_median(known):.2f}, of the no-op's {_median(own):.2f}. "
+            f"{len(pairs) - len(known)} of {len(pairs)} seeds had nothing left to climb.",
         ),
         _share(
             "C5",
@@ -547,6 +340,10 @@ def _c5(found: Found) -> tuple[Verdict, ...]:
             lambda run: run.gets_there,
         ),
     )
+
+
+def _median(values: Sequence[float]) -> float:
+    return float(np.median(values)) if len(values) else float("nan")
 
 
 def _known(values: Sequence[float]) -> list[float]:
@@ -622,9 +419,8 @@ def _c9(found: Found) -> tuple[Verdict, ...]:
             _bounded(_slower(bounds)),
             0.0,
             _speed_rule(
-                "For each seed the time that was best for the others. Supported (10 times never works) "
-                "if "
-                "the interval lies above 0, slower; contradicted if below, faster."
+                "For each seed the time that was best for the others. Supported (10 times never "
+                "works) if the interval lies above 0, slower; contradicted if below, faster."
             ),
             f"Best for others: {best}. " + _each(found, arms),
         ),
@@ -643,10 +439,8 @@ def _c14(found: Found, arm: Arm) -> Verdict:
         _bounded([straddle(slopes) for slopes in per_seed]),
         0.0,
         f"Starts: {', '.join(START_RULES)}. Of each seed the lesser of (highest - ½) and (½ - lowest) "
-        "over "
-        "them. Supported if the interval lies above 0: the choice changes the conclusion; contradicted "
-        "if "
-        "below: all choices conclude alike.",
+        "over them. Supported if the interval lies above 0: the choice changes the conclusion; "
+        "contradicted if below: all choices conclude alike.",
         f"log(speed-up) / log({arm.factor:g}) by start: {means}." if means else told(found, arm),
     )
 
@@ -743,16 +537,15 @@ STUDY = Study(
         Claim(
             "C9",
             "On division small boosts work, 5 times from the start works very well, 5 times at the "
-            "onset "
-            "destroys what was reached, 10 times never works.",
+            "onset destroys what was reached, 10 times never works.",
         ),
         Claim("C14", "What is called the start of grokking changes the conclusion."),
     ),
     predictions={
         "two circuits and tiny gradients": (
-            "After the onset only small gradients slow it down: steps to grok go as 1 / rate with rate "
-            "x "
-            "decay held fixed (C3's statistic near 1), and the same multiplier from step 0 fails."
+            "After the onset only small gradients slow it down: steps to grok go as 1 / rate with "
+            "rate x decay held fixed (C3's statistic near 1), and the same multiplier from step 0 "
+            "fails."
         ),
         "frequency of reinforcement": (
             "Circuits unify one after the other: less than in proportion; a boost that breaks shallow "
@@ -760,13 +553,11 @@ STUDY = Study(
         ),
         "circuit efficiency": (
             "Speed goes with rate x decay: decay alone, multiplied, does as much as the rate, and the "
-            "rate "
-            "with its decay pull kept does nothing."
+            "rate with its decay pull kept does nothing."
         ),
         "lazy to rich": (
             "Only past a threshold of the effective rate do features move: nothing below, much above "
-            "it; the "
-            "temperature of the loss matters as much as the rate."
+            "it; the temperature of the loss matters as much as the rate."
         ),
     },
     runs=runs,
