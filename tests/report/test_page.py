@@ -14,7 +14,8 @@ import pytest
 from undergrowth.analysis import Verdict, estimate
 from undergrowth.report.ablation import deletion_by_k_figure
 from undergrowth.report.curves import accuracy_figure, loss_figure
-from undergrowth.report.page import Section, write_page
+from undergrowth.report.front import Section
+from undergrowth.report.page import write_page
 from undergrowth.report.saliency import concentration_figure, saliency_histogram
 from undergrowth.store import Run
 

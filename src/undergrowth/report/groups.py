@@ -74,9 +74,9 @@ def count(groups: Sequence[Group]) -> str:
     return ", ".join(f"{plural(len(g.runs), 'seed')} with {g.name}" for g in groups) or "no run yet"
 
 
-def plural(n: int, noun: str) -> str:
-    """A number with its noun."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+def plural(n: int, noun: str, nouns: str = "") -> str:
+    """A number with its noun; nouns: the plural where it is not the noun with an s."""
+    return f"{n} {noun}" if n == 1 else f"{n} {nouns or noun + 's'}"
 
 
 def measured_as(groups: Sequence[Group], reading: str) -> str:

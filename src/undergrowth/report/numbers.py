@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 
 
+SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+
 def rounded(values: Any, digits: int = 5) -> list[Any]:
     """Nested lists of floats with that many significant digits, None for what is not finite."""
     array = np.asarray(values, np.float64)
@@ -22,7 +25,7 @@ def told(value: float, digits: int = 3) -> str:
         return "unknown"
     if value and (abs(value) >= 1e6 or abs(value) < 1e-3):
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-        return f"{mantissa} × 10^{int(exponent)}".replace("-", "−")
+        return f"{mantissa} × 10{str(int(exponent)).translate(SUPERSCRIPT)}".replace("-", "−")
     if abs(value) >= 10 ** (digits - 1):
         return f"{value:,.0f}".replace("-", "−")
     return f"{float(f'{value:.{digits}g}'):g}".replace("-", "−")

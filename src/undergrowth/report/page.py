@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,29 +18,15 @@ from undergrowth.analysis.verdicts import CLAIM_SEEDS
 from undergrowth.report import theme
 from undergrowth.report.figure import CONFIG, Figure
 from undergrowth.report.forest import forest
+from undergrowth.report.front import Section, in_one_paragraph, lines
 from undergrowth.report.groups import RULES
 from undergrowth.report.numbers import told
-from undergrowth.report.summary import in_one_sentence
 from undergrowth.report.tables import environments, run_rows, spec_blocks
 from undergrowth.store import Run
 from undergrowth.store.layout import write_whole
 
-
-@dataclass(frozen=True)
-class Section:
-    """A study's part of a page.
-
-    claims: (id, what it says); predictions: by hypothesis; verdicts and figures: in reading order;
-    problems: why there is no answer, and what to do about it, a line each.
-    """
-
-    name: str
-    question: str
-    claims: tuple[tuple[str, str], ...]
-    predictions: Mapping[str, str]
-    verdicts: tuple[Verdict, ...]
-    figures: tuple[Figure, ...]
-    problems: tuple[str, ...] = ()
+MOST_ROWS = 60
+"""Runs up to which their table is open."""
 
 
 def write_page(
@@ -61,7 +45,7 @@ def write_page(
     page = _environment().get_template("page.html.j2")
     html = page.render(
         title=title,
-        answer=in_one_sentence(runs, rules),
+        answer=in_one_paragraph(sections, runs, rules),
         sections=sections,
         rows=run_rows(runs, rules),
         rules=[(event, rules.describe(event)) for event in ("memorised", "onset", "grokked")],
@@ -77,6 +61,7 @@ def write_page(
         plotly=Markup(plotly.offline.get_plotlyjs()),
         version=__version__,
         claim_seeds=CLAIM_SEEDS,
+        most_rows=MOST_ROWS,
     )
     write_whole(Path(out), html.encode())
 
@@ -99,40 +84,6 @@ def _environment() -> Environment:
         "ground": _ground,
     }
     return environment
-
-
-@dataclass(frozen=True)
-class Line:
-    """A claim on the front page: what it says, and what a section's verdicts say of it.
-
-    ruling: 'mixed' where they differ; says: how many of each; verdict: the first one, None where the
-    section has none; place: where that one stands in the section, from 1.
-    """
-
-    claim: str
-    statement: str
-    ruling: str
-    says: str
-    verdict: Verdict | None
-    place: int
-
-
-def lines(section: Section) -> list[Line]:
-    """One line for each claim of a section, in the order in which it states them."""
-    return [_line(section, claim, statement) for claim, statement in section.claims]
-
-
-def _line(section: Section, claim: str, statement: str) -> Line:
-    found = [(i, v) for i, v in enumerate(section.verdicts, start=1) if v.claim == claim]
-    if not found:
-        return Line(claim, statement, "none", "no answer", None, 0)
-    place, verdict = found[0]
-    counts = Counter(v.verdict for _, v in found)
-    if len(counts) == 1:
-        return Line(claim, statement, verdict.verdict, verdict.verdict, verdict, place)
-    order = ("supported", "inconclusive", "contradicted")
-    says = ", ".join(f"{counts[ruling]} {ruling}" for ruling in order if counts[ruling])
-    return Line(claim, statement, "mixed", says, verdict, place)
 
 
 def interval(verdict: Verdict) -> str:

@@ -11,8 +11,9 @@ from typing import get_args
 
 from undergrowth.analysis import Verdict
 from undergrowth.report.curves import accuracy_figure, loss_figure
+from undergrowth.report.front import Section
 from undergrowth.report.groups import alike
-from undergrowth.report.page import Section, write_page
+from undergrowth.report.page import write_page
 from undergrowth.store import Run, Store
 from undergrowth.store.layout import run_folder, write_whole
 from undergrowth.studies.study import Answer, Budget, Study

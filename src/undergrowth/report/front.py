@@ -1,0 +1,85 @@
+"""What a page opens with: every claim in one line, and all of them in one sentence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from undergrowth.analysis import Rules, Verdict
+from undergrowth.report.figure import Figure
+from undergrowth.report.groups import RULES, alike, plural
+from undergrowth.report.summary import in_one_sentence
+from undergrowth.store import Run
+
+RULINGS = ("supported", "inconclusive", "contradicted")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A study's part of a page.
+
+    claims: (id, what it says); predictions: by hypothesis; verdicts and figures: in reading order;
+    problems: why there is no answer, and what to do about it, a line each.
+    """
+
+    name: str
+    question: str
+    claims: tuple[tuple[str, str], ...]
+    predictions: Mapping[str, str]
+    verdicts: tuple[Verdict, ...]
+    figures: tuple[Figure, ...]
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Line:
+    """A claim on the front page: what it says, and what a section's verdicts say of it.
+
+    ruling: 'mixed' where they differ; says: how many of each; verdicts: all of them, each with where
+    it stands in the section, from 1.
+    """
+
+    claim: str
+    statement: str
+    ruling: str
+    says: str
+    verdicts: tuple[tuple[int, Verdict], ...]
+
+
+def lines(section: Section) -> list[Line]:
+    """One line for each claim of a section, in the order in which it states them."""
+    return [_line(section, claim, statement) for claim, statement in section.claims]
+
+
+def _line(section: Section, claim: str, statement: str) -> Line:
+    found = tuple((i, v) for i, v in enumerate(section.verdicts, start=1) if v.claim == claim)
+    counts = Counter(v.verdict for _, v in found)
+    if not counts:
+        return Line(claim, statement, "none", "no answer", ())
+    if len(counts) == 1:
+        (ruling,) = counts
+        return Line(claim, statement, ruling, ruling, found)
+    says = ", ".join(f"{counts[ruling]} {ruling}" for ruling in RULINGS if counts[ruling])
+    return Line(claim, statement, "mixed", says, found)
+
+
+def in_one_paragraph(sections: Sequence[Section], runs: Sequence[Run], rules: Rules = RULES) -> str:
+    """What came out: of runs of one kind when they grokked, of several kinds how the claims stand."""
+    found = [line for section in sections for line in lines(section)]
+    if len(alike(runs)) < 2 or not any(line.verdicts for line in found):
+        return in_one_sentence(runs, rules)
+    counts = Counter(line.ruling for line in found)
+    said = {
+        "supported": "supported",
+        "mixed": "supported in part, with verdicts that differ",
+        "inconclusive": "undecided",
+        "contradicted": "contradicted",
+        "none": "without an answer",
+    }
+    parts = [f"{counts[ruling]} {told_as}" for ruling, told_as in said.items() if counts[ruling]]
+    studies = sum(bool(section.claims) for section in sections)
+    return (
+        f"Of {plural(len(found), 'claim')} in {plural(studies, 'study', 'studies')}, tested on "
+        f"{len(runs):,} runs: {', '.join(parts)}."
+    )
