@@ -33,6 +33,9 @@ def test_a_claim_with_verdicts_that_differ_is_mixed_and_counts_them() -> None:
         claims=("A", "B", "C"),
     )
     a, b, c = lines(found)
+    in_part = section(verdict("A", "inconclusive"), verdict("A", "contradicted"), claims=("A",))
+    (line,) = lines(in_part)
+    assert (line.ruling, line.says) == ("contradicted", "1 inconclusive, 1 contradicted")
     assert (a.ruling, a.says) == ("mixed", "1 supported, 2 contradicted")
     assert [place for place, _ in a.verdicts] == [1, 3, 4]
     assert (b.ruling, b.says) == ("supported", "supported")
@@ -49,8 +52,8 @@ def test_runs_of_several_kinds_are_told_by_how_the_claims_stand() -> None:
         claims=("A", "B", "C", "D"),
     )
     assert in_one_paragraph([found, found], runs) == (
-        "Of 8 claims in 2 studies, tested on 2 runs: 2 supported, 2 supported in part, with verdicts "
-        "that differ, 2 contradicted, 2 without an answer."
+        "Of 8 claims in 2 studies, tested on 2 runs: 4 supported by all verdicts that decide, "
+        "2 contradicted by all that decide, 2 without an answer."
     )
 
 

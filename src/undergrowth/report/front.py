@@ -36,8 +36,8 @@ class Section:
 class Line:
     """A claim on the front page: what it says, and what a section's verdicts say of it.
 
-    ruling: 'mixed' where they differ; says: how many of each; verdicts: all of them, each with where
-    it stands in the section, from 1.
+    ruling: that of those which decided, 'mixed' where some support it and others contradict; says: how
+    many of each; verdicts: all of them, each with where it stands in the section, from 1.
     """
 
     claim: str
@@ -57,11 +57,10 @@ def _line(section: Section, claim: str, statement: str) -> Line:
     counts = Counter(v.verdict for _, v in found)
     if not counts:
         return Line(claim, statement, "none", "no answer", ())
-    if len(counts) == 1:
-        (ruling,) = counts
-        return Line(claim, statement, ruling, ruling, found)
-    says = ", ".join(f"{counts[ruling]} {ruling}" for ruling in RULINGS if counts[ruling])
-    return Line(claim, statement, "mixed", says, found)
+    decided = [ruling for ruling in ("supported", "contradicted") if counts[ruling]]
+    ruling = "mixed" if len(decided) == 2 else decided[0] if decided else "inconclusive"
+    says = [f"{counts[each]} {each}" for each in RULINGS if counts[each]]
+    return Line(claim, statement, ruling, ruling if len(counts) == 1 else ", ".join(says), found)
 
 
 def in_one_paragraph(sections: Sequence[Section], runs: Sequence[Run], rules: Rules = RULES) -> str:
@@ -71,10 +70,10 @@ def in_one_paragraph(sections: Sequence[Section], runs: Sequence[Run], rules: Ru
         return in_one_sentence(runs, rules)
     counts = Counter(line.ruling for line in found)
     said = {
-        "supported": "supported",
-        "mixed": "supported in part, with verdicts that differ",
+        "supported": "supported by all verdicts that decide",
+        "mixed": "with verdicts for and against",
+        "contradicted": "contradicted by all that decide",
         "inconclusive": "undecided",
-        "contradicted": "contradicted",
         "none": "without an answer",
     }
     parts = [f"{counts[ruling]} {told_as}" for ruling, told_as in said.items() if counts[ruling]]
