@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-
 SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
