@@ -12,10 +12,12 @@ from undergrowth.analysis.events import Event, Rules, events
 from undergrowth.analysis.intervals import (
     Estimate,
     censored_estimate,
+    censored_proportion,
     difference,
     estimate,
     proportion,
 )
+from undergrowth.analysis.needed import Needed, needed
 from undergrowth.analysis.resampling import Resampled, resampled
 from undergrowth.analysis.spikes import (
     Coincidence,
@@ -34,6 +36,7 @@ __all__ = [
     "Coincidence",
     "Estimate",
     "Event",
+    "Needed",
     "Resampled",
     "Rules",
     "Survival",
@@ -42,6 +45,7 @@ __all__ = [
     "across",
     "against_matched",
     "censored_estimate",
+    "censored_proportion",
     "coincidence",
     "difference",
     "effective_number",
@@ -53,6 +57,7 @@ __all__ = [
     "log_rank",
     "matched_windows",
     "narrowing",
+    "needed",
     "number_holding",
     "proportion",
     "resampled",

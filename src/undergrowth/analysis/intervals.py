@@ -27,7 +27,14 @@ class Estimate:
     high: float
     level: float
     n: int
-    method: Literal["bootstrap (BCa)", "Student's t", "Welch's t", "Clopper-Pearson", "none"]
+    method: Literal[
+        "bootstrap (BCa)",
+        "bootstrap (Rao-Wu)",
+        "Student's t",
+        "Welch's t",
+        "Clopper-Pearson",
+        "none",
+    ]
     n_control: int | None = None
 
     @property
@@ -82,6 +89,18 @@ def proportion(happened: Sequence[bool] | np.ndarray, level: float = 0.95) -> Es
         return Estimate(np.nan, np.nan, np.nan, level, 0, "none")
     found = stats.binomtest(k, n).proportion_ci(level, method="exact")
     return Estimate(k / n, float(found.low), float(found.high), level, n, "Clopper-Pearson")
+
+
+def censored_proportion(
+    certain: Sequence[bool] | np.ndarray, possible: Sequence[bool] | np.ndarray, level: float = 0.95
+) -> Estimate:
+    """The share of seeds to which something happened, where of some it is only known that it may have.
+
+    The interval holds both: it runs from the lower bound of `proportion(certain)` to the upper one of
+    `proportion(possible)`. The effect is the share of `certain`.
+    """
+    lower, upper = proportion(certain, level), proportion(possible, level)
+    return replace(lower, high=upper.high)
 
 
 def difference(

@@ -7,6 +7,7 @@ from undergrowth.studies import (
     leak,
     lr_boost,
     partial_generality,
+    regularisers,
     saliency,
     spikes,
 )
@@ -23,6 +24,7 @@ STUDIES: dict[str, Study] = {
         lr_boost.STUDY,
         spikes.STUDY,
         partial_generality.STUDY,
+        regularisers.STUDY,
     )
 }
 

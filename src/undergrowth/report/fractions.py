@@ -1,0 +1,294 @@
+"""Interventions at each fraction of the data: best accuracy, steps to 99 %, how many get there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from undergrowth.analysis import Estimate, Rules, Switched, estimate, survival
+from undergrowth.report import theme
+from undergrowth.report.axes import add_buttons
+from undergrowth.report.bands import faint
+from undergrowth.report.boosts import CELL_INK, COLOURS, DASHES
+from undergrowth.report.figure import Figure
+from undergrowth.report.groups import plural
+from undergrowth.report.numbers import rounded, told
+
+FEWER_TO_MORE = [[0.0, "#f1f1ee"], [1.0, "#86b8e8"]]
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """The runs of one arm at one fraction, seed by seed; at least one."""
+
+    arm: str
+    fraction: float
+    runs: tuple[Switched, ...]
+
+    @property
+    def best(self) -> list[float]:
+        """Each seed's highest validation accuracy."""
+        return [float(run.curves["val_accuracy"].max()) for run in self.runs]
+
+    @property
+    def there(self) -> int:
+        """How many got to 99 %."""
+        return sum(run.gets_there for run in self.runs)
+
+    @property
+    def median_steps(self) -> float:
+        """Kaplan and Meier's median of the steps to 99 %; inf where half had not got there."""
+        return survival(
+            [run.remaining for run in self.runs], [run.gets_there for run in self.runs]
+        ).median
+
+
+def best_accuracy_figure(
+    tried: Sequence[Tried], panels: Mapping[str, Sequence[str]], plain: str
+) -> Figure:
+    """Best validation accuracy by the fraction trained on: panels of arms, the plain one in each."""
+    present = {t.arm for t in tried}
+    shown = {name: [arm for arm in arms if arm in present] for name, arms in panels.items()}
+    shown = {name: arms for name, arms in shown.items() if arms} or {plain: []}
+    estimates = {(t.arm, t.fraction): estimate(t.best) for t in tried}
+    plot = make_subplots(
+        rows=len(shown),
+        cols=1,
+        subplot_titles=list(shown),
+        shared_xaxes=True,
+        vertical_spacing=0.18 / len(shown),
+    )
+    for row, arms in enumerate(shown.values(), start=1):
+        spread = np.linspace(-0.012, 0.012, len(arms) + 1) if len(arms) else [0.0]
+        for i, arm in enumerate([plain, *arms]):
+            look = (
+                (theme.NEUTRAL, "solid") if arm == plain else (COLOURS[i % len(COLOURS)], DASHES[i % 5])
+            )
+            if arm in present:
+                line = _line(arm, estimates, look, float(spread[i]), i)
+                plot.add_trace(line.update(showlegend=arm != plain or row == 1), row=row, col=1)
+    theme.dress(plot, height=150 + 220 * len(shown), controls=0)
+    plot.update_annotations(x=0, xanchor="left", font={"size": 13})
+    plot.update_yaxes(range=[-0.05, 1.08], tickvals=[0, 0.5, 1])
+    plot.update_yaxes(title_text="best validation accuracy", row=(len(shown) + 1) // 2)
+    plot.update_xaxes(tickformat=".0%", tickvals=sorted({t.fraction for t in tried}))
+    plot.update_xaxes(title_text="fraction of the pairs trained on", row=len(shown))
+    return Figure(
+        "fraction-accuracy",
+        "Best validation accuracy within the budget, by the fraction of the data",
+        "Points: mean over seeds of the highest validation accuracy at any evaluation, with its 95 % "
+        "interval (bootstrap from 10 seeds on, Student's t below; none where all seeds are equal); arms "
+        f"of one fraction stand side by side. Grey in every panel: {plain}. {_seeds(tried)}.",
+        plot,
+        _table(tried),
+    )
+
+
+def _line(
+    arm: str,
+    estimates: Mapping[tuple[str, float], Estimate],
+    look: tuple[str, str],
+    shift: float,
+    symbol: int,
+) -> go.Scatter:
+    mine = {fraction: e for (of, fraction), e in estimates.items() if of == arm}
+    values = list(mine.values())
+    colour, dash = look
+    up, down = ([_half(e, side) for e in values] for side in (1, -1))
+    return go.Scatter(
+        x=[fraction + shift for fraction in mine],
+        y=rounded([e.effect for e in values]),
+        customdata=[
+            [f"{fraction:.0%}", told(e.low), told(e.high), e.seeds] for fraction, e in mine.items()
+        ],
+        error_y={"type": "data", "array": up, "arrayminus": down, "width": 3, "thickness": 1.2},
+        mode="lines+markers",
+        line={"color": colour, "dash": dash, "width": 1.5},
+        marker={"color": colour, "size": 8, "symbol": symbol},
+        name=arm,
+        legendgroup=arm,
+        hovertemplate=f"{arm} at %{{customdata[0]}}<br>%{{y:.3f}} [%{{customdata[1]}}, "
+        "%{customdata[2]}], %{customdata[3]}<extra></extra>",
+    )
+
+
+def _half(e: Estimate, side: int) -> float:
+    if not e.is_bounded:
+        return 0.0
+    bound = min(e.high, 1.0) - e.effect if side > 0 else e.effect - max(e.low, 0.0)
+    return float(max(0.0, bound))
+
+
+def steps_figure(tried: Sequence[Tried], rules: Rules) -> Figure:
+    """Steps to 99 % of every seed by arm, the largest fraction first; censored seeds are open."""
+    fractions = sorted({t.fraction for t in tried}, reverse=True)
+    arms = list(dict.fromkeys(t.arm for t in tried))
+    plot = go.Figure()
+    for fraction in fractions:
+        here = [t for t in tried if t.fraction == fraction]
+        plot.add_traces(_steps_traces(here, visible=fraction == fractions[0]))
+    each = len(plot.data) // len(fractions)  # pyright: ignore[reportArgumentType]
+    buttons = [
+        {
+            "label": f"{fraction:.0%}",
+            "method": "restyle",
+            "args": [{"visible": [j // each == i for j in range(each * len(fractions))]}],
+        }
+        for i, fraction in enumerate(fractions)
+    ]
+    theme.dress(plot, height=170 + 30 * len(arms))
+    add_buttons(plot, buttons)
+    steps = [run.remaining for t in tried for run in t.runs]
+    plot.update_xaxes(
+        type="log",
+        range=[np.log10(min(steps)) - 0.1, np.log10(max(steps)) + 0.1],
+        title_text="steps to 99 %",
+        dtick="D2",
+    )
+    plot.update_yaxes(categoryorder="array", categoryarray=arms, range=[len(arms) - 0.5, -0.5])
+    return Figure(
+        "fraction-steps",
+        "How many steps validation takes to 99 %, by intervention",
+        f"{rules.describe('grokked').capitalize()}, first time. Dots are seeds; ▷ those that had not "
+        "got there by their last step (censored, not dropped); the diamond is the Kaplan-Meier median, "
+        "missing where half had not. The buttons choose the fraction of the pairs trained on. "
+        f"{_seeds(tried)}.",
+        plot,
+        pd.DataFrame(
+            [
+                {
+                    "fraction": t.fraction,
+                    "arm": t.arm,
+                    "steps": run.remaining,
+                    "is_censored": not run.gets_there,
+                    "stays": run.stays,
+                }
+                for t in tried
+                for run in t.runs
+            ]
+        ),
+    )
+
+
+def _steps_traces(tried: Sequence[Tried], *, visible: bool) -> list[go.Scatter]:
+    common: dict[str, Any] = {"mode": "markers", "visible": visible}
+    traces = []
+    for got_there, name in ((True, "one seed"), (False, "not there")):
+        dots = [(r.remaining, t.arm) for t in tried for r in t.runs if r.gets_there == got_there]
+        traces.append(
+            go.Scatter(
+                **common,
+                x=[steps for steps, _ in dots] or [None],
+                y=[arm for _, arm in dots] or [None],
+                name=name,
+                legendgroup=name,
+                marker={
+                    "size": 9,
+                    "symbol": "circle" if got_there else "triangle-right-open",
+                    "color": faint(theme.SIDES["train"], 0.6) if got_there else theme.NEUTRAL,
+                },
+                meta={"kind": "seed"},
+                hovertemplate=f"%{{y}}<br>%{{x:,}} steps{'' if got_there else ' and not there'}"
+                "<extra></extra>",
+            )
+        )
+    medians = [(t.median_steps, t) for t in tried if np.isfinite(t.median_steps)]
+    traces.append(
+        go.Scatter(
+            **common,
+            x=[steps for steps, _ in medians] or [None],
+            y=[t.arm for _, t in medians] or [None],
+            name="median",
+            legendgroup="median",
+            marker={"size": 11, "symbol": "diamond", "color": theme.STRATEGIES["top"]},
+            text=[f"{t.there} of {len(t.runs)} get there" for _, t in medians],
+            meta={"kind": "median"},
+            hovertemplate="%{y}<br>median %{x:,.0f} steps<br>%{text}<extra></extra>",
+        )
+    )
+    return traces
+
+
+def fraction_map_figure(tried: Sequence[Tried], rules: Rules) -> Figure:
+    """How many seeds get to 99 %, and the median steps: a row an arm, a column a fraction."""
+    arms = list(dict.fromkeys(t.arm for t in tried))
+    fractions = sorted({t.fraction for t in tried})
+    cells = {(t.arm, t.fraction): t for t in tried}
+    grid = [[cells.get((arm, fraction)) for fraction in fractions] for arm in arms]
+    plot = go.Figure(
+        go.Heatmap(
+            x=[f"{fraction:.0%}" for fraction in fractions],
+            y=arms,
+            z=[[None if t is None else t.there / len(t.runs) for t in row] for row in grid],
+            text=[["" if t is None else _cell(t) for t in row] for row in grid],
+            customdata=[["" if t is None else _hover(t) for t in row] for row in grid],
+            texttemplate="%{text}",
+            textfont={"color": CELL_INK, "size": 12},
+            colorscale=FEWER_TO_MORE,
+            zmin=0,
+            zmax=1,
+            showscale=False,
+            xgap=3,
+            ygap=3,
+            hoverongaps=False,
+            hovertemplate="%{customdata}<extra></extra>",
+        )
+    )
+    theme.dress(plot, height=110 + 34 * len(arms), controls=0)
+    plot.update_yaxes(autorange="reversed", showgrid=False)
+    plot.update_xaxes(
+        showgrid=False, type="category", tickformat=None, title_text="fraction of the pairs trained on"
+    )
+    return Figure(
+        "fraction-map",
+        "Which interventions get to 99 % from which fraction of the data",
+        f"In each cell how many seeds get to {rules.describe('grokked')} within the budget, and in "
+        "brackets Kaplan and Meier's median of their steps, where half do. Full blue: all seeds. "
+        f"{_seeds(tried)}.",
+        plot,
+        _table(tried),
+    )
+
+
+def _cell(t: Tried) -> str:
+    steps = f" ({told(t.median_steps, 2)})" if np.isfinite(t.median_steps) else ""
+    return f"{t.there}/{len(t.runs)}{steps}"
+
+
+def _hover(t: Tried) -> str:
+    stay = sum(run.stays for run in t.runs)
+    return (
+        f"{t.arm} at {t.fraction:.0%}<br>{t.there} of {plural(len(t.runs), 'seed')} get there, "
+        f"{stay} stay<br>best validation accuracy {told(float(np.mean(t.best)))}"
+    )
+
+
+def _seeds(tried: Sequence[Tried]) -> str:
+    counts = sorted({len(t.runs) for t in tried})
+    return f"{' to '.join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))} seeds a point"
+
+
+def _table(tried: Sequence[Tried]) -> pd.DataFrame:
+    rows = []
+    for t in tried:
+        e = estimate(t.best)
+        rows.append(
+            {
+                "arm": t.arm,
+                "fraction": t.fraction,
+                "seeds": len(t.runs),
+                "best_val_accuracy": e.effect,
+                "low": e.low,
+                "high": e.high,
+                "get_there": t.there,
+                "stay": sum(run.stays for run in t.runs),
+                "median_steps": t.median_steps,
+            }
+        )
+    return pd.DataFrame(rows)
