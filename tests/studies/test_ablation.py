@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.studies.made_up import KS, STEPS, deletion, made_up, norm_share
-from undergrowth.studies import ablation
+from undergrowth.studies import ablation, small_arms
 
 
 def by_damage(damage: list[float], control: list[float]):
@@ -69,3 +69,31 @@ def test_a_k_that_cannot_be_matched_in_norm_does_not_count() -> None:
     run = made_up(0, deletion_accuracy=reading, deletion_norm_share=norm_share(matched_until=2))
     assert ablation.change(run, "deletion_accuracy", "norm_matched") == pytest.approx(0.4)
     assert ablation.excess_damage(run, "deletion_accuracy", "norm_matched").isnull().sum() == len(STEPS)
+
+
+def test_each_arm_is_held_against_its_own_control() -> None:
+    damages = {"two-token MLP": (GROWING, NONE), "Muon": (NONE, GROWING), "no decay": (NONE, NONE)}
+    runs = []
+    for arm, pair in damages.items():
+        for labels, damage in zip(("true", "shuffled"), pair, strict=True):
+            for seed in range(3):
+                reading = deletion([d * (1 + seed / 100) for d in damage])
+                readings = {
+                    "deletion_accuracy": reading,
+                    "deletion_log_prob": reading,
+                    "deletion_norm_share": SHARE,
+                }
+                runs.append(made_up(seed, labels, base=small_arms.ARMS[arm], **readings))
+    answer = ablation.answer(runs)
+    assert len(answer.verdicts) == 6 * len(damages)
+    expected = {"two-token MLP": "supported", "Muon": "contradicted", "no decay": "inconclusive"}
+    for arm, verdict in expected.items():
+        assert {v.verdict for v in answer.verdicts if v.statistic.startswith(arm)} == {verdict}
+    assert [figure.name for figure in answer.figures] == ["deletion_by_arm"]
+    backwards = ablation.answer(runs[::-1]).verdicts
+    assert [v.to_dict() for v in backwards] == [v.to_dict() for v in answer.verdicts]
+
+
+def test_runs_without_the_reading_decide_nothing() -> None:
+    for runs in ((), (made_up(0),), (made_up(0, base=small_arms.ARMS["Muon"]),)):
+        assert {v.verdict for v in ablation.answer(runs).verdicts} <= {"inconclusive"}

@@ -89,6 +89,25 @@ def _onset(val: xr.DataArray, memorised: Event, rules: Rules) -> Event:
     return Event("onset", reached.stable, reached.stable, int(steps[max(at - 1, 0)]), reached.last)
 
 
+def onset_by_loss(curves: xr.Dataset, drop: float, rules: Rules = DEFAULT_RULES) -> Event:
+    """Validation loss is for good below its highest value since memorised by more than a share `drop`.
+
+    From `train_accuracy` and `val_loss`, dim (step); only the stable time counts, as in the onset by
+    accuracy.
+    """
+    memorised, loss = events(curves, rules)["memorised"].first, curves["val_loss"].dropna("step")
+    last = int(loss["step"][-1])
+    if memorised is None:
+        return Event("onset", None, None, None, last)
+    since = loss.sel(step=slice(memorised, None))
+    highest = np.maximum.accumulate(since.values)
+    reached = _reached("onset", since, since.values < (1 - drop) * highest)
+    if reached.stable is None:
+        return Event("onset", None, None, None, last)
+    at = int(np.searchsorted(since["step"].values, reached.stable))
+    return Event("onset", reached.stable, reached.stable, int(since["step"][max(at - 1, 0)]), last)
+
+
 def _reached(name: EventName, curve: xr.DataArray, holds: np.ndarray) -> Event:
     steps = curve["step"].values
     last = int(steps[-1])

@@ -1,0 +1,69 @@
+"""How much of the training margin comes from parts that serve unseen examples too."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from undergrowth.analysis.areas import mean_midway
+from undergrowth.analysis.changepoints import rise
+from undergrowth.analysis.events import DEFAULT_RULES, events
+from undergrowth.store import Run
+
+LEAST_WAY = 0.2
+"""A rise by less, in shares or accuracy, is none."""
+UNKNOWN_DECADES = 1.0
+"""How far an open side of a ratio of widths is taken to reach: a convention."""
+
+
+def general_share(mean: xr.DataArray) -> xr.DataArray:
+    """The share of the training margin that components carry for unseen examples as well, dim (step).
+
+    mean: what each component adds to the mean margin of either side, dims (step, side, component), as
+    `shapley` stores it. The general part of a component is what it adds on validation examples, at
+    most what it adds on training ones, at least 0; those that lower the training margin do not count.
+    1 where unseen examples get as much from each, 0 where they get nothing; NaN where nothing is added.
+
+    >>> added = [[[3.0, 1.0], [3.0, -1.0]]]
+    >>> coords = {"step": [0], "side": ["train", "val"]}
+    >>> general_share(xr.DataArray(added, coords, ("step", "side", "neuron"))).values.tolist()
+    [0.75]
+    """
+    component = str(mean.dims[-1])
+    train, val = (mean.sel(side=side, drop=True) for side in ("train", "val"))
+    carried = train.clip(min=0)
+    whole = carried.sum(component)
+    general = xr.where(val < carried, val.clip(min=0), carried)
+    return general.sum(component) / whole.where(whole > 0)
+
+
+def least_of_both_midway(run: Run, share: xr.DataArray) -> float:
+    """min(share, 1 - share) at each step midway, their mean; NaN where there is no such step.
+
+    0 where one of the two has it all at every step, also if that changes from one step to the next.
+    """
+    return mean_midway(run, share.where(share < 0.5, 1 - share))
+
+
+def wider_rise(run: Run, share: xr.DataArray) -> tuple[float, float]:
+    """Bounds of log10(steps of the share's rise / steps of validation accuracy's), equal where known.
+
+    Both at the share's steps from when the run had memorised, by `analysis.changepoints.rise`. With no
+    rise of the accuracy (or no memorising) anything within `UNKNOWN_DECADES`; with none of the share
+    beside one of the accuracy, at most as wide.
+    """
+    memorised = events(run.curves, DEFAULT_RULES)["memorised"].first
+    if memorised is None:
+        return -UNKNOWN_DECADES, UNKNOWN_DECADES
+    share = share.dropna("step")
+    steps = share["step"].values[share["step"].values >= memorised]
+    accuracy = run["val_accuracy"].dropna("step").sel(step=steps, method="nearest").values
+    mine, its = (
+        rise(steps, values, least=LEAST_WAY) for values in (share.sel(step=steps).values, accuracy)
+    )
+    if its is None:
+        return -UNKNOWN_DECADES, UNKNOWN_DECADES
+    if mine is None:
+        return -UNKNOWN_DECADES, 0.0
+    ratio = float(np.log10((mine[1] - mine[0]) / (its[1] - its[0])))
+    return ratio, ratio
