@@ -12,11 +12,14 @@ import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
 from undergrowth.tasks import (
+    AnySplit,
     AnyTask,
+    Characters,
     CommutationSafe,
     Digits,
     Features,
     FeatureTable,
+    Gridworld,
     Group,
     LeakyRandom,
     Modular,
@@ -25,6 +28,7 @@ from undergrowth.tasks import (
     Table,
     Task,
     Tokens,
+    WholeGroups,
     make_data,
 )
 
@@ -36,6 +40,9 @@ TASKS: tuple[Task, ...] = (
     SparseParity(n_bits=5, k=2),
     SparseParity(n_examples=300),
     Digits(),
+    Characters(n_characters=1000),
+    Gridworld(side=3),
+    Gridworld(side=2, start="far_corner", reward="shaped"),
     Table.of([[0, 3], [-1, 1]], title="made up"),
     FeatureTable.of([[0.1, -2e7], [1.5, 0.0], [1e-30, 3.0]], [2, 0, 2]),
 )
@@ -47,6 +54,9 @@ SHOWN = {
     "parity of 2 of 5 bits",
     "parity of 3 of 40 bits",
     "8x8 digits",
+    "the character after 5 of prose",
+    "3x3 gridworld",
+    "2x2 gridworld from the far corner, shaped reward",
     "made up",
     "feature table",
 }
@@ -117,12 +127,21 @@ def test_an_operations_table_holds_its_examples_and_nothing_else(task: Task) -> 
 
 
 @every_task
-@pytest.mark.parametrize("split", [CommutationSafe(frac_train=0.5), LeakyRandom(frac_train=0.5)])
-def test_every_task_can_be_split(task: Task, split: CommutationSafe | LeakyRandom) -> None:
+@pytest.mark.parametrize(
+    "split", [kind(frac_train=0.5) for kind in (CommutationSafe, LeakyRandom, WholeGroups)]
+)
+def test_every_task_can_be_split(task: Task, split: AnySplit) -> None:
     data = make_data(task, split, "true", 0)
     assert (data.inputs == task.examples().inputs).all()
     assert (data.labels == task.examples().labels).all()
     assert 0 < data.n_train < len(data.labels)
+
+
+@every_task
+def test_whole_groups_are_on_one_side(task: Task) -> None:
+    data, groups = make_data(task, WholeGroups(frac_train=0.5), "true", 0), task.groups()
+    assert groups.shape == data.labels.shape
+    assert not set(groups[data.is_train]) & set(groups[data.is_val])
 
 
 @every_task

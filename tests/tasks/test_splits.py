@@ -21,7 +21,7 @@ from undergrowth.tasks import (
     make_data,
 )
 
-SPLITS: tuple[type[CommutationSafe | LeakyRandom], ...] = get_args(get_args(AnySplit)[0])
+SPLITS: tuple[type[AnySplit], ...] = get_args(get_args(AnySplit)[0])
 TASKS: tuple[Operation, ...] = (
     Modular(operation="x+y", p=13),
     Modular(operation="x-y", p=12),
@@ -49,7 +49,7 @@ def swaps_across(task: Operation, inputs: np.ndarray, is_train: np.ndarray) -> i
 @every_task
 @given(frac=SHARES, seed=SEEDS)
 def test_every_example_is_on_one_of_two_nonempty_sides(
-    split: type[CommutationSafe | LeakyRandom], task: Operation, frac: float, seed: int
+    split: type[AnySplit], task: Operation, frac: float, seed: int
 ) -> None:
     data = make_data(task, split(frac_train=frac), "true", seed)
     assert data.is_train.dtype == bool
@@ -63,7 +63,7 @@ def test_every_example_is_on_one_of_two_nonempty_sides(
 @every_task
 @given(frac=SHARES, seed=SEEDS)
 def test_the_training_side_has_its_share(
-    split: type[CommutationSafe | LeakyRandom], task: Operation, frac: float, seed: int
+    split: type[AnySplit], task: Operation, frac: float, seed: int
 ) -> None:
     n = len(task.examples())
     data = make_data(task, split(frac_train=frac), "true", seed)
@@ -73,7 +73,7 @@ def test_the_training_side_has_its_share(
 @every_split
 @every_task
 def test_the_same_seed_gives_the_same_split_and_another_seed_another(
-    split: type[CommutationSafe | LeakyRandom], task: Operation
+    split: type[AnySplit], task: Operation
 ) -> None:
     one, again, other = (make_data(task, split(), "true", seed) for seed in (7, 7, 8))
     assert (one.is_train == again.is_train).all()
@@ -82,7 +82,7 @@ def test_the_same_seed_gives_the_same_split_and_another_seed_another(
 
 @every_split
 def test_every_example_may_come_to_either_side(
-    split: type[CommutationSafe | LeakyRandom],
+    split: type[AnySplit],
 ) -> None:
     sides = [make_data(TASKS[0], split(), "true", seed).is_train for seed in range(40)]
     share = np.mean(sides, axis=0)
@@ -131,8 +131,8 @@ def test_an_empty_side_is_an_error_that_names_the_share_the_rule_and_the_remedy(
     assert "\n" not in message
 
 
-def test_what_has_no_swaps_is_split_at_random_by_either_split() -> None:
+def test_what_has_no_swaps_and_no_groups_is_split_at_random_by_every_split() -> None:
     task = SparseParity(n_examples=101)
-    safe, leaky = (make_data(task, split(frac_train=0.4), "true", 5).is_train for split in SPLITS)
-    assert (safe == leaky).all()
+    safe, *others = (make_data(task, split(frac_train=0.4), "true", 5).is_train for split in SPLITS)
+    assert all((safe == other).all() for other in others)
     assert safe.sum() == 40

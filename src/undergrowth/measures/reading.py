@@ -99,6 +99,18 @@ class Measure(Value):
         """Readings of this model by name."""
 
 
+class LossMeasure(Measure):
+    """A measure of the losses of single examples, or of their mean, as the run trains on them."""
+
+    def check(self, run: RunSpec) -> None:
+        """Raise ValueError where the run's loss is none of single examples."""
+        if run.loss == "policy_gradient":
+            raise ValueError(
+                f"measure {self.key!r} is of the losses of examples, and loss = 'policy_gradient' is "
+                "one of whole episodes: take the measure away, or another loss"
+            )
+
+
 def scalar(value: Array | float) -> Reading:
     """A reading without axes."""
     return Reading((), np.asarray(value, np.float32))

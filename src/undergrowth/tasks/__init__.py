@@ -4,25 +4,28 @@ from typing import Annotated
 
 from pydantic import Field
 
+from undergrowth.tasks.characters import Characters
 from undergrowth.tasks.data import Data, EmptySplitError, Labels, kept, make_data
 from undergrowth.tasks.digits import Digits
+from undergrowth.tasks.gridworld import Gridworld, World
 from undergrowth.tasks.groups import Group
 from undergrowth.tasks.modular import Modular
 from undergrowth.tasks.sparse_parity import SparseParity
-from undergrowth.tasks.splits import CommutationSafe, LeakyRandom
+from undergrowth.tasks.splits import AnySplit, CommutationSafe, LeakyRandom, WholeGroups
 from undergrowth.tasks.tables import FeatureTable, Table
 from undergrowth.tasks.task import Examples, Features, InputSpace, Operation, Task, Tokens
 from undergrowth.tasks.weights import AnyWeights, Equal, Given, OfNoisy, PowerLaw
 
 AnyTask = Annotated[
-    Modular | Group | SparseParity | Digits | Table | FeatureTable, Field(discriminator="name")
+    Modular | Group | SparseParity | Digits | Characters | Gridworld | Table | FeatureTable,
+    Field(discriminator="name"),
 ]
-AnySplit = Annotated[CommutationSafe | LeakyRandom, Field(discriminator="name")]
 
 __all__ = [
     "AnySplit",
     "AnyTask",
     "AnyWeights",
+    "Characters",
     "CommutationSafe",
     "Data",
     "Digits",
@@ -32,6 +35,7 @@ __all__ = [
     "FeatureTable",
     "Features",
     "Given",
+    "Gridworld",
     "Group",
     "InputSpace",
     "Labels",
@@ -44,6 +48,8 @@ __all__ = [
     "Table",
     "Task",
     "Tokens",
+    "WholeGroups",
+    "World",
     "kept",
     "make_data",
 ]

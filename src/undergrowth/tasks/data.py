@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from undergrowth.chance import stream
-from undergrowth.tasks.splits import CommutationSafe, LeakyRandom
+from undergrowth.tasks.splits import AnySplit
 from undergrowth.tasks.task import Task
 from undergrowth.tasks.weights import Equal, Given, OfNoisy, PowerLaw
 
@@ -45,7 +45,7 @@ class EmptySplitError(ValueError):
 
 def make_data(
     task: Task,
-    split: CommutationSafe | LeakyRandom,
+    split: AnySplit,
     labels: Labels,
     seed: int,
     label_noise: float = 0.0,
@@ -86,9 +86,7 @@ def kept(data: Data, share: float, rng: np.random.Generator) -> Data:
     return replace(data, is_train=is_train, weights=_of_mean_one(data.weights, is_train))
 
 
-def _train_mask(
-    task: Task, split: CommutationSafe | LeakyRandom, n_examples: int, seed: int
-) -> np.ndarray:
+def _train_mask(task: Task, split: AnySplit, n_examples: int, seed: int) -> np.ndarray:
     is_train = split.train_mask(task, stream(seed, "split"))
     if is_train.all() or not is_train.any():
         raise EmptySplitError(

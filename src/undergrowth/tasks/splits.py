@@ -45,6 +45,23 @@ class LeakyRandom(Value):
         return _take_groups(np.arange(len(task.examples())), self.frac_train, rng)
 
 
+class WholeGroups(Value):
+    """All examples of a group of the task are on one side: a goal of a gridworld, a block of a text.
+
+    Groups are of the task's own making; where it has none each example is one, as in `LeakyRandom`.
+    """
+
+    name: Literal["whole_groups"] = "whole_groups"
+    frac_train: FracTrain = 0.7
+
+    def train_mask(self, task: Task, rng: np.random.Generator) -> np.ndarray:
+        """bool [example]: True where the example is trained on."""
+        return _take_groups(task.groups(), self.frac_train, rng)
+
+
+AnySplit = Annotated[CommutationSafe | LeakyRandom | WholeGroups, Field(discriminator="name")]
+
+
 def _swap_groups(task: Task) -> np.ndarray:
     """int [example]: equal for two examples that are each other's swap and have the same label."""
     examples = task.examples()

@@ -73,6 +73,10 @@ class Task(Value):
     def examples(self) -> Examples:
         """All inputs with their true labels, the same ones in the same order at each call."""
 
+    def groups(self) -> np.ndarray:
+        """int [example]: equal for examples that belong together, such as those of one piece of text."""
+        return np.arange(len(self.examples()))
+
 
 class Operation(Task):
     """A binary operation given by its whole table."""

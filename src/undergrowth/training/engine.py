@@ -21,6 +21,7 @@ from undergrowth.chance import stream
 from undergrowth.measures import Context, Measure, Observed, Reading, Update
 from undergrowth.models import Model
 from undergrowth.spec import RunSpec
+from undergrowth.tasks import Data, Gridworld, World
 from undergrowth.training.facts import (
     Advanced,
     Branched,
@@ -157,8 +158,14 @@ class _Run:
             (data.inputs[side], data.labels[side], data.weights[side] if by == "loss" else None)
         )
         noise_seed = jax.device_put(np.uint32(self.spec.seeds.noise))
-        self.train_set = TrainSet(inputs, labels, weights, noise_seed)
+        self.train_set = TrainSet(inputs, labels, weights, noise_seed, self._world(data))
         self.drawn_by = data.weights[side] if by == "sampling" else None
+
+    def _world(self, data: Data) -> World | None:
+        task = self.spec.task
+        if self.spec.loss != "policy_gradient" or not isinstance(task, Gridworld):
+            return None
+        return jax.device_put(task.world(data.is_train))
 
     def snapshot(self, good: Snapshot | None = None) -> Snapshot:
         """The run as it stands; `good` is how it last was seen to be sound, where that was before."""

@@ -1,4 +1,7 @@
-"""Per-example losses. The exact cross-entropy is the default, the others are arms of experiments."""
+"""Per-example losses. The exact cross-entropy is the default, the others are arms of experiments.
+
+`policy_gradient` alone is no loss of single examples: see `training/policy_gradient.py`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-LossName = Literal["cross_entropy", "cross_entropy_float32", "stablemax", "mse"]
+LossName = Literal["cross_entropy", "cross_entropy_float32", "stablemax", "mse", "policy_gradient"]
 Loss = Callable[[Float[Array, "example label"], Int[Array, " example"]], Float[Array, " example"]]
 
 

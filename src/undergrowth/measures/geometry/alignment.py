@@ -9,14 +9,14 @@ import numpy as np
 
 from undergrowth.measures.context import Context
 from undergrowth.measures.objective import Objective, loss_and_gradient, trained
-from undergrowth.measures.reading import Measure, Observed, Reading, scalar
+from undergrowth.measures.reading import LossMeasure, Observed, Reading, scalar
 from undergrowth.models import Model, state_dict
 from undergrowth.training.schedules import Schedule
 
 Arrays = Mapping[str, np.ndarray]
 
 
-class Alignment(Measure):
+class Alignment(LossMeasure):
     r"""Cosines between the weights and what moves them, of all parameters together and of each.
 
     alignment_descent = cos(-grad L, theta), with L the loss of the whole training side: 1 where descent

@@ -16,13 +16,13 @@ from pydantic import Field
 from undergrowth.measures.context import Context
 from undergrowth.measures.geometry.langevin import Chains, langevin
 from undergrowth.measures.objective import Objective, loss_and_gradient, trained
-from undergrowth.measures.reading import Measure, Observed, Reading, scalar
+from undergrowth.measures.reading import LossMeasure, Observed, Reading, scalar
 from undergrowth.models import Model
 from undergrowth.training.optimisers import NonNegative, Positive
 from undergrowth.training.schedules import Schedule
 
 
-class LocalLearningCoefficient(Measure):
+class LocalLearningCoefficient(LossMeasure):
     r"""The local learning coefficient (Lau et al. 2023, arXiv:2308.12108, section 4).
 
     .. math:: \hat\lambda = n\beta \, (E[L(w)] - L(w^*))

@@ -19,7 +19,7 @@ from undergrowth.measures.geometry.stability import (
     preconditioner,
 )
 from undergrowth.measures.objective import Objective, hessian_product, loss_and_gradient, trained
-from undergrowth.measures.reading import Measure, Observed, Reading, scalar
+from undergrowth.measures.reading import LossMeasure, Observed, Reading, scalar
 from undergrowth.models import Model
 from undergrowth.training.schedules import Schedule
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Vector = Float[np.ndarray, " weight"]
 
 
-class Sharpness(Measure):
+class Sharpness(LossMeasure):
     r"""The largest eigenvalues of the Hessian of the training loss, by Lanczos's method.
 
     The loss is the run's own, over the whole training side (`Objective`). `preconditioned`: of
@@ -71,6 +71,7 @@ class Sharpness(Measure):
 
     def check(self, run: RunSpec) -> None:
         """Raise ValueError where the optimiser has no preconditioner."""
+        super().check(run)
         if self.preconditioned and not has_preconditioner(run.optimiser):
             raise ValueError(
                 f"measure 'sharpness' with preconditioned = true needs Adam's moments, which "

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from pydantic import Field
 
 from undergrowth.measures.context import Context
-from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scalar
+from undergrowth.measures.reading import SIDES, LossMeasure, Observed, Reading, scalar
 from undergrowth.measures.reinforcement.entries import ratio
 from undergrowth.measures.reinforcement.example_gradients import (
     Chunk,
@@ -31,7 +31,7 @@ PAIRS = ("train", "train_val")
 """Two different training examples; a training and a validation example."""
 
 
-class Coherence(Measure):
+class Coherence(LossMeasure):
     r"""How far the loss gradients of different examples agree, in each component, module and altogether.
 
     g_i is the gradient of example i's own loss (as in `Ledger`) with respect to the weights of a group.

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from undergrowth.measures.context import Context
 from undergrowth.measures.objective import Objective, loss_and_gradient, trained
-from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scalar
+from undergrowth.measures.reading import SIDES, LossMeasure, Observed, Reading, scalar
 from undergrowth.measures.reinforcement.entries import ratio, reach
 from undergrowth.measures.reinforcement.example_gradients import (
     Chunk,
@@ -36,7 +36,7 @@ LEVELS = (0.5, 0.9, 0.95, 0.99, 0.999)
 TOP = (0.01, 0.1, 0.5)
 
 
-class Confidence(Measure):
+class Confidence(LossMeasure):
     r"""The probability of each correct label, and the gradient that is left of it, against weight decay.
 
     p is the softmax probability of the correct label at the run's temperature. 1 - p = -expm1(-l) with l

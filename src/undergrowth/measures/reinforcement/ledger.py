@@ -10,7 +10,7 @@ from pydantic import Field
 
 from undergrowth.measures.context import Context
 from undergrowth.measures.objective import trained
-from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scalar
+from undergrowth.measures.reading import SIDES, LossMeasure, Observed, Reading, scalar
 from undergrowth.measures.reinforcement.entries import REST, TWICE, Sums, ledger, owners, summed
 from undergrowth.models import Model, parameter_names
 from undergrowth.training.schedules import Schedule
@@ -18,7 +18,7 @@ from undergrowth.training.schedules import Schedule
 Parts = tuple[str, ...]
 
 
-class Ledger(Measure):
+class Ledger(LossMeasure):
     r"""How far the next update lowers each example's loss through each component, to first order.
 
     .. math:: r_{ic} = - \nabla_c \ell_i \cdot \Delta_c

@@ -1,0 +1,137 @@
+"""How much of a learning curve is one jump: 0 for a straight line, 1 for a step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+from scipy.ndimage import median_filter
+from scipy.optimize import isotonic_regression
+
+StepAxis = Literal["linear", "log"]
+
+WIDTH = 0.05
+"""The steepest stretch is this share of the steps that it took to learn."""
+LEARNED = 0.99
+"""What was learned by the time that this share of the rise is reached is the curve that is judged."""
+LEAST_RISE = 0.1
+"""A curve that rises by less, or by less than LEAST_RATIO times its noise, has learned nothing."""
+LEAST_RATIO = 10.0
+SMOOTHED = 5
+"""Evaluations whose running median is taken first: of a curve that only rises it changes nothing."""
+
+RULE = (
+    f"the share of its rise that falls into its steepest stretch of {WIDTH:.0%} of the steps up to "
+    f"{LEARNED:.0%} of the rise, counted so that a straight line has 0 and a step 1 (after a running "
+    f"median of {SMOOTHED} evaluations and an isotonic fit)"
+)
+
+
+@dataclass(frozen=True)
+class Jump:
+    """The steepest stretch of a learning curve.
+
+    size: from 0 (a straight line) to 1 (a step); start, stop: the steps between which it lies;
+    learned: the step at which `LEARNED` of the rise was reached; level, rise: where the isotonic fit
+    begins, and by how much it rises; is_resolved: whether evaluations are closer than the stretch is
+    long, else `size` is a lower bound.
+    """
+
+    size: float
+    start: float
+    stop: float
+    learned: float
+    level: float
+    rise: float
+    is_resolved: bool
+
+
+def jump(curve: xr.DataArray, axis: StepAxis = "linear") -> Jump | None:
+    r"""The jump of a curve over `step` that rises when something is learned; None where nothing is.
+
+    With F the isotonic fit to the running median, scaled to rise from 0 to 1, u the position on the
+    axis (the step t, or log(1 + t)) counted so that it runs from 0 to 1 where F reaches `LEARNED`, and
+    w = `WIDTH`,
+
+    .. math:: J = \frac{\max_u [F(u + w) - F(u)] / F(1) - w}{1 - w}.
+
+    It is the same for a + b y with b > 0; on the linear axis for t -> c t. Another rule of counting
+    steps, t -> g(t), gives another J: a straight line has 0 on the linear axis and more on the log one.
+    A curve that falls again later counts up to the level of the fit.
+    """
+    known = curve.dropna("step")
+    if known.sizes["step"] < 3:
+        return None
+    steps, values = known["step"].values.astype(np.float64), known.values.astype(np.float64)
+    fit = _rising(values)
+    rise = fit[-1] - fit[0]
+    noise = float(np.std(np.diff(values) - np.diff(fit)) / np.sqrt(2))
+    if not rise >= max(LEAST_RISE, LEAST_RATIO * noise):
+        return None
+    return _steepest(_positions(steps, axis), fit, axis)
+
+
+def noise_floor(curve: xr.DataArray, axis: StepAxis, rng: np.random.Generator, draws: int = 20) -> float:
+    """The mean jump of straight lines with the rise, the evaluations and the noise of a curve.
+
+    The noise is what the isotonic fit leaves of the curve, in random order. NaN where there is no jump.
+    """
+    found = jump(curve, axis)
+    if found is None:
+        return float("nan")
+    known = curve.dropna("step")
+    steps, values = known["step"].values.astype(np.float64), known.values.astype(np.float64)
+    end = float(_positions(np.array([found.learned]), axis)[0])
+    line = found.rise * np.clip(_positions(steps, axis) / end, 0, 1)
+    residuals = values - _rising(values)
+    noisy = (jump(known.copy(data=line + rng.permutation(residuals)), axis) for _ in range(draws))
+    sizes = [one.size for one in noisy if one is not None]
+    return float(np.mean(sizes)) if sizes else float("nan")
+
+
+def _rising(values: np.ndarray) -> np.ndarray:
+    """The curve that never falls and is nearest to the running median."""
+    smooth = median_filter(values, size=SMOOTHED, mode="nearest")
+    return np.asarray(isotonic_regression(smooth).x)
+
+
+def _positions(steps: np.ndarray, axis: StepAxis) -> np.ndarray:
+    return np.log1p(steps) if axis == "log" else steps
+
+
+def _steps(positions: np.ndarray, axis: StepAxis) -> np.ndarray:
+    return np.expm1(positions) if axis == "log" else positions
+
+
+def _steepest(at: np.ndarray, fit: np.ndarray, axis: StepAxis) -> Jump:
+    """The stretch of `WIDTH` with most of the rise; the curve is taken to be straight in between."""
+    rise = fit[-1] - fit[0]
+    share = (fit - fit[0]) / rise
+    after = int(np.argmax(share >= LEARNED))
+    if after == 0:
+        learned = at[0]
+    else:
+        part = (LEARNED - share[after - 1]) / (share[after] - share[after - 1])
+        learned = at[after - 1] + part * (at[after] - at[after - 1])
+    length = WIDTH * (learned - at[0])
+    knots = at[at < learned]
+    starts = np.clip(
+        np.concatenate([knots, knots - length, [learned - length]]), at[0], learned - length
+    )
+    gains = np.interp(starts + length, at, share) - np.interp(starts, at, share)
+    best = starts[int(np.argmax(gains))]
+    steepest = float(gains.max()) / LEARNED
+    around = slice(max(int(np.searchsorted(at, best, "right")) - 1, 0), None)
+    near = at[around][: int(np.searchsorted(at[around], best + length)) + 1]
+    first, last, end = _steps(np.array([best, best + length, learned]), axis)
+    return Jump(
+        size=float(np.clip((steepest - WIDTH) / (1 - WIDTH), 0, 1)),
+        start=float(first),
+        stop=float(last),
+        learned=float(end),
+        level=float(fit[0]),
+        rise=float(rise),
+        is_resolved=bool(np.diff(near).max(initial=0) <= length * (1 + 1e-9)),
+    )
