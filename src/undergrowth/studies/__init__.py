@@ -3,6 +3,7 @@
 from undergrowth.studies import (
     ablation,
     confidence,
+    decay,
     grokking,
     leak,
     lr_boost,
@@ -25,6 +26,7 @@ STUDIES: dict[str, Study] = {
         spikes.STUDY,
         partial_generality.STUDY,
         regularisers.STUDY,
+        decay.STUDY,
     )
 }
 
