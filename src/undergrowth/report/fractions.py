@@ -64,15 +64,12 @@ def best_accuracy_figure(
         shared_xaxes=True,
         vertical_spacing=0.18 / len(shown),
     )
+    places = {arm: i for i, arm in enumerate([plain, *(a for arms in shown.values() for a in arms)])}
     for row, arms in enumerate(shown.values(), start=1):
-        spread = np.linspace(-0.012, 0.012, len(arms) + 1) if len(arms) else [0.0]
-        for i, arm in enumerate([plain, *arms]):
-            look = (
-                (theme.NEUTRAL, "solid") if arm == plain else (COLOURS[i % len(COLOURS)], DASHES[i % 5])
-            )
-            if arm in present:
-                line = _line(arm, estimates, look, float(spread[i]), i)
-                plot.add_trace(line.update(showlegend=arm != plain or row == 1), row=row, col=1)
+        here = [arm for arm in (plain, *arms) if arm in present]
+        for arm, shift in zip(here, np.linspace(-0.008, 0.008, len(here)), strict=True):
+            line = _line(arm, estimates, places[arm], float(shift))
+            plot.add_trace(line.update(showlegend=arm != plain or row == 1), row=row, col=1)
     theme.dress(plot, height=150 + 220 * len(shown), controls=0)
     plot.update_annotations(x=0, xanchor="left", font={"size": 13})
     plot.update_yaxes(range=[-0.05, 1.08], tickvals=[0, 0.5, 1])
@@ -91,15 +88,13 @@ def best_accuracy_figure(
 
 
 def _line(
-    arm: str,
-    estimates: Mapping[tuple[str, float], Estimate],
-    look: tuple[str, str],
-    shift: float,
-    symbol: int,
+    arm: str, estimates: Mapping[tuple[str, float], Estimate], place: int, shift: float
 ) -> go.Scatter:
+    """An arm's points; its place decides its look, the plain arm's being 0."""
     mine = {fraction: e for (of, fraction), e in estimates.items() if of == arm}
     values = list(mine.values())
-    colour, dash = look
+    colour = COLOURS[place % len(COLOURS)] if place else theme.NEUTRAL
+    dash = DASHES[place % len(DASHES)] if place else "solid"
     up, down = ([_half(e, side) for e in values] for side in (1, -1))
     return go.Scatter(
         x=[fraction + shift for fraction in mine],
@@ -110,7 +105,7 @@ def _line(
         error_y={"type": "data", "array": up, "arrayminus": down, "width": 3, "thickness": 1.2},
         mode="lines+markers",
         line={"color": colour, "dash": dash, "width": 1.5},
-        marker={"color": colour, "size": 8, "symbol": symbol},
+        marker={"color": colour, "size": 8, "symbol": place},
         name=arm,
         legendgroup=arm,
         hovertemplate=f"{arm} at %{{customdata[0]}}<br>%{{y:.3f}} [%{{customdata[1]}}, "
@@ -132,7 +127,7 @@ def steps_figure(tried: Sequence[Tried], rules: Rules) -> Figure:
     plot = go.Figure()
     for fraction in fractions:
         here = [t for t in tried if t.fraction == fraction]
-        plot.add_traces(_steps_traces(here, visible=fraction == fractions[0]))
+        plot.add_traces(_steps_traces(here, arms, visible=fraction == fractions[0]))
     each = len(plot.data) // len(fractions)  # pyright: ignore[reportArgumentType]
     buttons = [
         {
@@ -142,7 +137,7 @@ def steps_figure(tried: Sequence[Tried], rules: Rules) -> Figure:
         }
         for i, fraction in enumerate(fractions)
     ]
-    theme.dress(plot, height=170 + 30 * len(arms))
+    theme.dress(plot, height=170 + 36 * len(arms))
     add_buttons(plot, buttons)
     steps = [run.remaining for t in tried for run in t.runs]
     plot.update_xaxes(
@@ -151,7 +146,9 @@ def steps_figure(tried: Sequence[Tried], rules: Rules) -> Figure:
         title_text="steps to 99 %",
         dtick="D2",
     )
-    plot.update_yaxes(categoryorder="array", categoryarray=arms, range=[len(arms) - 0.5, -0.5])
+    plot.update_yaxes(
+        tickvals=list(range(len(arms))), ticktext=arms, range=[len(arms) - 0.5, -0.5], showgrid=False
+    )
     return Figure(
         "fraction-steps",
         "How many steps validation takes to 99 %, by intervention",
@@ -176,25 +173,32 @@ def steps_figure(tried: Sequence[Tried], rules: Rules) -> Figure:
     )
 
 
-def _steps_traces(tried: Sequence[Tried], *, visible: bool) -> list[go.Scatter]:
+def _steps_traces(tried: Sequence[Tried], arms: Sequence[str], *, visible: bool) -> list[go.Scatter]:
+    """Seeds that got there, those that did not, and medians; the seeds of an arm below one another."""
     common: dict[str, Any] = {"mode": "markers", "visible": visible}
     traces = []
     for got_there, name in ((True, "one seed"), (False, "not there")):
-        dots = [(r.remaining, t.arm) for t in tried for r in t.runs if r.gets_there == got_there]
+        dots = [
+            (run.remaining, t.arm, arms.index(t.arm) + place)
+            for t in tried
+            for run, place in zip(t.runs, np.linspace(-0.22, 0.22, len(t.runs)), strict=True)
+            if run.gets_there == got_there
+        ]
         traces.append(
             go.Scatter(
                 **common,
-                x=[steps for steps, _ in dots] or [None],
-                y=[arm for _, arm in dots] or [None],
+                x=[steps for steps, _, _ in dots] or [None],
+                y=[place for _, _, place in dots] or [None],
+                text=[arm for _, arm, _ in dots],
                 name=name,
                 legendgroup=name,
                 marker={
-                    "size": 9,
+                    "size": 8,
                     "symbol": "circle" if got_there else "triangle-right-open",
                     "color": faint(theme.SIDES["train"], 0.6) if got_there else theme.NEUTRAL,
                 },
                 meta={"kind": "seed"},
-                hovertemplate=f"%{{y}}<br>%{{x:,}} steps{'' if got_there else ' and not there'}"
+                hovertemplate=f"%{{text}}<br>%{{x:,}} steps{'' if got_there else ' and not there'}"
                 "<extra></extra>",
             )
         )
@@ -203,13 +207,13 @@ def _steps_traces(tried: Sequence[Tried], *, visible: bool) -> list[go.Scatter]:
         go.Scatter(
             **common,
             x=[steps for steps, _ in medians] or [None],
-            y=[t.arm for _, t in medians] or [None],
+            y=[arms.index(t.arm) for _, t in medians] or [None],
             name="median",
             legendgroup="median",
             marker={"size": 11, "symbol": "diamond", "color": theme.STRATEGIES["top"]},
-            text=[f"{t.there} of {len(t.runs)} get there" for _, t in medians],
+            text=[f"{t.arm}: {t.there} of {len(t.runs)} get there" for _, t in medians],
             meta={"kind": "median"},
-            hovertemplate="%{y}<br>median %{x:,.0f} steps<br>%{text}<extra></extra>",
+            hovertemplate="%{text}<br>median %{x:,.0f} steps<extra></extra>",
         )
     )
     return traces

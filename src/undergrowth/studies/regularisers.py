@@ -2,7 +2,8 @@
 
 The post reads both off figure 2a of Power et al. 2022 (arXiv:2201.02177): the best validation accuracy
 within a budget, by intervention and fraction of the data trained on. Here are its nine interventions,
-some at two strengths, and Muon and the orthogonal gradient beside them.
+some at two strengths, and Muon and the orthogonal gradient beside them. Whether decay is ahead because
+it degrades shallow circuits more is another question: decay to init degrades them too.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ with decay, near 2,000 at 80 %; plain Adam comes to 0.8 at 95 % and to 0.3 at 85
 Tried beside it, one seed each: S4 at 85 % and two embeddings laid end to end, where nothing but decay
 leaves chance; 10,000 steps, in which plain Adam gains nothing, and dropout of 0.1 gets there at 95 %; a
 square for the ReLU (the same ladder); weight noise of 0.2 and decay of 3, which prevent memorising.
+At 95 % validation has 48 pairs, so 99 % is all of them.
 """
 
 PAPER = SMALL.replace(
@@ -332,15 +334,19 @@ COMPARISONS = (
 )
 
 GROKKED = RULES.describe("grokked").capitalize()
-CHOICE = "Of several strengths or kinds, for each seed the one that was best for the other seeds."
+CHOICE = (
+    "Of several strengths or kinds, for each seed the one with the best validation accuracy on the "
+    "other seeds."
+)
 
 
 def verdicts(found: Found) -> tuple[Verdict, ...]:
-    """On P7 and P8: data needed, best accuracy and steps of each comparison."""
+    """On P7 and P8: data needed, best accuracy and steps of each comparison; missing ones once."""
     return tuple(
         verdict(found, comparison)
         for comparison in COMPARISONS
         for verdict in (_data_needed, _accuracy, _speed)
+        if verdict is _data_needed or pairs(found, comparison.mine, comparison.control)
     )
 
 
@@ -374,7 +380,7 @@ def _data_needed(found: Found, of: Comparison) -> Verdict:
         "so it is known up to the next smaller one, and 1 at most. Exact interval; a seed in which both "
         "lie between the same fractions counts against in the lower bound and for in the upper one. "
         "Supported if it lies above ½; contradicted if below. It takes 6 seeds that all agree.",
-        f"{_saved(both)} {_chosen(both)} {_by_fraction(found, of)} {_control_note(found)}",
+        f"{_saved(both)} {_chosen(both)} {_by_fraction(found, of)} {_control_note(found, of.mine)}",
     )
 
 
@@ -485,15 +491,16 @@ def _there(runs: Sequence[Switched]) -> str:
     return f"{there} of {len(runs)} get there, {stay} stay"
 
 
-def _control_note(found: Found) -> str:
-    """What shuffled labels came to: those above chance at the end are leaks."""
-    runs = [run for of_arm in found.shuffled.values() for run in of_arm]
+def _control_note(found: Found, arms: Sequence[str]) -> str:
+    """What shuffled labels came to under some arms: those above chance at the end are leaks."""
+    controls = [arm for arm in CONTROLS if arm in arms]
+    runs = [run for arm in controls for run in found.shuffled.get(arm, ())]
     if not runs:
-        return "No control runs."
+        return "No control runs." if controls else ""
     ends = [float(run.curves["val_accuracy"].dropna("step")[-1]) for run in runs]
     leaks = sum(end > _highest_by_chance(run) for end, run in zip(ends, runs, strict=True))
     return (
-        f"Control: {len(runs)} with shuffled labels ({', '.join(sorted(found.shuffled))}) end at "
+        f"Control: {len(runs)} with shuffled labels ({', '.join(controls)}) end at "
         f"{np.mean(ends):.3f} validation accuracy (highest {max(ends):.3f}), {leaks} above the "
         f"{LEAK_LEVEL:.1%} quantile of guessing."
     )
