@@ -2,6 +2,7 @@
 
 from undergrowth.studies import (
     ablation,
+    complexity,
     confidence,
     decay,
     grokking,
@@ -10,6 +11,7 @@ from undergrowth.studies import (
     partial_generality,
     regularisers,
     saliency,
+    smoothness,
     spikes,
 )
 from undergrowth.studies.study import Answer, Budget, Claim, Study
@@ -25,8 +27,10 @@ STUDIES: dict[str, Study] = {
         lr_boost.STUDY,
         spikes.STUDY,
         partial_generality.STUDY,
+        complexity.STUDY,
         regularisers.STUDY,
         decay.STUDY,
+        smoothness.STUDY,
     )
 }
 
