@@ -123,6 +123,13 @@ def test_seeds_that_never_grok_are_open_both_ways_in_p10() -> None:
     assert "3 of 3 seeds censored" in gradual.note
 
 
+def test_chance_is_not_midway_of_parity() -> None:
+    arm = small_arms.ARMS["sparse parity"]
+    run = made_up(0, base=arm, level=0.5, shapley_margin_mean=shares([0.5] * len(STEPS)))
+    (coexist, _) = arms_say("P10", run)
+    assert "1 of 1 seed had no midway" in coexist.note  # 0.5, then 1: never between
+
+
 def test_without_the_reading_p10_says_so() -> None:
     (only,) = arms_say("P10", run(0, "true", EVEN))
     assert only.verdict == "inconclusive"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from undergrowth.analysis.areas import mean_midway
+from undergrowth.analysis.areas import MIDWAY
 from undergrowth.analysis.changepoints import rise
 from undergrowth.analysis.events import DEFAULT_RULES, events
 from undergrowth.store import Run
@@ -40,9 +40,19 @@ def general_share(mean: xr.DataArray) -> xr.DataArray:
 def least_of_both_midway(run: Run, share: xr.DataArray) -> float:
     """min(share, 1 - share) at each step midway, their mean; NaN where there is no such step.
 
-    0 where one of the two has it all at every step, also if that changes from one step to the next.
+    Midway: the run has memorised, and validation accuracy has gone a part of the way from chance to 1
+    that lies within `MIDWAY`. 0 where one of the two has it all at every step, also if that changes
+    from one step to the next.
     """
-    return mean_midway(run, share.where(share < 0.5, 1 - share))
+    memorised = events(run.curves, DEFAULT_RULES)["memorised"].first
+    if memorised is None:
+        return float("nan")
+    accuracy = run["val_accuracy"].dropna("step").sel(step=share["step"].values, method="nearest")
+    chance = 1 / run.spec.task.n_labels
+    way = (accuracy.values - chance) / (1 - chance)
+    is_midway = (way >= MIDWAY[0]) & (way <= MIDWAY[1]) & (share["step"].values >= memorised)
+    found = share.where(share < 0.5, 1 - share).values[is_midway]
+    return float(found.mean()) if len(found) else float("nan")
 
 
 def wider_rise(run: Run, share: xr.DataArray) -> tuple[float, float]:

@@ -121,6 +121,7 @@ def _figures(main: Sequence[Run], grown: Sequence[Growth]) -> Iterator[Figure]:
         yield deletion_by_k_figure(main)
         yield deletion_over_steps_figure(main)
     if grown:
+        shown = (*(_by_arm({small_arms.MAIN: main}) if main else ()), *grown)
         yield effects_figure(
             "deletion_by_arm",
             "Whether deleting the k most salient neurons comes to hurt more, by network and by control",
@@ -128,7 +129,7 @@ def _figures(main: Sequence[Run], grown: Sequence[Growth]) -> Iterator[Figure]:
                 Effect(
                     f"drop in {what}: growth", arm, f"against {against.replace('_', ' ')}", v.estimate
                 )
-                for what, arm, against, v in sorted(grown, key=lambda growth: growth[0])
+                for what, arm, against, v in sorted(shown, key=lambda growth: growth[0])
             ],
             "Drop on training examples by the top k minus that by the other deletion, mean over k: its "
             "growth from memorised to the last step, minus that in the arm's own runs with shuffled "

@@ -11,6 +11,7 @@ import xarray as xr
 from undergrowth.analysis import Estimate, Rules, Verdict, censored_estimate, estimate, events
 from undergrowth.analysis.changepoints import LEAST_POINTS, Fall, piecewise_linear, start_of_fall
 from undergrowth.analysis.events import DEFAULT_RULES, onset_by_loss
+from undergrowth.report import theme
 from undergrowth.report.by_arm import Panel, by_arm_figure
 from undergrowth.report.curves import accuracy_figure, loss_figure
 from undergrowth.report.figure import Figure
@@ -71,6 +72,11 @@ class FallRule:
     @property
     def name(self) -> str:
         return f"{self.axis} steps, {self.share:.0%} of the steepest rate"
+
+    @property
+    def label(self) -> str:
+        """The same in a figure."""
+        return f"{self.axis}, {self.share:.0%}"
 
 
 FALL_RULES = tuple(FallRule(axis, share) for axis in ("linear", "log") for share in (0.1, 0.5))
@@ -152,6 +158,8 @@ def _by_bend(run: Run) -> int | None:
     return round(fall.latest) if fall and np.isfinite(fall.latest) else None
 
 
+MOST = 0.5
+"""Of the way: above it, most."""
 MAIN_ONSET = f"accuracy + {RULES.onset:g}"
 ONSETS: Mapping[str, tuple[str, Onset]] = {
     MAIN_ONSET: (RULES.describe("onset"), _by_accuracy(RULES.onset)),
@@ -289,10 +297,10 @@ def _most_of_the_way(true: Sequence[Run], name: str) -> Verdict:
         study="grokking",
         statistic=f"(grokked - onset) / grokked: share of the steps up to grokking{which}",
         estimate=estimate(reached),
-        threshold=0.5,
+        threshold=MOST,
         rule=(
-            f"onset: {says}. Supported if the interval lies above 0.5, most of the way; contradicted if "
-            "below. Another onset rule gives another share."
+            f"onset: {says}. Supported if the interval lies above {MOST}, most of the way; contradicted "
+            "if below. Another onset rule gives another share."
         ),
         note=f"{len(true) - len(reached)} of {len(true)} seeds had no onset.",
     )
@@ -304,21 +312,24 @@ def _figures(true: Sequence[Run]) -> tuple[Figure, ...]:
     shares = {
         name: [share_of_the_way(run, onset) for run in true] for name, (_, onset) in ONSETS.items()
     }
-    leads = {rule.name: [_seen(*lead(run, rule)) for run in true] for rule in FALL_RULES}
+    leads = {rule.label: [_seen(*lead(run, rule)) for run in true] for rule in FALL_RULES}
     onsets = " ".join(f"{name}: {says}." for name, (says, _) in ONSETS.items())
+    by_onset = by_arm_figure(
+        "onset_rules",
+        "How much of the way to grokking comes after the onset, by what is called the onset",
+        [Panel("share of the steps up to grokking that come after the onset", shares)],
+        f"P14 asks whether the share lies above {MOST}, the dotted line. {onsets}",
+    )
+    by_onset.plot.add_vline(x=MOST, line={"dash": "dot", "width": 1.4, "color": theme.NEUTRAL})
     return (
-        by_arm_figure(
-            "onset_rules",
-            "How much of the way to grokking comes after the onset, by what is called the onset",
-            [Panel("share of the steps up to grokking that come after the onset", shares)],
-            f"P14 asks whether the share lies above 0.5. {onsets}",
-        ),
+        by_onset,
         by_arm_figure(
             "fall_rules",
-            "Whether validation loss falls before the floor of train loss, by what is called a fall",
+            "Which loss falls first, by what is called the start of a fall",
             [Panel("log10(step of the train floor's fall / step of validation's)", leads)],
-            "Right of 0 validation loss falls first. Only seeds in which both starts are seen are "
-            "drawn; the verdicts count the others by their bounds.",
+            "Right of 0 validation loss falls first. Rules: over linear or log steps, and from which "
+            "share of the steepest rate on it counts as a fall. Only seeds in which both starts are "
+            "seen are drawn; the verdicts count the others by their bounds.",
         ),
     )
 

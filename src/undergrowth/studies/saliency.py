@@ -113,6 +113,14 @@ def _rises_by_arm(arms: Mapping[str, Sequence[Run]]) -> Iterator[Rise]:
                     yield arm, attribution, quantity, side, verdict
 
 
+def _rises_of_main(main: Sequence[Run]) -> Iterator[Rise]:
+    """The same of the one-layer transformer, for a figure beside the arms."""
+    for quantity in (BREADTH, SKEWNESS) if main else ():
+        for side in SIDES:
+            verdict = _rises(main, quantity, side)
+            yield small_arms.MAIN, ATTRIBUTIONS["saliency"], quantity, side, verdict
+
+
 def answer(runs: Sequence[Run]) -> Answer:
     """Verdicts on P15, P16 and P10, and how saliency spreads over neurons and examples."""
     main, arms = small_arms.parted(runs)
@@ -176,9 +184,9 @@ def _coexist(arm: str, runs: Sequence[Run]) -> Verdict:
         estimate=estimate(known),
         threshold=LEAST_SHARE,
         rule=(
-            f"{GENERAL_PART} Midway: validation accuracy in [{MIDWAY[0]}, {MIDWAY[1]}]. Supported, both "
-            f"coexist, if the interval lies above {LEAST_SHARE}; contradicted, one has it all at each "
-            "step, if below."
+            f"{GENERAL_PART} Midway: memorised, and validation accuracy {MIDWAY[0]:.0%} to "
+            f"{MIDWAY[1]:.0%} of the way from chance to 1. Supported, both coexist, if the interval "
+            f"lies above {LEAST_SHARE}; contradicted, one has it all at each step, if below."
         ),
         note=note,
     )
@@ -224,19 +232,20 @@ def _figures(
         yield concentration_figure(main, MEDIANS)
         yield breadth_figure(main, BREADTHS)
     if rises:
+        shown = (*_rises_of_main(main), *rises)
         yield effects_figure(
             "saliency_by_arm",
             "What becomes of saliency's breadth and skewness, by network and by attribution",
             [
                 Effect(f"{quantity.name} ({side}): change, minus the control's", arm, kind, v.estimate)
-                for arm, kind, quantity, side, v in sorted(rises, key=_by_quantity)
+                for arm, kind, quantity, side, v in sorted(shown, key=_by_quantity)
             ],
             "Change from memorised to the last step, minus that of the arm's own runs with shuffled "
             "labels; the claims expect it right of 0. What is attributed: the margin, on which all "
             "methods agree in these networks, or the log-probability by three methods.",
         )
-    if shown := _shared_out(arms):
-        yield general_share_figure(shown, SHAPLEY)
+    if measured := _shared_out(arms):
+        yield general_share_figure(measured, SHAPLEY)
 
 
 def _by_quantity(rise: Rise) -> tuple[str, bool]:

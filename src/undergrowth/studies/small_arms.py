@@ -68,6 +68,7 @@ ARMS: dict[str, RunSpec] = {
     "Muon": TWO_TOKENS.replace(
         split=CommutationSafe(frac_train=0.85),
         optimiser=Muon(weight_decay=0.1, adam_lr=4e-3, adam_weight_decay=1.0),
+        steps=5_000,
     ),
     "sparse parity": TWO_TOKENS.replace(
         task=SparseParity(n_bits=24, k=3, n_examples=1_200),
@@ -75,10 +76,19 @@ ARMS: dict[str, RunSpec] = {
         model=MLPSpec(d_mlp=64, n_hidden=1),
         optimiser=SGD(lr=0.1, weight_decay=0.01),
         batch=MiniBatch(batch_size=32),
+        steps=6_000,
     ),
 }
-"""By name: the spec but for labels and seeds."""
+"""By name: the spec but for labels and seeds.
 
+Without decay the first network memorises and does not generalise in its 3,000 steps; with squares, the
+squared error and half of the pairs it does so by 430. Tried beside these, a seed or two each: Muon
+on 75 % of the pairs ends between 50 % and 87 % of validation, whatever its decay; parity by AdamW at
+decay 1 or 3 does not set off, and by SGD without decay ends at 81 %.
+"""
+
+MAIN = "one-layer transformer"
+"""What the runs beside the arms are called."""
 CHEAP = "two-token MLP"
 """The arm of the quick budget."""
 
