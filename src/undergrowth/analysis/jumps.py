@@ -61,10 +61,12 @@ def jump(curve: xr.DataArray, axis: StepAxis = "linear") -> Jump | None:
     steps, t -> g(t), gives another J: a straight line has 0 on the linear axis and more on the log one.
     A curve that falls again later counts up to the level of the fit.
     """
-    known = curve.dropna("step")
-    if known.sizes["step"] < 3:
+    return _jump(*_known(curve), axis)
+
+
+def _jump(steps: np.ndarray, values: np.ndarray, axis: StepAxis) -> Jump | None:
+    if len(steps) < 3:
         return None
-    steps, values = known["step"].values.astype(np.float64), known.values.astype(np.float64)
     fit = _rising(values)
     rise = fit[-1] - fit[0]
     noise = float(np.std(np.diff(values) - np.diff(fit)) / np.sqrt(2))
@@ -78,17 +80,23 @@ def noise_floor(curve: xr.DataArray, axis: StepAxis, rng: np.random.Generator, d
 
     The noise is what the isotonic fit leaves of the curve, in random order. NaN where there is no jump.
     """
-    found = jump(curve, axis)
+    steps, values = _known(curve)
+    found = _jump(steps, values, axis)
     if found is None:
         return float("nan")
-    known = curve.dropna("step")
-    steps, values = known["step"].values.astype(np.float64), known.values.astype(np.float64)
     end = float(_positions(np.array([found.learned]), axis)[0])
     line = found.rise * np.clip(_positions(steps, axis) / end, 0, 1)
     residuals = values - _rising(values)
-    noisy = (jump(known.copy(data=line + rng.permutation(residuals)), axis) for _ in range(draws))
+    noisy = (_jump(steps, line + rng.permutation(residuals), axis) for _ in range(draws))
     sizes = [one.size for one in noisy if one is not None]
     return float(np.mean(sizes)) if sizes else float("nan")
+
+
+def _known(curve: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values, where there is one."""
+    steps, values = (np.asarray(array, np.float64) for array in (curve["step"], curve))
+    is_known = ~np.isnan(values)
+    return steps[is_known], values[is_known]
 
 
 def _rising(values: np.ndarray) -> np.ndarray:
