@@ -68,9 +68,9 @@ def growth_figure(climb: Climb, time: str) -> Figure:
     theme.dress(plot, height=470)
     plot.update_xaxes(title_text=climb.measure)
     plot.update_yaxes(title_text=time)
-    steps = LogScale.of(runs.times)
-    high = float(np.log10(steps.high)) + 0.35
-    low = float(np.log10(steps.low)) - 0.12
+    steps = LogScale.of(runs.times / 1.4, runs.times * 1.6)
+    high = float(np.log10(steps.high)) + 0.15
+    low = float(np.log10(steps.low))
     marks = tuple(float(c) for c in np.unique(runs.complexity))
     scale = LogScale(marks[0], marks[-1], has_zero=False, marks=_sparse(marks))
     margin = 0.07 * (marks[-1] - marks[0])
@@ -165,13 +165,15 @@ def _names(climb: Climb) -> go.Scatter:
         here = np.flatnonzero(runs.complexity == c)
         at.append(float(c))
         top.append(float(runs.times[here].max()))
-        said.append("<br>".join(dict.fromkeys(climb.tasks[i].replace(" if ", "<br>if ") for i in here)))
+        said.append(
+            "<br>".join(dict.fromkeys(climb.tasks[i] for i in here if "=" not in climb.tasks[i]))
+        )
     return go.Scatter(
         x=at,
         y=top,
         mode="text",
         text=said,
-        textposition="top center",
+        textposition=["top center" if x < at[-1] else "top left" for x in at],
         textfont={"size": 10, "color": theme.NEUTRAL},
         showlegend=False,
         hoverinfo="skip",
@@ -217,7 +219,7 @@ def criteria_figure(by_time: dict[str, Sequence[Climb]]) -> Figure:
     """Of each ladder the AIC of every model over that of the best: a panel a time, a row a ladder."""
     times = list(by_time)
     rows = [max(1, len(climbs)) for climbs in by_time.values()]
-    height = 170 + 40 * len(rows) + 34 * sum(rows)
+    height = 210 + 40 * len(rows) + 34 * sum(rows)
     plot = make_subplots(
         len(rows),
         1,
@@ -238,8 +240,9 @@ def criteria_figure(by_time: dict[str, Sequence[Climb]]) -> Figure:
         plot.update_yaxes(
             categoryorder="array", categoryarray=names, autorange="reversed", row=place, col=1
         )
-    theme.dress(plot, height=height)
-    plot.update_xaxes(title_text="AIC over that of the best model", row=len(rows), col=1)
+    theme.dress(plot, height=height, controls=2)
+    plot.update_annotations(font_size=13)
+    plot.update_xaxes(title_text="AIC above the best", row=len(rows), col=1)
     known = table["over best"] if len(table) else []
     scale = LogScale.of(known)
     add_axis_buttons(plot, Axis(subplot_names("x", len(rows)), scale, "log"))
@@ -274,7 +277,7 @@ def _criterion_dots(table: pd.DataFrame, time: str, model: Model, *, first: bool
         text=[
             f"{model}: AIC {told(aic, 4)}, {told(over)} over the best"
             f"<br>AICc {told(aicc, 4)}, BIC {told(bic, 4)}<br>slope {told(slope)}"
-            for aic, over, aicc, bic, slope in its[SHOWN].to_numpy().tolist()
+            for aic, over, aicc, bic, slope in np.asarray(its[SHOWN]).tolist()
         ]
         if len(its)
         else [],

@@ -207,9 +207,16 @@ def timed(run: Run) -> Timed | None:
     return Timed(task, run.spec.seeds.model, family, found["memorised"], found["grokked"])
 
 
+def _for_good(each: Timed) -> tuple[float, bool]:
+    """The step from which it stayed grokked to its end."""
+    stable = each.grokked.stable
+    return max(1.0, float(each.grokked.last if stable is None else stable)), stable is not None
+
+
 TIMES: dict[str, Callable[[Timed], tuple[float, bool] | None]] = {
     "grokked step": lambda run: run.until,
     "steps from memorised to grokked": lambda run: run.wait,
+    "step from which grokked for good": _for_good,
 }
 
 
@@ -242,10 +249,7 @@ def _said(each: Timed) -> str:
 def answer(runs: Sequence[Run]) -> Answer:
     """Verdicts on C11, each family with its laws, and how well each law fits."""
     its = [each for run in runs if (each := timed(run))]
-    by_time = {
-        "grokked step": _climbs(its, "grokked step", 999),
-        "steps from memorised to grokked": _climbs(its, "steps from memorised to grokked", 0),
-    }
+    by_time = {time: _climbs(its, time, 999 if time == "grokked step" else 0) for time in TIMES}
     grokked = by_time["grokked step"]
     return Answer(_verdicts(runs, its, grokked), tuple(_figures(by_time) if its else ()))
 
@@ -358,7 +362,9 @@ def _by_chance(found: Growth) -> list[str]:
 def _left_out(measure: Measure, runs: Sequence[Run], its: Sequence[Timed]) -> list[str]:
     failed = sum(run.status != "done" and family_of(run) == measure.family for run in runs)
     never = sum(each.memorised.censored for each in its)
+    fell = sum(each.grokked.first != each.grokked.stable for each in its)
     said = [f"{plural(failed, 'run')} failed and left out."] if failed else []
+    said += [f"{fell} fell below the level again after they first reached it."] if fell else []
     return [*said, f"{never} never memorised."] if never else said
 
 
