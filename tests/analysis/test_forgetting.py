@@ -43,6 +43,13 @@ def test_matching_keeps_a_difference_that_the_mark_does_not_explain() -> None:
     assert matched_difference(1 + marks, marks, marks, marks) == (pytest.approx(1.0), 50)
 
 
+def test_each_of_the_fewer_is_matched_and_the_sign_stays() -> None:
+    few, many = np.linspace(1, 2, 10), np.linspace(1, 2, 400)
+    found, n = matched_difference(many, many, 3 + few, few)
+    assert (round(found, 2), n) == (-3.0, 10)
+    assert matched_difference(3 + few, few, many, many) == (pytest.approx(-found), 10)
+
+
 def test_few_matches_or_none_tell_nothing() -> None:
     some = np.array([1.0, 2.0])
     found, n = matched_difference(some, some, some, some)

@@ -51,6 +51,7 @@ def forked(
         "prediction_log_prob": xr.DataArray(np.where(holds, -0.1, -2.0), coords, ["step", "example"]),
     }
     run = MadeUpRun(spec, {}, **arrays)
+    assert spec.fork
     run.__dict__.update(trunks=((spec.fork.of, at),) if at is not None else ())
     return run
 
@@ -87,6 +88,7 @@ def test_a_larger_budget_trains_nothing_again() -> None:
 def test_kicks_lead_as_far_as_decay_in_equal_strides() -> None:
     walk = [step.action for step in decay.kicks()]
     weights = rest = np.random.default_rng(0).normal(size=20_000)
+    away = 0.0
     for k, kick in enumerate(walk, start=1):
         assert isinstance(kick, Kick)
         push = np.random.default_rng(k).normal(size=len(weights))
@@ -133,7 +135,7 @@ def test_decay_against_noise_of_the_same_length(
 ) -> None:
     runs = [
         forked(Arm(WRONG, what), seed, *goes)
-        for what, goes in (("decay", decays), ("noise", noise))
+        for what, goes in zip(ALONE, (decays, noise), strict=True)
         for seed in range(4)
     ]
     if ruling == "inconclusive":  # the two ways have other places, not other examples
@@ -238,6 +240,7 @@ def test_figures_have_their_numbers_and_their_n() -> None:
     at_half = kept[
         (kept["distance"] > 0.34) & (kept["distance"] < 0.36) & (kept["column"] == "decay alone")
     ]
-    of_transformer = at_half[at_half["row"] == TRANSFORMER].set_index("class")["mean"]
+    rows = at_half[at_half["row"] == TRANSFORMER]
+    of_transformer = dict(zip(list(rows["class"]), list(rows["mean"]), strict=True))
     assert of_transformer[decay.NAMES["shallow"]] < 0.05
     assert of_transformer[decay.NAMES["general"]] > 0.95

@@ -40,11 +40,15 @@ def share_lost(
 def matched_difference(
     values: np.ndarray, marks: np.ndarray, others: np.ndarray, other_marks: np.ndarray
 ) -> tuple[float, int]:
-    """The mean of values minus that of others with the nearest mark > 0, and how many have one.
+    """The mean of values minus that of others with equal marks > 0, and how many pairs there are.
 
-    Each value is set beside the other whose mark is nearest (one may serve several), and left out where
-    that differs by more than `ALIKE_WITHIN` of its own. NaN below `LEAST_MATCHED` pairs.
+    Each of the fewer is set beside the one of the more whose mark is nearest (which may serve several),
+    and left out where that differs by more than `ALIKE_WITHIN` of its own. NaN below `LEAST_MATCHED`
+    pairs.
     """
+    if len(values) > len(others):
+        found, n = matched_difference(others, other_marks, values, marks)
+        return -found, n
     if not len(values) or not len(others):
         return float("nan"), 0
     nearest = np.abs(marks[:, None] - other_marks[None, :]).argmin(axis=1)

@@ -56,7 +56,7 @@ def kept_figure(
     shown: set[str] = set()
     frames, methods = [], set()
     for cell in cells:
-        at = {"row": rows.index(cell.row) + 1, "col": columns.index(cell.column) + 1}
+        row, col = rows.index(cell.row) + 1, columns.index(cell.column) + 1
         for line in cell.lines:
             distance, band = line.values["distance"].values, over_seeds(line.values)
             methods.add(band.method)
@@ -70,13 +70,13 @@ def kept_figure(
                 showlegend=line.name not in shown,
             )
             shown.add(line.name)
-            plot.add_traces(traces, rows=at["row"], cols=at["col"])
+            plot.add_traces(traces, rows=row, cols=col)
             frames.append(_tidy(cell, line, distance, band))
-        plot.update_yaxes(range=list(limits), **at)
-        if at["col"] == 1:
-            plot.update_yaxes(title_text=label, **at)
-        if at["row"] == len(rows):
-            plot.update_xaxes(title_text="distance / norm at the fork", **at)
+        plot.update_yaxes(range=list(limits), row=row, col=col)
+        if col == 1:
+            plot.update_yaxes(title_text=label, row=row, col=col)
+        if row == len(rows):
+            plot.update_xaxes(title_text="distance", row=row, col=col)
     theme.dress(plot, height=tall, controls=0)
     _look(plot)
     told = (
@@ -92,8 +92,8 @@ def _title(cell: Cell | None) -> str:
 
 
 def _look(plot: go.Figure) -> None:
-    plot.update_xaxes(tickformat=None, dtick=0.2)
-    plot.update_annotations(font_size=12)
+    plot.update_xaxes(tickformat=None, tickvals=[0, 0.2, 0.4, 0.6])
+    plot.update_annotations(font_size=11)
     plot.update_layout(margin_t=58)
 
 
