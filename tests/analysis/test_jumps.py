@@ -47,6 +47,18 @@ def test_a_saturating_exponential_has_the_jump_of_its_closed_form() -> None:
     assert size(1 - np.exp(-fine / 100), steps=fine) == pytest.approx(expected, rel=1e-3)
 
 
+def test_the_wait_is_that_of_its_closed_form_and_does_not_care_for_the_axis() -> None:
+    """log(10 / 9) / log(10) of an exponential, 1/9 of a line, 1 of a step."""
+    fine = np.linspace(0, 2000, 20001)
+    for values, expected in (
+        (1 - np.exp(-fine / 100), np.log(10 / 9) / np.log(10)),
+        (fine / 2000, 1 / 9),
+        (fine >= 700, 1.0),
+    ):
+        found = [jump(curve(values, fine), axis) for axis in AXES]
+        assert [one.wait for one in found if one] == pytest.approx([expected] * 2, rel=1e-3)
+
+
 def test_two_equal_steps_far_apart_are_half_a_jump() -> None:
     halves = 0.5 * (STEPS >= 400) + 0.5 * (STEPS >= 1600)
     share = 0.5 / LEARNED

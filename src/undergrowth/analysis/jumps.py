@@ -36,7 +36,8 @@ class Jump:
     size: from 0 (a straight line) to 1 (a step); start, stop: the steps between which it lies;
     learned: the step at which `LEARNED` of the rise was reached; level, rise: where the isotonic fit
     begins, and by how much it rises; is_resolved: whether evaluations are closer than the stretch is
-    long, else `size` is a lower bound.
+    long, else `size` is a lower bound; wait: the steps to a tenth of the rise over those to nine tenths:
+    1 for a step, 1/9 for a straight line, less for what rises at once and then ever more slowly.
     """
 
     size: float
@@ -46,6 +47,7 @@ class Jump:
     level: float
     rise: float
     is_resolved: bool
+    wait: float
 
 
 def jump(curve: xr.DataArray, axis: StepAxis = "linear") -> Jump | None:
@@ -117,12 +119,7 @@ def _steepest(at: np.ndarray, fit: np.ndarray, axis: StepAxis) -> Jump:
     """The stretch of `WIDTH` with most of the rise; the curve is taken to be straight in between."""
     rise = fit[-1] - fit[0]
     share = (fit - fit[0]) / rise
-    after = int(np.argmax(share >= LEARNED))
-    if after == 0:
-        learned = at[0]
-    else:
-        part = (LEARNED - share[after - 1]) / (share[after] - share[after - 1])
-        learned = at[after - 1] + part * (at[after] - at[after - 1])
+    tenth, most, learned = (_reached(at, share, level) for level in (0.1, 0.9, LEARNED))
     length = WIDTH * (learned - at[0])
     knots = at[at < learned]
     starts = np.clip(
@@ -133,7 +130,7 @@ def _steepest(at: np.ndarray, fit: np.ndarray, axis: StepAxis) -> Jump:
     steepest = float(gains.max()) / LEARNED
     around = slice(max(int(np.searchsorted(at, best, "right")) - 1, 0), None)
     near = at[around][: int(np.searchsorted(at[around], best + length)) + 1]
-    first, last, end = _steps(np.array([best, best + length, learned]), axis)
+    first, last, end, tenth, most = _steps(np.array([best, best + length, learned, tenth, most]), axis)
     return Jump(
         size=float(np.clip((steepest - WIDTH) / (1 - WIDTH), 0, 1)),
         start=float(first),
@@ -142,4 +139,12 @@ def _steepest(at: np.ndarray, fit: np.ndarray, axis: StepAxis) -> Jump:
         level=float(fit[0]),
         rise=float(rise),
         is_resolved=bool(np.diff(near).max(initial=0) <= length * (1 + 1e-9)),
+        wait=float(tenth / most),
     )
+
+
+def _reached(at: np.ndarray, share: np.ndarray, level: float) -> float:
+    """Where a share that begins at 0 and ends at 1 first comes to a level between."""
+    after = int(np.argmax(share >= level))
+    part = (level - share[after - 1]) / (share[after] - share[after - 1])
+    return float(at[after - 1] + part * (at[after] - at[after - 1]))

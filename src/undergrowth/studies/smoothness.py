@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -188,6 +188,12 @@ class Learnt:
         found = self.jumps[axis]
         return float("nan") if found is None else found.size
 
+    @property
+    def wait(self) -> float:
+        """How long it waited before it rose; NaN where it did not."""
+        found = self.jumps["linear"]
+        return float("nan") if found is None else found.wait
+
     @cached_property
     def floors(self) -> dict[StepAxis, float]:
         """The mean jump of straight lines with its noise; NaN where there is none."""
@@ -263,6 +269,9 @@ COMPARED: tuple[tuple[Arm, Arm, str], ...] = (
 """What is held against what, and what a larger jump of the first would speak for."""
 
 
+WAIT = "steps to a tenth of the rise over steps to nine tenths (a step 1, a straight line 0.11)"
+
+
 def answer(runs: Sequence[Run]) -> Answer:
     """Verdicts on C13, the learning curves on one axis, and the jumps of all settings."""
     found = learnt(runs)
@@ -299,7 +308,7 @@ def _note(found: Sequence[Learnt], first: Arm, second: Arm, axis: StepAxis) -> s
         n = len(one.sizes(found, "val", axis))
         if n < 2:
             told.append(f"An interval needs 2 seeds of each, and {one.name} has {n}.")
-    return " ".join(told)
+    return " ".join([*told, f"Wait: {WAIT}."])
 
 
 def _told(found: Sequence[Learnt], of: Arm, axis: StepAxis) -> str:
@@ -313,7 +322,8 @@ def _told(found: Sequence[Learnt], of: Arm, axis: StepAxis) -> str:
     early = sum(of_it.start < 0.1 * of_it.learned for _, of_it in jumps)
     parts = [
         f"{of.name}: {np.mean(of.sizes(found, 'val', axis)):.2f} (straight lines with its noise "
-        f"{floor:.2f}), within the first tenth of its steps in {early} of {plural(len(jumps), 'run')}"
+        f"{floor:.2f}), within the first tenth of its steps in {early} of {plural(len(jumps), 'run')}; "
+        f"wait {np.mean([of_it.wait for _, of_it in jumps]):.2f}"
     ]
     if censored := len(members) - len(jumps):
         parts.append(f"{censored} learned nothing on validation, or failed, and have no jump")
@@ -343,24 +353,26 @@ def _learners(shown: Iterable[Learnt]) -> Iterator[Learner]:
 
 
 def _jumps_figure(found: Sequence[Learnt], side: str, name: str) -> Figure:
-    def values(axis: StepAxis) -> dict[str, list[float]]:
+    def values(number: Callable[[Learnt], float]) -> dict[str, list[float]]:
         by_row: dict[str, list[float]] = {}
         for one in found:
             is_control = one.run.spec.labels != "true"
             if is_control and side == "val":
                 continue
             row = f"{one.setting}, shuffled" if is_control else one.setting
-            by_row.setdefault(row, []).append(one.size(axis))
+            by_row.setdefault(row, []).append(number(one))
         return dict(sorted(by_row.items(), key=lambda item: item[0].endswith("shuffled")))
 
-    panels = [Panel(f"jump on {axis} steps", values(axis)) for axis in AXES]
+    panels = [Panel(f"jump on {axis} steps", values(lambda x, a=axis: x.size(a))) for axis in AXES]
+    panels.append(Panel("wait", values(lambda one: one.wait)))
     control = " Shuffled labels: the control, which can only be memorised." if side == "train" else ""
     return by_arm_figure(
         f"jumps_{side}",
         f"How much of the {name} curve is one jump, by setting",
         panels,
         f"Jump: {RULE}. Curve: accuracy, in gridworlds the exact expected return between a uniform "
-        f"policy and an optimal one. Runs that learned nothing have none.{control}",
+        f"policy and an optimal one. Wait: {WAIT}; it tells a jump after a wait from a steep beginning. "
+        f"Runs that learned nothing have none.{control}",
     )
 
 
