@@ -39,7 +39,7 @@ def effects_figure(name: str, title: str, effects: Sequence[Effect], caption: st
         list(dict.fromkeys(getattr(e, field) for e in effects)) for field in ("panel", "arm", "kind")
     )
     tall = max(1, len(panels)) * (70 + 16 * (1 + len(arms) * max(1, len(kinds))))
-    plot = make_subplots(max(1, len(panels)), 1, vertical_spacing=min(0.2, 60 / tall))
+    plot = make_subplots(max(1, len(panels)), 1, vertical_spacing=min(0.2, 80 / tall))
     for row, panel in enumerate(panels, start=1):
         for kind in kinds:
             found = [e for e in effects if (e.panel, e.kind) == (panel, kind)]
@@ -102,7 +102,7 @@ def _table(effects: Sequence[Effect]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "quantity": e.panel,
+                "quantity": e.panel.replace("<br>", " "),
                 "arm": e.arm,
                 "kind": e.kind,
                 "mean": e.estimate.effect,

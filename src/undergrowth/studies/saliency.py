@@ -237,7 +237,9 @@ def _figures(
             "saliency_by_arm",
             "What becomes of saliency's breadth and skewness, by network and by attribution",
             [
-                Effect(f"{quantity.name} ({side}): change, minus the control's", arm, kind, v.estimate)
+                Effect(
+                    f"{quantity.name} ({side}):<br>change, minus the control's", arm, kind, v.estimate
+                )
                 for arm, kind, quantity, side, v in sorted(shown, key=_by_quantity)
             ],
             "Change from memorised to the last step, minus that of the arm's own runs with shuffled "
