@@ -66,6 +66,13 @@ WAYS: dict[str, dict[str, Any]] = {
         "loss": "cross_entropy_float32",
         "labels": "random",
     },
+    "policy-gradient": {
+        "task": {"name": "gridworld", "side": 3, "start": "far_corner"},
+        "split": {"name": "whole_groups", "frac_train": 0.7},
+        "model": {"name": "mlp", "d_mlp": 6},
+        "loss": "policy_gradient",
+        "temperature": 1.5,
+    },
 }
 COMPONENTS = {"component": "neuron", "choice": "most_salient", "n": 2}
 ACTIONS: dict[str, dict[str, Any]] = {

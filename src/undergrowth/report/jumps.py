@@ -31,7 +31,7 @@ class Learner:
     jumps: Sequence[Jump]
 
 
-def learning_figure(learners: Sequence[Learner]) -> Figure:
+def learning_figure(learners: Sequence[Learner], glossary: str = "") -> Figure:
     """The mean over seeds of each setting's curve, from 0 to 1, over the share of its own steps."""
     plot, frames = go.Figure(), []
     for i, learner in enumerate(learners):
@@ -61,7 +61,7 @@ def learning_figure(learners: Sequence[Learner]) -> Figure:
         "Mean over the seeds that learned. Each seed's curve is counted from the first level of its "
         "isotonic fit, 0, to the last one, 1, and in shares of the steps that it took to "
         f"{LEARNED:.0%} of that. A mean over seeds that jump at different times is smoother than each "
-        f"of them: the jumps are of single runs. {ZERO_ON_LOG}",
+        f"of them: the jumps are of single runs. {glossary} {ZERO_ON_LOG}",
         plot,
         pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(),
     )

@@ -34,13 +34,16 @@ from undergrowth.training.batches import MiniBatch
 from undergrowth.training.optimisers import SGD, AdamW
 from undergrowth.training.schedules import Schedule
 
-ADDITION, GROUP, PARITY = "modular addition", "group S4", "sparse parity"
-DIGITS, TEXT = "digits (images)", "text (characters)"
-IMITATION = "gridworld, imitated"
-RL = "gridworld, RL from every state"
-RL_SHAPED = "gridworld, RL from afar, shaped"
-RL_EXPLORING = "gridworld, RL from afar, sparse"
-RL_SMALL = "smaller gridworld, RL from every state"
+ADDITION, GROUP, PARITY = "addition", "group", "parity"
+DIGITS, TEXT = "digits", "text"
+IMITATION = "imitation"
+RL, RL_SHAPED, RL_EXPLORING = "RL", "RL, shaped", "RL, exploring"
+RL_SMALL = "RL, small"
+GLOSSARY = (
+    "Imitation, RL: the shortest ways of one gridworld, learned from labels, and by policy gradient "
+    "from every state. Shaped, exploring: from the corner farthest from each goal, with a shaped and "
+    "with the sparse reward. Small: a smaller world."
+)
 
 ALGORITHMIC = (ADDITION, GROUP, PARITY)
 AXES: tuple[StepAxis, ...] = ("linear", "log")
@@ -293,7 +296,8 @@ def _verdicts(found: Sequence[Learnt]) -> Iterator[Verdict]:
                 threshold=0.0,
                 rule=(
                     f"Jump: {RULE}. Curve: accuracy, in gridworlds the exact expected return. Supported "
-                    "if the interval of the difference over seeds lies above 0, contradicted if below."
+                    "if the interval of the difference over seeds lies above 0, contradicted if below. "
+                    f"{GLOSSARY}"
                 ),
                 note=_note(found, first, second, axis),
             )
@@ -323,7 +327,8 @@ def _told(found: Sequence[Learnt], of: Arm, axis: StepAxis) -> str:
     parts = [
         f"{of.name}: {np.mean(of.sizes(found, 'val', axis)):.2f} (straight lines with its noise "
         f"{floor:.2f}), within the first tenth of its steps in {early} of {plural(len(jumps), 'run')}; "
-        f"wait {np.mean([of_it.wait for _, of_it in jumps]):.2f}"
+        f"wait {np.mean([of_it.wait for _, of_it in jumps]):.2f}; it ends at "
+        f"{np.mean([of_it.level + of_it.rise for _, of_it in jumps]):.2f}"
     ]
     if censored := len(members) - len(jumps):
         parts.append(f"{censored} learned nothing on validation, or failed, and have no jump")
@@ -337,7 +342,7 @@ def _figures(found: Sequence[Learnt]) -> Iterator[Figure]:
     shown = [one for one in learned if one.jumps["linear"] is not None]
     if not shown:
         return
-    yield learning_figure(list(_learners(shown)))
+    yield learning_figure(list(_learners(shown)), GLOSSARY)
     for side, name in zip(SIDES[::-1], ("validation", "training"), strict=True):
         yield _jumps_figure([one for one in found if one.side == side], side, name)
 
@@ -372,7 +377,7 @@ def _jumps_figure(found: Sequence[Learnt], side: str, name: str) -> Figure:
         panels,
         f"Jump: {RULE}. Curve: accuracy, in gridworlds the exact expected return between a uniform "
         f"policy and an optimal one. Wait: {WAIT}; it tells a jump after a wait from a steep beginning. "
-        f"Runs that learned nothing have none.{control}",
+        f"Runs that learned nothing have none. {GLOSSARY}{control}",
     )
 
 
