@@ -58,7 +58,7 @@ def test_a_measure_of_ones_own_comes_from_its_file(file: Path) -> None:
     ("text", "wrong"),
     [
         ("salency", "no measure 'salency'; did you mean 'saliency'?"),
-        ("entropy", "no measure 'entropy'; there are curves, norms"),
+        ("entropy", "no measure 'entropy'; there are curves, predictions, "),
         ("{ name = 'saliency'", "is no inline table of TOML: write it as in a spec file"),
         ("component = 'head'", "is no inline table of TOML: write it as in a spec file"),
         ("{ component = 'head' }", "no measure None; there are"),
