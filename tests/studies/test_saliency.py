@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -66,9 +68,12 @@ def shares(values: list[float]) -> xr.DataArray:
 
 def in_arm(seed: int, labels: str, ends: list[float], general: list[float] | None = None, arm=ARM):
     by_step = over_neurons([EVEN] * (len(STEPS) - 1) + [[*ends[:3], ends[3] * (1 + seed / 100)]])
-    readings = {f"{p}_{name}": by_step for p in PREFIXES for name in ("median", "breadth")}
+    readings: dict[str, Any] = {
+        f"{p}_{name}": by_step for p in PREFIXES for name in ("median", "breadth")
+    }
     given = [share ** (1 + seed / 20) for share in general or [0.0] * len(STEPS)]
-    return made_up(seed, labels, base=arm, shapley_margin_mean=shares(given), **readings)
+    readings["shapley_margin_mean"] = shares(given)
+    return made_up(seed, labels, base=arm, **readings)
 
 
 def arms_say(claim: str, *runs):

@@ -27,6 +27,8 @@ from undergrowth.store.layout import write_whole
 
 MOST_ROWS = 60
 """Runs up to which their table is open."""
+MOST_MARKS = 16
+"""Verdicts of a claim up to which each has its mark on the front page; beyond, they are only counted."""
 
 
 def write_page(
@@ -62,6 +64,7 @@ def write_page(
         version=__version__,
         claim_seeds=CLAIM_SEEDS,
         most_rows=MOST_ROWS,
+        most_marks=MOST_MARKS,
     )
     write_whole(Path(out), html.encode())
 

@@ -22,8 +22,8 @@ class TrainState(eqx.Module):
     """Everything that one step reads or changes, all of it traced.
 
     knobs: scalars by name: `temperature` always, others (`gradient_noise`, `weight_noise`, `dropout`,
-    `gradient_scale`, those of a clamp or an annealing) from when they are first set. gates, baselines: by site, of
-    ablated components. frozen: by parameter name, 0 where a weight stands still and 1 elsewhere.
+    `gradient_scale`, those of a clamp or an annealing) from when they are first set. gates, baselines:
+    by site, of ablated components. frozen: by parameter name, 0 where a weight stands still, else 1.
     """
 
     model: Model

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class ScaleGradient(Action):
-    """From here on the gradient of the loss, before any noise, is multiplied by `factor`; 0 takes it away.
+    """From here on the loss's gradient, before any noise, is multiplied by `factor`; 0: none is left.
 
     Decay, gradient noise and a held norm stay as they are. An optimiser goes on down the past gradients
-    that it remembers, so to leave decay or noise alone reset its moments as well: with no gradient and no
+    that it remembers, so to leave decay or noise alone reset its moments as well: without gradient and
     moments a decoupled decay multiplies every weight by 1 - lr * weight_decay a step. Optimisers that
     divide by the gradient's size (Adam, Muon, signs) make the same steps for any factor above 0.
     """
