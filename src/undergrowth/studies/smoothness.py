@@ -232,6 +232,28 @@ def _jump(run: Run, side: str, axis: StepAxis) -> Jump | None:
     return jump(run[reading(run, side)], axis) if run.status == "done" else None
 
 
+WAIT = "steps to a tenth of the rise over steps to nine tenths (a step 1, a straight line 0.11)"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A number of a learning curve: what it is, how it is made, and of which axis of the steps."""
+
+    name: str
+    rule: str
+    of: Callable[[Learnt], float]
+    axis: StepAxis = "linear"
+
+
+SHAPES = (
+    *(
+        Shape(f"jump on {axis} steps", f"Jump: {RULE}.", lambda one, axis=axis: one.size(axis), axis)
+        for axis in AXES
+    ),
+    Shape("wait", f"Wait: {WAIT}, which tells a jump from a steep beginning.", lambda one: one.wait),
+)
+
+
 @dataclass(frozen=True)
 class Arm:
     """The settings on one side of a comparison, and in how many words."""
@@ -239,12 +261,13 @@ class Arm:
     name: str
     settings: tuple[str, ...]
 
-    def sizes(self, found: Sequence[Learnt], side: str, axis: StepAxis) -> list[float]:
-        """By seed, the mean jump over the settings that were learned with it."""
+    def values(self, found: Sequence[Learnt], side: str, shape: Shape) -> list[float]:
+        """By seed, the mean of a number over the settings that were learned with it."""
         by_seed: dict[int, list[float]] = {}
         for one in self.of(found, side):
-            if one.jumps[axis] is not None:
-                by_seed.setdefault(one.run.spec.seeds.model, []).append(one.size(axis))
+            value = shape.of(one)
+            if np.isfinite(value):
+                by_seed.setdefault(one.run.spec.seeds.model, []).append(value)
         return [float(np.mean(by_seed[seed])) for seed in sorted(by_seed)]
 
     def of(self, found: Sequence[Learnt], side: str) -> list[Learnt]:
@@ -272,9 +295,6 @@ COMPARED: tuple[tuple[Arm, Arm, str], ...] = (
 """What is held against what, and what a larger jump of the first would speak for."""
 
 
-WAIT = "steps to a tenth of the rise over steps to nine tenths (a step 1, a straight line 0.11)"
-
-
 def answer(runs: Sequence[Run]) -> Answer:
     """Verdicts on C13, the learning curves on one axis, and the jumps of all settings."""
     found = learnt(runs)
@@ -283,36 +303,36 @@ def answer(runs: Sequence[Run]) -> Answer:
 
 def _verdicts(found: Sequence[Learnt]) -> Iterator[Verdict]:
     for first, second, speaks_for in COMPARED:
-        for axis in AXES:
-            sizes, others = (one.sizes(found, "val", axis) for one in (first, second))
+        for shape in SHAPES:
+            mine, others = (one.values(found, "val", shape) for one in (first, second))
             yield Verdict(
                 claim="C13",
                 study="smoothness",
                 statistic=(
-                    f"{speaks_for}: jump of the validation curve on {axis} steps, {first.name} minus "
+                    f"{speaks_for}: {shape.name} of the validation curve, {first.name} minus "
                     f"{second.name}"
                 ),
-                estimate=difference(sizes, others),
+                estimate=difference(mine, others),
                 threshold=0.0,
                 rule=(
-                    f"Jump: {RULE}. Curve: accuracy, in gridworlds the exact expected return. Supported "
+                    f"{shape.rule} Curve: accuracy, in gridworlds the exact expected return. Supported "
                     "if the interval of the difference over seeds lies above 0, contradicted if below. "
                     f"{GLOSSARY}"
                 ),
-                note=_note(found, first, second, axis),
+                note=_note(found, first, second, shape),
             )
 
 
-def _note(found: Sequence[Learnt], first: Arm, second: Arm, axis: StepAxis) -> str:
-    told = [_told(found, one, axis) for one in (first, second)]
-    train = [one.sizes(found, "train", axis) for one in (first, second)]
+def _note(found: Sequence[Learnt], first: Arm, second: Arm, shape: Shape) -> str:
+    told = [_told(found, one, shape.axis) for one in (first, second)]
+    train = [one.values(found, "train", shape) for one in (first, second)]
     if all(train):
         told.append(f"Training curves: {np.mean(train[0]) - np.mean(train[1]):+.2f}.")
     for one in (first, second):
-        n = len(one.sizes(found, "val", axis))
+        n = len(one.values(found, "val", shape))
         if n < 2:
             told.append(f"An interval needs 2 seeds of each, and {one.name} has {n}.")
-    return " ".join([*told, f"Wait: {WAIT}."])
+    return " ".join(told)
 
 
 def _told(found: Sequence[Learnt], of: Arm, axis: StepAxis) -> str:
@@ -325,8 +345,9 @@ def _told(found: Sequence[Learnt], of: Arm, axis: StepAxis) -> str:
     floor = np.mean([one.floors[axis] for one, _ in jumps])
     early = sum(of_it.start < 0.1 * of_it.learned for _, of_it in jumps)
     parts = [
-        f"{of.name}: {np.mean(of.sizes(found, 'val', axis)):.2f} (straight lines with its noise "
-        f"{floor:.2f}), within the first tenth of its steps in {early} of {plural(len(jumps), 'run')}; "
+        f"{of.name}: jump {np.mean([one.size(axis) for one, _ in jumps]):.2f} (straight lines with its "
+        f"noise {floor:.2f}), within the first tenth of its steps in {early} of "
+        f"{plural(len(jumps), 'run')}; "
         f"wait {np.mean([of_it.wait for _, of_it in jumps]):.2f}; it ends at "
         f"{np.mean([of_it.level + of_it.rise for _, of_it in jumps]):.2f}"
     ]
@@ -368,8 +389,7 @@ def _jumps_figure(found: Sequence[Learnt], side: str, name: str) -> Figure:
             by_row.setdefault(row, []).append(number(one))
         return dict(sorted(by_row.items(), key=lambda item: item[0].endswith("shuffled")))
 
-    panels = [Panel(f"jump on {axis} steps", values(lambda x, a=axis: x.size(a))) for axis in AXES]
-    panels.append(Panel("wait", values(lambda one: one.wait)))
+    panels = [Panel(shape.name, values(shape.of)) for shape in SHAPES]
     control = " Shuffled labels: the control, which can only be memorised." if side == "train" else ""
     return by_arm_figure(
         f"jumps_{side}",
