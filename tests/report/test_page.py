@@ -282,6 +282,19 @@ def test_nothing_is_wider_than_the_screen(page: Page, width: int) -> None:
 
 
 @pytest.mark.browser
+def test_a_mark_on_the_front_leads_to_its_verdict_and_opens_the_rule(page: Page) -> None:
+    page.evaluate("document.querySelectorAll('details.why').forEach((rule) => { rule.open = false; })")
+    marks = page.locator(".front .mark")
+    assert [mark.get_attribute("class") for mark in marks.all()] == [
+        f"mark {ruling}" for ruling in ("supported", "contradicted", "inconclusive", "inconclusive")
+    ]
+    marks.nth(1).click()
+    opened = page.locator("details.why[open]")
+    opened.wait_for()
+    assert opened.count() == 1
+    assert opened.locator("xpath=..").get_attribute("id") == "grokking-verdict-2"
+
+
 def test_the_data_behind_a_figure_can_be_saved(page: Page, runs: tuple[Run, ...]) -> None:
     with page.expect_download() as download:
         page.click("[data-csv=grokking-accuracy]")

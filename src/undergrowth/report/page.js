@@ -111,8 +111,17 @@
     }
   });
 
-  /* print: on white paper, all figures, as wide as a page */
+  /* a verdict that is gone to opens its rule */
+  const opened = () => {
+    const verdict = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
+    verdict?.querySelector?.(":scope > details.why")?.setAttribute("open", "");
+  };
+  addEventListener("hashchange", opened);
+  opened();
+
+  /* print: on white paper, all figures, as wide as a page, all rules open */
   addEventListener("beforeprint", () => {
+    document.querySelectorAll("details.why").forEach((rule) => { rule.open = true; });
     onScreen = root.dataset.theme;
     root.dataset.theme = "light";
     plots.forEach((plot) => { draw(plot); });
