@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -225,7 +226,7 @@ def criteria_figure(by_time: dict[str, Sequence[Climb]]) -> Figure:
         1,
         row_heights=rows,
         vertical_spacing=min(0.2, 70 / height),
-        subplot_titles=times,
+        subplot_titles=[fill(time, 24).replace("\n", "<br>") for time in times],
         shared_xaxes=True,
     )
     table = pd.concat(

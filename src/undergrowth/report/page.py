@@ -27,6 +27,8 @@ from undergrowth.store.layout import write_whole
 
 MOST_ROWS = 60
 """Runs up to which their table is open."""
+MOST_SPECS = 12
+"""Kinds of runs up to which their list is open."""
 MOST_OPEN = 8
 """Verdicts of a section up to which the rule of each is open; beyond, it opens on a click."""
 MOST_MARKS = 16
@@ -67,6 +69,7 @@ def write_page(
         claim_seeds=CLAIM_SEEDS,
         most_rows=MOST_ROWS,
         most_marks=MOST_MARKS,
+        most_specs=MOST_SPECS,
         most_open=MOST_OPEN,
     )
     write_whole(Path(out), html.encode())

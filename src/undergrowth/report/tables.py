@@ -84,12 +84,30 @@ def spec_blocks(runs: Sequence[Run]) -> tuple[SpecBlock, ...]:
         alike.setdefault(run.spec.without_seeds().id, []).append(run)
     return tuple(
         SpecBlock(
-            members[0].spec.describe(),
-            ", ".join(_seeds(run) for run in members),
+            _all_but_seeds(members[0]),
+            in_ranges([_seeds(run) for run in members]),
             members[0].spec.to_toml(),
         )
         for members in alike.values()
     )
+
+
+def _all_but_seeds(run: Run) -> str:
+    labels = "" if run.spec.labels == "true" else f", {run.spec.labels} labels"
+    return run.spec.describe_arm() + labels
+
+
+def in_ranges(names: Sequence[str]) -> str:
+    """Names in their order, whole numbers that follow one another as a range.
+
+    >>> in_ranges(["2", "0", "1", "5", "3 / 4 / 4"])
+    '0-2, 5, 3 / 4 / 4'
+    """
+    numbers = sorted({int(name) for name in names if name.isdigit()})
+    starts = [n for n in numbers if n - 1 not in numbers]
+    ends = [n for n in numbers if n + 1 not in numbers]
+    ranges = [f"{a}" if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True)]
+    return ", ".join([*ranges, *(name for name in names if not name.isdigit())])
 
 
 def environments(runs: Sequence[Run]) -> tuple[str, ...]:
