@@ -542,6 +542,8 @@ def test_arms_of_one_trunk_describe_themselves_differently() -> None:
     assert trunk.forked(AtStep(step=20), kicked).describe() == (
         f"{fork}, then kick parameters=*.W_U norm=0.5 at step 25"
     )
+    often = trunk.forked(AtStep(step=20), *[kicked] * 5)
+    assert often.describe().endswith("norm=0.5 at step 25, then 2 more")
     noisy = trunk.forked(AtStep(step=20), seeds={"noise": 7})
     assert noisy.describe() == fork.replace("seed 0", "seed 0, noise seed 7")
 

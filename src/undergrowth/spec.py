@@ -44,6 +44,9 @@ from undergrowth.values import Value, essence
 FORMAT = 3
 """Part of every run id: raised when the same spec would train otherwise than before."""
 
+DESCRIBED = 3
+"""Interventions that a run's description names; of more it says how many."""
+
 
 class SpecError(ValueError):
     """A spec that cannot be run; the message is one line with the value, the rule and the remedy."""
@@ -266,8 +269,9 @@ class RunSpec(Value):
 
     def _arm(self) -> list[str]:
         fork = [f"fork {self.fork.at.describe()}"] if self.fork else []
-        then = [f"then {intervention.describe()}" for intervention in self.interventions]
-        return [*fork, *then]
+        then = [f"then {intervention.describe()}" for intervention in self.interventions[:DESCRIBED]]
+        more = len(self.interventions) - len(then)
+        return [*fork, *then, *([f"then {more} more"] if more else [])]
 
     def without_seeds(self) -> RunSpec:
         """This run with all seeds 0, and no particular parent: equal for runs that differ in chance."""
