@@ -190,10 +190,16 @@ def test_runs_that_came_too_late_or_never_or_failed_are_counted_and_left_out() -
     never = forked(arm, 1, at=None)
     failed = forked(arm, 2, 0.2, 0.5)
     failed.__dict__.update(status="failed")
+    after_its_end = MadeUpRun(arm.spec("small", 5), {})
+    after_its_end.__dict__.update(trunks=((arm.trunk.spec("small", 5).id, 10**6),))
     whole = [forked(arm, seed, 0.2, 0.5) for seed in (3, 4)]
+    assert "1 fork left out" in of([after_its_end, *whole], TRANSFORMER, "decay alone: lost").note
     found = of([late, never, failed, *whole], TRANSFORMER, "decay alone: lost", "(right)")
     assert found.estimate.n == 2
     assert "3 forks left out" in found.note
+    trunks = [MadeUpRun(arm.trunk.spec("small", seed), {}) for seed in range(6)]
+    with_trunks = of([*trunks, late, *whole], TRANSFORMER, "decay alone: lost", "(right)")
+    assert "4 forks left out" in with_trunks.note
     alone = of([late, never, failed], TRANSFORMER, "decay alone: lost", "(right)")
     assert (alone.verdict, alone.estimate.n) == ("inconclusive", 0)
     assert "needs 2 seeds, and there are 0" in alone.note

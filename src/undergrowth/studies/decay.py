@@ -149,6 +149,11 @@ class Arm:
     switch: Switch = "half grokked"
     labels: Literal["true", "shuffled"] = "true"
 
+    @property
+    def trunk(self) -> Arm:
+        """The arm that it leaves."""
+        return Arm(self.setup, "trunk", labels=self.labels)
+
     def spec(self, scale: str, seed: int = 0) -> RunSpec:
         """Its run."""
         trunk = TRUNK[scale][self.setup].replace(labels=self.labels).seeded(seed)
@@ -226,7 +231,6 @@ def _arms_by_kind() -> Mapping[str, Arm]:
         arm.spec(scale).without_seeds().id: arm
         for scale in ("large", "small")
         for arm in (*ARMS, *SHUFFLED)
-        if arm.what != "trunk"
     }
 
 
@@ -300,10 +304,10 @@ def _none(values: np.ndarray) -> np.ndarray:
 
 
 def undone(arm: Arm, run: Run) -> Undone | None:
-    """What a fork's readings say; None where it never left its trunk."""
-    if run.forked_at is None:
-        return None
+    """What a fork's readings say; None where it never left its trunk, or not before its own end."""
     names = ("prediction_lead", "prediction_log_prob")
+    if run.forked_at is None or run.forked_at > run.spec.steps or not set(names) <= set(run.names):
+        return None
     lead, log_prob = (run[n].sel(step=slice(run.forked_at, None)) for n in names)
     if not lead.sizes["step"]:
         return None
@@ -326,7 +330,8 @@ def undone(arm: Arm, run: Run) -> Undone | None:
 class Found:
     """The stored forks by arm and seeds.
 
-    absent: by arm, how many say nothing, for the network did not come to the switch in time or failed.
+    absent: by arm that there is a run of, for how many seeds of its trunk nothing can be said: the
+    network did not come to the switch, or not in time, the fork failed or was not trained.
     """
 
     arms: Mapping[Arm, Mapping[object, Undone]]
@@ -344,19 +349,23 @@ class Found:
 
 
 def found_in(runs: Sequence[Run]) -> Found:
-    """The runs as this study's arms; trunks and runs of no arm are left out."""
+    """The runs as this study's arms; runs of no arm are left out."""
     arms: dict[Arm, dict[object, Undone]] = {}
-    absent: dict[Arm, int] = {}
+    seeds: dict[Arm, set[object]] = {}
     kinds = _arms_by_kind()
     for run in sorted(runs, key=lambda run: run.id):
         arm = kinds.get(run.spec.without_seeds().id)
         if arm is None:
             continue
-        found = undone(arm, run) if run.status == "done" else None
-        if found is None or not found.is_whole:
-            absent[arm] = absent.get(arm, 0) + 1
-        else:
+        seeds.setdefault(arm, set()).add(run.spec.seeds)
+        found = undone(arm, run) if arm.what != "trunk" and run.status == "done" else None
+        if found is not None and found.is_whole:
             arms.setdefault(arm, {})[run.spec.seeds] = found
+    absent = {
+        arm: len((mine | seeds.get(arm.trunk, set())) - set(arms.get(arm, ())))
+        for arm, mine in seeds.items()
+        if arm.what != "trunk"
+    }
     return Found(arms, absent)
 
 
@@ -399,7 +408,8 @@ def _told(arms: Sequence[Arm], found: Found, known: Sequence[float], note: str) 
     """The note, and what is missing of the arms."""
     gone = sum(found.absent.get(arm, 0) for arm in arms)
     absent = (
-        f" {plural(gone, 'fork')} left out: at the switch too late to go the whole way, or failed."
+        f" {plural(gone, 'fork')} left out: at the switch never or too late to go the whole way, "
+        "failed, or not trained."
         if gone
         else ""
     )
