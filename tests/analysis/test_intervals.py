@@ -128,6 +128,24 @@ def test_no_value_or_a_nan_is_neither_a_warning_nor_a_number(found: Estimate) ->
     assert found.method == "none"
 
 
+def test_bounds_that_all_seeds_share_bound_the_interval() -> None:
+    open_above = censored_estimate(SEVEN, [5.0] * 7)
+    assert (open_above.low, open_above.high) == (estimate(SEVEN).low, 5.0)
+    open_below = censored_estimate([0.0] * 7, SEVEN)
+    assert (open_below.low, open_below.high, open_below.method) == (
+        0.0,
+        estimate(SEVEN).high,
+        "Student's t",
+    )
+    nothing_known = censored_estimate([-1.0] * 3, [1.0] * 3)
+    assert (nothing_known.low, nothing_known.high, nothing_known.method) == (-1.0, 1.0, "bounds")
+
+
+def test_equal_values_that_are_not_censored_have_no_interval_and_one_seed_has_none() -> None:
+    assert not censored_estimate([1.0] * 5, [1.0] * 5).is_bounded
+    assert not censored_estimate([0.0], [1.0]).is_bounded
+
+
 def test_a_difference_with_one_control_has_an_effect_and_no_interval() -> None:
     found = difference(SEVEN, [1.0])
     assert found.effect == pytest.approx(np.mean(SEVEN) - 1)

@@ -197,9 +197,9 @@ def test_runs_that_came_too_late_or_never_or_failed_are_counted_and_left_out() -
     found = of([late, never, failed, *whole], TRANSFORMER, "decay alone: lost", "(right)")
     assert found.estimate.n == 2
     assert "3 forks left out" in found.note
-    trunks = [MadeUpRun(arm.trunk.spec("small", seed), {}) for seed in range(6)]
-    with_trunks = of([*trunks, late, *whole], TRANSFORMER, "decay alone: lost", "(right)")
-    assert "4 forks left out" in with_trunks.note
+    others = [forked(Arm(TRANSFORMER, "noise"), seed, 0.2, 0.5) for seed in range(6)]
+    never_there = of([*others, late, *whole], TRANSFORMER, "decay alone: lost", "(right)")
+    assert "4 forks left out" in never_there.note
     alone = of([late, never, failed], TRANSFORMER, "decay alone: lost", "(right)")
     assert (alone.verdict, alone.estimate.n) == ("inconclusive", 0)
     assert "needs 2 seeds, and there are 0" in alone.note

@@ -261,8 +261,8 @@ def test_a_seed_that_had_grokked_before_its_switch_is_left_out_and_said_to_be() 
 
 def test_seeds_whose_switch_never_came_are_counted() -> None:
     arm = lr(10, "onset")
-    trunks = [stored(Arm("addition", "trunk"), seed, GROKS) for seed in range(3)]
-    assert "1 have no such run" in of("C3", [*pairs([arm], 700, n=2), *trunks], "× 10 ").note
+    from_start = [stored(lr(10), seed, GROKS) for seed in range(3)]
+    assert "1 have no such run" in of("C3", [*pairs([arm], 700, n=2), *from_start], "× 10 ").note
 
 
 def all_of_them() -> list[Run]:

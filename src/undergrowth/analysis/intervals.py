@@ -33,6 +33,7 @@ class Estimate:
         "Student's t",
         "Welch's t",
         "Clopper-Pearson",
+        "bounds",
         "none",
     ]
     n_control: int | None = None
@@ -70,10 +71,21 @@ def censored_estimate(
     """Mean over seeds of values known only to lie between two bounds, equal where nothing is censored.
 
     The interval holds both: it runs from the lower bound of `estimate(at_least)` to the upper one of
-    `estimate(at_most)`. The effect is the mean of `at_least`.
+    `estimate(at_most)`. Where all seeds have one bound on a side and something is censored, the mean is
+    not beyond that bound, which so is the interval's. The effect is the mean of `at_least`.
+
+    >>> found = censored_estimate([0.5, 0.7], [2.0, 2.0])
+    >>> found.high, found.method
+    (2.0, "Student's t")
     """
     lower, upper = estimate(at_least, level), estimate(at_most, level)
-    return replace(lower, high=upper.high)
+    is_known = np.isfinite([lower.effect, upper.effect]).all()
+    if len(at_least) < 2 or not is_known or np.array_equal(at_least, at_most):
+        return replace(lower, high=upper.high)
+    low = lower.effect if lower.method == "none" else lower.low
+    high = upper.effect if upper.method == "none" else upper.high
+    method = next((side.method for side in (lower, upper) if side.method != "none"), "bounds")
+    return replace(lower, low=low, high=high, method=method)
 
 
 def proportion(happened: Sequence[bool] | np.ndarray, level: float = 0.95) -> Estimate:

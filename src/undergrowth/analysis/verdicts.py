@@ -31,7 +31,9 @@ class Verdict:
 
     @property
     def verdict(self) -> Ruling:
-        """By the interval alone: wholly above the threshold, wholly below it, or neither."""
+        """By the interval alone: wholly above the threshold, wholly below it, or neither, or none."""
+        if not self.estimate.is_bounded:
+            return "inconclusive"
         if self.estimate.low > self.threshold:
             return "supported"
         return "contradicted" if self.estimate.high < self.threshold else "inconclusive"

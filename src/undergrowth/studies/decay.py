@@ -330,8 +330,8 @@ def undone(arm: Arm, run: Run) -> Undone | None:
 class Found:
     """The stored forks by arm and seeds.
 
-    absent: by arm that there is a run of, for how many seeds of its trunk nothing can be said: the
-    network did not come to the switch, or not in time, the fork failed or was not trained.
+    absent: by arm that there is a run of, for how many of the seeds that its trunk was forked with
+    nothing can be said: it did not come to the switch, or not in time, or failed, or was not trained.
     """
 
     arms: Mapping[Arm, Mapping[object, Undone]]
@@ -355,17 +355,16 @@ def found_in(runs: Sequence[Run]) -> Found:
     kinds = _arms_by_kind()
     for run in sorted(runs, key=lambda run: run.id):
         arm = kinds.get(run.spec.without_seeds().id)
-        if arm is None:
+        if arm is None or arm.what == "trunk":
             continue
         seeds.setdefault(arm, set()).add(run.spec.seeds)
-        found = undone(arm, run) if arm.what != "trunk" and run.status == "done" else None
+        found = undone(arm, run) if run.status == "done" else None
         if found is not None and found.is_whole:
             arms.setdefault(arm, {})[run.spec.seeds] = found
-    absent = {
-        arm: len((mine | seeds.get(arm.trunk, set())) - set(arms.get(arm, ())))
-        for arm, mine in seeds.items()
-        if arm.what != "trunk"
-    }
+    forked: dict[Arm, set[object]] = {}
+    for arm, mine in seeds.items():
+        forked.setdefault(arm.trunk, set()).update(mine)
+    absent = {arm: len(forked[arm.trunk] - set(arms.get(arm, ()))) for arm in seeds}
     return Found(arms, absent)
 
 

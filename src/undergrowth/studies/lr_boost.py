@@ -59,6 +59,15 @@ class Found:
             seeds: (mine[seeds], controls[seeds]) for seeds in sorted(mine, key=str) if seeds in controls
         }
 
+    def seeds(self, task: str) -> set[object]:
+        """The seeds of all runs of a task that something was done to."""
+        return {
+            seeds
+            for arm, runs in self.arms.items()
+            if arm.task == task and arm != arm.control
+            for seeds in runs
+        }
+
     def pairs(self, arm: Arm) -> list[tuple[Switched, Switched]]:
         """The runs of an arm, each with its control, in the order of their seeds."""
         return list(self.by_seed(arm).values())
@@ -173,7 +182,7 @@ def told(found: Found, arm: Arm) -> str:
     pairs = found.pairs(arm)
     late = found.too_late.get(arm, 0)
     skipped = f" {late} had got there before the switch and are left out." if late else ""
-    if lacking := len(found.arms.get(Arm(arm.task, "trunk"), ())) - len(pairs) - late:
+    if (lacking := len(found.seeds(arm.task)) - len(pairs) - late) > 0:
         skipped += f" {lacking} have no such run: their switch never came, or it was not trained."
     if not pairs:
         return f"No runs of {arm} beside {arm.control.label}.{skipped}"
