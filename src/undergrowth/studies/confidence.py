@@ -40,8 +40,11 @@ ARMS: dict[ArmName, tuple[str, str]] = {
 }
 """Colour and dash of each arm."""
 
-SEEDS: dict[Budget, tuple[int, int, int]] = {"quick": (4, 4, 4), "standard": (16, 12, 12)}
-SEEDS["full"] = (10, 10, 10)
+SEEDS: dict[Budget, tuple[int, int, int]] = {
+    "quick": (4, 4, 2),
+    "standard": (16, 12, 12),
+    "full": (10, 10, 10),
+}
 """Seeds with decay, without, and with decay and shuffled labels."""
 
 WATCHED = Schedule(every=10, until=120, per_decade=16)
