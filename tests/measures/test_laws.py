@@ -25,6 +25,7 @@ OF_EPISODES = {ExpectedReturn}
 KINDS = tuple(kind for kind in get_args(get_args(AnyMeasure)[0]) if kind not in OF_EPISODES)
 PARAMETERS: dict[str, list[dict[str, Any]]] = {
     "curves": [{}],
+    "predictions": [{}],
     "norms": [{}],
     "component_norms": [{}, {"prefix": "head_norms", "component": "head"}],
     "alignment": [{}],
