@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.studies.made_up import KS, STEPS, deletion, made_up, norm_share
@@ -78,7 +80,7 @@ def test_each_arm_is_held_against_its_own_control() -> None:
         for labels, damage in zip(("true", "shuffled"), pair, strict=True):
             for seed in range(3):
                 reading = deletion([d * (1 + seed / 100) for d in damage])
-                readings = {
+                readings: dict[str, Any] = {
                     "deletion_accuracy": reading,
                     "deletion_log_prob": reading,
                     "deletion_norm_share": SHARE,
