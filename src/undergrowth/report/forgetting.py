@@ -8,28 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-import xarray as xr
 from plotly.subplots import make_subplots
 
 from undergrowth.report import theme
 from undergrowth.report.bands import band_traces
 from undergrowth.report.figure import Figure
 from undergrowth.report.groups import over_seeds
-
-
-@dataclass(frozen=True, eq=False)
-class Line:
-    """A class of examples: values [run, distance], NaN where a run has none."""
-
-    name: str
-    values: xr.DataArray
-    colour: str
-    dash: str = "solid"
+from undergrowth.report.panels import Line
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One plot: its column and row by their titles, and the classes in it."""
+    """One plot: its column and row by their titles, and the classes in it.
+
+    lines: a class of examples each, values [run, distance], NaN where a run has none.
+    """
 
     column: str
     row: str

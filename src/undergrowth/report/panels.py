@@ -46,7 +46,7 @@ class Arm:
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A mean over seeds with its band: values [run, step]."""
+    """A mean over seeds with its band: values [run, step], or over another axis in place of steps."""
 
     name: str
     values: xr.DataArray

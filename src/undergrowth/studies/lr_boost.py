@@ -391,14 +391,22 @@ def _boosts(found: Found, task: str, factor: float | None = None) -> list[Arm]:
 
 def _c8(found: Found) -> Verdict:
     arms = [arm for arm in _boosts(found, "group") if arm.switch != FROM_START]
+    what = f"best of {len(arms)} boosts in the group: log10(steps / steps of no-op)"
+    return _best_is_slower("C8", found, arms, what, "boost", "no boost works")
+
+
+def _best_is_slower(
+    claim: str, found: Found, arms: Sequence[Arm], statistic: str, kind: str, meaning: str
+) -> Verdict:
+    """Is even the best of some arms slower than its control?"""
     bounds, best = best_held_out(found, arms)
     return _verdict(
-        "C8",
-        f"best of {len(arms)} boosts in the group: log10(steps / steps of no-op)",
+        claim,
+        statistic,
         _bounded(_slower(bounds)),
         0.0,
         _speed_rule(
-            "For each seed the boost that was best for the others. Supported (no boost works) if the "
+            f"For each seed the {kind} that was best for the others. Supported ({meaning}) if the "
             "interval lies above 0, slower; contradicted if below, faster."
         ),
         f"Best for others: {best}. " + _each(found, arms),
@@ -417,22 +425,12 @@ def _each(found: Found, arms: Sequence[Arm]) -> str:
 
 def _c9(found: Found) -> tuple[Verdict, ...]:
     arms = _boosts(found, "division", 10)
-    bounds, best = best_held_out(found, arms)
+    what = f"best of {len(arms)} times at which lr × 10 came (division): log10(steps / steps without)"
     return (
         _faster("C9", found, Arm("division", "lr", 3, "onset")),
         _faster("C9", found, Arm("division", "lr", 5)),
         _slower_than_control("C9", found, Arm("division", "lr", 5, "onset")),
-        _verdict(
-            "C9",
-            f"best of {len(arms)} times at which lr × 10 came (division): log10(steps / steps without)",
-            _bounded(_slower(bounds)),
-            0.0,
-            _speed_rule(
-                "For each seed the time that was best for the others. Supported (10 times never "
-                "works) if the interval lies above 0, slower; contradicted if below, faster."
-            ),
-            f"Best for others: {best}. " + _each(found, arms),
-        ),
+        _best_is_slower("C9", found, arms, what, "time", "10 times never works"),
     )
 
 
