@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from multiprocessing import Pipe
 from pathlib import Path
 
 from benchmarks.children import one_thread
@@ -36,17 +36,18 @@ def _milliseconds(cache: Path) -> float:
     spec = RunSpec.from_dict({"measures": [{"name": "curves", "schedule": every}]})
     with tempfile.TemporaryDirectory() as folder:
         create(Path(folder))
-        command = [sys.executable, "-m", "undergrowth.sweep.worker", folder, "worker-0", str(cache)]
-        pipe = subprocess.PIPE
+        module = [sys.executable, "-P", "-m", "undergrowth.sweep.worker"]
         began = time.perf_counter()
-        with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=one_thread()) as worker:
-            assert worker.stdin is not None
-            assert worker.stdout is not None
-            order = {"runs": [spec.model_dump(mode="json")], "branches": [[]]}
-            worker.stdin.write(json.dumps(order) + "\n")
-            worker.stdin.flush()
-            while json.loads(worker.stdout.readline()).get("step", 0) < 1:
+        ours, its = Pipe()
+        own = its.fileno()
+        with subprocess.Popen(
+            [*module, folder, "worker-0", str(cache), str(own)], pass_fds=(own,), env=one_thread()
+        ) as worker:
+            its.close()
+            ours.send({"runs": [spec.model_dump(mode="json")], "branches": [[]]})
+            while ours.recv().get("step", 0) < 1:
                 pass
             taken = time.perf_counter() - began
             worker.kill()
+        ours.close()
     return taken * 1e3

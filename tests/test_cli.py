@@ -23,7 +23,8 @@ from undergrowth.printing import print_table, print_verdicts
 from undergrowth.spec import RunSpec
 from undergrowth.spec_file import read_runs
 from undergrowth.store import Store
-from undergrowth.store.layout import create, writing
+from undergrowth.store.layout import create
+from undergrowth.store.lock import writing
 from undergrowth.studies.conducting import Report
 from undergrowth.sweep import Layout, train
 

@@ -224,13 +224,13 @@ def measure(
     step: A step that is kept; again for more. By default all checkpoints.
     """
     from undergrowth.store import Store
-    from undergrowth.store.layout import writing
+    from undergrowth.store.lock import writing
     from undergrowth.sweep.measuring import measure_into
 
     store = Store(directory)
     runs = _runs_named(store, run)
-    with writing(store.root):
-        taken = list(measure_into(runs, measure, step or None))
+    with writing(store.root) as lock:
+        taken = list(measure_into(runs, measure, step or None, right_to_write=lock))
     rows = [row for one in taken for row in reading_rows(one.run_id, one.step, one.readings)]
     if as_json:
         print_json(rows)
@@ -407,7 +407,7 @@ def _train(specs: Sequence[RunSpec], out: Path) -> Store:
 
 
 def _write_report(store: Store, studies: Iterable[Study]) -> Report:
-    from undergrowth.store.layout import writing
+    from undergrowth.store.lock import writing
     from undergrowth.studies.conducting import write_report
 
     try:

@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 
 from undergrowth.measures import AnyMeasure, Curves, Norms
 from undergrowth.models import AnyModel, Model, TransformerSpec
+from undergrowth.precision import Precision
 from undergrowth.tasks import (
     AnySplit,
     AnyTask,
@@ -88,6 +89,7 @@ class RunSpec(Value):
     optimiser: AnyOptimiser = AdamW()
     noise: Noise = Noise()
     batch: AnyBatch = FullBatch()
+    precision: Precision = "float32"
     steps: int = Field(default=1400, ge=1)
     measures: tuple[AnyMeasure, ...] = (Curves(), Norms())
     checkpoints: Schedule = Schedule(every=100, until=100, per_decade=4)

@@ -124,7 +124,7 @@ def test_a_run_taken_up_again_has_not_ended(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("undergrowth.store.writer.environment", lambda threads: {"machine": "other"})
     writer.begin(spec)
     again = Store(tmp_path).runs[0]
-    assert (again.status, again.message, again.ended) == ("running", "", None)
+    assert (again.status, again.message, again.ended) == ("interrupted", "", None)
     assert again.environment == {"machine": "other"}
     assert again.began > failed.began
     writer.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,9 @@ from tests.store.test_verify import change
 from tests.sweep.in_process import killed_at, work
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run, Store, StoreError, together, verify
+from undergrowth.store.database import reading
 from undergrowth.store.layout import create, databases
 from undergrowth.store.lineage import resume_point
-from undergrowth.store.rows import open_for_reading
 from undergrowth.store.updates import GATHERED, joined, known_until, stored_until
 from undergrowth.store.writer import Writer
 from undergrowth.training.facts import Stepped
@@ -135,7 +134,9 @@ def test_a_run_under_way_has_what_is_stored_up_to_a_gap(tmp_path: Path) -> None:
         work(tmp_path, [spec])
     assert the(tmp_path, spec)["update_loss"]["step"].values.tolist() == list(range(20))
     work(tmp_path, [spec])
-    change(tmp_path, "UPDATE runs SET status = 'running'")
+    writer = Writer(tmp_path, "worker-0")
+    writer.begin(spec)
+    writer.close()
     change(tmp_path, "DELETE FROM readings WHERE name = 'update_loss' AND step = 10")
     assert the(tmp_path, spec)["update_loss"]["step"].values.tolist() == list(range(10))
 
@@ -143,6 +144,7 @@ def test_a_run_under_way_has_what_is_stored_up_to_a_gap(tmp_path: Path) -> None:
 def test_a_run_of_a_version_that_kept_none_is_whole_and_lacks_the_reading(tmp_path: Path) -> None:
     work(tmp_path, [SPEC])
     change(tmp_path, "DELETE FROM readings WHERE name = 'update_loss'")
+    change(tmp_path, "DROP TABLE complete")
     assert verify(tmp_path).damage == ()
     with pytest.raises(KeyError, match="no reading 'update_loss'"):
         the(tmp_path)["update_loss"]
@@ -171,17 +173,17 @@ def test_a_database_is_closed_when_others_have_read_it(tmp_path: Path) -> None:
     writer = Writer(tmp_path, "worker-0")
     writer.begin(SPEC)
     (database,) = databases(tmp_path)
-    reading = threading.Event()
+    is_reading = threading.Event()
 
     def read() -> None:
-        with closing(open_for_reading(database)) as connection:
+        with reading(database) as connection:
             connection.execute("SELECT * FROM runs").fetchall()
-            reading.set()
+            is_reading.set()
             time.sleep(0.2)
 
     reader = threading.Thread(target=read)
     reader.start()
-    reading.wait()
+    is_reading.wait()
     writer.close()
     reader.join()
     with pytest.raises(sqlite3.ProgrammingError):

@@ -11,7 +11,8 @@ import pytest
 
 from tests.store.conftest import SPECS
 from undergrowth.store import Damage, Store, verify
-from undergrowth.store.layout import databases, seal_of
+from undergrowth.store.database import seal_of
+from undergrowth.store.layout import databases
 from undergrowth.sweep import Layout, train
 
 

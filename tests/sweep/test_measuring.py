@@ -13,6 +13,7 @@ from undergrowth.measures import Curves, Norms, Saliency
 from undergrowth.spec import RunSpec, SpecError
 from undergrowth.store import Store, StoreError, measured, verify
 from undergrowth.store.lineage import curves_of
+from undergrowth.store.lock import writing
 from undergrowth.sweep import Layout, train
 from undergrowth.sweep.measuring import Taken, measure, measure_into
 from undergrowth.sweep.replaying import replay
@@ -50,7 +51,8 @@ def of(root: Path, spec: RunSpec):
 
 
 def taken(root: Path, text: str, spec: RunSpec = BLIND, **fields) -> list[Taken]:
-    return list(measure_into([of(root, spec)], text, workers=1, **fields))
+    with writing(root) as lock:
+        return list(measure_into([of(root, spec)], text, workers=1, right_to_write=lock, **fields))
 
 
 @pytest.mark.parametrize("by", [Curves(), Norms(), WATCHED.measures[2]], ids=lambda m: m.key)

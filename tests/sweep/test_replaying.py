@@ -16,8 +16,9 @@ from tests.sweep.test_forks import ARM, BARE, TRUNK
 from undergrowth.cli import main
 from undergrowth.measures import scalar
 from undergrowth.store import Run, Store, StoreError
+from undergrowth.store.database import open_for_writing
 from undergrowth.store.layout import databases
-from undergrowth.store.rows import open_for_writing, reading_row
+from undergrowth.store.rows import reading_row
 from undergrowth.sweep import Layout, train
 from undergrowth.sweep.replaying import Replay, replay
 

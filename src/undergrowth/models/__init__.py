@@ -10,6 +10,9 @@ from undergrowth.models.model import Inputs, Model, load_state_dict, mapped, par
 from undergrowth.models.sites import HOOK_EMBED, Site, Tap, gated, recording, untapped
 from undergrowth.models.transformer import Transformer, TransformerSpec
 from undergrowth.models.two_token_mlp import TwoTokenMLP, TwoTokenMLPSpec
+from undergrowth.precision import multiply_in_full
+
+multiply_in_full()  # whoever calls a model, in a notebook too, gets what was measured
 
 AnyModel = Annotated[TransformerSpec | TwoTokenMLPSpec | MLPSpec, Field(discriminator="name")]
 

@@ -77,7 +77,7 @@ def state_dict(model: Any) -> dict[str, np.ndarray]:
 def load_state_dict(like: M, arrays: dict[str, np.ndarray]) -> M:
     """A copy of `like` with its arrays replaced by name.
 
-    Raises ValueError where a name is missing or superfluous or a shape differs.
+    Raises ValueError where a name is missing or superfluous, or a shape or type differs.
     """
     expected = state_dict(like)
     if expected.keys() != arrays.keys():
@@ -86,6 +86,8 @@ def load_state_dict(like: M, arrays: dict[str, np.ndarray]) -> M:
     for name, leaf in expected.items():
         if leaf.shape != arrays[name].shape:
             raise ValueError(f"{name} has shape {arrays[name].shape}, the model wants {leaf.shape}")
+        if leaf.dtype != arrays[name].dtype:
+            raise ValueError(f"{name} is of {arrays[name].dtype}, the model wants {leaf.dtype}")
 
     return mapped(lambda name, leaf: jax.numpy.asarray(arrays[name]), like)
 

@@ -23,7 +23,7 @@ from undergrowth.report.groups import RULES
 from undergrowth.report.numbers import told
 from undergrowth.report.tables import environments, run_rows, spec_blocks
 from undergrowth.store import Run
-from undergrowth.store.layout import write_whole
+from undergrowth.store.files import write_whole
 
 MOST_ROWS = 60
 """Runs up to which their table is open."""

@@ -1,6 +1,6 @@
 """Where facts are kept: SQLite for readings and events, safetensors for checkpoints."""
 
-from undergrowth.store.layout import StoreError
+from undergrowth.store.errors import StoreError
 from undergrowth.store.reader import Run, Store, together
 from undergrowth.store.verify import Damage, Verified, verify
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load, save
 
 from undergrowth.models import Model, load_state_dict, state_dict
 from undergrowth.spec import RunSpec
+from undergrowth.store import rows
+from undergrowth.store.errors import StoreError
+from undergrowth.store.files import content, inside, is_regular
 from undergrowth.store.layout import checkpoint_folder, run_folder
 from undergrowth.tasks import Data
 from undergrowth.training.engine import initial
@@ -51,16 +55,56 @@ def data_file(spec: RunSpec, data: Data) -> tuple[Path, bytes]:
 
 
 def load_model(root: Path, spec: RunSpec, step: int) -> Model:
-    """The model of a checkpoint."""
-    arrays = load_file(root / checkpoint_folder(spec.id, step) / MODEL)
-    return load_state_dict(initial(spec).state.model, arrays)
+    """The model of a checkpoint; raises StoreError where its file is not as it was written."""
+    arrays = kept_arrays(root, spec.id, checkpoint_folder(spec.id, step) / MODEL)
+    with _as_written(root, spec, step):
+        return load_state_dict(initial(spec).state.model, arrays)
 
 
 def load_snapshot(root: Path, spec: RunSpec, step: int, curves: Mapping[str, Curve]) -> Snapshot:
-    """The run as it was at a checkpoint; `curves` are its scalar readings."""
-    folder = root / checkpoint_folder(spec.id, step)
-    state = _state(spec, load_file(folder / MODEL), load_file(folder / TRAINING))
-    return _snapshot(step, state, json.loads((folder / CONFIG).read_text()), curves)
+    """The run as it was at a checkpoint; `curves` are its scalar readings.
+
+    Raises StoreError where a file of it is not as it was written.
+    """
+    folder = checkpoint_folder(spec.id, step)
+    model, training = (kept_arrays(root, spec.id, folder / name) for name in (MODEL, TRAINING))
+    config = kept(root, spec.id, folder / CONFIG)
+    with _as_written(root, spec, step):
+        return _snapshot(step, _state(spec, model, training), rows.parsed(config), curves)
+
+
+def kept_arrays(root: Path, run_id: str, path: Path) -> dict[str, np.ndarray]:
+    """The arrays in a stored file of a run; raises StoreError as `kept` does."""
+    try:
+        return load(kept(root, run_id, path))
+    except SafetensorError as error:
+        raise StoreError(f"{root / path} holds no arrays ({error}): do not trust this store") from None
+
+
+def kept(root: Path, run_id: str, path: Path) -> bytes:
+    """A stored file of a run; raises StoreError where it is missing, or not as it was written."""
+    sql = "SELECT sha256 FROM files WHERE run_id = ? AND path = ?"
+    digests = {row["sha256"] for row in rows.query(root, sql, (run_id, str(path)))}
+    place = inside(root, str(path))
+    found = content(place) if is_regular(place) else None
+    if found is None or hashlib.sha256(found).hexdigest() not in digests:
+        raise StoreError(
+            f"{root / path} is missing or damaged: train the run again into this store to mend it"
+        )
+    return found
+
+
+@contextmanager
+def _as_written(root: Path, spec: RunSpec, step: int) -> Iterator[None]:
+    """Raise StoreError where what a checkpoint holds does not make the state of its run."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise StoreError(
+            f"{root / checkpoint_folder(spec.id, step)} is no checkpoint of run {spec.id} ({reason}): "
+            "do not trust this store"
+        ) from None
 
 
 def rolling_file(spec: RunSpec, snapshot: Snapshot) -> tuple[Path, bytes]:
@@ -83,11 +127,14 @@ def rolling_path(spec: RunSpec) -> Path:
 def load_rolling(root: Path, spec: RunSpec, curves: Mapping[str, Curve]) -> Snapshot | None:
     """The run as it last stood; None where there is no such file, or not as it was written."""
     try:
-        with safe_open(root / rolling_path(spec), "numpy") as file:
+        path = inside(root, str(rolling_path(spec)))
+        if not is_regular(path):
+            return None
+        with safe_open(path, "numpy") as file:
             told = file.metadata()
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         history = json.loads(told["history"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+    except (OSError, StoreError, SafetensorError, KeyError, TypeError, ValueError, RecursionError):
         return None
     if told.get("digest") != _digest(arrays, history):
         return None

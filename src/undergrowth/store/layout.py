@@ -1,24 +1,17 @@
-"""Where things lie in a store, who may write to it, and how a file gets there whole."""
+"""Where things lie in a store, and how a directory becomes one."""
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
-import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from undergrowth.store.errors import StoreError
+from undergrowth.store.files import UNFINISHED, content, entries, folder, is_regular, write_whole
 
 MARKER = "undergrowth.json"
 
 STORE_FORMAT = 1
 """Raised when a store of the version before can no longer be read; no part of a run's id."""
-
-
-class StoreError(Exception):
-    """A directory that cannot be used as asked; one line with the value, the rule and the remedy."""
 
 
 def create(root: Path) -> None:
@@ -28,8 +21,8 @@ def create(root: Path) -> None:
     """
     try:
         _create(root)
-    except OSError as error:
-        raise _unwritable(root, error) from None
+    except (OSError, ValueError) as error:
+        raise unwritable(root, error) from None
 
 
 def _create(root: Path) -> None:
@@ -44,74 +37,40 @@ def _create(root: Path) -> None:
         )
     else:  # the marker comes first: killed after it, this is a store, and before it an empty directory
         write_whole(root / MARKER, json.dumps({"format": STORE_FORMAT}).encode())
-    for folder in (root / "runs", root / "readings"):
-        folder.mkdir(exist_ok=True)
+    for part in (root / "runs", root / "readings"):
+        folder(part).mkdir(exist_ok=True)
 
 
 def _is_half_a_marker(path: Path) -> bool:
-    return path.name.startswith(f".{MARKER}.")
+    return path.name.startswith(f".{MARKER}.") and path.name.endswith(UNFINISHED)
 
 
-def _unwritable(root: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"{root} cannot be written ({error.strerror}): name a directory that you can write to"
-    )
+def unwritable(root: Path, error: Exception) -> StoreError:
+    """What to say of a directory that the system does not let us write to."""
+    reason = getattr(error, "strerror", None) or error
+    return StoreError(f"{root} cannot be written ({reason}): name a directory that you can write to")
 
 
 def check(root: Path) -> None:
     """Raise StoreError unless `root` is a store that this version reads."""
+    marker = root / MARKER
     try:
-        format_ = json.loads((root / MARKER).read_text())["format"]
-    except (FileNotFoundError, NotADirectoryError):
-        raise StoreError(
-            f"{root} is not an undergrowth store (no {MARKER} in it): "
-            "name the --out directory of a run, a study or the demo"
-        ) from None
+        if not is_regular(marker) and not marker.exists():
+            raise StoreError(
+                f"{root} is not an undergrowth store (no {MARKER} in it): "
+                "name the --out directory of a run, a study or the demo"
+            )
+        format_ = json.loads(content(marker))["format"]
     except OSError as error:
-        raise StoreError(
-            f"{root / MARKER} cannot be read ({error.strerror}): name a store that you can read"
-        ) from None
-    except (ValueError, KeyError, TypeError):
+        raise StoreError(f"{root} cannot be read ({error.strerror}): name a store") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
         whole = json.dumps({"format": STORE_FORMAT})
-        raise StoreError(f"{root / MARKER} is damaged: restore it as {whole}") from None
+        raise StoreError(f"{marker} is damaged: restore it as {whole}") from None
     if format_ != STORE_FORMAT:
         raise StoreError(
-            f"{root} has store format {format_}, this version reads {STORE_FORMAT}: "
+            f"{root} has store format {str(format_)[:20]}, this version reads {STORE_FORMAT}: "
             "use the version of undergrowth that wrote it"
         )
-
-
-@contextmanager
-def writing(root: Path, patience: float = 2.0) -> Iterator[int]:
-    """Hold the right to write to a store; yields the lock's file descriptor.
-
-    A child that inherits the descriptor shares the right, and the system frees it when the last of
-    them is gone, however they ended: after a kill nobody writes beside a worker that is still dying.
-
-    Raises StoreError where others hold it for longer than `patience` seconds, or it is read-only.
-    """
-    try:
-        opened = (root / ".writing").open("w")
-    except OSError as error:
-        raise _unwritable(root, error) from None
-    with opened as lock:
-        deadline = time.monotonic() + patience
-        while not _locked(lock.fileno()):
-            if time.monotonic() > deadline:
-                raise StoreError(
-                    f"{root} is being written by another process: wait for it to end, "
-                    "or name another --out"
-                )
-            time.sleep(0.05)
-        yield lock.fileno()
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def run_folder(run_id: str) -> Path:
@@ -125,37 +84,10 @@ def checkpoint_folder(run_id: str, step: int) -> Path:
 
 
 def databases(root: Path) -> list[Path]:
-    """One SQLite file for each process that has written."""
-    return sorted((root / "readings").glob("*.sqlite"))
+    """One SQLite file for each process that has written; raises StoreError where we may not look."""
+    return [path for path in entries(root / "readings") if path.suffix == ".sqlite" and path.stem]
 
 
-def write_whole(path: Path, content: bytes) -> str:
-    """Put a file in its place complete or not at all; returns its SHA-256."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    return hashlib.sha256(content).hexdigest()
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def is_whole(path: Path, digests: set[str]) -> bool:
-    """Whether a file is there and is one of those that were written."""
-    return path.exists() and sha256(path) in digests
-
-
-def seal_of(database: Path) -> Path:
-    """The file that holds the SHA-256 of a database that was closed in order."""
-    return database.with_suffix(".sha256")
+def measured_database(root: Path) -> Path:
+    """The SQLite file of what was measured after training, which is there once something has been."""
+    return root / "measured" / "measured.sqlite"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +10,8 @@ from undergrowth.measures import Curves
 from undergrowth.spec import RunSpec
 from undergrowth.store import rows
 from undergrowth.store.checkpoints import load_rolling, load_snapshot
-from undergrowth.store.layout import is_whole
+from undergrowth.store.errors import StoreError
+from undergrowth.store.files import inside, is_whole
 from undergrowth.store.updates import stored_until
 from undergrowth.training.engine import train
 from undergrowth.training.facts import Branched, Fact, Saved, Stepped
@@ -21,16 +21,17 @@ from undergrowth.training.state import Curve, Snapshot
 
 def spec_of(root: Path, run_id: str) -> RunSpec | None:
     """The spec of a stored run; None where there is none that this version can read."""
-    for row in rows.query(root, "SELECT spec FROM runs WHERE run_id = ?", (run_id,)):
-        with suppress(ValueError):
-            return RunSpec.from_dict(json.loads(row["spec"]))
+    for row in rows.query(root, "SELECT run_id, spec FROM runs WHERE run_id = ?", (run_id,)):
+        with suppress(StoreError):
+            return rows.spec_of_row(row)
     return None
 
 
 def forked_at(root: Path, run_id: str) -> int | None:
     """The step at which a stored run left its parent; None where it has none, or has not begun."""
-    sql = "SELECT step FROM events WHERE run_id = ? AND kind = 'forked'"
-    return next((row["step"] for row in rows.query(root, sql, (run_id,))), None)
+    sql = "SELECT * FROM events WHERE run_id = ? AND kind = 'forked'"
+    steps = (row["step"] for row in rows.query(root, sql, (run_id,)) if rows.is_whole(row))
+    return next((step for step in steps if isinstance(step, int)), None)
 
 
 def trunks(root: Path, spec: RunSpec) -> list[tuple[str, int]]:
@@ -109,7 +110,7 @@ def branch_point(root: Path, spec: RunSpec, keep: Callable[[RunSpec, Fact], None
     since = forked_at(root, parent.id) or 0
     step = first_step(spec.fork.at, curves, since)
     kept = _whole_checkpoints(root, parent)[0]
-    last = max(_last(curves), *kept[-1:])
+    last = max([_last(curves), *kept])
     if step is None or step > last:
         raise ValueError(
             f"fork.at: the parent {parent.id} never came there ({spec.fork.at.describe()}); it has "
@@ -173,7 +174,7 @@ def _whole_checkpoints(root: Path, spec: RunSpec) -> tuple[list[int], bool]:
         digests.add(row["sha256"])
     whole: list[int] = []
     for step, files in sorted(checkpoints.items()):
-        if not all(is_whole(root / path, digests) for path, digests in files.items()):
+        if not all(is_whole(inside(root, path), digests) for path, digests in files.items()):
             return whole, False
         whole.append(step)
     return whole, True

@@ -6,36 +6,54 @@ Its events say by which measure, with all its fields, a run was measured at a st
 
 from __future__ import annotations
 
-import json
-import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from undergrowth.measures import Measure, Reading
 from undergrowth.store import rows
+from undergrowth.store.database import InUseError, close_whole, open_for_writing, seal_of
+from undergrowth.store.errors import StoreError
+from undergrowth.store.files import folder, is_regular, regular
+from undergrowth.store.layout import measured_database
 from undergrowth.values import essence
 
 KIND = "measured"
 
-
-def database(root: Path) -> Path:
-    """The file, which is there once something has been measured."""
-    return root / "measured" / "measured.sqlite"
+Add = Callable[[str, int, Measure, Mapping[str, Reading]], None]
 
 
-def add(root: Path, run_id: str, step: int, measure: Measure, readings: Mapping[str, Reading]) -> None:
-    """Keep what a measure read of a run at a step: all of it, or nothing if the process is killed."""
-    database(root).parent.mkdir(exist_ok=True)
-    with closing(rows.open_for_writing(database(root))) as connection, connection:
-        connection.executemany(
-            "INSERT OR REPLACE INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [rows.reading_row(run_id, name, step, reading) for name, reading in readings.items()],
-        )
-        connection.execute(
-            "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?)",
-            rows.event_row(run_id, step, KIND, how(measure)),
-        )
+@contextmanager
+def adding(root: Path) -> Iterator[Add]:
+    """Open what was measured for more: add(run id, step, measure, readings) keeps what a measure read of
+    a run at a step, all of it, or nothing if the process is killed.
+
+    The caller must hold the right to write to the store. Raises StoreError where a reader holds the
+    file, or the system does not take more.
+    """
+    path = measured_database(root)
+    folder(path.parent).mkdir(exist_ok=True)
+    seal_of(path).unlink(missing_ok=True)
+    try:
+        connection = open_for_writing(path)
+    except InUseError:
+        raise StoreError(f"{path} is being read by another process: try again when it is done") from None
+
+    def add(run_id: str, step: int, measure: Measure, readings: Mapping[str, Reading]) -> None:
+        told = [rows.reading_row(run_id, name, step, reading) for name, reading in readings.items()]
+        with connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?)", told
+            )
+            connection.execute(
+                "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?)",
+                rows.event_row(run_id, step, KIND, how(measure)),
+            )
+
+    try:
+        yield add
+    finally:
+        close_whole(path, connection)
 
 
 def how(measure: Measure) -> dict[str, object]:
@@ -48,8 +66,8 @@ def steps_measured(root: Path, run_id: str) -> dict[str, dict[int, dict[str, obj
     """By the key of a measure and by step: how a run was measured."""
     found: dict[str, dict[int, dict[str, object]]] = {}
     for row in _query(root, "SELECT * FROM events WHERE run_id = ?", (run_id,)):
-        told = json.loads(row["detail"])
-        found.setdefault(told["key"], {})[row["step"]] = told
+        told = rows.event_of(row)
+        found.setdefault(str(told.get("key")), {})[row["step"]] = told
     return found
 
 
@@ -75,8 +93,6 @@ def damaged(root: Path) -> Iterator[tuple[str, str]]:
                 yield place, "differs from its digest: delete measured/ and measure anew"
 
 
-def _query(root: Path, sql: str, parameters: tuple[object, ...] = ()) -> list[sqlite3.Row]:
-    if not database(root).exists():
-        return []
-    with closing(rows.open_for_reading(database(root))) as connection:
-        return connection.execute(sql, parameters).fetchall()
+def _query(root: Path, sql: str, parameters: tuple[object, ...] = ()) -> list[rows.Row]:
+    path = measured_database(root)
+    return rows.query_one(path, sql, parameters) if is_regular(regular(path)) else []

@@ -5,7 +5,6 @@ pandas and xarray are imported when they are first used: a worker, which only wr
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,23 +16,29 @@ import numpy as np
 
 from undergrowth.measures import Reading
 from undergrowth.models import Model
-from undergrowth.spec import RunSpec, SpecError
+from undergrowth.spec import RunSpec
 from undergrowth.store import lineage, measured, rows
 from undergrowth.store.checkpoints import MODEL, load_model
-from undergrowth.store.layout import StoreError, check, checkpoint_folder
+from undergrowth.store.errors import StoreError
+from undergrowth.store.layout import check, checkpoint_folder
+from undergrowth.store.lock import is_being_written
 from undergrowth.store.updates import UPDATE_LOSS, Stretch, joined, stretches_of
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+SHOWN = 12
+"""Most ids that an error lists."""
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
     """One stored run.
 
-    status: 'done', 'failed', or 'running' (which an interrupted run also is until it is taken up
-    again); message: why it failed; environment: versions and machine.
+    status: 'done', 'failed', 'running', or 'interrupted' where nobody is writing to the store and the
+    run has not ended: the command that trained it takes it up again. message: why it failed;
+    environment: versions and machine.
     """
 
     store: Store
@@ -48,6 +53,19 @@ class Run:
     def id(self) -> str:
         """The hash of the spec."""
         return self.spec.id
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is done, or failed."""
+        return self.status in ("done", "failed")
+
+    @cached_property
+    def given_names(self) -> tuple[str, ...]:
+        """Names that it was given where it was trained, in the order of the alphabet."""
+        return self.store.given_names.get(self.id, ())
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id}, {self.status}: {self.spec.describe()}>"
 
     def __getitem__(self, name: str) -> xr.DataArray:
         """A reading over steps, dims (step, ...); raises KeyError with the names there are.
@@ -124,7 +142,7 @@ class Run:
         events: dict[object, tuple[int, str, dict]] = {}
         for run_id, below in self._parts:
             for row in rows.of_run(self.store.root, "events", run_id):
-                detail = json.loads(row["detail"])  # one fires once: the latest account of it counts
+                detail = rows.event_of(row)  # one fires once: the latest account of it counts
                 if run_id == self.id or (row["kind"] == "fired" and row["step"] < below):
                     events[row["kind"], detail.get("intervention")] = row["step"], row["kind"], detail
         table = sorted(events.values(), key=lambda event: event[:2])
@@ -144,7 +162,8 @@ class Run:
             raise KeyError(f"run {self.id} has no checkpoint yet")
         step = self.checkpoints[-1] if step is None else step
         if step not in self.checkpoints:
-            raise KeyError(f"run {self.id} has no checkpoint at step {step}: {self.checkpoints}")
+            there = ", ".join(map(str, self.checkpoints))
+            raise KeyError(f"run {self.id} has no checkpoint at step {step}: it has {there}")
         return load_model(self.store.root, self.spec, step)
 
     def checkpoint_path(self, step: int) -> Path:
@@ -153,11 +172,31 @@ class Run:
 
 
 class Store:
-    """A directory of runs, read only. It may be read while it is being written."""
+    """A directory of runs, read only. It may be read while it is being written.
+
+    All that is read is held against the digests kept with it: StoreError where it differs.
+    """
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
         check(self.root)
+
+    def __repr__(self) -> str:
+        return f"<Store {self.root}>"
+
+    @property
+    def is_being_written(self) -> bool:
+        """Whether a process is writing to it now."""
+        return is_being_written(self.root)
+
+    @property
+    def given_names(self) -> dict[str, tuple[str, ...]]:
+        """By run id: the names that runs were given where they were trained."""
+        found: dict[str, set[str]] = {}
+        for row in self.query("SELECT * FROM names"):
+            if rows.is_whole(row):
+                found.setdefault(row["run_id"], set()).add(row["name"])
+        return {run_id: tuple(sorted(names)) for run_id, names in found.items()}
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[sqlite3.Row]:
         """Rows of all the store's SQLite files, one file after the other."""
@@ -181,37 +220,50 @@ class Store:
 
     def run(self, run_id: str) -> Run:
         """The run whose id begins with `run_id`; raises KeyError unless there is exactly one."""
-        matching = [run for run in self.runs if run.id.startswith(run_id)]
-        if len(matching) != 1:
-            known = ", ".join(run.id for run in self.runs)
-            raise KeyError(f"{len(matching)} runs have an id that begins with {run_id!r}: {known}")
-        return matching[0]
+        accounts = self._accounts(run_id)
+        matching = [run for run in accounts.values() if isinstance(run, Run)]
+        if len(matching) == 1:
+            return matching[0]
+        if len(accounts) == 1:
+            ((id_, why),) = accounts.items()
+            raise KeyError(f"run {id_} cannot be read: {why}")
+        known = [run.id for run in (matching or self.runs)]
+        shown = ", ".join(known[:SHOWN]) + (f" and {len(known) - SHOWN} more" if known[SHOWN:] else "")
+        which = f"there are {shown}" if known else "there is none"
+        raise KeyError(f"{len(matching)} runs have an id that begins with {run_id!r}: {which}")
 
     def readings_of(self, run_id: str, name: str) -> dict[int, Reading]:
         """One reading of one run by step; `update_loss` as it is stored, in stretches."""
         latest = {row["step"]: row for row in rows.of_run(self.root, "readings", run_id, name)}
         return {step: rows.reading_of(row) for step, row in sorted(latest.items())}
 
-    def _accounts(self) -> dict[str, Run | str]:
-        """Every run by its id, or why it cannot be read."""
-        found = sorted(self.query("SELECT * FROM runs"), key=_precedence)
+    def _accounts(self, beginning: str = "") -> dict[str, Run | str]:
+        """Every run whose id begins so, by its id, or why it cannot be read."""
+        sql = "SELECT * FROM runs WHERE substr(run_id, 1, ?) = ?"
+        found = sorted(self.query(sql, (len(beginning), beginning)), key=_precedence)
         latest = {row["run_id"]: row for row in found}
-        return {run_id: self._run(row) for run_id, row in latest.items()}
+        in_use = any(row["status"] == "running" for row in latest.values()) and self.is_being_written
+        return {run_id: self._run(row, in_use) for run_id, row in latest.items()}
 
-    def _run(self, row: sqlite3.Row) -> Run | str:
+    def _run(self, row: sqlite3.Row, in_use: bool) -> Run | str:
+        see = f"see `undergrowth verify {self.root}`"
         try:
-            spec = RunSpec.from_dict(json.loads(row["spec"]))
-            environment = json.loads(row["environment"])
-        except (ValueError, SpecError) as error:
-            return f"this version cannot read it ({error}): use the version that wrote it"
-        if spec.id != row["run_id"]:
-            return f"its spec hashes to {spec.id}: see `undergrowth verify {self.root}`"
-        return Run(self, spec, row["status"], row["message"], environment, row["began"], row["ended"])
+            spec = rows.spec_of_row(row)
+        except StoreError as error:
+            return f"{error}: {see}" if "hashes" in str(error) else str(error)
+        if not rows.is_whole(row):
+            return f"its status, message, times or environment were changed: {see}"
+        status, message, environment = row["status"], row["message"], rows.parsed(row["environment"])
+        if status not in rows.STATUSES or not isinstance(environment, dict):
+            return f"its status is {str(status)[:20]!r}: {see}"
+        status = "interrupted" if status == "running" and not in_use else status
+        return Run(self, spec, status, message, environment, row["began"], row["ended"])
 
 
 def _precedence(row: sqlite3.Row) -> tuple[bool, float]:
     """A finished account of a run counts over an unfinished one, a later over an earlier."""
-    return row["status"] == "done", row["began"]
+    began = row["began"]
+    return row["status"] == "done", began if isinstance(began, float) else 0.0
 
 
 def _has_axes(by_step: dict[int, Reading], reading: Reading) -> bool:
@@ -227,6 +279,11 @@ def over_steps(name: str, by_step: Mapping[int, Reading]) -> xr.DataArray:
     import xarray as xr
 
     first = next(iter(by_step.values()))
+    for step, reading in by_step.items():
+        if not _has_axes({step: reading}, first):
+            raise StoreError(
+                f"{name} at step {step} has other axes than before: do not trust this store"
+            )
     values = np.stack([reading.values for reading in by_step.values()])
     coords = {"step": list(by_step)} | {dim: list(labels) for dim, labels in first.coords.items()}
     return xr.DataArray(values, dims=("step", *first.dims), coords=coords, name=name)
@@ -236,7 +293,7 @@ def _over_updates(run: Run, stretches: Sequence[Stretch]) -> xr.DataArray:
     import xarray as xr
 
     first, losses, gap = joined(stretches)
-    if gap is not None and run.status != "running":
+    if gap is not None and run.has_ended:
         raise StoreError(
             f"run {run.id}: {UPDATE_LOSS} has a gap at step {gap}: restore its database from a copy"
         )

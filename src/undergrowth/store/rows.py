@@ -1,94 +1,53 @@
-"""The rows of a store's SQLite files: their schema, and how a reading becomes one and comes back."""
+"""The rows of a store's SQLite files: how a reading, event or run becomes one and comes back.
+
+What is read is held against the digest that was written with it, and against what it must be, for a
+store may be damaged or come from anybody.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sqlite3
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
+from sqlite3 import Row
+from typing import Any
 
 import numpy as np
 
 from undergrowth.measures import Reading
-from undergrowth.store.layout import StoreError, databases
+from undergrowth.spec import RunSpec, SpecError
+from undergrowth.store.database import damaged, reading
+from undergrowth.store.errors import StoreError
+from undergrowth.store.layout import databases
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS runs (
-    run_id TEXT PRIMARY KEY, spec TEXT NOT NULL, status TEXT NOT NULL, message TEXT NOT NULL,
-    began REAL NOT NULL, ended REAL, environment TEXT NOT NULL, digest BLOB NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS readings (
-    run_id TEXT NOT NULL, name TEXT NOT NULL, step INTEGER NOT NULL, axes TEXT NOT NULL,
-    dtype TEXT NOT NULL, shape TEXT NOT NULL, content BLOB NOT NULL, digest BLOB NOT NULL,
-    PRIMARY KEY (run_id, name, step)
-) STRICT;
-CREATE TABLE IF NOT EXISTS events (
-    run_id TEXT NOT NULL, step INTEGER NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL,
-    digest BLOB NOT NULL, PRIMARY KEY (run_id, step, kind, detail)
-) STRICT;
-CREATE TABLE IF NOT EXISTS files (
-    run_id TEXT NOT NULL, path TEXT NOT NULL, step INTEGER, bytes INTEGER NOT NULL,
-    sha256 TEXT NOT NULL, PRIMARY KEY (run_id, path)
-) STRICT;
-"""
+IS_RUN_ID = re.compile(r"[0-9a-f]{16}")
+STATUSES = ("running", "done", "failed")
 
 
-def open_for_writing(path: Path) -> sqlite3.Connection:
-    """A connection that survives its process being killed at any moment (write-ahead log)."""
-    connection = sqlite3.connect(path, timeout=30)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.executescript(SCHEMA)
-    return connection
-
-
-def close_whole(connection: sqlite3.Connection, patience: float = 30.0) -> None:
-    """Fold the write-ahead log into the file and close it.
-
-    SQLite waits for readers nearly everywhere, but not where a database leaves its log: other workers,
-    which look into it as they begin a fork, are waited for here.
-    """
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            connection.execute("PRAGMA journal_mode = DELETE")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return connection.close()
-
-
-def open_for_reading(path: Path) -> sqlite3.Connection:
-    """A connection that can be used while another process writes, and changes nothing."""
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)
-    connection.row_factory = sqlite3.Row
-    return connection
-
-
-def query(root: Path, sql: str, parameters: Sequence[object] = ()) -> Iterator[sqlite3.Row]:
+def query(root: Path, sql: str, parameters: Sequence[object] = ()) -> Iterator[Row]:
     """Rows of all the SQLite files of a store, one file after the other.
 
     Raises StoreError where SQLite finds a file damaged.
     """
     for path in databases(root):
-        with closing(open_for_reading(path)) as connection:
-            try:
-                yield from connection.execute(sql, parameters).fetchall()
-            except sqlite3.DatabaseError as error:
-                if "no such table" in str(error):  # its writer has only just begun
-                    continue
-                raise StoreError(
-                    f"{path} is damaged ({error}): see `undergrowth verify {root}`"
-                ) from None
+        yield from query_one(path, sql, parameters)
 
 
-def of_run(root: Path, table: str, run_id: str, name: str | None = None) -> list[sqlite3.Row]:
+def query_one(path: Path, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
+    """Rows of one SQLite file; raises StoreError where SQLite finds it damaged."""
+    with reading(path) as connection:
+        try:
+            return connection.execute(sql, parameters).fetchall()
+        except sqlite3.DatabaseError as error:
+            if "no such table" in str(error):  # made by a version before
+                return []
+            raise damaged(path, error) from None
+
+
+def of_run(root: Path, table: str, run_id: str, name: str | None = None) -> list[Row]:
     """What a run has in `readings` or `events`, in the order of the attempts at it, then of writing.
 
     A reading or event that several attempts wrote thus comes last as the latest attempt wrote it.
@@ -101,7 +60,7 @@ def of_run(root: Path, table: str, run_id: str, name: str | None = None) -> list
     return sorted(found, key=lambda row: row["began"] or 0.0)
 
 
-def scalars_of(root: Path, run_id: str) -> list[sqlite3.Row]:
+def scalars_of(root: Path, run_id: str) -> list[Row]:
     """The scalar readings of a run, in the order of `of_run`."""
     sql = (
         "SELECT readings.*, began FROM readings LEFT JOIN runs USING (run_id) "
@@ -117,6 +76,11 @@ def digest(*parts: object) -> bytes:
         hasher.update(part if isinstance(part, bytes) else str(part).encode())
         hasher.update(b"\0")
     return hasher.digest()
+
+
+def is_whole(row: Row) -> bool:
+    """Whether a row with a digest still is what was written."""
+    return row["digest"] == digest(*tuple(row)[: row.keys().index("digest")])
 
 
 def run_row(
@@ -149,20 +113,91 @@ def reading_row(run_id: str, name: str, step: int, reading: Reading) -> tuple[ob
     return (*columns, digest(*columns))
 
 
-def reading_of(row: sqlite3.Row) -> Reading:
-    """The reading in a row of `readings`."""
-    axes = json.loads(row["axes"])
-    values = np.frombuffer(row["content"], row["dtype"]).reshape(json.loads(row["shape"]))
-    coords = {dim: tuple(labels) for dim, labels in axes if labels is not None}
-    return Reading(tuple(dim for dim, _ in axes), values, coords)
-
-
-def is_whole(row: sqlite3.Row) -> bool:
-    """Whether a row of `runs`, `readings` or `events` still is what was written."""
-    return row["digest"] == digest(*tuple(row)[: row.keys().index("digest")])
-
-
 def event_row(run_id: str, step: int, kind: str, detail: dict) -> tuple[object, ...]:
     """A row of `events`."""
     columns = (run_id, step, kind, json.dumps(detail, sort_keys=True))
     return (*columns, digest(*columns))
+
+
+def complete_row(run_id: str, names: Sequence[str]) -> tuple[object, ...]:
+    """A row of `complete`: the names of all that a run had read when it ended."""
+    columns = (run_id, json.dumps(sorted(names)))
+    return (*columns, digest(*columns))
+
+
+def name_row(run_id: str, name: str) -> tuple[object, ...]:
+    """A row of `names`: one that was given to a run, beside what makes it the run that it is."""
+    columns = (run_id, name)
+    return (*columns, digest(*columns))
+
+
+def reading_of(row: Row) -> Reading:
+    """The reading in a row of `readings`; raises StoreError where it is not what was written."""
+    what = f"run {row['run_id']}: {row['name']} at step {row['step']}"
+    if not is_whole(row):
+        raise StoreError(
+            f"{what} differs from its digest: restore its database from a copy, or move that away and "
+            "train the run again"
+        )
+    try:
+        axes = [(dim, labels) for dim, labels in parsed(row["axes"])]
+        dtype = np.dtype(row["dtype"])
+        if dtype.kind not in "biuf" or not all(isinstance(dim, str) for dim, _ in axes):
+            raise ValueError(f"type {dtype}")
+        values = np.frombuffer(row["content"], dtype).reshape(parsed(row["shape"]))
+        coords = {dim: tuple(labels) for dim, labels in axes if labels is not None}
+        for length, (dim, _) in zip(values.shape, axes, strict=True):
+            if len(coords.get(dim, range(length))) != length:
+                raise ValueError(f"labels that do not fit axis {dim}")
+        return Reading(tuple(dim for dim, _ in axes), values, coords)
+    except (ValueError, TypeError, LookupError) as error:
+        reason = " ".join(str(error).split())[:80]
+        raise StoreError(f"{what} is no reading ({reason}): do not trust this store") from None
+
+
+def event_of(row: Row) -> dict[str, Any]:
+    """The detail in a row of `events`; raises StoreError where it is not what was written."""
+    what = f"run {row['run_id']}: the event at step {row['step']}"
+    if not is_whole(row):
+        raise StoreError(f"{what} differs from its digest: restore its database from a copy")
+    try:
+        return dict(parsed(row["detail"]))
+    except (ValueError, TypeError):
+        raise StoreError(f"{what} is no event: do not trust this store") from None
+
+
+def spec_of_row(row: Row) -> RunSpec:
+    """The spec in a row of `runs`.
+
+    Raises StoreError where this version cannot read it, it reads a file, or it is another run's.
+    """
+    try:
+        fields = parsed(row["spec"])
+        if _names_a_path(fields):
+            raise ValueError("it would read a file of this machine")
+        spec = RunSpec.from_dict(fields)
+    except (ValueError, TypeError, SpecError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise StoreError(
+            f"this version cannot read it ({reason}): use the version that wrote it"
+        ) from None
+    if spec.id != row["run_id"]:
+        raise StoreError(f"its spec hashes to {spec.id}")
+    return spec
+
+
+def _names_a_path(fields: Any) -> bool:
+    """Whether any part of a spec asks for a file: what is stored has the content itself."""
+    if isinstance(fields, dict):
+        return "path" in fields or any(map(_names_a_path, fields.values()))
+    return isinstance(fields, list) and any(map(_names_a_path, fields))
+
+
+def parsed(text: object) -> Any:
+    """What stands in a stored text of JSON; raises ValueError where it is none that we wrote."""
+    if not isinstance(text, str | bytes):
+        raise ValueError(f"{type(text).__name__} in the place of JSON")
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("JSON that is nested too deep") from None

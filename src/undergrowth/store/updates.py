@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -61,7 +60,7 @@ def joined(stretches: Sequence[Stretch]) -> tuple[int, Float[np.ndarray, " updat
 
 def span(row: sqlite3.Row) -> tuple[int, int]:
     """The steps of the updates in a row: from and below."""
-    (n,) = json.loads(row["shape"])
+    (n,) = rows.parsed(row["shape"])
     return row["step"], row["step"] + n
 
 

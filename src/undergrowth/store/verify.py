@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from undergrowth.spec import RunSpec, SpecError
+from undergrowth.spec import RunSpec
 from undergrowth.store import measured, rows
-from undergrowth.store.layout import check, databases, is_whole, seal_of, sha256
+from undergrowth.store.database import reading, sealed_with
+from undergrowth.store.errors import StoreError
+from undergrowth.store.files import entries, inside, is_folder, is_regular, is_whole, sha256
+from undergrowth.store.layout import check, databases, measured_database
+from undergrowth.store.lock import is_being_written
 from undergrowth.store.updates import UPDATE_LOSS, known_until, span
 
 MISSING = "readings are missing: restore them from a copy"
 MEND = "train its run again into this store to mend it"
+ALWAYS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+"""What every finished run has read, also one of a version that did not say what it had read."""
 
 
 @dataclass(frozen=True)
@@ -30,31 +34,37 @@ class Damage:
 class Verified:
     """What was looked at, and what is wrong (nothing, in a whole store).
 
-    readings: one a name and step, and one for the losses of all updates of a run.
+    readings: one a name and step, and one for the losses of all updates of a run; interrupted: runs that
+    nobody is training and that have not ended, as a kill leaves them: nothing is wrong with them.
     """
 
     runs: int
     readings: int
     files: int
     damage: tuple[Damage, ...]
+    interrupted: int = 0
 
 
 @dataclass
 class _Seen:
     """What the databases hold, gathered over all of them."""
 
-    n_runs: int = 0
-    n_readings: int = 0
-    runs: set[str] = field(default_factory=set)
+    status: dict[str, set[str]] = field(default_factory=dict)
     specs: dict[str, RunSpec] = field(default_factory=dict)
     done: dict[str, RunSpec] = field(default_factory=dict)
+    names: dict[str, set[str]] = field(default_factory=dict)
     steps: dict[str, dict[str, set[int]]] = field(default_factory=dict)
     updates: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     forked_at: dict[str, int] = field(default_factory=dict)
     digests: dict[str, set[str]] = field(default_factory=dict)
 
+    @property
+    def n_readings(self) -> int:
+        by_name = (steps for names in self.steps.values() for steps in names.values())
+        return sum(map(len, by_name)) + len(self.updates)
 
-def verify(root: Path) -> Verified:
+
+def verify(root: str | Path) -> Verified:
     """Check a store completely; it may be in use.
 
     A database that was closed in order is checked byte by byte, any other one row by row; every
@@ -62,21 +72,24 @@ def verify(root: Path) -> Verified:
     for a reading at each step of its schedules, and for the loss of every update if it has that of any
     (an earlier version kept none).
     """
+    root = Path(root)
     check(root)
-    folders = sorted(path.name for path in (root / "runs").glob("*") if path.is_dir())
+    folders = [path.name for path in entries(root / "runs") if is_folder(path)]
     seen = _Seen()
     damage: list[Damage] = []
     for path in databases(root):
-        try:
-            damage.extend(_verify_database(root, path, seen))
-        except (sqlite3.DatabaseError, LookupError, TypeError, ValueError) as error:  # not readable
-            damage.append(Damage(str(path.relative_to(root)), str(error)))
+        damage.extend(_of_database(root, path, seen))
     damage.extend(_verify_whole(root, folders, seen))
     damage.extend(_verify_files(root, seen.digests))
-    damage.extend(Damage(*found) for found in measured.damaged(root))
-    found = tuple(dict.fromkeys(damage))
-    n_readings = seen.n_readings + len(seen.updates)
-    return Verified(seen.n_runs, n_readings, len(seen.digests), found)
+    damage.extend(_verify_measured(root))
+    waiting = sum(statuses == {"running"} for statuses in seen.status.values())
+    return Verified(
+        runs=len(seen.status),
+        readings=seen.n_readings,
+        files=len(seen.digests),
+        damage=tuple(dict.fromkeys(damage)),
+        interrupted=0 if waiting and is_being_written(root) else waiting,
+    )
 
 
 def unfinished_files(root: Path) -> set[str]:
@@ -86,68 +99,128 @@ def unfinished_files(root: Path) -> set[str]:
         sizes.setdefault((row["run_id"], row["path"]), set()).add(row["bytes"])
     return {
         run_id
-        for (run_id, path), written in sizes.items()
-        if not (root / path).is_file() or (root / path).stat().st_size not in written
+        for (run_id, place), written in sizes.items()
+        for path in [inside(root, place)]
+        if not is_regular(path) or path.lstat().st_size not in written
     }
 
 
-def _verify_database(root: Path, path: Path, seen: _Seen) -> Iterator[Damage]:
+def _of_database(root: Path, path: Path, seen: _Seen) -> Iterator[Damage]:
+    """What is wrong with a database, and if it is one that cannot be read, that."""
     place = str(path.relative_to(root))
-    seal = seal_of(path)
-    if seal.exists() and seal.read_text().strip() != sha256(path):
-        yield Damage(place, "the file has changed since it was closed: restore it from a copy")
-    with closing(rows.open_for_reading(path)) as connection:
-        for row in connection.execute("PRAGMA integrity_check"):
-            if row[0] != "ok":
-                yield Damage(place, row[0])
-        for row in connection.execute("SELECT * FROM runs"):
-            yield from _verify_run(row, seen)
-        for row in connection.execute("SELECT * FROM readings"):
-            if row["name"] == UPDATE_LOSS:
-                seen.updates.setdefault(row["run_id"], []).append(span(row))
-            else:
-                seen.n_readings += 1
-                by_name = seen.steps.setdefault(row["run_id"], {})
-                by_name.setdefault(row["name"], set()).add(row["step"])
-            if not rows.is_whole(row):
-                yield Damage(
-                    f"run {row['run_id']}, {row['name']} at step {row['step']}",
-                    "the reading differs from its digest",
-                )
-        for row in connection.execute("SELECT * FROM events"):
-            if row["kind"] == "forked":
-                seen.forked_at[row["run_id"]] = row["step"]
-            if not rows.is_whole(row):
-                yield Damage(
-                    f"run {row['run_id']}, event at step {row['step']}",
-                    "the event differs from its digest",
-                )
-        for row in connection.execute("SELECT * FROM files"):
-            seen.digests.setdefault(row["path"], set()).add(row["sha256"])
+    yield from _of_seal(place, path)
+    try:
+        with reading(path) as connection:
+            for row in connection.execute("PRAGMA integrity_check"):
+                if row[0] != "ok":
+                    yield Damage(place, row[0])
+            for table, verified in TABLES.items():
+                for row in _rows(connection, table):
+                    try:
+                        yield from verified(row, seen)
+                    except (LookupError, TypeError, ValueError) as error:
+                        yield Damage(
+                            f"{place}, {table}", f"a row that undergrowth did not write: {error}"
+                        )
+    except (sqlite3.DatabaseError, StoreError) as error:
+        yield Damage(place, str(error))
 
 
-def _verify_run(row: sqlite3.Row, seen: _Seen) -> Iterator[Damage]:
-    seen.n_runs += 1
-    seen.runs.add(row["run_id"])
-    spec = _spec_of(row)
-    if spec is not None:
-        seen.specs[spec.id] = spec
-    if spec is None:
+def _rows(connection: sqlite3.Connection, table: str) -> Iterator[rows.Row]:
+    try:
+        yield from connection.execute(f"SELECT * FROM {table}")
+    except sqlite3.OperationalError as error:
+        if "no such table" not in str(error):  # made by a version before
+            raise
+
+
+def _of_seal(place: str, path: Path) -> Iterator[Damage]:
+    """Whether a closed database is what was closed. One that is opened meanwhile loses its seal."""
+    try:
+        if (seal := sealed_with(path)) and seal != sha256(path) and sealed_with(path) == seal:
+            yield Damage(place, "the file has changed since it was closed: restore it from a copy")
+    except StoreError as error:
+        yield Damage(place, str(error))
+
+
+def _of_run(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
+    if not isinstance(row["run_id"], str) or not rows.IS_RUN_ID.fullmatch(row["run_id"]):
+        raise ValueError("its id is none")
+    seen.status.setdefault(row["run_id"], set()).add(str(row["status"]))
+    try:
+        spec = rows.spec_of_row(row)
+    except StoreError:
         yield Damage(f"run {row['run_id']}", "its spec does not hash to its id")
-    elif not rows.is_whole(row):
+        return
+    seen.specs[spec.id] = spec
+    if not rows.is_whole(row):
         yield Damage(f"run {row['run_id']}", "its status, message, times or environment were changed")
     elif row["status"] == "done":
         seen.done[spec.id] = spec
 
 
+def _of_reading(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
+    if row["name"] == UPDATE_LOSS:
+        seen.updates.setdefault(row["run_id"], []).append(span(row))
+    else:
+        seen.steps.setdefault(row["run_id"], {}).setdefault(row["name"], set()).add(row["step"])
+    if not rows.is_whole(row):
+        place = f"run {row['run_id']}, {row['name']} at step {row['step']}"
+        yield Damage(place, "the reading differs from its digest")
+    else:
+        try:
+            rows.reading_of(row)
+        except StoreError as error:
+            yield Damage(f"run {row['run_id']}, {row['name']} at step {row['step']}", str(error))
+
+
+def _of_event(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
+    if row["kind"] == "forked":
+        seen.forked_at[row["run_id"]] = int(row["step"])
+    if not rows.is_whole(row):
+        place = f"run {row['run_id']}, event at step {row['step']}"
+        yield Damage(place, "the event differs from its digest")
+
+
+def _of_file(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
+    if not str(row["path"]).startswith(f"runs/{row['run_id']}/"):
+        raise ValueError(f"{str(row['path'])[:60]!r} is no file of run {row['run_id']}")
+    seen.digests.setdefault(row["path"], set()).add(row["sha256"])
+    return iter(())
+
+
+def _of_complete(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
+    if rows.is_whole(row):
+        seen.names.setdefault(row["run_id"], set()).update(rows.parsed(row["names"]))
+    else:
+        place = f"run {row['run_id']}, the names of its readings"
+        yield Damage(place, "they differ from their digest")
+
+
+def _of_name(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
+    if not rows.is_whole(row):
+        yield Damage(f"run {row['run_id']}, its given name", "it differs from its digest")
+
+
+TABLES = {
+    "runs": _of_run,
+    "readings": _of_reading,
+    "events": _of_event,
+    "files": _of_file,
+    "complete": _of_complete,
+    "names": _of_name,
+}
+
+
 def _verify_whole(root: Path, folders: list[str], seen: _Seen) -> Iterator[Damage]:
     """What is not there at all."""
-    for seal in sorted((root / "readings").glob("*.sha256")):
+    for seal in (path for path in entries(root / "readings") if path.suffix == ".sha256"):
         database = seal.with_suffix(".sqlite")
         if not database.exists():
-            yield Damage(str(database.relative_to(root)), "the file is missing: restore it from a copy")
+            place = str(database.relative_to(root))
+            yield Damage(place, "the file is missing: restore it from a copy")
     for run_id in folders:
-        if run_id not in seen.runs:
+        if run_id not in seen.status:
             yield Damage(f"runs/{run_id}", f"no database knows this run: {MEND}")
     for spec in seen.done.values():
         yield from _verify_readings(spec, seen, spec.steps + 1)
@@ -174,26 +247,37 @@ def _verify_readings(spec: RunSpec, seen: _Seen, below: int) -> Iterator[Damage]
         tuple(step for step in measure.schedule.steps(spec.steps) if first <= step < below)
         for measure in spec.measures
     }
-    for name, steps in ({"train_loss": set[int]()} | seen.steps.get(spec.id, {})).items():
+    expected = {*ALWAYS, *seen.names.get(spec.id, ())} - {UPDATE_LOSS}
+    there = {name: set[int]() for name in sorted(expected)} | seen.steps.get(spec.id, {})
+    for name, steps in there.items():
         if tuple(sorted(step for step in steps if step < below)) not in schedules:
             yield Damage(f"run {spec.id}, {name}", MISSING)
-    updates = seen.updates.get(spec.id)
-    if updates and known_until(updates, first) < min(below, spec.steps):
+    updates = seen.updates.get(spec.id, [])
+    if not updates and UPDATE_LOSS not in seen.names.get(spec.id, ()):
+        return  # by a version that kept none
+    if known_until(updates, first) < min(below, spec.steps):
         yield Damage(f"run {spec.id}, {UPDATE_LOSS}", MISSING)
 
 
 def _verify_files(root: Path, digests: dict[str, set[str]]) -> Iterator[Damage]:
     for place, written in digests.items():
-        if not (root / place).exists():
-            yield Damage(place, f"the file is missing: {MEND}")
-        elif not is_whole(root / place, written):
-            yield Damage(place, f"the file differs from its digest: delete it and {MEND}")
+        try:
+            path = inside(root, place)
+            if not is_regular(path) and not path.is_symlink():
+                yield Damage(place, f"the file is missing: {MEND}")
+            elif not is_whole(path, written):
+                yield Damage(place, f"the file differs from its digest: delete it and {MEND}")
+        except StoreError as error:
+            yield Damage(place, str(error))
 
 
-def _spec_of(row: sqlite3.Row) -> RunSpec | None:
-    """The spec in a row of `runs`; None where it does not hash to the run's id."""
+def _verify_measured(root: Path) -> Iterator[Damage]:
+    """What was measured after training."""
+    path = measured_database(root)
+    place = str(path.relative_to(root))
+    yield from _of_seal(place, path)
     try:
-        spec = RunSpec.from_dict(json.loads(row["spec"]))
-    except (SpecError, ValueError):
-        return None
-    return spec if spec.id == row["run_id"] else None
+        for found in measured.damaged(root):
+            yield Damage(*found)
+    except StoreError as error:
+        yield Damage(place, str(error))

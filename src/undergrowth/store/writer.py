@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import json
 import os
 import platform
+import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+
+import jax
 
 from undergrowth.spec import RunSpec
 from undergrowth.store import rows
 from undergrowth.store.checkpoints import checkpoint_files, data_file, rolling_file, rolling_path
-from undergrowth.store.layout import run_folder, seal_of, sha256, write_whole
+from undergrowth.store.database import InUseError, close_whole, open_for_writing, seal_of
+from undergrowth.store.files import folder, inside, write_whole
+from undergrowth.store.layout import run_folder
 from undergrowth.store.lineage import branch_point, resume_point
 from undergrowth.store.updates import GATHERED, stretch_row
 from undergrowth.training.facts import Diverged, Fact, Fired, Forked, Measured, Saved, Stepped
@@ -32,15 +39,12 @@ class Writer:
 
     def __init__(self, root: Path, name: str) -> None:
         self.root = root
-        self.path = root / "readings" / f"{name}.sqlite"
-        seal_of(self.path).unlink(missing_ok=True)
-        self.connection = rows.open_for_writing(self.path)
+        self.path, self.connection = _opened(root, name)
         self.gathered: dict[str, list[Stepped]] = {}
 
     def close(self) -> None:
         """Fold the write-ahead log into the one file and let go of it."""
-        rows.close_whole(self.connection)
-        write_whole(seal_of(self.path), sha256(self.path).encode())
+        close_whole(self.path, self.connection)
 
     def begin(self, spec: RunSpec) -> Snapshot | None:
         """Start or take up a run; the snapshot to go on from, None for the beginning.
@@ -87,16 +91,27 @@ class Writer:
         self._write_gathered(spec)
         self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         path, content = rolling_file(spec, snapshot)
-        write_whole(self.root / path, content)
+        self._put(path, content)
 
     def end(self, spec: RunSpec, status: str, message: str = "") -> None:
         """Say how a run ended: 'done' or 'failed' (which a run can that could not even begin)."""
         self._write_gathered(spec)
+        self._write_names_read(spec)
         begun = "SELECT began, environment FROM runs WHERE run_id = ?"
         row = self.connection.execute(begun, (spec.id,)).fetchone()
         began, on = row or (time.time(), json.dumps(environment(spec.threads)))
         self._write_run(spec, status, message, began, time.time(), on)
         (self.root / rolling_path(spec)).unlink(missing_ok=True)
+
+    def name(self, given: Iterable[tuple[str, str]]) -> None:
+        """Keep names that runs were given, as (run id, name): they are no part of what makes a run."""
+        self._insert("names", [rows.name_row(run_id, name) for run_id, name in given])
+
+    def _write_names_read(self, spec: RunSpec) -> None:
+        """Say what the run has read, in all attempts at it, so that what goes missing is missed."""
+        sql = "SELECT DISTINCT name FROM readings WHERE run_id = ?"
+        names = {row["name"] for row in rows.query(self.root, sql, (spec.id,))}
+        self._insert("complete", [rows.complete_row(spec.id, sorted(names))])
 
     def _gather(self, spec: RunSpec, fact: Stepped) -> None:
         gathered = self.gathered.setdefault(spec.id, [])
@@ -110,10 +125,7 @@ class Writer:
             self._write_readings([stretch_row(spec.id, facts)])
 
     def _write_readings(self, readings: Iterable[tuple[object, ...]]) -> None:
-        with self.connection:
-            self.connection.executemany(
-                "INSERT OR REPLACE INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?)", readings
-            )
+        self._insert("readings", readings)
 
     def _write_run(
         self,
@@ -125,23 +137,48 @@ class Writer:
         on: str,
     ) -> None:
         row = rows.run_row(spec.id, spec.model_dump_json(), status, message, began, ended, on)
-        with self.connection:
-            self.connection.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        self._insert("runs", [row])
 
     def _write_event(self, spec: RunSpec, step: int, kind: str, detail: dict) -> None:
-        with self.connection:
-            self.connection.execute(
-                "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?)",
-                rows.event_row(spec.id, step, kind, detail),
-            )
+        self._insert("events", [rows.event_row(spec.id, step, kind, detail)])
 
     def _write_files(self, spec: RunSpec, step: int | None, files: Iterable[tuple[Path, bytes]]) -> None:
         written = [
-            (spec.id, str(path), step, len(content), write_whole(self.root / path, content))
-            for path, content in files
+            (spec.id, str(path), step, len(content), self._put(path, content)) for path, content in files
         ]
+        self._insert("files", written)
+
+    def _put(self, path: Path, content: bytes) -> str:
+        return write_whole(inside(self.root, str(path)), content)
+
+    def _insert(self, table: str, new: Iterable[tuple[object, ...]]) -> None:
+        """Commit rows, each in the place of one with the same key."""
+        rows_ = list(new)
+        if not rows_:
+            return
+        marks = ", ".join("?" * len(rows_[0]))
         with self.connection:
-            self.connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", written)
+            self.connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows_)
+
+
+def keep_names(root: Path, names: Mapping[str, Sequence[str]]) -> None:
+    """Keep names that runs were given, by run id; the caller holds the right to write."""
+    known = {(row["run_id"], row["name"]) for row in rows.query(root, "SELECT run_id, name FROM names")}
+    new = {(run_id, name) for run_id, given in names.items() for name in given} - known
+    if new:
+        writer = Writer(root, "names")
+        writer.name(sorted(new))
+        writer.close()
+
+
+def _opened(root: Path, name: str) -> tuple[Path, sqlite3.Connection]:
+    """A database for one writing process: of that name, or where a reader holds that, of the next."""
+    for number in itertools.count():
+        path = folder(root / "readings") / f"{name}{f'-{number}' if number else ''}.sqlite"
+        seal_of(path).unlink(missing_ok=True)
+        with suppress(InUseError):
+            return path, open_for_writing(path)
+    raise AssertionError("there is always a next number")
 
 
 def _json(changed: Mapping[str, tuple[float, float]]) -> dict[str, list[float | None]]:
@@ -158,6 +195,8 @@ def environment(threads: int) -> dict[str, str]:
         "python": platform.python_version(),
         "machine": machine,
         "xla_threads": str(threads),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "device": jax.devices()[0].device_kind,
     }
 
 

@@ -15,7 +15,8 @@ from undergrowth.report.front import Section
 from undergrowth.report.groups import alike
 from undergrowth.report.page import write_page
 from undergrowth.store import Run, Store
-from undergrowth.store.layout import run_folder, write_whole
+from undergrowth.store.files import write_whole
+from undergrowth.store.layout import run_folder
 from undergrowth.studies.study import Answer, Budget, Study
 
 SHOWN = 12

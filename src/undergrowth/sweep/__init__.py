@@ -1,5 +1,6 @@
 """Where it runs: worker processes on this machine."""
 
-from undergrowth.sweep.local import Layout, Progress, SweepError, this_machine, train
+from undergrowth.sweep.local import Layout, Progress, this_machine, train
+from undergrowth.sweep.pool import SweepError
 
 __all__ = ["Layout", "Progress", "SweepError", "this_machine", "train"]

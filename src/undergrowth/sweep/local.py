@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
-import queue
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from undergrowth.spec import Fork, RunSpec, SpecError, check_parent
 from undergrowth.store import Run, Store
-from undergrowth.store.layout import create, writing
+from undergrowth.store.layout import create
 from undergrowth.store.lineage import reached
+from undergrowth.store.lock import writing
 from undergrowth.store.verify import unfinished_files
+from undergrowth.store.writer import keep_names
+from undergrowth.sweep.pool import Died, Pool, SweepError, Worker
 from undergrowth.training.interventions import AnyForkPoint, AtStep
 
 
@@ -58,8 +55,14 @@ class Progress:
     message: str = ""
 
 
-class SweepError(RuntimeError):
-    """A sweep that could not go on; what is stored is whole, and the same command goes on from it."""
+TRIES = 2
+"""How often a run is begun whose worker dies of it."""
+
+MOST_EARLY_DEATHS = 3
+"""Workers that may be killed while they start, before the sweep gives up."""
+
+CLOSING: list[RunSpec] = []
+"""What a worker is at that closes its database: nothing that would have to be done again."""
 
 
 def this_machine(threads: int = 1) -> Layout:
@@ -88,8 +91,11 @@ def train(
     *,
     layout: Layout | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
+    names: Mapping[str, Sequence[str]] | None = None,
 ) -> Store:
     """Train runs into the store at `out` and return it; what is finished there is not trained again.
+
+    names: by run id, names to keep beside the runs (`Run.given_names`), no part of what a run is.
 
     A finished run with a file that is missing or cut short is taken up again, and so mended. A run
     that fails does not stop the others: its status and message say so.
@@ -106,6 +112,7 @@ def train(
         store = Store(root)
         stored = {run.id: run for run in store.runs}
         _check_parents(unique, stored)
+        keep_names(root, names or {})
         done = {run.id for run in stored.values() if run.status == "done"} - unfinished_files(root)
         for spec in unique.values():
             if spec.id in done:
@@ -146,39 +153,12 @@ def _check_it_was_reached(fork: Fork, parent: Run) -> None:
         )
 
 
-@dataclass
-class _Worker:
-    """A process and what it is at."""
-
-    process: subprocess.Popen[str]
-    name: str
-    busy: bool = True  # until there is nothing left for it
-    idle: bool = False  # waits for something to train
-    gone: bool = False
-    said: list[str] = field(default_factory=list)
-    listeners: list[threading.Thread] = field(default_factory=list)
-
-    def tell(self, **order: Any) -> None:
-        """Hand it an order."""
-        assert self.process.stdin is not None
-        with suppress(BrokenPipeError):  # it is dying: the end of its answers says so
-            self.process.stdin.write(json.dumps(order) + "\n")
-            self.process.stdin.flush()
-
-    def end(self) -> None:
-        """See it gone, however it stands, and let go of its pipes."""
-        self.process.kill()
-        self.process.wait()
-        for listener in self.listeners:
-            listener.join()
-        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
-            if pipe is not None:
-                with suppress(BrokenPipeError):
-                    pipe.close()
-
-
 class _Sweep:
-    """Hands runs to workers, a fork not before its trunk is there, and passes on what they say."""
+    """Hands runs to workers, a fork not before its trunk is there, and passes on what they say.
+
+    A worker that dies is replaced. What it was at is tried once more, run by run; a run with which a
+    worker dies again has failed.
+    """
 
     def __init__(
         self,
@@ -200,56 +180,87 @@ class _Sweep:
                     points.append(spec.fork.at)
         self.grown: set[tuple[str, int]] = set()
         self.ended: set[str] = set()
+        self.died_with: dict[str, list[str]] = {}
+        self.died_early = 0
         self.waiting = list(_packs(specs, self.layout.pack))
-        self.workers: list[_Worker] = []
-        self.answers: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
 
     def run(self, right_to_write: int) -> None:
         """Train all runs; returns when the last has ended and every worker has closed its file."""
-        try:
-            self._start_workers(right_to_write)
-            while not all(worker.gone for worker in self.workers):
-                worker, answer = self.answers.get()
-                if answer is None:
-                    self._closed(worker)
+        with Pool(self.root, self.threads, right_to_write) as pool:
+            self._start_workers(pool)
+            for worker, answer in pool.answers():
+                if isinstance(answer, Died):
+                    self._replace(pool, worker, answer)
                 elif "broken" in answer:
                     raise SweepError(answer["broken"])
                 elif "branched" in answer:
                     self.grown.add((answer["run"], answer["branched"]))
-                    self._employ_idle()
                 elif "run" in answer:
-                    told = self._progress(answer)
-                    if told.ended:
-                        self.ended.add(told.spec.id)
-                    self.progress(told)
+                    self._hear(answer)
                 else:
-                    if answer.get("ready") == "cpu" and self.is_guess and self.layout.pack > 1:
-                        self.layout = _of_cores(self.threads)  # the plugin found no accelerator
-                        self.waiting = list(_packs(list(self.specs.values()), self.layout.pack))
-                        self._start_workers(right_to_write)
-                    worker.idle = True
-                    self._employ_idle()
-        finally:
-            for worker in self.workers:
-                worker.end()
+                    self._welcome(pool, worker, answer)
+                self._employ_idle(pool)
 
-    def _employ_idle(self) -> None:
+    def _hear(self, answer: dict[str, Any]) -> None:
+        spec = self.specs[answer.pop("run")]
+        step, ended, message = (answer.pop(key, None) for key in ("step", "ended", "message"))
+        if ended:
+            self.ended.add(spec.id)
+        self.progress(Progress(spec, step, latest=answer, ended=ended or "", message=message or ""))
+
+    def _welcome(self, pool: Pool, worker: Worker, answer: dict[str, Any]) -> None:
+        """A worker has come up, or is free again."""
+        if answer.get("ready") == "cpu" and self.is_guess and self.layout.pack > 1:
+            self.layout = _of_cores(self.threads)  # the plugin found no accelerator
+            self.waiting = list(_packs(list(self.specs.values()), self.layout.pack))
+            self._start_workers(pool)
+        worker.is_ready, worker.task = True, None
+        if answer.get("is_large") and self.waiting:
+            self._close(worker)
+
+    def _close(self, worker: Worker) -> None:
+        worker.task = CLOSING
+        worker.tell(close=True)
+
+    def _replace(self, pool: Pool, worker: Worker, died: Died) -> None:
+        """See to what a worker was at when it ended, and put another in its place."""
+        if not worker.is_ready:
+            self.died_early += 1
+            if died.code >= 0 or self.died_early > MOST_EARLY_DEATHS:
+                raise SweepError(
+                    f"worker {worker.name} ended before its work began ({died.describe()}): "
+                    "see to it and run the same command again"
+                )
+        unfinished = [spec for spec in worker.task or () if spec.id not in self.ended]
+        for spec in unfinished:
+            self.died_with.setdefault(spec.id, []).append(died.describe())
+        self.waiting[:0] = [[spec] for spec in unfinished]
+        if len(pool.workers) < min(self.layout.workers, len(self.waiting)):
+            pool.start(worker.name)
+
+    def _employ_idle(self, pool: Pool) -> None:
         """Hand what can be trained to those who wait; let them go when there is nothing left."""
-        for worker in (worker for worker in self.workers if worker.idle):
+        for worker in (w for w in pool.workers if w.is_ready and w.task is None):
             pack = next((pack for pack in self.waiting if all(map(self._has_trunk, pack))), None)
             if pack is not None:
                 self.waiting.remove(pack)
-                worker.idle = False
-                worker.tell(
-                    runs=[spec.model_dump(mode="json") for spec in pack],
-                    branches=[
-                        [point.model_dump(mode="json") for point in self.forks.get(spec.id, ())]
-                        for spec in pack
-                    ],
-                )
+                worker.task = pack
+                self._hand(worker, pack)
             elif not self.waiting:
-                worker.idle = worker.busy = False
-                worker.tell(close=True)
+                self._close(worker)
+
+    def _hand(self, worker: Worker, pack: list[RunSpec]) -> None:
+        deaths = self.died_with.get(pack[0].id, [])
+        if len(deaths) >= TRIES:
+            why = f"a worker died of it {len(deaths)} times (the last: {deaths[-1]})"
+            worker.tell(fail=pack[0].model_dump(mode="json"), why=why)
+            return
+        worker.tell(
+            runs=[spec.model_dump(mode="json") for spec in pack],
+            branches=[
+                [point.model_dump(mode="json") for point in self.forks.get(spec.id, ())] for spec in pack
+            ],
+        )
 
     def _has_trunk(self, spec: RunSpec) -> bool:
         """Whether a run can begin: it is no fork, or its parent is where it leaves it, or has ended."""
@@ -257,57 +268,10 @@ class _Sweep:
             return True
         return (spec.fork.of, self.forks[spec.fork.of].index(spec.fork.at)) in self.grown
 
-    def _closed(self, worker: _Worker) -> None:
-        worker.gone = True
-        code = worker.process.wait()
-        if code or worker.busy:
-            last = " ".join(worker.said[-1:]) or "it said nothing"
-            raise SweepError(
-                f"worker {worker.name} ended with exit code {code} before its work was done ({last}): "
-                "run the same command again to go on from what is stored"
-            )
-
-    def _progress(self, answer: dict[str, Any]) -> Progress:
-        spec = self.specs[answer.pop("run")]
-        step, ended, message = (answer.pop(key, None) for key in ("step", "ended", "message"))
-        return Progress(spec, step, latest=answer, ended=ended or "", message=message or "")
-
-    def _start_workers(self, right_to_write: int) -> None:
+    def _start_workers(self, pool: Pool) -> None:
         """As many workers as the layout asks for and there is work for, with those there are."""
-        for i in range(len(self.workers), min(self.layout.workers, len(self.waiting))):
-            self.workers.append(self._start(f"worker-{i}", right_to_write))
-
-    def _start(self, name: str, right_to_write: int) -> _Worker:
-        command = [sys.executable, "-m", "undergrowth.sweep.worker", str(self.root), name, cache()]
-        # XLA's CPU backend takes the size of its one thread pool from NPROC.
-        environment = {**os.environ, "NPROC": str(self.threads), "PYTHONUNBUFFERED": "1"}
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-            pass_fds=(right_to_write,),
-        )
-        worker = _Worker(process, name)
-        for listen in (self._listen, _keep_errors):
-            worker.listeners.append(threading.Thread(target=listen, args=(worker,), daemon=True))
-            worker.listeners[-1].start()
-        return worker
-
-    def _listen(self, worker: _Worker) -> None:
-        assert worker.process.stdout is not None
-        for line in worker.process.stdout:
-            self.answers.put((worker, json.loads(line)))
-        self.answers.put((worker, None))
-
-
-def _keep_errors(worker: _Worker) -> None:
-    assert worker.process.stderr is not None
-    for line in worker.process.stderr:
-        if line.strip():
-            worker.said = [*worker.said[-19:], line.strip()]
+        for i in range(len(pool.workers), min(self.layout.workers, len(self.waiting))):
+            pool.start(f"worker-{i}")
 
 
 def _packs(specs: Sequence[RunSpec], size: int) -> Iterator[list[RunSpec]]:
@@ -341,9 +305,3 @@ def _has_plugin() -> bool:
         return False
     plugins = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm7_plugin", "jax_rocm60_plugin")
     return any(importlib.util.find_spec(plugin) for plugin in plugins)
-
-
-def cache() -> str:
-    """Where compiled steps are kept on this machine; none where UNDERGROWTH_CACHE is empty."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "undergrowth"
-    return os.environ.get("UNDERGROWTH_CACHE", str(default))

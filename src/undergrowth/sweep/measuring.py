@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from undergrowth.measures import Measure, Reading
 from undergrowth.measures.named import measure_named
 from undergrowth.spec import SpecError
-from undergrowth.store import Run, Store, measured
+from undergrowth.store import Run, measured
 from undergrowth.store.checkpoints import load_snapshot
-from undergrowth.store.layout import StoreError, is_whole
 from undergrowth.store.reader import over_steps
-from undergrowth.sweep.local import cache
+from undergrowth.sweep.local import this_machine
+from undergrowth.sweep.pool import Died, Pool, SweepError, Worker
 from undergrowth.training.engine import readings_at
 
 if TYPE_CHECKING:
     import xarray as xr
+
+TRIES = 2
+"""How often a measurement is begun whose worker dies of it."""
 
 
 def measure(run: Run, by: Measure, steps: Sequence[int] | None = None) -> xr.Dataset:
@@ -50,7 +48,6 @@ def measure(run: Run, by: Measure, steps: Sequence[int] | None = None) -> xr.Dat
 
 def read(run: Run, by: Measure, step: int) -> Mapping[str, Reading]:
     """What a measure reads of a run at one checkpoint."""
-    _check_it_is_whole(run, step)
     snapshot = load_snapshot(run.store.root, run.spec, step, curves={})
     return next(iter(readings_at(run.spec, snapshot, [by])))
 
@@ -80,13 +77,19 @@ class Taken:
 
 
 def measure_into(
-    runs: Sequence[Run], text: str, steps: Sequence[int] | None = None, workers: int | None = None
+    runs: Sequence[Run],
+    text: str,
+    steps: Sequence[int] | None = None,
+    workers: int | None = None,
+    *,
+    right_to_write: int,
 ) -> Iterator[Taken]:
     """Measure runs by what `text` names (see `measure_named`) and store it, each step once.
 
-    One process a core, with the XLA threads that training has, so the bits are those of training.
-    The caller must hold the right to write to the store. Raises SpecError where the measure does not
-    fit a run, and where its readings' names are taken by the same measure with other fields.
+    One process a core, with the XLA threads that training had, so the bits are those of training. What
+    is measured is stored as it comes: an interrupted call goes on from there. right_to_write: the lock
+    of the runs' one store. Raises SpecError where the measure does not fit a run, and where the names of
+    its readings are taken by the same measure with other fields; SweepError where it fails.
     """
     by = measure_named(text)
     for run in runs:
@@ -102,45 +105,61 @@ def measure_into(
                 todo.append((run, step))
     if not todo:
         return
-    n_workers = min(workers or len(os.sched_getaffinity(0)), len(todo))
-    with (
-        _one_thread_each(),
-        ProcessPoolExecutor(
-            n_workers, multiprocessing.get_context("spawn"), initializer=_keep_compiled
-        ) as pool,
-    ):
-        waiting = {
-            pool.submit(_read, run.store.root, run.id, text, step): (run, step) for run, step in todo
-        }
-        for future in as_completed(waiting):
-            run, step = waiting[future]
-            readings = future.result()
-            measured.add(run.store.root, run.id, step, by, readings)
-            yield Taken(run.id, step, readings, is_new=True)
+    root = todo[0][0].store.root
+    with measured.adding(root) as add:
+        for threads in sorted({run.spec.threads for run, _ in todo}):
+            some = [(run, step) for run, step in todo if run.spec.threads == threads]
+            n_workers = min(workers or this_machine(threads).workers, len(some))
+            with Pool(root, threads, right_to_write) as pool:
+                for run, step, readings in _read_by(pool, n_workers, some, text):
+                    add(run.id, step, by, readings)
+                    yield Taken(run.id, step, readings, is_new=True)
 
 
-def _read(root: Path, run_id: str, text: str, step: int) -> dict[str, Reading]:
-    """What a worker process does."""
-    return dict(read(Store(root).run(run_id), measure_named(text), step))
+def _read_by(
+    pool: Pool, n_workers: int, todo: Sequence[tuple[Run, int]], text: str
+) -> Iterator[tuple[Run, int, Mapping[str, Reading]]]:
+    """What workers read of each run at each step, as it comes."""
+    waiting, deaths = list(todo), dict[tuple[str, int], int]()
+    for i in range(n_workers):
+        pool.start(f"measurer-{i}")
+    for worker, answer in pool.answers():
+        if isinstance(answer, Died):
+            _see_to(pool, worker, answer, waiting, deaths)
+            continue
+        if "broken" in answer:
+            raise SweepError(answer["broken"])
+        if "wrong" in answer:
+            run, step = worker.task
+            raise SweepError(f"run {run.id} at step {step} cannot be measured: {answer['wrong']}")
+        if "readings" in answer:
+            yield *worker.task, answer["readings"]
+        worker.is_ready, worker.task = True, waiting.pop(0) if waiting else None
+        _hand(worker, text)
 
 
-def _keep_compiled() -> None:
-    from undergrowth.sweep.worker import configure
+def _hand(worker: Worker, text: str) -> None:
+    if worker.task is None:
+        worker.tell(close=True)
+    else:
+        run, step = worker.task
+        worker.tell(measure=text, run=run.id, step=step)
 
-    configure(cache())
 
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """The environment in which processes that are started have one XLA thread, as training has."""
-    before = os.environ.get("NPROC")
-    os.environ["NPROC"] = "1"
-    try:
-        yield
-    finally:
-        del os.environ["NPROC"]
-        if before is not None:
-            os.environ["NPROC"] = before
+def _see_to(
+    pool: Pool, worker: Worker, died: Died, waiting: list[Any], deaths: dict[tuple[str, int], int]
+) -> None:
+    """Try once more what a worker died of; raise SweepError where that was tried, or it never began."""
+    if worker.task is None and worker.is_ready:
+        return
+    place = (worker.task[0].id, worker.task[1]) if worker.task is not None else ("", -1)
+    deaths[place] = deaths.get(place, 0) + 1
+    if deaths[place] >= TRIES or (not worker.is_ready and died.code >= 0):
+        what = f"run {place[0]} at step {place[1]} cannot be measured" if place[0] else worker.name
+        raise SweepError(f"{what}: its worker died ({died.describe()}): see to it and run it again")
+    if worker.task is not None:
+        waiting.insert(0, worker.task)
+    pool.start(worker.name)
 
 
 def _check_its_names_are_free(run: Run, by: Measure) -> None:
@@ -153,15 +172,3 @@ def _check_its_names_are_free(run: Run, by: Measure) -> None:
             f"run {run.id} has readings of {by.key!r} by a measure with other fields: "
             "give this one a prefix of its own"
         )
-
-
-def _check_it_is_whole(run: Run, step: int) -> None:
-    sql = "SELECT path, sha256 FROM files WHERE run_id = ? AND step = ?"
-    digests: dict[str, set[str]] = {}
-    for row in run.store.query(sql, (run.id, step)):
-        digests.setdefault(row["path"], set()).add(row["sha256"])
-    for path, written in digests.items():
-        if not is_whole(run.store.root / path, written):
-            raise StoreError(
-                f"{run.store.root / path} is missing or damaged: train the run again into this store"
-            )

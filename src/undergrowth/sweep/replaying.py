@@ -93,7 +93,7 @@ def replayed_with(run: Run) -> tuple[RunSpec, ...]:
 
     Raises StoreError as `replay` does.
     """
-    if run.status == "running":
+    if not run.has_ended:
         raise StoreError(f"run {run.id} has not ended: train it to its end before it is replayed")
     specs = [run.spec]
     while (fork := specs[-1].fork) is not None:

@@ -1,21 +1,26 @@
-"""A worker: a process that trains the runs it is handed, one after the other, into its own database.
+"""A worker: a process that trains the runs it is handed, one after the other, into its own database, or
+measures stored ones.
 
-It reads one JSON object a line from standard input and answers with one a line on standard output.
-When standard input closes, whoever started it is gone, and it stops at once: the store survives that.
+Orders and answers, plain dictionaries, come and go over one channel, whose descriptor it is given. When
+the channel closes, whoever started it is gone, and it stops at once: the store survives that.
 
     in:  {"runs": [spec, ...], "branches": [[trigger, ...], ...]}    runs of one shape, trained side by
                                           side, and where others will fork from each of them
+         {"fail": spec, "why": "..."}     a run that cannot be trained
+         {"measure": text, "run": id, "step": n}    a checkpoint to be measured
+         {"close": True}                  there is nothing more to do
     out: {"ready": "cpu"}                 once, after start-up
          {"run": id, "step": n, ...}      progress, with the latest readings of the curves
          {"run": id, "branched": k}           when it has come to its k-th branch, whose snapshot is kept
          {"run": id, "step": n, "ended": "done"}      or "failed", with a message
-         {"free": true}                   when all runs handed over have ended
+         {"readings": {...}}              what was measured, or {"wrong": "..."}, why it was not
+         {"free": True, "is_large": b}    when all runs handed over have ended, and whether it has
+                                          compiled so much that another should take its place
          {"broken": "..."}                when it cannot go on (disk full, store damaged)
 """
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import signal
@@ -24,10 +29,12 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from undergrowth.store.layout import StoreError
+from undergrowth.store.errors import StoreError
 
 OF_THE_STORE = (OSError, sqlite3.Error, StoreError)
 """What ends a worker; any other error ends the run that raised it, and those packed with it."""
@@ -35,18 +42,24 @@ OF_THE_STORE = (OSError, sqlite3.Error, StoreError)
 KEEP_EVERY = 15.0
 """Seconds of training that a kill may cost: how runs stand is kept that often."""
 
+MOST_COMPILED = 24
+"""Shapes that one process compiles: what it keeps of each is let go of with the process only."""
+
 CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
 
 
 def main() -> None:
-    """Serve until standard input closes. Arguments: the store's directory and the database's name."""
+    """Serve until the channel closes.
+
+    Arguments: the store's directory, the database's name, where compiled steps are kept, the
+    descriptor of the channel.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started this
     root, name, cache = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # nothing else may write among the answers
-    orders = _orders()
+    channel = Connection(int(sys.argv[4]))
+    orders = _orders(channel)
     configure(cache)
-    _serve(root, name, orders, answers)
+    _serve(root, name, orders, channel)
 
 
 def configure(cache: str) -> None:
@@ -59,43 +72,78 @@ def configure(cache: str) -> None:
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
-def _orders() -> queue.Queue[dict[str, Any]]:
-    """Standard input as a queue, watched by a thread so that its end is never missed."""
+def _orders(channel: Connection) -> queue.Queue[dict[str, Any]]:
+    """Orders as a queue, filled by a thread so that the channel's end is never missed."""
     orders: queue.Queue[dict[str, Any]] = queue.Queue()
 
     def watch() -> None:
-        for line in sys.stdin:
-            orders.put(json.loads(line))
-        os._exit(0)
+        while True:
+            try:
+                orders.put(channel.recv())
+            except (EOFError, OSError):
+                os._exit(0)
 
     threading.Thread(target=watch, daemon=True).start()
     return orders
 
 
-def _serve(root: Path, name: str, orders: queue.Queue[dict[str, Any]], answers: TextIO) -> None:
+def _serve(root: Path, name: str, orders: queue.Queue[dict[str, Any]], channel: Connection) -> None:
     import jax
+
+    def answer(**fields: object) -> None:
+        with suppress(BrokenPipeError):  # nobody is there to hear it: `watch` ends this process
+            channel.send(fields)
+
+    compiled: set[object] = set()
+    writer: Any = None
+    try:
+        from undergrowth.store.writer import Writer
+
+        answer(ready=jax.default_backend())
+        while (order := orders.get()) != {"close": True}:
+            if "measure" in order:
+                answer(**_measured(root, order))
+                continue
+            writer = writer or Writer(root, name)
+            _carry_out(writer, order, compiled, answer)
+            answer(free=True, is_large=len(compiled) >= MOST_COMPILED)
+        if writer is not None:
+            writer.close()
+    except OF_THE_STORE as error:
+        answer(broken=_plainly(error, root))
+
+
+def _carry_out(writer: Any, order: dict[str, Any], compiled: set[object], answer: Any) -> None:
     from pydantic import TypeAdapter
 
     from undergrowth.spec import RunSpec
-    from undergrowth.store.writer import Writer
+    from undergrowth.training.engine import shape_key
     from undergrowth.training.interventions import AnyForkPoint
 
+    if "fail" in order:
+        _end(writer, RunSpec.from_dict(order["fail"]), 0, order["why"], {}, answer)
+        return
     point_of = TypeAdapter(AnyForkPoint).validate_python
+    specs = [RunSpec.from_dict(fields) for fields in order["runs"]]
+    branches = [list(map(point_of, points)) for points in order["branches"]]
+    _train(writer, specs, dict(zip([spec.id for spec in specs], branches, strict=True)), answer)
+    compiled.update(shape_key(spec, spec.data().n_train) for spec in specs)
 
-    def answer(**fields: object) -> None:
-        answers.write(json.dumps(fields) + "\n")
+
+def _measured(root: Path, order: dict[str, Any]) -> dict[str, Any]:
+    """What a measure reads of a checkpoint, or what is wrong."""
+    from undergrowth.measures.named import measure_named
+    from undergrowth.spec import SpecError
+    from undergrowth.store import Store
+    from undergrowth.sweep.measuring import read
 
     try:
-        writer = Writer(root, name)
-        answer(ready=jax.default_backend())
-        while (order := orders.get()) != {"close": True}:
-            specs = [RunSpec.from_dict(fields) for fields in order["runs"]]
-            branches = [list(map(point_of, points)) for points in order["branches"]]
-            _train(writer, specs, dict(zip([spec.id for spec in specs], branches, strict=True)), answer)
-            answer(free=True)
-        writer.close()
-    except OF_THE_STORE as error:
-        answer(broken=_plainly(error, root))
+        run = Store(root).run(order["run"])
+        return {"readings": dict(read(run, measure_named(order["measure"]), order["step"]))}
+    except (SpecError, StoreError) as error:
+        return {"wrong": str(error)}
+    except Exception as error:
+        return {"wrong": _in_one_line(error)}
 
 
 def _train(

@@ -20,6 +20,7 @@ from jaxtyping import Array
 from undergrowth.chance import stream
 from undergrowth.measures import Context, Measure, Observed, Reading, Update
 from undergrowth.models import Model
+from undergrowth.precision import products_in
 from undergrowth.spec import RunSpec
 from undergrowth.tasks import Data, Gridworld, World
 from undergrowth.training.facts import (
@@ -67,7 +68,7 @@ def shape_key(spec: RunSpec, n_train: int) -> tuple[object, ...]:
     size = spec.task.input_space, spec.task.n_labels, n_train
     noise = tuple(spec.noise.knobs())
     by = getattr(spec.weights, "by", None)
-    how = spec.model, spec.loss, spec.optimiser.skeleton(), spec.batch, noise, by
+    how = spec.model, spec.loss, spec.precision, spec.optimiser.skeleton(), spec.batch, noise, by
     return size, how, spec.steps
 
 
@@ -279,7 +280,8 @@ class _Run:
         """What a measure reads here."""
         rng = stream(self.spec.seeds.noise, "measures", self.step)
         at = Context(self.step, rng, self.spec, self.state, self.next_update)
-        return measure.observe(self.state.seen(), self.observed, at)
+        with products_in("float32"):  # an instrument is exact, whatever the network trains in
+            return measure.observe(self.state.seen(), self.observed, at)
 
     def next_update(self) -> Update:
         """The update that the run makes from here, unless an intervention changes it."""
@@ -290,9 +292,9 @@ class _Run:
     def _update(self) -> Update:
         batches = self.batches(self.step, self.step + 1)
         chosen = self.train_set if batches is None else self.train_set.of(jax.device_put(batches[0]))
-        parts = update_in_parts(
-            self.state, chosen, self.step, optimiser=self.spec.optimiser.skeleton(), loss=self.spec.loss
-        )
+        how = {"optimiser": self.spec.optimiser.skeleton(), "loss": self.spec.loss}
+        with products_in(self.spec.precision):
+            parts = update_in_parts(self.state, chosen, self.step, **how)
         side = np.flatnonzero(self.regime.data.is_train)
         batch = side if batches is None else side[batches[0]]
         of_mean_one = np.ones(len(batch)) if chosen.weights is None else np.asarray(chosen.weights)
@@ -334,16 +336,17 @@ class _Stack:
         """Bring all runs from the step that they are at to `until`."""
         first = self.runs[0]
         start = first.step
-        self.state, losses = advance(
-            self.state,
-            self.train_set,
-            _together([run.batches(start, until) for run in self.runs]),
-            start,
-            until - start,
-            optimiser=first.spec.optimiser.skeleton(),
-            loss=first.spec.loss,
-            stacked=len(self.runs) > 1,
-        )
+        with products_in(first.spec.precision):
+            self.state, losses = advance(
+                self.state,
+                self.train_set,
+                _together([run.batches(start, until) for run in self.runs]),
+                start,
+                until - start,
+                optimiser=first.spec.optimiser.skeleton(),
+                loss=first.spec.loss,
+                stacked=len(self.runs) > 1,
+            )
         for run, state in zip(self.runs, _apart(self.state, len(self.runs)), strict=True):
             run.state, run.step = state, until
         for run, of_run in zip(self.runs, np.atleast_2d(np.asarray(losses)), strict=True):
