@@ -20,6 +20,7 @@ from undergrowth.models import Model
 from undergrowth.spec import RunSpec, SpecError
 from undergrowth.store import lineage, measured, rows
 from undergrowth.store.checkpoints import MODEL, load_model
+from undergrowth.store.given_names import given_names
 from undergrowth.store.layout import StoreError, check, checkpoint_folder
 from undergrowth.store.updates import UPDATE_LOSS, Stretch, joined, stretches_of
 
@@ -48,6 +49,11 @@ class Run:
     def id(self) -> str:
         """The hash of the spec."""
         return self.spec.id
+
+    @property
+    def given_names(self) -> tuple[str, ...]:
+        """The names that it was given, as in a spec file; no part of its id."""
+        return given_names(self.store.root, self.id)
 
     def __getitem__(self, name: str) -> xr.DataArray:
         """A reading over steps, dims (step, ...); raises KeyError with the names there are.

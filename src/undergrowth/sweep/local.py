@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from undergrowth.spec import Fork, RunSpec, SpecError, check_parent
 from undergrowth.store import Run, Store
+from undergrowth.store.given_names import give_names
 from undergrowth.store.layout import create, writing
 from undergrowth.store.lineage import reached
 from undergrowth.store.verify import unfinished_files
@@ -88,6 +90,7 @@ def train(
     *,
     layout: Layout | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
+    names: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Store:
     """Train runs into the store at `out` and return it; what is finished there is not trained again.
 
@@ -106,6 +109,8 @@ def train(
         store = Store(root)
         stored = {run.id: run for run in store.runs}
         _check_parents(unique, stored)
+        for run_id, given in names.items():
+            give_names(root, run_id, given)
         done = {run.id for run in stored.values() if run.status == "done"} - unfinished_files(root)
         for spec in unique.values():
             if spec.id in done:
