@@ -20,7 +20,8 @@ class Section:
     """A study's part of a page.
 
     claims: (id, what it says); predictions: by hypothesis; verdicts and figures: in reading order;
-    problems: why there is no answer, and what to do about it, a line each.
+    problems: why there is no answer, and what to do about it, a line each; notes: which of its runs
+    diverged, failed, or had interventions that never fired, a line each.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Section:
     verdicts: tuple[Verdict, ...]
     figures: tuple[Figure, ...]
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
