@@ -237,9 +237,11 @@ def test_a_file_of_arms_is_shown_run_and_listed(say, spec_file, tmp_path) -> Non
     assert [one["id"] for one in json.loads(say("show", path, "--json").out)] == [trunk.id, arm.id]
     ran = say("run", path, "--out", out)
     assert ran.code == 0, ran.wrong
-    assert f"{arm.id}  done  {words}" in ran.out
+    assert f"{arm.id}  done  {words}\n" in ran.out
+    assert f"{trunk.id}  done  trunk: x+y mod 5, seed 0\n" in ran.out
     listed = json.loads(say("runs", out, "--json").out)
-    assert sorted(row["run"] for row in listed) == ["x+y mod 5, seed 0", words]
+    assert sorted(row["run"] for row in listed) == ["trunk: x+y mod 5, seed 0", words]
+    assert sorted(row["names"] for row in listed) == [[], ["trunk"]]
     assert say("report", out).code == 0
 
 
@@ -337,7 +339,7 @@ def test_measure_lists_what_it_read_and_keeps_it(say, measurable: Path) -> None:
     ("arguments", "wrong"),
     [
         (["--measure", "salency"], "no measure 'salency'; did you mean 'saliency'?"),
-        (["--measure", "norms", "--run", "zz"], "0 runs have an id that begins with 'zz'"),
+        (["--measure", "norms", "--run", "zz"], "'zz': no run of"),
         (["--measure", "norms", "--step", "7"], "has no checkpoint at step 7: it has 0, 10, 20, 30"),
         (
             ["--measure", "{ name = 'saliency', component = 'head' }"],

@@ -31,7 +31,10 @@ def test_seeds_of_an_arm_share_its_name() -> None:
         ({"optimiser": {"name": "adamw", "lr": 0.5, "weight_decay": 0.1}}, ("lr=0.01", "lr=0.5")),
         ({"optimiser": {"name": "sgd", "lr": 0.5}}, ("(adamw", "sgd lr=0.5")),
         ({"measures": [*BASE.measures, {"name": "kernel"}]}, ("measures=[]", "measures=[(kernel)]")),
-        ({"split": {"name": "commutation_safe", "frac_train": 0.8}}, ("frac_train=0.6", "frac_train=0.8")),
+        (
+            {"split": {"name": "commutation_safe", "frac_train": 0.8}},
+            ("frac_train=0.6", "frac_train=0.8"),
+        ),
         ({"seeds": {"data": 7}}, ("data=0", "data=7")),
     ],
 )

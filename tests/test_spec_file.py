@@ -216,7 +216,7 @@ def test_names_are_kept_by_run_and_shared_by_its_seeds() -> None:
         f'{TOP}\n[[runs]]\nname = "it\'s [one] \\"run\\""',
         f"{TOP}\n[[runs]]\n[[runs]]\nsteps = 31",
         *(f'preset = "{name}"' for name in PRESETS),
-        'preset = "nanda2023"\n[[runs]]\nname = "a"\n[[runs]]\nfork = { of = "a", at = { name = "on_onset" } }',
+        'preset = "nanda2023"\n[[runs]]\nname = "a"\n[[runs]]\nfork.of = "a"\nfork.at.name = "on_onset"',
     ],
 )
 def test_a_file_with_every_default_is_read_as_the_same_file(text: str) -> None:

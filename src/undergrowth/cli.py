@@ -224,8 +224,9 @@ def measure(
     measure: Annotated[
         str,
         Parameter(
-            help="A name, as in `saliency`; with fields in TOML, as in '{ name = \"saliency\", component "
-            "= \"head\" }'; or one of your own, as in mine.py:Mine. `undergrowth measures` lists the names."
+            help="A name, as in `saliency`; with fields in TOML, as in "
+            '\'{ name = "saliency", component = "head" }\'; or one of your own, as in mine.py:Mine. '
+            "`undergrowth measures` lists the names."
         ),
     ],
     run: Annotated[
@@ -237,9 +238,7 @@ def measure(
     ] = (),
     step: Annotated[
         tuple[int, ...],
-        Parameter(
-            negative="", help="A step that is kept; again for more. By default all checkpoints."
-        ),
+        Parameter(negative="", help="A step that is kept; again for more. By default all checkpoints."),
     ] = (),
     as_json: AsJson = False,
 ) -> int:
@@ -450,8 +449,8 @@ def _but_for_steps(spec: RunSpec) -> tuple[object, ...]:
 def _from_there(spec: RunSpec, begins: RunSpec) -> str:
     at = f'at = {{ name = "at_step", step = {begins.steps} }}'
     return (
-        f"run {spec.id} begins at step 0, though {begins.id} has its first {begins.steps:,} steps: to go "
-        f'on from there, write fork = {{ of = "{begins.id}", {at} }} into its spec'
+        f"run {spec.id} begins at step 0, though {begins.id} has its first {begins.steps:,} steps: to "
+        f'go on from there, write fork = {{ of = "{begins.id}", {at} }} into its spec'
     )
 
 
@@ -531,8 +530,8 @@ def _study(name: str) -> Study:
 def _at_least_1(seeds: int) -> int:
     if seeds < 1:
         raise WrongUseError(
-            f"--seeds {seeds}: there is nothing to train without a seed: take --seeds 1 or more, or leave "
-            "it out"
+            f"--seeds {seeds}: there is nothing to train without a seed: take --seeds 1 or more, or "
+            "leave it out"
         )
     return seeds
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
-"""Unicode's categories of what is not seen but acts: control, format (right to left), half pairs, lines."""
+"""Unicode's categories of what is not seen but acts: control, format, half pairs, line breaks."""
 JOINERS = "\u200c\u200d"
 """Format characters that writing needs (Persian, emoji)."""
 

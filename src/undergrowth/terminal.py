@@ -90,9 +90,7 @@ class Board:
 
 
 @contextmanager
-def watching(
-    specs: Sequence[RunSpec], console: Console, names: Names | None = None
-) -> Iterator[Board]:
+def watching(specs: Sequence[RunSpec], console: Console, names: Names | None = None) -> Iterator[Board]:
     """Show the board while runs train; where there is no terminal, a line for each run that ends, and
     one each `SILENCE` seconds in between.
     """
@@ -105,9 +103,7 @@ def watching(
 
 
 class _Quiet(Board):
-    def __init__(
-        self, specs: Sequence[RunSpec], console: Console, names: Names | None = None
-    ) -> None:
+    def __init__(self, specs: Sequence[RunSpec], console: Console, names: Names | None = None) -> None:
         super().__init__(specs, names)
         self.console = console
         self.spoke = time.monotonic()

@@ -30,15 +30,15 @@ def diverged_at(run: Run) -> int | None:
     """The step at which its loss was no longer finite; None where it did not diverge."""
     if run.status != "failed":
         return None
-    steps = [int(event.step) for event in run.events.itertuples() if event.kind == "diverged"]
-    return steps[-1] if steps else None
+    steps = run.events.query("kind == 'diverged'")["step"]
+    return int(steps.iloc[-1]) if len(steps) else None
 
 
 def never_fired(run: Run) -> tuple[str, ...]:
     """The interventions that a run that has ended did not come to, each in a few words."""
     if run.status not in ENDED or not run.spec.interventions:
         return ()
-    fired = {event.detail["intervention"] for event in run.events.itertuples() if event.kind == "fired"}
+    fired = {detail["intervention"] for detail in run.events.query("kind == 'fired'")["detail"]}
     return tuple(
         intervention.describe()
         for position, intervention in enumerate(run.spec.interventions)

@@ -86,10 +86,11 @@ def snapshot(runs: Sequence[Run]) -> str:
     interrupted = sum(run.status == "interrupted" for run in runs)
     if not under_way + interrupted:
         return ""
-    told = [f"{under_way} under way"] * bool(under_way) + [f"{interrupted} interrupted"] * bool(interrupted)
+    counts = {"under way": under_way, "interrupted": interrupted}
+    said = " and ".join(f"{n} {state}" for state, n in counts.items() if n)
     return (
-        f"A snapshot: of {plural(len(runs), 'run')} {' and '.join(told)} when this page was written. No "
-        "study counts them before they are at their end."
+        f"A snapshot: of {plural(len(runs), 'run')} {said} when this page was written. No study counts "
+        "them before they are at their end."
     )
 
 

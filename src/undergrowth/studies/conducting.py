@@ -78,7 +78,8 @@ def write_report(
     the store, each complete or not at all.
 
     given: the command that it comes from. Runs that belong to no study are shown with their curves. The
-    store is only read: it may be in use by a writer. A run that cannot be read is left out and said to be.
+    store is only read: it may be in use by a writer. A run that cannot be read is left out, and said
+    to be.
     """
     runs = store.runs
     damaged = {run.id: why for run in runs if (why := damage(run))}
@@ -159,18 +160,16 @@ def _what_adds(lacking: Mapping[str, str], store: Store) -> tuple[str, ...]:
     by_command: dict[str, list[str]] = {}
     for reading, adds in lacking.items():
         folder = os.path.abspath(store.root)
-        by_command.setdefault(
-            command("undergrowth", "measure", folder, "--measure", adds), []
-        ).append(reading)
+        by_command.setdefault(command("undergrowth", "measure", folder, "--measure", adds), []).append(
+            reading
+        )
     return tuple(
         f"No answer: some of its runs lack {', '.join(readings)}. `{line}` adds what is lacking."
         for line, readings in by_command.items()
     )
 
 
-def _section(
-    study: Study, runs: Sequence[Run], answer: Answer, problems: Sequence[str]
-) -> Section:
+def _section(study: Study, runs: Sequence[Run], answer: Answer, problems: Sequence[str]) -> Section:
     return Section(
         name=study.name,
         question=study.question,

@@ -158,9 +158,7 @@ def _shared_out(arms: Mapping[str, Sequence[Run]]) -> dict[str, list[Run]]:
         arm: [run for run in members if SHAPLEY in run.names and run.status == "done"]
         for arm, members in arms.items()
     }
-    return {
-        arm: having for arm, having in found.items() if any(r.spec.labels == "true" for r in having)
-    }
+    return {arm: having for arm, having in found.items() if any(r.spec.labels == "true" for r in having)}
 
 
 GENERAL_PART = (
