@@ -1,4 +1,4 @@
-"""Whatever public value is made of wrong fields, one line says so; inside a spec with its whole place."""
+"""Whatever public value is made of wrong fields, one line says so; in a spec with its whole place."""
 
 from __future__ import annotations
 
