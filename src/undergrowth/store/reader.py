@@ -45,6 +45,9 @@ class Run:
     began: float
     ended: float | None
 
+    def __repr__(self) -> str:
+        return f"Run({self.id}: {self.spec.describe()}, {self.status})"
+
     @property
     def id(self) -> str:
         """The hash of the spec."""
@@ -164,6 +167,9 @@ class Store:
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
         check(self.root)
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.root)!r})"
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[sqlite3.Row]:
         """Rows of all the store's SQLite files, one file after the other."""
