@@ -57,11 +57,12 @@ AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON 
 BudgetName = Literal["quick", "standard", "full"]
 Out = Annotated[Path, Parameter(help="Directory of the store; made if it is not there.")]
 Seeds = Annotated[int | None, Parameter(help="Seeds with true labels; the control gets half as many.")]
-# Helps stand in annotations: from a docstring cyclopts takes none of a parameter without a keyword.
-SpecName = Annotated[str, Parameter(help="A TOML file, or one of `undergrowth presets`.")]
+# Helps stand in annotations, for cyclopts drops a docstring's where a parameter has no keyword, and
+# without `backticks`, which it takes for mark-up.
+SpecName = Annotated[str, Parameter(help="A TOML file, or one of those in 'undergrowth presets'.")]
 StoreName = Annotated[Path, Parameter(help="The --out directory of a run, a study or the demo.")]
-StudyName = Annotated[str, Parameter(help="One of `undergrowth study list`.")]
-RunId = Annotated[str, Parameter(help="The run's id, or how it begins; `undergrowth runs` lists them.")]
+StudyName = Annotated[str, Parameter(help="One of those in 'undergrowth study list'.")]
+RunId = Annotated[str, Parameter(help="The run's id, or how it begins; 'undergrowth runs' lists them.")]
 
 
 _given: ContextVar[Sequence[str]] = ContextVar("arguments of the command at work")
@@ -224,9 +225,9 @@ def measure(
     measure: Annotated[
         str,
         Parameter(
-            help="A name, as in `saliency`; with fields in TOML, as in "
+            help="A name, as in saliency; with fields in TOML, as in "
             '\'{ name = "saliency", component = "head" }\'; or one of your own, as in mine.py:Mine. '
-            "`undergrowth measures` lists the names."
+            "'undergrowth measures' lists the names."
         ),
     ],
     run: Annotated[
@@ -389,7 +390,9 @@ def show_study(name: StudyName, /, *, as_json: AsJson = False) -> int:
 
 @study_app.command(name="run")
 def run_study(
-    name: Annotated[str, Parameter(help="One of `undergrowth study list`, or `all` of them.")],
+    name: Annotated[
+        str, Parameter(help="One of those in 'undergrowth study list', or 'all' for all of them.")
+    ],
     /,
     *,
     budget: Annotated[
@@ -588,7 +591,11 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
         return 130
     except BrokenPipeError:
         return 1
-    except (CycloptsError, WrongUseError) as error:
+    except CycloptsError as error:
+        about = command("undergrowth", *error.command_chain or (), "--help")
+        _say_wrong(f"{str(error).rstrip('.')}: see `{about}`")
+        return 2
+    except WrongUseError as error:
         _say_wrong(str(error))
         return 2
     except OSError as error:
