@@ -80,7 +80,7 @@ def _figure(runs: Runs, quantity: _Quantity, rules: Rules) -> Figure:
         for group in reversed(found):
             plot.add_traces(_markers(group, event, quantity, rules))
     plot.add_traces(_ends([run for group in found for run in group.runs], quantity))
-    theme.dress(plot, height=480)
+    theme.dress(plot, height=480 + 24 * sum(len(_arms(group)) - 1 for group in found))  # for the legend
     plot.update_xaxes(title_text="training step")
     plot.update_yaxes(title_text=quantity.label)
     scales = {letter: LogScale.of([], *(trace[letter] for trace in traces_of(plot))) for letter in "xy"}
@@ -115,9 +115,11 @@ def _arms(group: Group) -> list[_Arm]:
     names = arms_told_apart(
         [run.spec for run in group.runs], {run.id: run.given_names for run in group.runs}
     )
+    tasks = {run.spec.task.describe() for run in group.runs}
+    common = f"{tasks.pop()}, " if len(tasks) == 1 else ""
     by_name: dict[str, list[Run]] = {}
     for run in group.runs:
-        by_name.setdefault(names[run.id], []).append(run)
+        by_name.setdefault(names[run.id].removeprefix(common), []).append(run)
     only = len(by_name) == 1
     return [
         _Arm(tuple(runs), "" if only else name, place)

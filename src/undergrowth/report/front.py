@@ -48,6 +48,12 @@ class Line:
     says: str
     verdicts: tuple[tuple[int, Verdict], ...]
 
+    @property
+    def first(self) -> tuple[int, Verdict] | None:
+        """The verdict that stands for them: the first that rests on any seed; None without one."""
+        of_any = (each for each in self.verdicts if each[1].estimate.n)
+        return next(of_any, self.verdicts[0] if self.verdicts else None)
+
 
 def lines(section: Section) -> list[Line]:
     """One line for each claim of a section, in the order in which it states them."""

@@ -103,7 +103,7 @@ def counted(runs: Sequence[Run], which: str) -> str:
     if not ends:
         return told
     at = f"step {min(ends):,}" if min(ends) == max(ends) else f"steps {min(ends):,} to {max(ends):,}"
-    return f"{told} ({len(ends)} diverged at {at}, drawn up to there)"
+    return f"{told}, {len(ends)} of which diverged at {at}"
 
 
 def plural(n: int, noun: str, nouns: str = "") -> str:

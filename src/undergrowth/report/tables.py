@@ -48,7 +48,7 @@ def run_rows(
     arms = arms_told_apart([run.spec.replace(labels="true") for run in runs])
     called = {run.id: arms[run.spec.replace(labels="true").id] for run in runs}
     return tuple(
-        _row(run, ", ".join(names[run.id]) or called[run.id], rules, damaged.get(run.id, ""))
+        _row(run, ": ".join([*names[run.id], called[run.id]]), rules, damaged.get(run.id, ""))
         for run in runs
     )
 
@@ -94,22 +94,18 @@ def _seeds(run: Run) -> str:
 
 def spec_blocks(runs: Sequence[Run]) -> tuple[SpecBlock, ...]:
     """The specs, one for all runs that differ only in their seeds."""
+    arms = arms_told_apart([run.spec for run in runs], {run.id: run.given_names for run in runs})
     alike: dict[str, list[Run]] = {}
     for run in runs:
         alike.setdefault(run.spec.without_seeds().id, []).append(run)
     return tuple(
         SpecBlock(
-            _all_but_seeds(members[0]),
+            arms[members[0].id],
             in_ranges([_seeds(run) for run in members]),
             members[0].spec.to_toml(),
         )
         for members in alike.values()
     )
-
-
-def _all_but_seeds(run: Run) -> str:
-    labels = "" if run.spec.labels == "true" else f", {run.spec.labels} labels"
-    return run.spec.describe_arm() + labels
 
 
 def in_ranges(names: Sequence[str]) -> str:

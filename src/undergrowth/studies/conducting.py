@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
 from undergrowth.analysis import Verdict
-from undergrowth.analysis.outcomes import ENDED, damage, in_words
+from undergrowth.analysis.outcomes import ENDED, damage, diverged_at, in_words
 from undergrowth.naming import arms_told_apart, runs_told_apart
 from undergrowth.plain_text import command, json_text
 from undergrowth.report.curves import accuracy_figure, loss_figure
+from undergrowth.report.figure import Figure
 from undergrowth.report.front import Section
-from undergrowth.report.groups import alike
+from undergrowth.report.groups import alike, plural
 from undergrowth.report.page import write_page
 from undergrowth.store import Run, Store
 from undergrowth.store.layout import run_folder, write_whole
@@ -176,10 +177,19 @@ def _section(study: Study, runs: Sequence[Run], answer: Answer, problems: Sequen
         claims=tuple((claim.id, claim.says) for claim in study.claims),
         predictions=study.predictions,
         verdicts=answer.verdicts,
-        figures=answer.figures,
+        figures=tuple(_marked(figure, runs) for figure in answer.figures),
         problems=tuple(problems),
         notes=_ends(runs),
     )
+
+
+def _marked(figure: Figure, runs: Sequence[Run]) -> Figure:
+    """A figure whose caption says that some of the runs break off, where it does not say so itself."""
+    diverged = sum(diverged_at(run) is not None for run in runs)
+    if not diverged or "diverged" in figure.caption:
+        return figure
+    told = f"{diverged} of the study's {plural(len(runs), 'run')} diverged: the notes say which."
+    return replace(figure, caption=f"{figure.caption} {told}")
 
 
 def _ends(runs: Sequence[Run]) -> tuple[str, ...]:
