@@ -589,3 +589,14 @@ class TestAReport:
         assert (measurable / "report.html").exists()
         (again,) = Store(measurable.with_name(f"{measurable.name}-again")).runs
         assert again.id == tiny.spec().id
+
+
+def test_what_never_fired_is_said_when_a_run_ends(say, spec_file, tmp_path) -> None:
+    never = {"trigger": CROSSES, "action": {"name": "reset_moments"}}
+    spec = tiny.spec(interventions=[never])
+    said = say("run", spec_file(spec.to_toml()), "--out", tmp_path / "store")
+    assert said.code == 0
+    assert f"{spec.id}  done  " in said.out
+    for told in (said.out, said.wrong):
+        assert "never fired: reset_moments at val_accuracy ≥ 2\n" in told
+    assert said.wrong.count("\n") == 1

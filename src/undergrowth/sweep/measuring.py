@@ -38,9 +38,9 @@ def measure(run: Run, by: Measure | type[Measure], steps: Sequence[int] | None =
     """
     import xarray as xr
 
-    by = by() if isinstance(by, type) else by
-    check(run, by, steps)
-    by_step = {step: read(run, by, step) for step in sorted(steps or run.checkpoints)}
+    taken = by() if isinstance(by, type) else by
+    check(run, taken, steps)
+    by_step = {step: read(run, taken, step) for step in sorted(steps or run.checkpoints)}
     names = {name: None for readings in by_step.values() for name in readings}
     return xr.Dataset(
         {
