@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import errno
+import html
+import io
 import json
 import os
+import re
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 import tomli_w
 
+import undergrowth
 from tests import tiny
 from undergrowth import __version__
 from undergrowth.analysis import Estimate, Verdict
-from undergrowth.cli import main
+from undergrowth.cli import app, main
 from undergrowth.measures.named import KINDS
+from undergrowth.plain_text import visible
 from undergrowth.presets import preset
 from undergrowth.printing import print_table, print_verdicts
 from undergrowth.spec import RunSpec
-from undergrowth.spec_file import read_runs
+from undergrowth.spec_file import read_file, read_runs
 from undergrowth.store import Store
 from undergrowth.store.layout import create
 from undergrowth.store.lock import writing
@@ -238,9 +246,11 @@ def test_a_file_of_arms_is_shown_run_and_listed(say, spec_file, tmp_path) -> Non
     assert [one["id"] for one in json.loads(say("show", path, "--json").out)] == [trunk.id, arm.id]
     ran = say("run", path, "--out", out)
     assert ran.code == 0, ran.wrong
-    assert f"{arm.id}  done  {words}" in ran.out
+    assert f"{arm.id}  done  {words}\n" in ran.out
+    assert f"{trunk.id}  done  trunk: x+y mod 5, seed 0\n" in ran.out
     listed = json.loads(say("runs", out, "--json").out)
-    assert sorted(row["run"] for row in listed) == ["x+y mod 5, seed 0", words]
+    assert sorted(row["run"] for row in listed) == ["trunk: x+y mod 5, seed 0", words]
+    assert sorted(row["names"] for row in listed) == [[], ["trunk"]]
     assert say("report", out).code == 0
 
 
@@ -338,7 +348,7 @@ def test_measure_lists_what_it_read_and_keeps_it(say, measurable: Path) -> None:
     ("arguments", "wrong"),
     [
         (["--measure", "salency"], "no measure 'salency'; did you mean 'saliency'?"),
-        (["--measure", "norms", "--run", "zz"], "0 runs have an id that begins with 'zz'"),
+        (["--measure", "norms", "--run", "zz"], "'zz': no run of"),
         (["--measure", "norms", "--step", "7"], "has no checkpoint at step 7: it has 0, 10, 20, 30"),
         (
             ["--measure", "{ name = 'saliency', component = 'head' }"],
@@ -362,3 +372,232 @@ def test_measures_lists_every_kind_with_its_fields(say) -> None:
     assert "n_nodes" in listed["saliency"]["fields"]
     assert listed["curves"]["what"].startswith("train_loss, val_loss")
     assert "saliency" in say("measures").out
+
+
+def commands() -> list[tuple[str, ...]]:
+    """All commands, each as its words."""
+    studies = [("study", name) for name in app["study"] if not name.startswith("-")]
+    return [*((name,) for name in app if not name.startswith("-") and name != "study"), *studies]
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_help_says_of_every_parameter_what_it_is(say, words: tuple[str, ...]) -> None:
+    shown = " ".join(say(*words, "--help").out.replace("│", " ").split())
+    function = (
+        app[words[0]].default_command if len(words) == 1 else app["study"][words[1]].default_command
+    )
+    for name, hint in get_type_hints(function, include_extras=True).items():
+        told = [extra.help for extra in getattr(hint, "__metadata__", ()) if extra.help]
+        assert told or name == "return", f"--{name} has no help"
+        assert all(" ".join(text.split()) in shown for text in told)
+
+
+def test_all_studies_can_be_found_out_about(say) -> None:
+    shown = " ".join(say("study", "run", "--help").out.replace("│", " ").split())
+    assert "'all' for all of them" in shown
+    assert "undergrowth study run all" in say("study", "list").out
+
+
+HOSTILE = "\x1b[31mred\x07\r\n\x9b32m \u202eback \x7f"
+
+
+def obeyed(text: str) -> set[str]:
+    """Characters of an output that a terminal would obey."""
+    return {each for each in text if each != "\n" and visible(each) != each}
+
+
+@pytest.fixture(scope="module")
+def of_many_kinds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a hostile name, a run that diverged, and one in which something never fired."""
+    root = tmp_path_factory.mktemp("kinds") / "b\udce9d\nplace \x1b[0m"
+    never = {"trigger": CROSSES, "action": {"name": "reset_moments"}}
+    specs = [
+        tiny.spec(),
+        tiny.spec(optimiser={"name": "sgd", "lr": 1e30}),
+        tiny.spec(interventions=[never]),
+        tiny.spec(steps=20),
+    ]
+    train(specs, root, layout=Layout(workers=1), names={specs[0].id: [HOSTILE]})
+    return root
+
+
+CROSSES = {"name": "when_crosses", "reading": "val_accuracy", "level": 2.0}
+READING = (["runs"], ["report"], ["verify"], ["measure", "--measure", "norms"], ["replay"])
+
+
+@pytest.mark.parametrize("command", READING, ids=lambda command: command[0])
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_any_text_in_a_store_comes_out_safe(
+    monkeypatch, of_many_kinds: Path, command: list[str], encoding: str, as_json: bool
+) -> None:
+    out, wrong = (io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2))
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", wrong)
+    name, *options = command
+    ids = [tiny.spec().id] if name == "replay" else []
+    with pytest.raises(SystemExit) as ended:
+        main([name, str(of_many_kinds), *ids, *options, *["--json"] * as_json])
+    assert ended.value.code == 0
+    for stream in (out, wrong):
+        stream.flush()
+        text = stream.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+        assert obeyed(text) == set()
+        if as_json and stream is out:
+            json.loads(text, parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_a_hostile_spec_file_comes_out_safe(monkeypatch, tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a\x1b[31m\nb.toml"
+    task = {"name": "table", "csv": "x,y,label\n0,0,0\n0,1,1\n1,0,1\n1,1,0\n", "title": "é"}
+    path.write_text(tomli_w.dumps({"task": task, "runs": [{"name": HOSTILE}]}), "utf-8")
+    for options in ([], ["--resolved"], ["--json"]):
+        out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        monkeypatch.setattr(sys, "stdout", out)
+        with pytest.raises(SystemExit) as ended:
+            main(["show", str(path), *options])
+        assert ended.value.code == 0
+        out.flush()
+        text = out.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+        assert obeyed(text) == set()
+        if options == ["--resolved"]:
+            assert read_file(text) == read_file(path.read_text("utf-8"))
+
+
+def test_what_is_amiss_in_runs_is_listed(say, of_many_kinds: Path) -> None:
+    listed = json.loads(say("runs", of_many_kinds, "--json").out)
+    notes = sorted(row["note"] for row in listed)
+    assert notes == [
+        "",
+        "",
+        "diverged at step 10",
+        "never fired: reset_moments at val_accuracy ≥ 2",
+    ]
+    page = of_many_kinds / "report.html"
+    assert say("report", of_many_kinds).code == 0
+    for part in ("never fired: reset_moments at val_accuracy ≥ 2", "diverged at step 10"):
+        assert part in page.read_text()
+
+
+def test_runs_of_one_description_are_told_apart(say, of_many_kinds: Path) -> None:
+    listed = json.loads(say("runs", of_many_kinds, "--json").out)
+    lines = [row["run"] for row in listed]
+    assert len(set(lines)) == 4
+    assert all(part in " ".join(lines) for part in ("steps=20", "steps=30", "lr=1e+30", "red"))
+
+
+def test_a_damaged_run_is_listed_and_the_others_as_ever(say, of_many_kinds: Path, tmp_path) -> None:
+    copy = Path(shutil.copytree(of_many_kinds, tmp_path / "copy"))
+    before = {row["id"]: row for row in json.loads(say("runs", copy, "--json").out)}
+    bad = tiny.spec().id
+    for database in (copy / "readings").glob("*.sqlite"):
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("UPDATE readings SET content = x'00' WHERE run_id = ?", (bad,))
+    after = {row["id"]: row for row in json.loads(say("runs", copy, "--json").out)}
+    assert after[bad]["status"] == "damaged"
+    assert after[bad]["note"]
+    assert {**after, bad: None} == {**before, bad: None}
+    assert say("report", copy).code == 0
+    assert "damaged: " in (copy / "report.html").read_text()
+    assert all(run[:8] in (copy / "report.html").read_text() for run in before)
+
+
+@pytest.mark.parametrize(
+    ("command", "remedy"),
+    [
+        (["replay", "STORE", "zz"], "`undergrowth runs "),
+        (["measure", "STORE", "--measure", "norms", "--run", "zz"], "`undergrowth runs "),
+        (["replay", "EMPTY", "zz"], "train some into it first"),
+        (["run", "SPEC", "--seeds", "0"], "take --seeds 1 or more"),
+        (["demo", "--seeds", "-1"], "take --seeds 1 or more"),
+        (["study", "run", "leak", "--seeds", "0"], "take --seeds 1 or more"),
+        (["runs", "nothere"], "name the --out directory of a run, a study or the demo"),
+        (["run"], "see `undergrowth run --help`"),
+        (["study", "rnu"], "see `undergrowth study --help`"),
+        (["report", "EMPTY"], "train some into it first"),
+    ],
+)
+def test_wrong_use_names_the_remedy(
+    say, measurable: Path, spec_file, tmp_path, command: list[str], remedy: str
+) -> None:
+    create(tmp_path / "empty")
+    places = {"STORE": measurable, "EMPTY": tmp_path / "empty", "SPEC": spec_file("")}
+    said = say(*(places.get(word, word) for word in command))
+    assert (said.code, said.wrong.count("\n")) == (2, 1)
+    assert remedy in said.wrong
+
+
+def test_more_steps_say_how_to_go_on_and_that_works(say, spec_file, tmp_path) -> None:
+    out = tmp_path / "store"
+    assert say("run", spec_file(tiny.spec().to_toml()), "--out", out).code == 0
+    longer = tiny.spec(steps=40)
+    said = say("run", spec_file(longer.to_toml()), "--out", out)
+    assert (said.code, said.wrong.count("\n")) == (0, 1)
+    hint = re.search(r"write (fork = \{.*\}) into its spec", said.wrong)
+    assert hint is not None
+    path = spec_file(f"{hint.group(1)}\n{longer.to_toml()}")
+    said = say("run", path, "--out", out)
+    assert (said.code, said.wrong) == (0, "")
+    fork, whole = (Store(out).run(spec.id) for spec in (read_runs(path.read_text())[0], longer))
+    assert fork["val_loss"].equals(whole["val_loss"])
+
+
+def test_show_resolved_of_many_runs_is_the_same_runs(say, spec_file, tmp_path) -> None:
+    path = spec_file(f"{tiny.spec().to_toml()}")
+    top = path.read_text()
+    arms = '[[runs]]\nname = "a"\n[[runs]]\nfork.of = "a"\nfork.at = { name = "at_step", step = 9 }\n'
+    path = spec_file(f"{top}\n{arms}")
+    resolved = say("show", path, "--resolved").out
+    assert read_file(resolved) == read_file(path.read_text())
+    assert say("show", spec_file(resolved), "--resolved").out == resolved
+
+
+class TestAReport:
+    """Where it goes, what it takes, and that its commands can be pasted."""
+
+    def test_goes_where_it_is_told_and_leaves_the_store_alone(self, say, measurable, tmp_path) -> None:
+        before = {path: path.stat().st_mtime_ns for path in measurable.rglob("*")}
+        for out, page in (("there", "there/report.html"), ("page.html", "page.html")):
+            said = say("report", measurable, "--out", tmp_path / out)
+            assert said.code == 0
+            assert (tmp_path / page).exists()
+            assert str(tmp_path / page) in said.out
+        assert {path: path.stat().st_mtime_ns for path in measurable.rglob("*")} == before
+
+    def test_is_written_beside_a_writer_and_says_that_it_is_a_snapshot(self, say, measurable) -> None:
+        for database in (measurable / "readings").glob("*.sqlite"):
+            with closing(sqlite3.connect(database)) as connection, connection:
+                connection.execute("UPDATE runs SET status = 'running'")
+        with writing(measurable):
+            assert say("report", measurable).code == 0
+        assert "A snapshot: of 1 run 1 under way" in (measurable / "report.html").read_text()
+
+    def test_prints_commands_that_work_from_anywhere(
+        self, say, measurable: Path, tmp_path, monkeypatch
+    ) -> None:
+        monkeypatch.chdir(measurable.parent)
+        assert say("report", measurable.name).code == 0
+        page = html.unescape((measurable / "report.html").read_text())
+        block = re.search(r'id="reproduce".*?<code>(.*?)</code>', page, re.DOTALL)
+        assert block is not None
+        monkeypatch.chdir(tmp_path.parent)
+        source = str(Path(undergrowth.__file__).parent.parent)
+        environment = {**os.environ, "PYTHONPATH": source, "THIS": sys.executable}
+        shell = 'undergrowth() { "$THIS" -m undergrowth "$@"; }\nset -e\n' + block.group(1)
+        (measurable / "report.html").unlink()
+        subprocess.run(["bash", "-c", shell], env=environment, check=True, capture_output=True)
+        assert (measurable / "report.html").exists()
+        (again,) = Store(measurable.with_name(f"{measurable.name}-again")).runs
+        assert again.id == tiny.spec().id
+
+
+def test_what_never_fired_is_said_when_a_run_ends(say, spec_file, tmp_path) -> None:
+    never = {"trigger": CROSSES, "action": {"name": "reset_moments"}}
+    spec = tiny.spec(interventions=[never])
+    said = say("run", spec_file(spec.to_toml()), "--out", tmp_path / "store")
+    assert said.code == 0
+    assert f"{spec.id}  done  " in said.out
+    for told in (said.out, said.wrong):
+        assert "never fired: reset_moments at val_accuracy ≥ 2\n" in told
+    assert said.wrong.count("\n") == 1

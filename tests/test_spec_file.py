@@ -9,9 +9,9 @@ import tomli_w
 
 from tests import tiny
 from tests.sweep.test_packing import bits
-from undergrowth.presets import preset
+from undergrowth.presets import PRESETS, preset
 from undergrowth.spec import Fork, RunSpec, SpecError, check_parent
-from undergrowth.spec_file import read_runs
+from undergrowth.spec_file import read_file, read_runs
 from undergrowth.sweep import Layout, train
 from undergrowth.tasks import Group
 from undergrowth.training.interventions import AtStep, Intervention, ScaleLearningRate
@@ -193,3 +193,35 @@ def test_a_file_that_cannot_be_is_an_error_of_one_line_with_its_place(text: str,
     assert told.startswith(message)
     assert "\n" not in told
     assert len(told) < 300
+
+
+def test_names_are_kept_by_run_and_shared_by_its_seeds() -> None:
+    found = read_file(TOP + ARMS, seeds=2)
+    trunk, faster, third = found.runs[:3]
+    assert found.names == {
+        **{spec.id: ("trunk",) for spec in (trunk, found.runs[3])},
+        **{spec.id: ("faster",) for spec in (faster, found.runs[4])},
+    }
+    assert third.id not in found.names
+    twice = read_file(f'{TOP}\n[[runs]]\nname = "a"\n[[runs]]\nname = "b"')
+    assert twice.names == {tiny.spec().id: ("a", "b")}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        TOP,
+        TOP + ARMS,
+        f'{TOP}\n[[runs]]\nname = "it\'s [one] \\"run\\""',
+        f"{TOP}\n[[runs]]\n[[runs]]\nsteps = 31",
+        *(f'preset = "{name}"' for name in PRESETS),
+        'preset = "nanda2023"\n[[runs]]\nname = "a"\n[[runs]]\nfork.of = "a"\nfork.at.name = "on_onset"',
+    ],
+)
+def test_a_file_with_every_default_is_read_as_the_same_file(text: str) -> None:
+    found = read_file(text)
+    again = read_file(found.to_toml())
+    assert again == found
+    assert [spec.id for spec in again.runs] == [spec.id for spec in found.runs]
+    assert again.to_toml() == found.to_toml()

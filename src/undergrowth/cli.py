@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
+import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import asdict
 from pathlib import Path
@@ -13,20 +13,26 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from undergrowth import __version__
+from undergrowth.plain_text import command, in_one_line, visible
 from undergrowth.printing import (
     console,
+    errors,
     in_figures,
     print_entry,
     print_json,
     print_table,
+    print_toml,
     print_verdicts,
     reading_rows,
-    run_row,
+    run_rows,
     shortened,
+    survive_any_text,
 )
 
 if TYPE_CHECKING:  # the command line starts without JAX
+    from undergrowth.naming import Names
     from undergrowth.spec import RunSpec
+    from undergrowth.spec_file import SpecFile
     from undergrowth.store import Run, Store
     from undergrowth.studies import Study
     from undergrowth.studies.conducting import Report
@@ -51,6 +57,12 @@ AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON 
 BudgetName = Literal["quick", "standard", "full"]
 Out = Annotated[Path, Parameter(help="Directory of the store; made if it is not there.")]
 Seeds = Annotated[int | None, Parameter(help="Seeds with true labels; the control gets half as many.")]
+# Helps stand in annotations, for cyclopts drops a docstring's where a parameter has no keyword, and
+# without `backticks`, which it takes for mark-up.
+SpecName = Annotated[str, Parameter(help="A TOML file, or one of those in 'undergrowth presets'.")]
+StoreName = Annotated[Path, Parameter(help="The --out directory of a run, a study or the demo.")]
+StudyName = Annotated[str, Parameter(help="One of those in 'undergrowth study list'.")]
+RunId = Annotated[str, Parameter(help="The run's id, or how it begins; 'undergrowth runs' lists them.")]
 
 
 _given: ContextVar[Sequence[str]] = ContextVar("arguments of the command at work")
@@ -84,46 +96,59 @@ def demo(*, out: Out = Path("demo"), seeds: Seeds = None) -> int:
 
 
 @app.command
-def run(spec: str, /, *, out: Out = Path("runs"), seeds: int | None = None) -> int:
+def run(
+    spec: SpecName,
+    /,
+    *,
+    out: Out = Path("runs"),
+    seeds: Annotated[int | None, Parameter(help="Train each run with the seeds 0 to N-1.")] = None,
+) -> int:
     """Train the runs that a spec file describes, or with --seeds N the seeds 0 to N-1 of each.
 
-    Parameters
-    ----------
-    spec: A TOML file, or a preset; `undergrowth show SPEC --resolved` prints it with every default.
+    `undergrowth show SPEC --resolved` prints them with every default.
     """
-    specs = _read_specs(spec, None if seeds is None else _at_least_1(seeds))
-    store = _train(specs, out)
-    for stored in store.select(specs):
-        console.print(f"{stored.id}  {stored.status}  {stored.spec.describe()}")
-    return _report_failures(store.select(specs))
+    file = _read_specs(spec, None if seeds is None else _at_least_1(seeds))
+    _say_where_to_go_on(file.runs, out)
+    store = _train(file.runs, out, file.names)
+    for row in run_rows(store.select(file.runs)):
+        told = filter(None, [row["id"], row["status"], row["run"], row["note"]])
+        console.print("  ".join(map(in_one_line, told)))
+    return _report_ends(store, file.runs)
 
 
 @app.command
-def show(spec: str, /, *, resolved: bool = False, as_json: AsJson = False) -> int:
-    """Check a spec file and say what it would run.
-
-    Parameters
-    ----------
-    spec: A TOML file, or a preset.
-    resolved: Print the whole spec, every default included, as TOML.
-    """
-    specs = _read_specs(spec)
+def show(
+    spec: SpecName,
+    /,
+    *,
+    resolved: Annotated[
+        bool,
+        Parameter(negative="", help="Print a spec file of the same runs with every default in it."),
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Check a spec file and say what it would run."""
+    file = _read_specs(spec)
     if as_json:
-        described = [{"id": one.id, "spec": one.model_dump(mode="json")} for one in specs]
+        described = [
+            {"id": one.id, "name": name, "spec": one.model_dump(mode="json")}
+            for one, name in zip(file.runs, file.names_in_order, strict=True)
+        ]
         print_json(described[0] if len(described) == 1 else described)
-        return 0
-    for i, one in enumerate(specs):
-        if i:
-            sys.stdout.write("\n")
-        if resolved:
-            sys.stdout.write(one.to_toml())
-        else:
-            _describe(one)
+    elif resolved:
+        print_toml(file.to_toml())
+    else:
+        for i, (one, name) in enumerate(zip(file.runs, file.names_in_order, strict=True)):
+            if i:
+                console.print()
+            _describe(one, name)
     return 0
 
 
-def _describe(spec: RunSpec) -> None:
+def _describe(spec: RunSpec, name: str | None) -> None:
     data = spec.data()
+    if name is not None:
+        console.print(f"name       {visible(name)}")
     console.print(f"id         {spec.id}")
     console.print(f"run        {spec.describe()}")
     if spec.fork is not None:
@@ -153,21 +178,15 @@ def presets(*, as_json: AsJson = False) -> int:
 
 
 @app.command
-def replay(directory: Path, run_id: str, /, *, as_json: AsJson = False) -> int:
-    """Train a stored run again and compare every bit; exit code 1 where it differs.
-
-    Parameters
-    ----------
-    directory: The store.
-    run_id: The run's id, or how it begins.
-    """
+def replay(directory: StoreName, run: RunId, /, *, as_json: AsJson = False) -> int:
+    """Train a stored run again and compare every bit; exit code 1 where it differs."""
     from undergrowth.store import Store
     from undergrowth.sweep.replaying import replay as replay_run
     from undergrowth.sweep.replaying import replayed_with
     from undergrowth.terminal import watching
 
-    (stored,) = _runs_named(Store(directory), (run_id,))
-    with watching(replayed_with(stored), console) as board:
+    (stored,) = _runs_named(Store(directory), (run,))
+    with watching(replayed_with(stored), errors if as_json else console) as board:
         found = replay_run(stored, progress=board.hear)
     if as_json:
         print_json(asdict(found))
@@ -178,17 +197,12 @@ def replay(directory: Path, run_id: str, /, *, as_json: AsJson = False) -> int:
 
 
 @app.command
-def runs(directory: Path, /, *, as_json: AsJson = False) -> int:
-    """List the runs of a store with the steps of their events: memorised, onset, grokked.
-
-    Parameters
-    ----------
-    directory: The --out directory of a run, a study or the demo.
-    """
+def runs(directory: StoreName, /, *, as_json: AsJson = False) -> int:
+    """List the runs of a store with the steps of their events: memorised, onset, grokked."""
     from undergrowth.store import Store
 
     store = Store(directory)
-    table = [run_row(run) for run in store.runs]
+    table = run_rows(store.runs)
     unreadable = store.unreadable
     if as_json:
         lost = [{"id": id_, "status": "unreadable", "reason": reason} for id_, reason in unreadable]
@@ -197,32 +211,39 @@ def runs(directory: Path, /, *, as_json: AsJson = False) -> int:
     if table:
         print_table([shortened(row) for row in table])
     elif not unreadable:
-        console.print(f"{directory} has no runs yet")
+        console.print(f"{visible(str(directory))} has no runs yet")
     for id_, reason in unreadable:
-        console.print(f"run {id_} cannot be read: {reason}")
+        console.print(f"run {id_} cannot be read: {in_one_line(reason)}")
     return 0
 
 
 @app.command
 def measure(
-    directory: Path,
+    directory: StoreName,
     /,
     *,
-    measure: Annotated[str, Parameter(name="--measure")],
-    run: Annotated[tuple[str, ...], Parameter(name="--run", negative="")] = (),
-    step: Annotated[tuple[int, ...], Parameter(name="--step", negative="")] = (),
+    measure: Annotated[
+        str,
+        Parameter(
+            help="A name, as in saliency; with fields in TOML, as in "
+            '\'{ name = "saliency", component = "head" }\'; or one of your own, as in mine.py:Mine. '
+            "'undergrowth measures' lists the names."
+        ),
+    ],
+    run: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative="",
+            help="A run's id, or how it begins; again for more runs. By default all runs of the store.",
+        ),
+    ] = (),
+    step: Annotated[
+        tuple[int, ...],
+        Parameter(negative="", help="A step that is kept; again for more. By default all checkpoints."),
+    ] = (),
     as_json: AsJson = False,
 ) -> int:
-    """Measure stored checkpoints and keep the readings in the store; nothing is measured twice.
-
-    Parameters
-    ----------
-    directory: The store.
-    measure: A name, as in `saliency`; with fields in TOML, as in '{ name = "saliency", component =
-        "head" }'; or one of your own, as in mine.py:Mine. `undergrowth measures` lists the names.
-    run: A run's id, or how it begins; again for more runs. By default all runs of the store.
-    step: A step that is kept; again for more. By default all checkpoints.
-    """
+    """Measure stored checkpoints and keep the readings in the store; nothing is measured twice."""
     from undergrowth.store import Store
     from undergrowth.store.lock import writing
     from undergrowth.sweep.measuring import measure_into
@@ -267,20 +288,27 @@ def measures(*, as_json: AsJson = False) -> int:
 
 
 @app.command
-def report(directory: Path, /, *, as_json: AsJson = False) -> int:
+def report(
+    directory: StoreName,
+    /,
+    *,
+    out: Annotated[
+        Path | None,
+        Parameter(help="Write into this directory, or to this .html file; by default into the store."),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
     """Write report.html and verdicts.json anew from a store, without training.
 
-    Parameters
-    ----------
-    directory: The --out directory of a run, a study or the demo.
+    The store is only read, so another command may be training into it: the page then says that it is a
+    snapshot.
     """
     from undergrowth.store import Store
-    from undergrowth.studies import STUDIES
 
     store = Store(directory)
     if not store.runs:
         raise WrongUseError(f"{directory} has no runs to report: train some into it first")
-    written = _write_report(store, STUDIES.values())
+    written = _write_report(store, out)
     if as_json:
         print_json([verdict.to_dict() for verdict in written.verdicts])
     else:
@@ -289,13 +317,8 @@ def report(directory: Path, /, *, as_json: AsJson = False) -> int:
 
 
 @app.command
-def verify(directory: Path, /, *, as_json: AsJson = False) -> int:
-    """Check a store against the digests kept with it; exit code 1 where anything is damaged.
-
-    Parameters
-    ----------
-    directory: The --out directory of a run, a study or the demo.
-    """
+def verify(directory: StoreName, /, *, as_json: AsJson = False) -> int:
+    """Check a store against the digests kept with it; exit code 1 where anything is damaged."""
     from undergrowth.store import verify as verify_store
 
     found = verify_store(directory)
@@ -305,7 +328,7 @@ def verify(directory: Path, /, *, as_json: AsJson = False) -> int:
         print_json({**counts, "damage": damage})
     else:
         for entry in damage:
-            console.print(f"{entry['place']}: {entry['wrong']}")
+            console.print(in_one_line(f"{entry['place']}: {entry['wrong']}"))
         console.print(
             f"{found.runs} runs, {found.readings} readings, {found.files} files: "
             + (f"{len(damage)} damaged" if damage else "whole")
@@ -326,6 +349,7 @@ def list_studies(*, as_json: AsJson = False) -> int:
         print_json([{**row, "budgets": _budgets(STUDIES[str(row["name"])])} for row in table])
     else:
         print_table([{**row, "claims": " ".join(row["claims"])} for row in table])
+        console.print("`undergrowth study run NAME` runs one of them, `undergrowth study run all` all.")
     return 0
 
 
@@ -341,13 +365,8 @@ def _budgets(study: Study) -> dict[str, dict[str, int]]:
 
 
 @study_app.command(name="show")
-def show_study(name: str, /, *, as_json: AsJson = False) -> int:
-    """Show a study: its claims, what each hypothesis predicts, and its runs by budget.
-
-    Parameters
-    ----------
-    name: One of `undergrowth study list`.
-    """
+def show_study(name: StudyName, /, *, as_json: AsJson = False) -> int:
+    """Show a study: its claims, what each hypothesis predicts, and its runs by budget."""
     from undergrowth.studies.conducting import BUDGETS
 
     study = _study(name)
@@ -371,14 +390,23 @@ def show_study(name: str, /, *, as_json: AsJson = False) -> int:
 
 @study_app.command(name="run")
 def run_study(
-    name: str, /, *, budget: BudgetName = "quick", seeds: Seeds = None, out: Out = Path("runs")
+    name: Annotated[
+        str, Parameter(help="One of those in 'undergrowth study list', or 'all' for all of them.")
+    ],
+    /,
+    *,
+    budget: Annotated[
+        BudgetName,
+        Parameter(
+            help="quick: minutes, shows that it works; standard: 10 or more seeds; full: paper scale."
+        ),
+    ] = "quick",
+    seeds: Seeds = None,
+    out: Out = Path("runs"),
 ) -> int:
     """Train what a study needs and is not stored yet; write report.html and verdicts.json.
 
-    Parameters
-    ----------
-    name: One of `undergrowth study list`, or `all` of them.
-    budget: quick (minutes: shows that it works), standard (10 or more seeds), full (paper scale).
+    The page answers every study whose runs the store then has.
     """
     from undergrowth.studies import STUDIES
 
@@ -389,51 +417,73 @@ def run_study(
 
 
 def _conduct(names: Sequence[str], specs: Sequence[RunSpec], out: Path) -> int:
-    from undergrowth.studies import STUDIES
-
-    studies = [STUDIES[name] for name in names]
     store = _train(list({spec.id: spec for spec in specs}.values()), out)
-    written = _write_report(store, studies)
-    print_verdicts(written)
-    return _report_failures(store.select(specs))
+    print_verdicts(_write_report(store, None).of(names))
+    return _report_ends(store, specs)
 
 
-def _train(specs: Sequence[RunSpec], out: Path) -> Store:
+def _train(specs: Sequence[RunSpec], out: Path, names: Names | None = None) -> Store:
     from undergrowth.sweep import train
     from undergrowth.terminal import watching
 
-    with watching(specs, console) as board:
-        return train(specs, out, progress=board.hear)
+    with watching(specs, console, names) as board:
+        return train(specs, out, progress=board.hear, names=names or {})
 
 
-def _write_report(store: Store, studies: Iterable[Study]) -> Report:
-    from undergrowth.store.lock import writing
-    from undergrowth.studies.conducting import write_report
+def _say_where_to_go_on(specs: Sequence[RunSpec], out: Path) -> None:
+    """For a run that a stored one would be with more steps: how to go on from there, not from 0."""
+    from undergrowth.store import Store
+    from undergrowth.store.layout import MARKER
+
+    if not (out / MARKER).exists():
+        return
+    store = Store(out)
+    done = sorted((run.spec for run in store.runs if run.status == "done"), key=lambda s: s.steps)
+    shorter = {_but_for_steps(spec): spec for spec in done}
+    begun = [(spec, shorter.get(_but_for_steps(spec))) for spec in specs]
+    lines = [_from_there(spec, begins) for spec, begins in begun if begins and begins.steps < spec.steps]
+    _say_each(lines, store)
+
+
+def _but_for_steps(spec: RunSpec) -> tuple[object, ...]:
+    return tuple(value for name, value in spec if name != "steps")
+
+
+def _from_there(spec: RunSpec, begins: RunSpec) -> str:
+    at = f'at = {{ name = "at_step", step = {begins.steps} }}'
+    return (
+        f"run {spec.id} begins at step 0, though {begins.id} has its first {begins.steps:,} steps: to "
+        f'go on from there, write fork = {{ of = "{begins.id}", {at} }} into its spec'
+    )
+
+
+def _write_report(store: Store, out: Path | None) -> Report:
+    from undergrowth.studies import STUDIES
+    from undergrowth.studies.conducting import places, write_report
 
     try:
-        with writing(store.root):
-            return write_report(store, studies, _this_command())
+        return write_report(store, STUDIES.values(), _this_command(), *places(store, out))
     except OSError as error:
-        again = shlex.join(["undergrowth", "report", str(store.root)])
+        again = command("undergrowth", "report", store.root, "--out", "PLACE")
         raise NotWrittenError(
-            f"{error.filename or store.root}: {error.strerror or error}: the report is not written, "
-            f"what is stored is whole; make room or give leave to write there, then `{again}`"
+            f"{error.filename or out or store.root}: {error.strerror or error}: the report is not "
+            f"written, what is stored is whole; make room or give leave to write there, or `{again}`"
         ) from None
 
 
-def _read_specs(named: str, seeds: int | None = None) -> tuple[RunSpec, ...]:
+def _read_specs(named: str, seeds: int | None = None) -> SpecFile:
     from difflib import get_close_matches
 
     from undergrowth.presets import PRESETS
     from undergrowth.spec import SpecError
-    from undergrowth.spec_file import read_runs
+    from undergrowth.spec_file import read_file
 
     path = Path(named)
     if named in PRESETS and not path.exists():
-        return read_runs(f'preset = "{named}"', seeds)
+        return read_file(f'preset = "{named}"', seeds)
     try:
-        specs = read_runs(path.read_text(encoding="utf-8"), seeds)
-        for spec in specs:
+        file = read_file(path.read_text(encoding="utf-8"), seeds)
+        for spec in file.runs:
             spec.data()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
@@ -444,15 +494,28 @@ def _read_specs(named: str, seeds: int | None = None) -> tuple[RunSpec, ...]:
         ) from None
     except SpecError as error:
         raise WrongUseError(f"{path}: {error}") from None
-    return specs
+    return file
 
 
 def _runs_named(store: Store, ids: Sequence[str]) -> list[Run]:
     """The runs whose ids begin so, all of them where none is named."""
-    try:
-        return [store.run(run_id) for run_id in ids] or list(store.runs)
-    except KeyError as error:
-        raise WrongUseError(str(error.args[0])) from None
+    stored = store.runs
+    if not stored:
+        raise WrongUseError(f"{store.root} has no runs yet: train some into it first")
+    return [_run_named(store, stored, begins) for begins in ids] or list(stored)
+
+
+def _run_named(store: Store, stored: Sequence[Run], begins: str) -> Run:
+    matching = [run for run in stored if run.id.startswith(begins)]
+    listing = f"`{command('undergrowth', 'runs', store.root)}` lists them"
+    if not matching:
+        raise WrongUseError(f"{begins!r}: no run of {store.root} has an id that begins so: {listing}")
+    if len(matching) > 1:
+        raise WrongUseError(
+            f"{begins!r}: {len(matching)} runs of {store.root} have ids that begin so: give more of the "
+            f"id; {listing}"
+        )
+    return matching[0]
 
 
 def _study(name: str) -> Study:
@@ -469,24 +532,48 @@ def _study(name: str) -> Study:
 
 def _at_least_1(seeds: int) -> int:
     if seeds < 1:
-        raise WrongUseError(f"--seeds {seeds}: a study needs at least 1 seed")
+        raise WrongUseError(
+            f"--seeds {seeds}: there is nothing to train without a seed: take --seeds 1 or more, or "
+            "leave it out"
+        )
     return seeds
 
 
-def _report_failures(stored: Sequence[Run]) -> int:
+MOST_SAID = 5
+"""Runs of which it is said one by one what was amiss; of more, how many they are."""
+
+
+def _report_ends(store: Store, specs: Sequence[RunSpec]) -> int:
+    """Say which runs failed and in which something never fired; the exit code."""
+    from undergrowth.analysis.outcomes import never_fired
+    from undergrowth.naming import runs_told_apart
+
+    stored = store.select(specs)
+    told = runs_told_apart([run.spec for run in stored], {run.id: run.given_names for run in stored})
     failed = [run for run in stored if run.status == "failed"]
-    for run in failed:
-        _say_wrong(f"run {run.id} failed ({run.spec.describe()}): {run.message}")
+    _say_each([f"run {run.id} failed ({told[run.id]}): {run.message}" for run in failed], store)
+    unfired = [(run, never) for run in stored if (never := never_fired(run))]
+    lines = [f"run {run.id} ({told[run.id]}): never fired: {'; '.join(n)}" for run, n in unfired]
+    _say_each(lines, store)
     return 1 if failed else 0
 
 
+def _say_each(lines: Sequence[str], store: Store) -> None:
+    for line in lines[:MOST_SAID]:
+        _say_wrong(line)
+    if (more := len(lines) - MOST_SAID) > 0:
+        listing = command("undergrowth", "runs", store.root)
+        _say_wrong(f"and so {more} more: `{listing}` says which")
+
+
 def _this_command() -> str:
-    return shlex.join(["undergrowth", *_given.get(sys.argv[1:])])
+    """What was given, as a line that does the same from wherever it is pasted."""
+    given = command("undergrowth", *_given.get(sys.argv[1:]))
+    return f"{command('cd', os.getcwd())} && {given}"
 
 
 def _say_wrong(message: str) -> None:
-    one_line = " ".join(message.split())
-    sys.stderr.write(f"undergrowth: {one_line}\n")
+    sys.stderr.write(f"undergrowth: {in_one_line(message)}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -495,6 +582,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _exit_code(arguments: Sequence[str] | None) -> int:
+    survive_any_text()
     _given.set(sys.argv[1:] if arguments is None else arguments)
     try:
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
@@ -503,7 +591,11 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
         return 130
     except BrokenPipeError:
         return 1
-    except (CycloptsError, WrongUseError) as error:
+    except CycloptsError as error:
+        about = command("undergrowth", *error.command_chain or (), "--help")
+        _say_wrong(f"{str(error).rstrip('.')}: see `{about}`")
+        return 2
+    except WrongUseError as error:
         _say_wrong(str(error))
         return 2
     except OSError as error:

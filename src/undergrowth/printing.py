@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from undergrowth.plain_text import in_one_line, json_text, visible
 
 if TYPE_CHECKING:  # the command line starts without JAX
     import numpy as np
@@ -19,27 +22,62 @@ if TYPE_CHECKING:  # the command line starts without JAX
     from undergrowth.store import Run
     from undergrowth.studies.conducting import Report
 
-console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
-"""Prints what it is given as it is: a path or a message may hold [brackets] or :colons:."""
+
+class PlainConsole(Console):
+    """Prints what it is given as it is, and safely: a path or a message may hold [brackets], :colons: or
+    control characters, which are written out. Of what a terminal obeys it prints only its own styles.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            is_text = not segment.control
+            yield segment._replace(text=visible(segment.text, keep="\n")) if is_text else segment
+
+
+console = PlainConsole(soft_wrap=True)
+errors = PlainConsole(soft_wrap=True, stderr=True)
+"""Where progress goes while standard output is JSON."""
 
 
 WIDE, PIPED = 120, 200
 """Columns from which on a run's words stand beside its numbers; columns where no screen limits them."""
 
 
-def run_row(run: Run) -> dict[str, Any]:
-    """What `undergrowth runs` lists of a run: its events, first and stable, None where censored."""
+def run_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """What `undergrowth runs` lists of runs, one row each; a run that cannot be read says why."""
+    from undergrowth.naming import runs_told_apart
+
+    names = {run.id: run.given_names for run in runs}
+    told = runs_told_apart([run.spec for run in runs], names)
+    return [_run_row(run, told[run.id]) for run in runs]
+
+
+def _run_row(run: Run, told: str) -> dict[str, Any]:
+    """Events as first and stable step, None where censored; note: what else there is to say."""
+    from undergrowth.analysis.outcomes import damage, in_words
+
+    row: dict[str, Any] = {"id": run.id, "status": run.status, "run": told, "names": [*run.given_names]}
+    if why := damage(run):
+        return {**row, "status": "damaged", "step": None, "note": why}
+    return {**row, **_times(run), "note": "; ".join(in_words(run))}
+
+
+def _times(run: Run) -> dict[str, Any]:
     from undergrowth.analysis import events
 
-    row: dict[str, Any] = {"id": run.id, "status": run.status, "run": run.spec.describe(), "step": None}
-    if "train_accuracy" not in run.names:
-        return row
-    row["step"] = int(run.curves["step"][-1])
+    if "train_accuracy" not in run.curves:
+        return {"step": None}
+    times: dict[str, Any] = {"step": int(run.curves["step"][-1])}
     for name, event in events(run.curves).items():
-        row[name] = event.first
-        row[f"{name} stable"] = event.stable
-    row["val accuracy"] = float(run.curves["val_accuracy"].dropna("step")[-1])
-    return row
+        times[name] = event.first
+        times[f"{name} stable"] = event.stable
+    ends = run.curves["val_accuracy"].dropna("step").values[-1:]
+    return {**times, "val accuracy": float(ends[0]) if ends.size else None}
 
 
 def reading_rows(run_id: str, step: int, readings: Mapping[str, Reading]) -> list[dict[str, Any]]:
@@ -74,35 +112,40 @@ def _range(values: np.ndarray) -> dict[str, float | None]:
 
 def shortened(row: dict[str, Any]) -> dict[str, Any]:
     """A row for people: first and stable time in one column where they are the same."""
-    short = {column: value for column, value in row.items() if not column.endswith(" stable")}
+    short = {name: x for name, x in row.items() if name != "names" and not name.endswith(" stable")}
     for name in ("memorised", "onset", "grokked"):
         if name in row and row[name] != row[f"{name} stable"]:
             short[name] = f"{_cell(row[name])} (stable {_cell(row[f'{name} stable'])})"
     return short
 
 
+WORDS = ("run", "note")
+"""Columns of words: they stand last, and below the table where it is narrow."""
+
+
 def print_table(rows: Sequence[dict[str, Any]]) -> None:
-    """Rows under the columns that any of them has; what a run is in lines below where it is narrow."""
-    columns = list(dict.fromkeys(column for row in rows for column in row))
+    """Rows under the columns in which any of them has something; what a run is in lines below where the
+    screen is narrow.
+    """
+    columns = list(dict.fromkeys(name for row in rows for name in row if name != "note" or row[name]))
     below = "run" in columns and console.is_terminal and console.width < WIDE
-    columns.sort(key="run".__eq__)  # the longest goes last
-    shown = columns[:-1] if below else columns
+    columns.sort(key=lambda name: WORDS.index(name) + 1 if name in WORDS else 0)
+    shown = [name for name in columns if not (below and name in WORDS)]
     table = Table(box=None, pad_edge=False)
     for column in shown:
-        table.add_column(column, no_wrap=column not in ("run", "question"))
+        table.add_column(column, no_wrap=column not in (*WORDS, "question"))
     for row in rows:
         table.add_row(*(_cell(row.get(column)) for column in shown))
-    wide = Console(file=console.file, markup=False, emoji=False, highlight=False, width=PIPED)
+    wide = PlainConsole(file=console.file, width=PIPED)
     (console if console.is_terminal else wide).print(table)
-    if below:
-        for row in rows:
-            console.print(f"{row['id']}  {row['run']}")
+    for row in rows if below else ():
+        console.print("  ".join(filter(None, [row["id"], row["run"], row.get("note")])))
 
 
 def _cell(value: object) -> str:
     if value is None:
         return "-"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else in_one_line(str(value))
 
 
 def print_verdicts(report: Report) -> None:
@@ -115,10 +158,13 @@ def print_verdicts(report: Report) -> None:
         console.print(f"     {_in_words(estimate)}, threshold {verdict.threshold:.3g}", style="dim")
     if any(not verdict.is_claim for verdict in report.verdicts):
         console.print("Fewer than 10 seeds: a demonstration, not yet a claim.")
-    console.print(f"report     {report.page}\nverdicts   {report.verdicts_file}")
+    console.print(f"report     {visible(str(report.page))}")
+    console.print(f"verdicts   {visible(str(report.verdicts_file))}")
 
 
 def _in_words(estimate: Estimate) -> str:
+    if not estimate.n:
+        return "no number: no seed has one"
     if not estimate.is_bounded:
         return f"no interval from {estimate.seeds}"
     interval = f"{estimate.level:.0%} interval [{estimate.low:.3g}, {estimate.high:.3g}]"
@@ -135,5 +181,24 @@ def print_entry(name: str, says: str, **more: str) -> None:
 
 
 def print_json(value: object) -> None:
-    """JSON on standard output, unwrapped."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """JSON on standard output, unwrapped: null for what is no finite number."""
+    sys.stdout.write(json_text(value) + "\n")
+
+
+def print_toml(text: str) -> None:
+    """TOML on standard output; what cannot be written there, or would be obeyed, as TOML's escapes."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write("".join(_in_toml(each, encoding) for each in text))
+
+
+def _in_toml(character: str, encoding: str) -> str:
+    is_seen = character in "\n\t" or visible(character) == character
+    is_written = character.isascii() or character.encode(encoding, "ignore")
+    return character if is_seen and is_written else f"\\U{ord(character):08x}"
+
+
+def survive_any_text() -> None:
+    """Let output of characters that its encoding lacks be written out, in place of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -97,14 +97,6 @@ class RunSpec(Value):
     interventions: tuple[Intervention, ...] = ()
     seeds: Seeds = Seeds()
     threads: int = Field(default=1, ge=1)
-
-    if not TYPE_CHECKING:  # type checkers know the fields from pydantic
-
-        def __init__(self, **fields: Any) -> None:
-            try:
-                super().__init__(**fields)
-            except ValidationError as error:
-                raise SpecError(explain(error, type(self))) from None
 
     @model_validator(mode="before")
     @classmethod

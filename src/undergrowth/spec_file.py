@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, TypeGuard
+
+import tomli_w
 
 from undergrowth.presets import preset
 from undergrowth.spec import RunSpec, SpecError
@@ -14,8 +17,45 @@ from undergrowth.spec import RunSpec, SpecError
 IS_ID = re.compile(r"[0-9a-f]{16}")
 
 
+@dataclass(frozen=True)
+class SpecFile:
+    """The runs of a spec file in its order, and the name that each has there, None without one."""
+
+    runs: tuple[RunSpec, ...]
+    names_in_order: tuple[str | None, ...]
+
+    @property
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """By run id the names that it has; runs without one are left out."""
+        found: dict[str, dict[str, None]] = {}
+        for spec, name in zip(self.runs, self.names_in_order, strict=True):
+            if name is not None:
+                found.setdefault(spec.id, {})[name] = None
+        return {run_id: tuple(names) for run_id, names in found.items()}
+
+    def to_toml(self) -> str:
+        """The file with every default in it; `read_file` gives an equal one back.
+
+        A fork names its parent by id, which is what the parent's entry above it comes to.
+        """
+        if len(self.runs) == 1 and self.names_in_order == (None,):
+            return self.runs[0].to_toml()
+        entries = zip(self.names_in_order, self.runs, strict=True)
+        return "\n".join(tomli_w.dumps({"runs": [_entry(name, spec)]}) for name, spec in entries)
+
+
+def _entry(name: str | None, spec: RunSpec) -> dict[str, Any]:
+    fields = spec.model_dump(mode="json", exclude_none=True)
+    return fields if name is None else {"name": name, **fields}
+
+
 def read_runs(text: str, seeds: int | None = None) -> tuple[RunSpec, ...]:
-    """All runs of a spec file; with `seeds` = n each of them n times, with all seeds 0 to n - 1.
+    """All runs of a spec file, as `read_file` has them."""
+    return read_file(text, seeds).runs
+
+
+def read_file(text: str, seeds: int | None = None) -> SpecFile:
+    """A spec file; with `seeds` = n each of its runs n times, with all seeds 0 to n - 1.
 
     A file gives the fields of one run; or `[[runs]]`, each with the fields in which it differs from
     those at the top; `preset = "..."` at the top gives all others. A run may have a `name`, and a later
@@ -42,7 +82,7 @@ def read_runs(text: str, seeds: int | None = None) -> tuple[RunSpec, ...]:
 
 def _seeded(
     entries: list[dict[str, Any]], shared: dict[str, Any], seeds: int | None, place: str
-) -> tuple[RunSpec, ...]:
+) -> SpecFile:
     """Each entry for each seed; an error says which entry, where `place` is not empty."""
     names = _names(entries)
     found: list[RunSpec] = []
@@ -56,7 +96,7 @@ def _seeded(
             found.append(spec)
             if names[position] is not None:
                 named[names[position]] = spec
-    return tuple(found)
+    return SpecFile(tuple(found), tuple(names) * (len(found) // len(names)))
 
 
 def _names(entries: list[dict[str, Any]]) -> list[Any]:

@@ -13,6 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from undergrowth.naming import Names, runs_told_apart
+from undergrowth.plain_text import visible
 from undergrowth.spec import RunSpec
 from undergrowth.sweep import Progress
 
@@ -26,7 +28,8 @@ class Board:
     It is heard from one thread and drawn by another, so both hold its lock.
     """
 
-    def __init__(self, specs: Sequence[RunSpec]) -> None:
+    def __init__(self, specs: Sequence[RunSpec], names: Names | None = None) -> None:
+        self.told = runs_told_apart(specs, names)
         self.steps = {spec.id: spec.steps for spec in specs}
         self.at: dict[str, Progress] = {}
         self.first: dict[str, int] = {}
@@ -78,26 +81,30 @@ class Board:
         rows = Table.grid(padding=(0, 2))
         for progress in self.at.values():
             if not progress.ended:
-                rows.add_row(*_row(progress))
+                rows.add_row("  ", *self._row(progress))
         return Group(head, rows)
+
+    def _row(self, progress: Progress) -> tuple[str, ...]:
+        step = f"step {progress.step:,} of {progress.spec.steps:,}"
+        return self.told[progress.spec.id], step, _curves(progress)
 
 
 @contextmanager
-def watching(specs: Sequence[RunSpec], console: Console) -> Iterator[Board]:
+def watching(specs: Sequence[RunSpec], console: Console, names: Names | None = None) -> Iterator[Board]:
     """Show the board while runs train; where there is no terminal, a line for each run that ends, and
     one each `SILENCE` seconds in between.
     """
-    board = Board(specs)
     if not console.is_terminal:
-        yield _Quiet(specs, console)
+        yield _Quiet(specs, console, names)
         return
+    board = Board(specs, names)
     with Live(board, console=console, refresh_per_second=4, transient=True):
         yield board
 
 
 class _Quiet(Board):
-    def __init__(self, specs: Sequence[RunSpec], console: Console) -> None:
-        super().__init__(specs)
+    def __init__(self, specs: Sequence[RunSpec], console: Console, names: Names | None = None) -> None:
+        super().__init__(specs, names)
         self.console = console
         self.spoke = time.monotonic()
 
@@ -111,13 +118,8 @@ class _Quiet(Board):
 
     def _say(self, progress: Progress, *parts: str) -> None:
         self.spoke = time.monotonic()
-        line = [f"{self.ended}/{len(self.steps)}", progress.spec.describe(), *filter(None, parts)]
-        self.console.print("  ".join(line), markup=False, soft_wrap=True)
-
-
-def _row(progress: Progress) -> tuple[str, ...]:
-    step = f"step {progress.step:,} of {progress.spec.steps:,}"
-    return "  ", progress.spec.describe(), step, _curves(progress)
+        line = [f"{self.ended}/{len(self.steps)}", self.told[progress.spec.id], *filter(None, parts)]
+        self.console.print(visible("  ".join(line)), markup=False, soft_wrap=True)
 
 
 def _curves(progress: Progress) -> str:

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 
-class Value(BaseModel):
+class _OneLineErrors(type(BaseModel)):
+    """Makes a kind of value say in one line what is wrong with the fields that it is called with.
+
+    As a metaclass, since an __init__ of its own would make pydantic call it for values inside values,
+    whose errors the outermost one tells with the whole place.
+    """
+
+    def __call__(cls, *given: Any, **fields: Any) -> Any:
+        try:
+            return super().__call__(*given, **fields)
+        except ValidationError as error:
+            from undergrowth.spec import SpecError, explain  # which is made of values
+
+            raise SpecError(explain(error, cast("type[Value]", cls))) from None
+
+
+class Value(BaseModel, metaclass=_OneLineErrors):
     """A frozen, validated value; unknown fields are errors, and equal values are one value.
 
     Types are strict: neither true nor "12" is a number; an integer where a float is wanted is one.
+    Raises SpecError, in one line, for anything that is not a possible value.
     """
 
     model_config = ConfigDict(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import tiny
 from undergrowth.analysis import Rules, effective_number, estimate, events, gini, skewness
 from undergrowth.report.ablation import deletion_by_k_figure, deletion_over_steps_figure
 from undergrowth.report.axes import LogScale
@@ -14,6 +15,8 @@ from undergrowth.report.curves import accuracy_figure, loss_figure
 from undergrowth.report.figure import Figure
 from undergrowth.report.saliency import breadth_figure, concentration_figure, saliency_histogram
 from undergrowth.store import Run
+from undergrowth.sweep import Layout, train
+from undergrowth.training.interventions import AfterFork, AtStep, Intervention, ScaleLearningRate
 
 Runs = tuple[Run, ...]
 FIGURES = (
@@ -256,3 +259,40 @@ def test_a_figure_shown_by_itself_carries_its_title(runs: Runs) -> None:
     titled: Any = figure.titled().layout
     assert titled.title.text == figure.title
     assert layout(figure).title.text is None
+
+
+@pytest.fixture(scope="module")
+def of_arms(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """A trunk, a fork of it with a name, and a run that diverges, all of one seed."""
+    boost = Intervention(trigger=AfterFork(), action=ScaleLearningRate(factor=3))
+    trunk = tiny.spec()
+    fork = trunk.forked(AtStep(step=10), boost)
+    absurd = tiny.spec(optimiser={"name": "sgd", "lr": 1e30})
+    root = tmp_path_factory.mktemp("arms") / "store"
+    return train([trunk, fork, absurd], root, layout=Layout(1), names={fork.id: ["faster"]}).runs
+
+
+@pytest.mark.parametrize("draw", [accuracy_figure, loss_figure])
+def test_arms_have_legends_and_dashes_of_their_own(draw: Any, of_arms: Runs) -> None:
+    curves = traces(draw(of_arms), kind="curve", side="val")
+    assert len({curve.name for curve in curves}) == len({curve.line.dash for curve in curves}) == 3
+    assert "validation, faster" in {curve.name for curve in curves}
+    assert all(curve.showlegend for curve in curves)
+
+
+@pytest.mark.parametrize("draw", [accuracy_figure, loss_figure])
+def test_a_run_that_diverged_is_marked_where_it_ends(draw: Any, of_arms: Runs) -> None:
+    figure = draw(of_arms)
+    (marks,) = traces(figure, kind="diverged")
+    (failed,) = (run for run in of_arms if run.status == "failed")
+    assert marks.meta["runs"] == [failed.id]
+    (curve,) = traces(figure, kind="curve", run=failed.id, side="val")
+    known = [x for x, y in zip(curve.x, curve.y, strict=True) if y is not None]
+    assert list(marks.x) == known[-1:]
+    assert "1 of which diverged at step 10" in figure.caption
+    assert not traces(draw([run for run in of_arms if run.status == "done"]), kind="diverged")
+
+
+def test_captions_count_seeds_of_an_arm_and_not_runs(of_arms: Runs) -> None:
+    assert "3 runs with true labels (3 arms of 1 seed)" in accuracy_figure(of_arms).caption
+    assert "1 seed with true labels" in accuracy_figure(of_arms[:1]).caption

@@ -135,17 +135,16 @@ def test_chance_is_not_midway_of_parity() -> None:
     assert "1 of 1 seed had no midway" in coexist.note  # 0.5, then 1: never between
 
 
-def test_without_the_reading_p10_says_so() -> None:
-    (only,) = arms_say("P10", run(0, "true", EVEN))
-    assert only.verdict == "inconclusive"
-    assert "No run with true labels has the reading shapley_margin_mean" in only.note
+def test_without_the_reading_there_is_no_verdict_on_p10() -> None:
+    assert arms_say("P10", run(0, "true", EVEN)) == []
+    assert arms_say("P10", in_arm(0, "shuffled", EVEN, [0, 0.1, 0.4, 0.5, 0.7, 0.9])) == []
 
 
 def test_any_subset_in_any_order_is_answered() -> None:
     runs = [in_arm(s, lab, UNEVEN, [0, 0.1, 0.4, 0.5, 0.7, 0.9]) for s in (0, 1) for lab in LABELS]
     assert saliency.answer(()).figures == ()
     for some in ([run(0, "shuffled", EVEN)], runs[:1], runs[1:2], [made_up(0)], [made_up(0, base=ARM)]):
-        assert {v.verdict for v in saliency.answer(some).verdicts} == {"inconclusive"}
+        assert {v.verdict for v in saliency.answer(some).verdicts} <= {"inconclusive"}
     said = [[v.to_dict() for v in saliency.answer(order).verdicts] for order in (runs, runs[::-1])]
     assert said[0] == said[1]
     drawn = saliency.answer(runs).figures

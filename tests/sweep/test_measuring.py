@@ -11,7 +11,8 @@ import pytest
 from tests import tiny
 from undergrowth.measures import Curves, Norms, Saliency
 from undergrowth.spec import RunSpec, SpecError
-from undergrowth.store import Store, StoreError, measured, verify
+from undergrowth.store import Store, StoreError, verify
+from undergrowth.store.layout import measured_database
 from undergrowth.store.lineage import curves_of
 from undergrowth.store.lock import writing
 from undergrowth.sweep import Layout, train
@@ -104,7 +105,7 @@ def test_a_changed_reading_is_found(root: Path) -> None:
     taken(root, "norms", steps=(10,))
     import sqlite3
 
-    with sqlite3.connect(measured.database(root)) as connection:
+    with sqlite3.connect(measured_database(root)) as connection:
         connection.execute("UPDATE readings SET step = 20 WHERE name = 'weight_norm'")
     (damage,) = verify(root).damage
     assert "weight_norm at step 20" in damage.place

@@ -106,5 +106,5 @@ def test_the_other_operations_take_a_composite() -> None:
 
 @pytest.mark.parametrize("p", [1, 0, -3])
 def test_fewer_than_two_numbers_are_refused(p: int) -> None:
-    with pytest.raises(ValidationError, match="greater than or equal to 2"):
+    with pytest.raises(ValueError, match="greater than or equal to 2"):
         Modular(p=p)

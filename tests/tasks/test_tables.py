@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from pydantic import ValidationError
 
 from undergrowth.spec import RunSpec, SpecError
 from undergrowth.tasks import FeatureTable, Group, Modular, Table
@@ -205,7 +204,7 @@ def test_what_is_no_matrix_of_whole_numbers_is_no_table(table: Any) -> None:
 
 
 def test_labels_below_minus_one_are_refused() -> None:
-    with pytest.raises(ValidationError, match="row 3, column 'label' is '-2'"):
+    with pytest.raises(SpecError, match="row 3, column 'label' is '-2'"):
         Table.of([[0, -2], [1, -1]])
 
 

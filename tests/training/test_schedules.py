@@ -5,7 +5,6 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from undergrowth.spec import RunSpec, SpecError
 from undergrowth.training.schedules import Schedule, Window
@@ -90,5 +89,5 @@ def test_a_window_that_does_not_run_forward_is_one_line(stop: int) -> None:
     ) as error:
         RunSpec.from_dict({"measures": [{"name": "curves", "schedule": {"windows": [window]}}]})
     assert "\n" not in str(error.value)
-    with pytest.raises(ValidationError):
+    with pytest.raises(SpecError):
         Window(**window)

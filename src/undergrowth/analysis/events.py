@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import xarray as xr
@@ -66,6 +66,9 @@ def events(curves: xr.Dataset, rules: Rules = DEFAULT_RULES) -> dict[EventName, 
     """The three events of a run from its `train_accuracy` and `val_accuracy`, dim (step)."""
     train = curves["train_accuracy"].dropna("step")
     val = curves["val_accuracy"].dropna("step")
+    if not (train.size and val.size):  # it diverged before it was evaluated, or has only begun
+        last = int(curves["step"][-1]) if curves["step"].size else 0
+        return {name: Event(name, None, None, None, last) for name in get_args(EventName)}
     memorised = _reached("memorised", train, train.values >= rules.memorised)
     grokked = _reached("grokked", val, val.values >= rules.grokked)
     return {

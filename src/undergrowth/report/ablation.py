@@ -25,10 +25,9 @@ from undergrowth.report.axes import (
 )
 from undergrowth.report.bands import band_traces, interval_data
 from undergrowth.report.figure import Figure
-from undergrowth.report.groups import Band, Group, count, groups, measured_as, over_seeds
+from undergrowth.report.groups import Band, Group, Runs, count, groups, measured_as, over_seeds
 from undergrowth.report.numbers import rounded
 from undergrowth.report.sliders import add_slider
-from undergrowth.store import Run
 
 Along = Literal["k", "step"]
 
@@ -68,7 +67,7 @@ class _Series:
         return Band(self.band.mean[pick], self.band.low[pick], self.band.high[pick], self.band.method)
 
 
-def deletion_by_k_figure(runs: Sequence[Run], prefix: str = "deletion") -> Figure:
+def deletion_by_k_figure(runs: Runs, prefix: str = "deletion") -> Figure:
     """Accuracy and correct log-probability over k for each strategy, with a slider over steps."""
     series, found = _series(runs, prefix)
     plot = _plot(series, "k", len(series[0].steps) - 1 if series else 0)
@@ -77,7 +76,7 @@ def deletion_by_k_figure(runs: Sequence[Run], prefix: str = "deletion") -> Figur
 
 
 def deletion_over_steps_figure(
-    runs: Sequence[Run], k: int = 32, prefix: str = "deletion", *, relative: bool = False
+    runs: Runs, k: int = 32, prefix: str = "deletion", *, relative: bool = False
 ) -> Figure:
     """The same over training steps, with a slider over k that starts at the k nearest to `k`.
 
@@ -98,7 +97,7 @@ def deletion_over_steps_figure(
 
 
 def _series(
-    runs: Sequence[Run], prefix: str, *, relative: bool = False
+    runs: Runs, prefix: str, *, relative: bool = False
 ) -> tuple[list[_Series], tuple[Group, ...]]:
     found = groups(runs, *(f"{prefix}_{metric}" for metric in METRICS), f"{prefix}_norm_share")
     views = [

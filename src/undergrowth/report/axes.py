@@ -68,15 +68,38 @@ class LogScale:
         return [*zero[0], *values], [*zero[1], *labels]
 
     def _even_ticks(self) -> tuple[list[float], list[str]]:
+        span = math.log10(self.high / self.low)
+        coarse = (1, 2, 5) if span < 1.7 else (1, 3) if span < 3.5 else (1,)
+        for digits in (coarse, range(1, 10)):
+            at, labels = self._ticks_at(digits)
+            if sum(map(bool, labels)) >= ENOUGH:
+                return at, labels
+        at = _round_numbers(self.low, self.high)
+        return at, [_label(value) for value in at]
+
+    def _ticks_at(self, digits: Sequence[int]) -> tuple[list[float], list[str]]:
+        """Ticks at these digits of every decade, and labels for as many decades as there is room."""
         decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         stride = max(1, math.ceil(len(decades) / 8))
-        at = [(float(f"{m}e{d}"), m, d) for d in decades for m in range(1, 10)]
-        at = [(v, m, d) for v, m, d in at if self.low * 0.999 <= v <= self.high * 1.05]
-        span = math.log10(self.high / self.low)
-        digits = (1, 2, 5) if span < 1.7 else (1, 3) if span < 3.5 else (1,)
-        at = [(v, m, d) for v, m, d in at if m in digits]
-        labels = [_label(v) if d % stride == 0 else "" for v, _, d in at]
-        return [v for v, _, _ in at], labels
+        at = [(float(f"{m}e{d}"), d) for d in decades for m in digits]
+        at = [(v, d) for v, d in at if self.low * 0.999 <= v <= self.high * 1.05]
+        return [v for v, _ in at], [_label(v) if d % stride == 0 else "" for v, d in at]
+
+
+ENOUGH = 2
+"""Labelled ticks from which on a reader can tell the scale."""
+
+
+def _round_numbers(low: float, high: float) -> list[float]:
+    """Some four round numbers between two that lie close together; `low` where they are one."""
+    if high <= low * (1 + 1e-6):
+        return [low]
+    rough = (high - low) / 4
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = next(m * unit for m in (1, 2, 5, 10) if m * unit >= rough * 0.999)
+    places = max(0, -math.floor(math.log10(unit)))
+    first, last = math.ceil(low / step * (1 - 1e-9)), math.floor(high / step * (1 + 1e-9))
+    return [round(i * step, places) for i in range(first, last + 1)]
 
 
 @dataclass(frozen=True)
@@ -214,8 +237,10 @@ def _gap_visible(plot: go.Figure, axis: Axis, kind: AxisType) -> dict[str, bool]
 
 def _label(value: float) -> str:
     if 1e-3 <= value < 1e6:
-        return f"{value:,.0f}" if value >= 1 else f"{value:g}"
-    return f"10<sup>{round(math.log10(value))}</sup>".replace("-", "−")
+        return f"{value:,.0f}" if value >= 1e3 and value == round(value) else f"{value:,.10g}"
+    digits, exponent = f"{value:.6e}".split("e")
+    times = "" if float(digits) == 1 else f"{float(digits):g}×"
+    return f"{times}10<sup>{int(exponent)}</sup>".replace("-", "−")
 
 
 def traces_of(plot: go.Figure) -> list[Any]:

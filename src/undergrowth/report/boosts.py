@@ -370,11 +370,14 @@ def _cell(cell: Mapping[str, Any]) -> str:
 def _hover(cell: Mapping[str, Any] | None) -> str:
     if cell is None:
         return ""
+    median = f"median {told(cell['median_steps'])} steps"
+    bounds = f"[{told(cell['low'])}, {told(cell['high'])}]"
     return (
         f"{cell['task']}, {cell['arm']}, {cell['switch']}<br>{cell['get_there']} of {cell['seeds']} get "
-        f"there, {cell['stay']} stay<br>median {told(cell['median_steps'])} steps<br>log10 speed-up "
-        f"{told(cell['decades'])} [{told(cell['low'])}, {told(cell['high'])}]<br>train accuracy falls "
-        "by "
+        f"there, {cell['stay']} stay<br>{median if np.isfinite(cell['median_steps']) else 'no median'}"
+        f"<br>log10 speed-up {told(cell['decades'])} "
+        f"{bounds if np.isfinite([cell['low'], cell['high']]).all() else '(no interval)'}"
+        "<br>train accuracy falls by "
         f"{told(cell['median_fall_of_train'])}, below 0.99 for {told(cell['median_steps_below'])} steps"
     )
 

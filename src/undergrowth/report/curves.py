@@ -11,7 +11,9 @@ import xarray as xr
 
 from undergrowth.analysis import Event, Rules, events
 from undergrowth.analysis.events import EventName
+from undergrowth.analysis.outcomes import diverged_at
 from undergrowth.measures import SIDES
+from undergrowth.naming import arms_told_apart
 from undergrowth.report import theme
 from undergrowth.report.axes import (
     ZERO_ON_LOG,
@@ -22,7 +24,7 @@ from undergrowth.report.axes import (
     traces_of,
 )
 from undergrowth.report.figure import Figure
-from undergrowth.report.groups import RULES, Group, count, groups
+from undergrowth.report.groups import RULES, Group, Runs, count, groups
 from undergrowth.report.numbers import rounded
 from undergrowth.store import Run
 
@@ -57,26 +59,28 @@ LOSS = _Quantity(
 )
 
 
-def accuracy_figure(runs: Sequence[Run], rules: Rules = RULES) -> Figure:
+def accuracy_figure(runs: Runs, rules: Rules = RULES) -> Figure:
     """Accuracy of each seed on both sides over steps, with the events that `rules` define."""
     return _figure(runs, ACCURACY, rules)
 
 
-def loss_figure(runs: Sequence[Run], rules: Rules = RULES) -> Figure:
+def loss_figure(runs: Runs, rules: Rules = RULES) -> Figure:
     """Cross-entropy of each seed on both sides over steps, with the events that `rules` define."""
     return _figure(runs, LOSS, rules)
 
 
-def _figure(runs: Sequence[Run], quantity: _Quantity, rules: Rules) -> Figure:
+def _figure(runs: Runs, quantity: _Quantity, rules: Rules) -> Figure:
     found = groups(runs, *(f"{side}_{quantity.name}" for side in SIDES), "val_accuracy")
     plot = go.Figure()
     for group in reversed(found):
-        for side in SIDES:
-            plot.add_traces(_lines(group, side, quantity))
+        for arm in _arms(group):
+            for side in SIDES:
+                plot.add_traces(_lines(group, arm, side, quantity))
     for event in EVENTS:
         for group in reversed(found):
             plot.add_traces(_markers(group, event, quantity, rules))
-    theme.dress(plot, height=480)
+    plot.add_traces(_ends([run for group in found for run in group.runs], quantity))
+    theme.dress(plot, height=480 + 24 * sum(len(_arms(group)) - 1 for group in found))  # for the legend
     plot.update_xaxes(title_text="training step")
     plot.update_yaxes(title_text=quantity.label)
     scales = {letter: LogScale.of([], *(trace[letter] for trace in traces_of(plot))) for letter in "xy"}
@@ -88,28 +92,84 @@ def _figure(runs: Sequence[Run], quantity: _Quantity, rules: Rules) -> Figure:
     return Figure(quantity.name, quantity.title, _caption(found, rules), plot, _table(found, quantity))
 
 
-def _lines(group: Group, side: str, quantity: _Quantity) -> list[go.Scatter]:
+DASHES = ("solid", "9px,3px", "2px,2px", "9px,3px,2px,3px", "14px,4px")
+"""Of the arms of a group, where there are several; the same again for more."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Arm:
+    """Runs of a group that are the same but for their seeds; name: empty where it is the only arm."""
+
+    runs: tuple[Run, ...]
+    name: str
+    place: int
+
+    def legend(self, group: Group, side: str) -> str:
+        return f"{group.legend(side)}, {self.name}" if self.name else group.legend(side)
+
+    def dash(self, group: Group) -> str:
+        return DASHES[self.place % len(DASHES)] if self.name else group.dash
+
+
+def _arms(group: Group) -> list[_Arm]:
+    names = arms_told_apart(
+        [run.spec for run in group.runs], {run.id: run.given_names for run in group.runs}
+    )
+    tasks = {run.spec.task.describe() for run in group.runs}
+    common = f"{tasks.pop()}, " if len(tasks) == 1 else ""
+    by_name: dict[str, list[Run]] = {}
+    for run in group.runs:
+        by_name.setdefault(names[run.id].removeprefix(common), []).append(run)
+    only = len(by_name) == 1
+    return [
+        _Arm(tuple(runs), "" if only else name, place)
+        for place, (name, runs) in enumerate(by_name.items())
+    ]
+
+
+def _lines(group: Group, arm: _Arm, side: str, quantity: _Quantity) -> list[go.Scatter]:
+    legend = arm.legend(group, side)
+    curves = [(run, run[f"{side}_{quantity.name}"]) for run in arm.runs]
     return [
         go.Scatter(
             x=curve["step"].values.tolist(),
             y=rounded(curve.values),
             customdata=[[int(s), v] for s, v in zip(curve["step"], rounded(curve), strict=True)],
             mode="lines",
-            name=group.legend(side),
-            legendgroup=group.legend(side),
-            showlegend=first,
-            legendrank=1000 + 10 * group.is_control + SIDES.index(side),
-            line={"color": group.colour(side), "width": 1.6, "dash": group.dash},
+            name=legend,
+            legendgroup=legend,
+            showlegend=place == 0,
+            legendrank=1000 + 100 * group.is_control + 2 * arm.place + SIDES.index(side),
+            line={"color": group.colour(side), "width": 1.6, "dash": arm.dash(group)},
             meta={"run": run.id, "side": side, "kind": "curve"},
-            hovertemplate=f"{group.legend(side)}, seed {run.spec.seeds.model}"
+            hovertemplate=f"{legend}, seed {run.spec.seeds.model}"
             f"<br>step %{{customdata[0]:,}}<br>{quantity.name} %{{customdata[1]:.4g}}<extra></extra>",
         )
-        for run, curve, first in _curves(group, f"{side}_{quantity.name}")
+        for place, (run, curve) in enumerate(curves)
     ]
 
 
-def _curves(group: Group, reading: str) -> list[tuple[Run, xr.DataArray, bool]]:
-    return [(run, run[reading], i == 0) for i, run in enumerate(group.runs)]
+def _ends(runs: Sequence[Run], quantity: _Quantity) -> list[go.Scatter]:
+    """A cross where the curve of a run that diverged breaks off."""
+    diverged = [(run, step) for run in runs if (step := diverged_at(run)) is not None]
+    curves = [(run, step, run[f"val_{quantity.name}"].dropna("step")) for run, step in diverged]
+    ends = [(run, step, curve[-1]) for run, step, curve in curves if curve.size]
+    if not ends:
+        return []
+    return [
+        go.Scatter(
+            x=[int(end["step"]) for _, _, end in ends],
+            y=rounded([float(end) for _, _, end in ends]),
+            mode="markers",
+            name="diverged",
+            legendgroup="diverged",
+            legendrank=2001,
+            marker={"symbol": "x", "size": 11, "color": theme.NEUTRAL},
+            text=[f"diverged: step {step:,}<br>{run.spec.describe()}" for run, step, _ in ends],
+            meta={"kind": "diverged", "runs": [run.id for run, _, _ in ends]},
+            hovertemplate="%{text}<extra></extra>",
+        )
+    ]
 
 
 def _markers(group: Group, name: EventName, quantity: _Quantity, rules: Rules) -> list[go.Scatter]:

@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 
 from undergrowth.analysis import Estimate, Rules, Switched, estimate, survival
 from undergrowth.report import theme
-from undergrowth.report.axes import add_buttons
+from undergrowth.report.axes import LogScale, add_buttons
 from undergrowth.report.bands import faint
 from undergrowth.report.boosts import CELL_INK, COLOURS, DASHES
 from undergrowth.report.figure import Figure
@@ -140,11 +140,13 @@ def steps_figure(tried: Sequence[Tried], rules: Rules) -> Figure:
     theme.dress(plot, height=170 + 36 * len(arms))
     add_buttons(plot, buttons)
     steps = [run.remaining for t in tried for run in t.runs]
+    values, labels = LogScale.of(steps).ticks()
     plot.update_xaxes(
         type="log",
         range=[np.log10(min(steps)) - 0.1, np.log10(max(steps)) + 0.1],
         title_text="steps to 99 %",
-        dtick="D2",
+        tickvals=values,
+        ticktext=labels,
     )
     plot.update_yaxes(
         tickvals=list(range(len(arms))), ticktext=arms, range=[len(arms) - 0.5, -0.5], showgrid=False

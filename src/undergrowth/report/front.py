@@ -20,7 +20,8 @@ class Section:
     """A study's part of a page.
 
     claims: (id, what it says); predictions: by hypothesis; verdicts and figures: in reading order;
-    problems: why there is no answer, and what to do about it, a line each.
+    problems: why there is no answer, and what to do about it, a line each; notes: which of its runs
+    diverged, failed, or had interventions that never fired, a line each.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Section:
     verdicts: tuple[Verdict, ...]
     figures: tuple[Figure, ...]
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,12 @@ class Line:
     ruling: str
     says: str
     verdicts: tuple[tuple[int, Verdict], ...]
+
+    @property
+    def first(self) -> tuple[int, Verdict] | None:
+        """The verdict that stands for them: the first that rests on any seed; None without one."""
+        of_any = (each for each in self.verdicts if each[1].estimate.n)
+        return next(of_any, self.verdicts[0] if self.verdicts else None)
 
 
 def lines(section: Section) -> list[Line]:

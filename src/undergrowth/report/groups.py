@@ -11,8 +11,9 @@ import xarray as xr
 
 from undergrowth.analysis import Estimate, estimate
 from undergrowth.analysis.events import DEFAULT_RULES
+from undergrowth.analysis.outcomes import diverged_at
 from undergrowth.report import theme
-from undergrowth.store import Run
+from undergrowth.store import Run, Store
 from undergrowth.store.reader import together
 
 
@@ -49,13 +50,24 @@ class Group:
         return together(self.runs, reading)
 
 
+Runs = Run | Store | Sequence[Run]
+"""What a figure draws: one run, some, or all of a store."""
+
+
+def as_runs(runs: Runs) -> tuple[Run, ...]:
+    """The runs that are meant."""
+    if isinstance(runs, Run):
+        return (runs,)
+    return runs.runs if isinstance(runs, Store) else tuple(runs)
+
+
 SIDE_NAMES = {"train": "training", "val": "validation"}
 RULES = DEFAULT_RULES
 
 
-def groups(runs: Sequence[Run], *readings: str) -> tuple[Group, ...]:
+def groups(runs: Runs, *readings: str) -> tuple[Group, ...]:
     """The runs that have all of the readings, true labels first; groups without runs are left out."""
-    having = [run for run in runs if set(readings) <= set(run.names)]
+    having = [run for run in as_runs(runs) if set(readings) <= set(run.names)]
     split = [(False, [r for r in having if r.spec.labels == "true"])]
     split.append((True, [r for r in having if r.spec.labels != "true"]))
     return tuple(Group(tuple(members), control) for control, members in split if members)
@@ -70,8 +82,28 @@ def alike(runs: Sequence[Run]) -> list[tuple[Run, ...]]:
 
 
 def count(groups: Sequence[Group]) -> str:
-    """How many seeds each group has, in words."""
-    return ", ".join(f"{plural(len(g.runs), 'seed')} with {g.name}" for g in groups) or "no run yet"
+    """How many seeds each group has, in words, and which of its runs diverged."""
+    return ", ".join(counted(g.runs, f"with {g.name}") for g in groups) or "no run yet"
+
+
+def counted(runs: Sequence[Run], which: str) -> str:
+    """How many seeds there are, in words, where they differ in more how many runs of how many arms; and
+    how many of them diverged, and so are drawn only up to there.
+    """
+    seeds: dict[str, set[object]] = {}
+    for run in runs:
+        seeds.setdefault(run.spec.without_seeds().id, set()).add(run.spec.seeds)
+    sizes = sorted({len(each) for each in seeds.values()})
+    if len(seeds) == 1:
+        told = f"{plural(len(runs), 'seed')} {which}"
+    else:
+        each = plural(sizes[0], "seed") if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} seeds"
+        told = f"{len(runs)} runs {which} ({len(seeds)} arms of {each})"
+    ends = [step for run in runs if (step := diverged_at(run)) is not None]
+    if not ends:
+        return told
+    at = f"step {min(ends):,}" if min(ends) == max(ends) else f"steps {min(ends):,} to {max(ends):,}"
+    return f"{told}, {len(ends)} of which diverged at {at}"
 
 
 def plural(n: int, noun: str, nouns: str = "") -> str:

@@ -18,10 +18,9 @@ from undergrowth.report import theme
 from undergrowth.report.axes import Axis, LogScale, add_axis_buttons, subplot_names, traces_of
 from undergrowth.report.bands import faint
 from undergrowth.report.figure import Figure
-from undergrowth.report.groups import SIDE_NAMES, Group, count, groups, measured_as
+from undergrowth.report.groups import SIDE_NAMES, Group, Runs, count, groups, measured_as
 from undergrowth.report.numbers import rounded, told
 from undergrowth.report.sliders import add_slider
-from undergrowth.store import Run
 
 N_BINS = 50
 
@@ -43,7 +42,7 @@ class Histogram:
     effective: xr.DataArray
 
 
-def saliency_histogram(runs: Sequence[Run], reading: str = "saliency_median") -> Figure:
+def saliency_histogram(runs: Runs, reading: str = "saliency_median") -> Figure:
     """Share of neurons by saliency relative to the step's mean, with a slider over steps."""
     found = groups(runs, reading)
     edges = bin_edges([_relative(g.values(reading)) for g in found])

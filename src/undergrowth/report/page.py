@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import plotly.offline
@@ -19,7 +21,7 @@ from undergrowth.report import theme
 from undergrowth.report.figure import CONFIG, Figure
 from undergrowth.report.forest import forest
 from undergrowth.report.front import Section, in_one_paragraph, lines
-from undergrowth.report.groups import RULES
+from undergrowth.report.groups import RULES, plural
 from undergrowth.report.numbers import told
 from undergrowth.report.tables import environments, run_rows, spec_blocks
 from undergrowth.store import Run
@@ -43,17 +45,20 @@ def write_page(
     runs: Sequence[Run],
     commands: Sequence[str],
     rules: Rules = RULES,
+    damaged: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write the page to the file `out`, complete or not at all.
 
-    commands: what reproduces it, a shell line each; rules: those by which events are listed.
+    commands: what reproduces it, a shell line each; rules: those by which events are listed; damaged: by
+    run id, why its readings cannot be read.
     """
     page = _environment().get_template("page.html.j2")
     html = page.render(
         title=title,
-        answer=in_one_paragraph(sections, runs, rules),
+        answer=in_one_paragraph(sections, [run for run in runs if run.id not in damaged], rules),
+        snapshot=snapshot(runs),
         sections=sections,
-        rows=run_rows(runs, rules),
+        rows=run_rows(runs, rules, damaged),
         rules=[(event, rules.describe(event)) for event in ("memorised", "onset", "grokked")],
         specs=spec_blocks(runs),
         environments=environments(runs),
@@ -72,7 +77,21 @@ def write_page(
         most_specs=MOST_SPECS,
         most_open=MOST_OPEN,
     )
-    write_whole(Path(out), html.encode())
+    write_whole(Path(out), html.encode(errors="backslashreplace"))
+
+
+def snapshot(runs: Sequence[Run]) -> str:
+    """What to say of a page whose runs have not all come to their end; empty where they have."""
+    under_way = sum(run.status == "running" for run in runs)
+    interrupted = sum(run.status == "interrupted" for run in runs)
+    if not under_way + interrupted:
+        return ""
+    counts = {"under way": under_way, "interrupted": interrupted}
+    said = " and ".join(f"{n} {state}" for state, n in counts.items() if n)
+    return (
+        f"A snapshot: of {plural(len(runs), 'run')} {said} when this page was written. No study counts "
+        "them before they are at their end."
+    )
 
 
 def _environment() -> Environment:
@@ -87,6 +106,7 @@ def _environment() -> Environment:
         "plot": _plot,
         "table": lambda figure: _script_json(figure.table.to_csv(index=False)),
         "told": told,
+        "value": value,
         "lines": lines,
         "interval": interval,
         "forest": lambda verdict: Markup(forest(verdict)),
@@ -95,9 +115,16 @@ def _environment() -> Environment:
     return environment
 
 
+def value(number: float) -> str:
+    """A number, or a dash where there is none."""
+    return told(number) if math.isfinite(number) else "–"
+
+
 def interval(verdict: Verdict) -> str:
     """An estimate's interval in words, or why there is none."""
     e = verdict.estimate
+    if not e.n:
+        return "no number: no seed has one"
     if not e.is_bounded:
         return f"no interval from {e.seeds}"
     return f"{e.level:.0%} interval {told(e.low)} to {told(e.high)}"

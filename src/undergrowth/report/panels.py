@@ -25,7 +25,7 @@ from undergrowth.report.axes import (
 from undergrowth.report.bands import band_traces
 from undergrowth.report.curves import EVENTS
 from undergrowth.report.figure import Figure
-from undergrowth.report.groups import RULES, Band, over_seeds, plural
+from undergrowth.report.groups import RULES, Band, counted, over_seeds
 from undergrowth.store import Run
 
 
@@ -41,7 +41,7 @@ class Arm:
     @property
     def seeds(self) -> str:
         """How many there are, in words."""
-        return f"{plural(len(self.runs), 'seed')} {self.name}"
+        return counted(self.runs, self.name) if self.runs else f"0 seeds {self.name}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,13 +26,13 @@ from undergrowth.report.figure import Figure
 from undergrowth.report.groups import (
     SIDE_NAMES,
     Group,
+    Runs,
     count,
     groups,
     measured_as,
     over_seeds,
 )
 from undergrowth.report.histogram import saliency_histogram
-from undergrowth.store import Run
 
 __all__ = ["breadth_figure", "concentration_figure", "saliency_histogram"]
 
@@ -46,7 +46,7 @@ WIDTHS = {"train": 4.5, "val": 1.8}
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
-def concentration_figure(runs: Sequence[Run], reading: str = "saliency_median") -> Figure:
+def concentration_figure(runs: Runs, reading: str = "saliency_median") -> Figure:
     """Skewness, Gini and effective number of a per-component reading over steps, mean over seeds."""
     found = groups(runs, reading)
     plot = make_subplots(rows=len(STATISTICS), cols=1, shared_xaxes=True, vertical_spacing=0.05)
@@ -84,7 +84,7 @@ def concentration_figure(runs: Sequence[Run], reading: str = "saliency_median") 
     return Figure("concentration", title, caption, plot, _joined(rows))
 
 
-def breadth_figure(runs: Sequence[Run], reading: str = "saliency_breadth") -> Figure:
+def breadth_figure(runs: Runs, reading: str = "saliency_breadth") -> Figure:
     """Quantiles over neurons, pooled over seeds, of a per-component reading over steps."""
     found = groups(runs, reading)
     plot = make_subplots(rows=len(SIDES), cols=1, shared_xaxes=True, vertical_spacing=0.07)

@@ -16,7 +16,7 @@ from undergrowth.analysis import spikes
 from undergrowth.report import theme
 from undergrowth.report.axes import ZERO_ON_LOG, Axis, LogScale, add_axis_buttons, traces_of
 from undergrowth.report.figure import Figure
-from undergrowth.report.groups import plural
+from undergrowth.report.groups import Runs, as_runs, plural
 from undergrowth.report.numbers import rounded
 from undergrowth.store import Run
 
@@ -27,12 +27,16 @@ POINTS = 4000
 LINES = {"update": "train", "val": "val"}
 
 
-def spikes_figure(run: Run, found: pd.DataFrame | None = None) -> Figure:
+def spikes_figure(run: Runs, found: pd.DataFrame | None = None) -> Figure:
     """Loss of every update and validation loss of one run over steps, log and linear, spikes marked.
 
     found: the spikes to mark; by default `analysis.spikes` of `update_loss` up to where it is finite.
-    The figure's table holds them.
+    The figure's table holds them. Raises ValueError for several runs.
     """
+    of = as_runs(run)
+    if len(of) != 1:
+        raise ValueError(f"spikes_figure draws 1 run, and these are {len(of)}: pass one, as in runs[0]")
+    run = of[0]
     train, val = run["update_loss"], run["val_loss"]
     found = spikes(finite_beginning(train)) if found is None else found
     plot = go.Figure([_line(train, "train"), _line(val, "val"), _markers(found)])

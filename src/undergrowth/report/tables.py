@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from undergrowth.analysis import Event, Rules, events
+from undergrowth.analysis.outcomes import in_words
+from undergrowth.naming import arms_told_apart
 from undergrowth.report.groups import RULES
 from undergrowth.store import Run
 
@@ -34,29 +37,41 @@ class SpecBlock:
     toml: str
 
 
-def run_rows(runs: Sequence[Run], rules: Rules = RULES) -> tuple[RunRow, ...]:
-    """A row for each run; steps are thousands apart, censored times are '> last step'."""
-    return tuple(_row(run, rules) for run in runs)
+def run_rows(
+    runs: Sequence[Run], rules: Rules = RULES, damaged: Mapping[str, str] = MappingProxyType({})
+) -> tuple[RunRow, ...]:
+    """A row for each run; steps are thousands apart, censored times are '> last step'.
+
+    damaged: by run id, why its readings cannot be read; its row says so in their place.
+    """
+    names = {run.id: run.given_names for run in runs}
+    arms = arms_told_apart([run.spec.replace(labels="true") for run in runs])
+    called = {run.id: arms[run.spec.replace(labels="true").id] for run in runs}
+    return tuple(
+        _row(run, ": ".join([*names[run.id], called[run.id]]), rules, damaged.get(run.id, ""))
+        for run in runs
+    )
 
 
-def _row(run: Run, rules: Rules) -> RunRow:
-    has_curves = {"train_accuracy", "val_accuracy"} <= set(run.names)
-    times = _times(tuple(events(run.curves, rules).values())) if has_curves else ("–",) * 5
-    final = [
-        f"{float(run[name][-1]):.1%}" if has_curves else "–"
-        for name in ("train_accuracy", "val_accuracy")
-    ]
+def _row(run: Run, called: str, rules: Rules, damage: str) -> RunRow:
+    has_curves = not damage and {"train_accuracy", "val_accuracy"} <= set(run.names)
+    said = [f"damaged: {damage}"] if damage else [run.status, *in_words(run)]
     return RunRow(
         id=run.id,
-        task=run.spec.task.describe(),
+        task=called,
         labels=run.spec.labels,
         seeds=_seeds(run),
-        status=run.status if not run.message else f"{run.status}: {run.message}",
-        events=times,
-        train_accuracy=final[0],
-        val_accuracy=final[1],
+        status=": ".join([said[0], "; ".join(said[1:])]) if said[1:] else said[0],
+        events=_times(tuple(events(run.curves, rules).values())) if has_curves else ("–",) * 5,
+        train_accuracy=_last(run, "train_accuracy") if has_curves else "–",
+        val_accuracy=_last(run, "val_accuracy") if has_curves else "–",
         seconds=f"{run.ended - run.began:,.0f} s" if run.ended else "–",
     )
+
+
+def _last(run: Run, name: str) -> str:
+    known = run.curves[name].dropna("step").values[-1:]
+    return f"{float(known[0]):.1%}" if known.size else "–"
 
 
 def _times(found: Sequence[Event]) -> tuple[str, ...]:
@@ -79,22 +94,18 @@ def _seeds(run: Run) -> str:
 
 def spec_blocks(runs: Sequence[Run]) -> tuple[SpecBlock, ...]:
     """The specs, one for all runs that differ only in their seeds."""
+    arms = arms_told_apart([run.spec for run in runs], {run.id: run.given_names for run in runs})
     alike: dict[str, list[Run]] = {}
     for run in runs:
         alike.setdefault(run.spec.without_seeds().id, []).append(run)
     return tuple(
         SpecBlock(
-            _all_but_seeds(members[0]),
+            arms[members[0].id],
             in_ranges([_seeds(run) for run in members]),
             members[0].spec.to_toml(),
         )
         for members in alike.values()
     )
-
-
-def _all_but_seeds(run: Run) -> str:
-    labels = "" if run.spec.labels == "true" else f", {run.spec.labels} labels"
-    return run.spec.describe_arm() + labels
 
 
 def in_ranges(names: Sequence[str]) -> str:

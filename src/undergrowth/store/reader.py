@@ -49,6 +49,9 @@ class Run:
     began: float
     ended: float | None
 
+    def __repr__(self) -> str:
+        return f"Run({self.id}: {self.spec.describe()}, {self.status})"
+
     @property
     def id(self) -> str:
         """The hash of the spec."""
@@ -62,10 +65,8 @@ class Run:
     @cached_property
     def given_names(self) -> tuple[str, ...]:
         """Names that it was given where it was trained, in the order of the alphabet."""
-        return self.store.given_names.get(self.id, ())
-
-    def __repr__(self) -> str:
-        return f"<Run {self.id}, {self.status}: {self.spec.describe()}>"
+        found = self.store.query("SELECT * FROM names WHERE run_id = ?", (self.id,))
+        return tuple(sorted({row["name"] for row in found if rows.is_whole(row)}))
 
     def __getitem__(self, name: str) -> xr.DataArray:
         """A reading over steps, dims (step, ...); raises KeyError with the names there are.
@@ -182,21 +183,12 @@ class Store:
         check(self.root)
 
     def __repr__(self) -> str:
-        return f"<Store {self.root}>"
+        return f"Store({str(self.root)!r})"
 
     @property
     def is_being_written(self) -> bool:
         """Whether a process is writing to it now."""
         return is_being_written(self.root)
-
-    @property
-    def given_names(self) -> dict[str, tuple[str, ...]]:
-        """By run id: the names that runs were given where they were trained."""
-        found: dict[str, set[str]] = {}
-        for row in self.query("SELECT * FROM names"):
-            if rows.is_whole(row):
-                found.setdefault(row["run_id"], set()).add(row["name"])
-        return {run_id: tuple(sorted(names)) for run_id, names in found.items()}
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[sqlite3.Row]:
         """Rows of all the store's SQLite files, one file after the other."""

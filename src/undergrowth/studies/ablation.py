@@ -14,7 +14,7 @@ from undergrowth.report.ablation import deletion_by_k_figure, deletion_over_step
 from undergrowth.report.effects import Effect, effects_figure
 from undergrowth.report.figure import Figure
 from undergrowth.store import Run
-from undergrowth.studies import small_arms
+from undergrowth.studies import one_layer_addition, small_arms
 from undergrowth.studies.against_control import CONTROL_RULE, against_control
 from undergrowth.studies.study import Answer, Claim, Study
 
@@ -159,4 +159,5 @@ STUDY = Study(
     },
     runs=small_arms.runs,
     answer=answer,
+    part=one_layer_addition.runs("quick", 1),
 )

@@ -19,7 +19,7 @@ from undergrowth.report.general_share import general_share_figure
 from undergrowth.report.groups import plural
 from undergrowth.report.saliency import breadth_figure, concentration_figure, saliency_histogram
 from undergrowth.store import Run
-from undergrowth.studies import small_arms
+from undergrowth.studies import one_layer_addition, small_arms
 from undergrowth.studies.against_control import CONTROL_RULE, against_control
 from undergrowth.studies.small_arms import ATTRIBUTIONS
 from undergrowth.studies.study import Answer, Claim, Study
@@ -143,21 +143,22 @@ def _verdicts(runs: Sequence[Run]) -> tuple[Verdict, ...]:
 
 def _general(arms: Mapping[str, Sequence[Run]]) -> tuple[Verdict, ...]:
     """P10 in each arm that has what it takes."""
-    found = tuple(
+    return tuple(
         verdict
         for arm, having in _shared_out(arms).items()
         for verdict in (_coexist(arm, having), _grows_gradually(arm, having))
     )
-    return found or (_coexist("no arm", ()),)
 
 
 def _shared_out(arms: Mapping[str, Sequence[Run]]) -> dict[str, list[Run]]:
-    """The finished runs of each arm whose margins are shared out among the neurons."""
-    return {
-        arm: having
+    """The finished runs of each arm whose margins are shared out among the neurons; arms without one
+    with true labels are left out.
+    """
+    found = {
+        arm: [run for run in members if SHAPLEY in run.names and run.status == "done"]
         for arm, members in arms.items()
-        if (having := [run for run in members if SHAPLEY in run.names and run.status == "done"])
     }
+    return {arm: having for arm, having in found.items() if any(r.spec.labels == "true" for r in having)}
 
 
 GENERAL_PART = (
@@ -172,8 +173,6 @@ def _coexist(arm: str, runs: Sequence[Run]) -> Verdict:
     numbers = [least_of_both_midway(run, general_share(run[SHAPLEY])) for run in true]
     known = [number for number in numbers if np.isfinite(number)]
     note = f"{_ends_note(runs)} {len(true) - len(known)} of {plural(len(true), 'seed')} had no midway."
-    if not true:
-        note = f"No run with true labels has the reading {SHAPLEY}, which the small arms take along."
     return Verdict(
         claim="P10",
         study="saliency",
@@ -289,4 +288,5 @@ STUDY = Study(
     },
     runs=small_arms.runs,
     answer=answer,
+    part=one_layer_addition.runs("quick", 1),
 )

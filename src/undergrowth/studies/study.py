@@ -37,7 +37,8 @@ class Study:
     claims: what is tested; predictions: by rival hypothesis, what it expects and so what would refute
     it; runs: the specs for a budget and a number of seeds (None: the budget's own); answer: from the
     stored runs of those specs to verdicts and figures; needs: by the name of a reading that the answer
-    rests on beside the curves, what `undergrowth measure --measure` takes to add it to a store.
+    rests on beside the curves, what `undergrowth measure --measure` takes to add it to a store; part:
+    runs from which some of its claims can be answered by themselves.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Study:
     runs: Callable[[Budget, int | None], tuple[RunSpec, ...]]
     answer: Callable[[Sequence[Run]], Answer]
     needs: Mapping[str, str] = field(default_factory=dict)
+    part: tuple[RunSpec, ...] = ()
 
     def lacks(self, runs: Sequence[Run]) -> dict[str, str]:
         """The readings that it needs and some of the runs have not, and what adds each."""

@@ -86,14 +86,15 @@ def _cores() -> int:
 
 
 def train(
-    specs: Sequence[RunSpec],
+    specs: RunSpec | Sequence[RunSpec],
     out: str | Path,
     *,
     layout: Layout | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
     names: Mapping[str, Sequence[str]] | None = None,
 ) -> Store:
-    """Train runs into the store at `out` and return it; what is finished there is not trained again.
+    """Train a run, or several, into the store at `out` and return it; what is finished there is not
+    trained again.
 
     names: by run id, names to keep beside the runs (`Run.given_names`), no part of what a run is.
 
@@ -104,7 +105,7 @@ def train(
     SweepError where training could not go on.
     """
     root = Path(out)
-    unique = {spec.id: spec for spec in specs}
+    unique = {spec.id: spec for spec in ([specs] if isinstance(specs, RunSpec) else specs)}
     for spec in unique.values():
         spec.data()  # impossible runs fail before any is trained
     create(root)

@@ -23,20 +23,22 @@ TRIES = 2
 """How often a measurement is begun whose worker dies of it."""
 
 
-def measure(run: Run, by: Measure, steps: Sequence[int] | None = None) -> xr.Dataset:
+def measure(run: Run, by: Measure | type[Measure], steps: Sequence[int] | None = None) -> xr.Dataset:
     """What a measure reads of a run at its checkpoints (by default all), dims (step, ...).
 
     The numbers are those that the measure would have read in training: bit for bit in a process that
     was started with as many XLA threads (NPROC=1), up to rounding in another. Nothing is stored:
-    `undergrowth measure` does that. `by` may be a measure of one's own.
+    `undergrowth measure` does that. `by` may be a measure of one's own, or a kind of measure, with its
+    defaults.
 
     Raises SpecError where the measure does not fit the run, or the run has no such checkpoint;
     StoreError where a checkpoint is damaged.
     """
     import xarray as xr
 
-    check(run, by, steps)
-    by_step = {step: read(run, by, step) for step in sorted(steps or run.checkpoints)}
+    taken = by() if isinstance(by, type) else by
+    check(run, taken, steps)
+    by_step = {step: read(run, taken, step) for step in sorted(steps or run.checkpoints)}
     names = {name: None for readings in by_step.values() for name in readings}
     return xr.Dataset(
         {

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 import undergrowth as ug
 from tests import brute_force, planted, tiny
 from tests.measures.circuits.test_closing import Unread
 from undergrowth.measures import Generality, Observed, Reading, baselines, serves, site_of
 from undergrowth.models import Model, load_state_dict, state_dict
+from undergrowth.spec import SpecError
 from undergrowth.tasks import CommutationSafe, Modular, make_data
 
 P = 13
@@ -192,7 +192,7 @@ def test_a_dead_component_serves_nothing() -> None:
 
 
 def test_thresholds_ascend() -> None:
-    with pytest.raises(ValidationError, match=r"must ascend: set \[0.1, 0.5\]"):
+    with pytest.raises(SpecError, match=r"must ascend: set \[0.1, 0.5\]"):
         Generality(thresholds=(0.5, 0.1))
 
 

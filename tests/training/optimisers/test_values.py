@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from tests import tiny
 from tests.training.optimisers.suite import ADAMWS, ANNEALED, FILTERED, MUONS, every_optimiser, named
 from undergrowth.models import state_dict
+from undergrowth.spec import SpecError
 from undergrowth.training import engine
 from undergrowth.training.optimisers import (
     SGD,
@@ -62,5 +63,5 @@ def test_an_optimiser_is_plain_data_and_back(optimiser: AnyOptimiser) -> None:
     ],
 )
 def test_impossible_hyper_parameters_are_refused(kind: Any, fields: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(SpecError):
         kind(**fields)

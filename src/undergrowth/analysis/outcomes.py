@@ -1,0 +1,53 @@
+"""How a run ended beside its status: damaged, diverged, or with interventions that never fired."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from undergrowth.plain_text import in_one_line
+from undergrowth.store import Run, StoreError
+
+ENDED = ("done", "failed")
+
+
+def damage(run: Run, *, thoroughly: bool = False) -> str:
+    """Why the run's curves cannot be read, in one line; empty where they can.
+
+    thoroughly: all its readings are tried, not only the curves.
+    """
+    try:
+        if run.status == "done" and "train_accuracy" not in run.curves:
+            return "its curves are missing: restore its database from a copy"
+        _ = run.events
+        for name in run.names if thoroughly else ():
+            _ = run[name]
+    except (StoreError, sqlite3.Error, LookupError, ValueError, TypeError, OSError) as error:
+        return in_one_line(str(error.args[0] if isinstance(error, KeyError) else error))
+    return ""
+
+
+def diverged_at(run: Run) -> int | None:
+    """The step at which its loss was no longer finite; None where it did not diverge."""
+    if run.status != "failed":
+        return None
+    steps = run.events.query("kind == 'diverged'")["step"]
+    return int(steps.iloc[-1]) if len(steps) else None
+
+
+def never_fired(run: Run) -> tuple[str, ...]:
+    """The interventions that a run that has ended did not come to, each in a few words."""
+    if run.status not in ENDED or not run.spec.interventions:
+        return ()
+    fired = {detail["intervention"] for detail in run.events.query("kind == 'fired'")["detail"]}
+    return tuple(
+        intervention.describe()
+        for position, intervention in enumerate(run.spec.interventions)
+        if position not in fired
+    )
+
+
+def in_words(run: Run) -> tuple[str, ...]:
+    """What there is to say of how it ended, a few words each; of a whole and done run often nothing."""
+    step = diverged_at(run)
+    message = (f"diverged at step {step:,}",) if step is not None else (run.message,)
+    return *filter(None, message), *(f"never fired: {told}" for told in never_fired(run))

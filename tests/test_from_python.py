@@ -1,0 +1,51 @@
+"""What a newcomer types first in Python just works, or one line says what would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import undergrowth as ug
+from tests import tiny
+from undergrowth.report.figure import Figure
+
+MEASURED = [
+    {"name": "curves", "schedule": tiny.EVERY_10},
+    {"name": "saliency", "n_nodes": 2, "schedule": tiny.EVERY_10},
+    {"name": "deletion", "ks": [0, 1, 2], "n_nodes": 2, "schedule": tiny.EVERY_10},
+]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ug.Store:
+    return ug.train(tiny.spec(measures=MEASURED), tmp_path_factory.mktemp("python") / "store")
+
+
+FIGURES: list[Callable[[Any], Figure]] = [
+    getattr(ug, name) for name in ug.__all__ if name.endswith(("_figure", "_histogram"))
+]
+
+
+@pytest.mark.parametrize("draw", FIGURES, ids=lambda draw: draw.__name__)
+def test_a_figure_takes_one_run_or_several_or_a_store(draw: Any, store: ug.Store) -> None:
+    (run,) = store.runs
+    drawn = [draw(what).plot.to_json() for what in (run, store.runs, store)]
+    assert drawn[0] == drawn[1] == drawn[2]
+
+
+def test_a_figure_of_one_run_says_so_where_it_is_given_two(store: ug.Store) -> None:
+    with pytest.raises(ValueError, match=r"draws 1 run, and these are 2: pass one, as in runs\[0\]"):
+        ug.spikes_figure([*store.runs, *store.runs])
+
+
+def test_a_measure_may_be_given_by_its_kind(store: ug.Store) -> None:
+    (run,) = store.runs
+    assert ug.measure(run, ug.Norms, [10]).equals(ug.measure(run, ug.Norms(), [10]))
+
+
+def test_runs_and_stores_print_short(store: ug.Store) -> None:
+    (run,) = store.runs
+    assert repr(run) == f"Run({run.id}: x+y mod 5, seed 0, done)"
+    assert repr(store) == f"Store({str(store.root)!r})"
