@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
+
+LARGEST = float(np.finfo(np.float32).max)
+SMALLEST = float(np.finfo(np.float32).tiny)
+MOST = 2**31 - 1
 
 
 class Value(BaseModel):
     """A frozen, validated value; unknown fields are errors, and equal values are one value.
 
     Types are strict: neither true nor "12" is a number; an integer where a float is wanted is one.
+    Numbers are those that the device can hold: whole ones of int32; others 0, or between 1.18e-38 and
+    3.4e38 in size, for a smaller one is 0 in float32 and a larger one infinite.
     """
 
     model_config = ConfigDict(
@@ -25,6 +31,28 @@ class Value(BaseModel):
         if not isinstance(fields, Mapping):
             return fields
         return {key: _as_python_has_it(value) for key, value in fields.items()}
+
+    @model_validator(mode="after")
+    def _is_held_by_the_device(self) -> Self:
+        for name in type(self).model_fields:
+            _refuse_what_no_device_holds(name, getattr(self, name))
+        return self
+
+
+def _refuse_what_no_device_holds(name: str, value: Any) -> None:
+    """Raise ValueError for a number, or one of several, that float32 or int32 does not hold."""
+    if isinstance(value, tuple):
+        for position, item in enumerate(value):
+            _refuse_what_no_device_holds(f"{name}.{position}", item)
+    elif isinstance(value, float) and value and not SMALLEST <= abs(value) <= LARGEST:
+        raise ValueError(
+            f"{name} = {value} is no number that float32 holds: take 0 where it may be, or one from "
+            "1.18e-38 to 3.4e38 in size"
+        )
+    elif isinstance(value, int) and abs(value) > MOST:
+        digits = round(abs(value).bit_length() * 0.30103)
+        told = str(value) if digits <= 20 else f"an integer of some {digits} digits"
+        raise ValueError(f"{name} = {told} is no number that int32 holds: take {MOST} at most")
 
 
 def _as_python_has_it(value: Any) -> Any:

@@ -17,6 +17,8 @@ from undergrowth.store import rows
 from undergrowth.values import essence
 
 KIND = "measured"
+READS = "reads:"
+"""Beside the fields of a measure (no field has such a name): the names of what it read."""
 
 
 def database(root: Path) -> Path:
@@ -34,7 +36,7 @@ def add(root: Path, run_id: str, step: int, measure: Measure, readings: Mapping[
         )
         connection.execute(
             "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?)",
-            rows.event_row(run_id, step, KIND, how(measure)),
+            rows.event_row(run_id, step, KIND, {**how(measure), READS: sorted(readings)}),
         )
 
 
@@ -49,7 +51,17 @@ def steps_measured(root: Path, run_id: str) -> dict[str, dict[int, dict[str, obj
     found: dict[str, dict[int, dict[str, object]]] = {}
     for row in _query(root, "SELECT * FROM events WHERE run_id = ?", (run_id,)):
         told = json.loads(row["detail"])
+        told.pop(READS, None)
         found.setdefault(told["key"], {})[row["step"]] = told
+    return found
+
+
+def owners(root: Path, run_id: str) -> dict[str, str]:
+    """By the name of what was read of a run, the key of the measure that read it."""
+    found: dict[str, str] = {}
+    for row in _query(root, "SELECT * FROM events WHERE run_id = ?", (run_id,)):
+        told = json.loads(row["detail"])
+        found |= dict.fromkeys(told.get(READS, ()), told["key"])
     return found
 
 

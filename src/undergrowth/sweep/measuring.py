@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from undergrowth.measures import Measure, Reading
 from undergrowth.measures.named import measure_named
+from undergrowth.measures.reading import OF_THE_ENGINE, clash
 from undergrowth.spec import SpecError
 from undergrowth.store import Run, Store, measured
 from undergrowth.store.checkpoints import load_snapshot
@@ -86,7 +87,8 @@ def measure_into(
 
     One process a core, with the XLA threads that training has, so the bits are those of training.
     The caller must hold the right to write to the store. Raises SpecError where the measure does not
-    fit a run, and where its readings' names are taken by the same measure with other fields.
+    fit a run, and where its readings' names are taken: by the same measure with other fields, or by
+    another measure.
     """
     by = measure_named(text)
     for run in runs:
@@ -115,6 +117,7 @@ def measure_into(
         for future in as_completed(waiting):
             run, step = waiting[future]
             readings = future.result()
+            _check_names_are_free(run, by, readings)
             measured.add(run.store.root, run.id, step, by, readings)
             yield Taken(run.id, step, readings, is_new=True)
 
@@ -153,6 +156,23 @@ def _check_its_names_are_free(run: Run, by: Measure) -> None:
             f"run {run.id} has readings of {by.key!r} by a measure with other fields: "
             "give this one a prefix of its own"
         )
+    _check_names_are_free(run, by, by.names)
+
+
+def _check_names_are_free(run: Run, by: Measure, names: Iterable[str]) -> None:
+    """Raise SpecError where another measure of the run, or the laboratory, has one of these names."""
+    taken = {
+        name: f"measure {key!r}"
+        for name, key in measured.owners(run.store.root, run.id).items()
+        if key != by.key
+    }
+    taken |= dict.fromkeys(OF_THE_ENGINE, "the laboratory itself")
+    for other in run.spec.measures:
+        if other.key != by.key:
+            taken |= dict.fromkeys(other.names, f"measure {other.key!r}")
+    for name in names:
+        if name in taken:
+            raise SpecError(f"run {run.id}: {clash(by, name, taken[name])}")
 
 
 def _check_it_is_whole(run: Run, step: int) -> None:
