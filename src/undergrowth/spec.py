@@ -344,7 +344,7 @@ def check_parent(run: RunSpec, parent: RunSpec) -> None:
         (run.seeds.model, run.seeds.data),
         (parent.seeds.model, parent.seeds.data),
     )
-    differing = [name for name in mine if name not in OWN and mine[name] != its[name]]
+    differing = [name for name in mine if name not in OWN and essence(mine[name]) != essence(its[name])]
     if differing:
         raise SpecError(
             f"{differing[0]} is not that of the parent {parent.id}, whose trunk the run shares: make it "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -20,6 +20,9 @@ class Value(BaseModel):
     Numbers are those that the device can hold: whole ones of int32; others 0, or between 1.18e-38 and
     3.4e38 in size, for a smaller one is 0 in float32 and a larger one infinite.
     """
+
+    names_only: ClassVar[frozenset[str]] = frozenset()
+    """Fields that say what something is called, and so decide no run's id."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, strict=True
@@ -63,12 +66,14 @@ def _as_python_has_it(value: Any) -> Any:
 
 
 def essence(value: Any) -> Any:
-    """What makes a value what it is, as plain data: its name, and the fields not at their defaults.
+    """What makes a value what it is, as plain data: its kind, and the fields not at their defaults, but
+    for what is a name only.
 
     A field that a later version adds thus leaves all earlier values what they were.
     """
     if isinstance(value, Value):
-        return {name: essence(item) for name, item in _told(value).items()}
+        told = _told(value)
+        return {name: essence(item) for name, item in told.items() if name not in value.names_only}
     if isinstance(value, tuple):
         return [essence(item) for item in value]
     return value + 0.0 if isinstance(value, float) else value  # -0.0 equals 0.0, so it is 0.0
