@@ -123,9 +123,8 @@ BAD_CELLS = [
     ("x,y,label\n", "there is no row below the header"),
     ("0,0,0\n0,1,1\n", "row 1 is '0,0,0': it must be the header, which is x,y,label"),
     ("0,1\n", "row 1 is '0,1': it must be the header, which is x,y,label with a row a cell below; or"),
-    ("0,1,2\n1,2\n", "or take a square table of labels, with as many rows as columns"),
-    ("a,b\nb,\n,\n", "row 1 is 'a,b': it must be"),
-    ("e,a\na,3\n", "row 2, column 'label' is 'e'"),
+    ("0,1,2\n1,2\n", "row 1 is '0,1,2': it must be the header, which is x,y,label"),
+    ("e,a\na,3\n", "row 1, column 'label' is 'e'"),
     ("x y label\n0 0 0\n", "row 1 is 'x y label': it must be the header"),
     ("y,x,label\n0,0,0\n", "row 1 is 'y,x,label': it must be the header"),
     ("x,y,label\n0,0,0\n0,1\n", "row 3 has 2 cells, and the header 3: every row needs as many"),
@@ -247,6 +246,7 @@ def with_first(square: str) -> str:
 
 def test_an_empty_cell_of_a_square_is_undefined() -> None:
     assert Table(csv="0,1\n1,\n").table().tolist() == [[0, 1], [1, -1]]
+    assert Table(csv="0,1,2\n1,2,\n2,,\n").table().tolist() == [[0, 1, 2], [1, 2, -1], [2, -1, -1]]
 
 
 def test_numbers_from_1_count_from_0_and_are_told_back() -> None:

@@ -61,15 +61,16 @@ class Sheet:
 
     def whole_numbers(self, column: int, most: int) -> np.ndarray:
         """int64 [row]: a column of whole numbers from 0 to `most`; raises ValueError for others."""
+        number = {cell: _whole(cell, most) for cell in {row[column] for row in self.rows}}
         for line, row in zip(self.lines, self.rows, strict=True):
             cell = row[column]
-            if not re.fullmatch(r"\+?[0-9]{1,18}", cell) or int(cell) > most:
+            if number[cell] < 0:
                 raise ValueError(
                     f"row {line}, column {_shown(self.header[column])} is {_shown(cell)}: it must be a "
                     f"whole number from 0 to {most}, or all must be words, so correct it or leave out "
                     "the row"
                 )
-        return np.array([int(row[column]) for row in self.rows])
+        return np.array([number[row[column]] for row in self.rows])
 
     def words(self, columns: Sequence[int]) -> bool:
         """Whether all cells of some columns are names, none of them a number and none empty."""
@@ -92,6 +93,12 @@ class Sheet:
                 "the row"
             )
         return number
+
+
+def _whole(cell: str, most: int) -> int:
+    """The whole number from 0 to `most` that a cell is, or -1."""
+    number = int(cell) if re.fullmatch(r"\+?[0-9]{1,18}", cell) else -1
+    return number if number <= most else -1
 
 
 def is_number(cell: str) -> bool:
