@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,6 +14,9 @@ from undergrowth.values import Value
 
 LONGEST = 60
 """Characters of a value that a message shows."""
+
+MOST_LISTED = 180
+"""Characters of a list of names that a message shows."""
 
 SYNONYMS = {
     "lr": ("learning_rate", "rate", "step_size", "eta", "alpha"),
@@ -103,7 +107,7 @@ def _unknown_key(detail: ErrorDetails, of: type[Value]) -> str:
             f"{told}; it is a key of the run, and in TOML what follows a [table] or [[table]] header "
             "belongs to that table: move it above the first header"
         )
-    return told + (near(key, known) or f"; known keys: {', '.join(sorted(known))}")
+    return told + (near(key, known) or f"; known keys: {_listed(sorted(known), str)}")
 
 
 def _is_of_the_run(key: str, of: type[Value]) -> bool:
@@ -161,8 +165,14 @@ def _plain(name: str) -> str:
     return name.lower().replace("-", "_").replace(" ", "_")
 
 
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(map(repr, names))
+def _listed(names: Iterable[str], written: Callable[[str], str] = repr) -> str:
+    """As many names as fit a line, and how many more there are."""
+    told = [written(name) for name in names]
+    fitting = list(told)
+    while len(", ".join(fitting)) > MOST_LISTED:
+        fitting.pop()
+    more = len(told) - len(fitting)
+    return ", ".join(fitting) + (f" and {more} more" if more else "")
 
 
 def shown(value: object) -> str:
@@ -186,7 +196,7 @@ def _followed(of: type[Value], path: tuple[int | str, ...]) -> tuple[str, dict[s
 
     pydantic's path names the chosen kind of a value (optimiser.adamw.lr), which no spec file does.
     """
-    schema = of.model_json_schema(mode="validation")
+    schema = _schema(of)
     node: Any = schema
     seen: list[str] = []
     for part in path:
@@ -201,6 +211,11 @@ def _followed(of: type[Value], path: tuple[int | str, ...]) -> tuple[str, dict[s
             node = node.get("properties", {}).get(part, {})
         node = _resolved(node, schema)
     return ".".join(seen), node
+
+
+@cache
+def _schema(of: type[Value]) -> dict[str, Any]:
+    return of.model_json_schema(mode="validation")
 
 
 def _resolved(node: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
