@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import jax
-import numpy as np
 import tomli_w
 from pydantic import Field, ValidationError, model_validator
 
@@ -180,7 +179,7 @@ class RunSpec(Value):
     def blank_model(self) -> Model:
         """The model's shape: its tree with shapes and types in the place of arrays."""
         inputs, n_labels = self.task.input_space, self.task.n_labels
-        return jax.eval_shape(lambda: self.model.init(inputs, n_labels, np.random.default_rng(0)))
+        return jax.eval_shape(lambda: self.model.init(inputs, n_labels, None))
 
     def data(self) -> Data:
         """The examples, labels and split that this run trains and is validated on.

@@ -20,6 +20,8 @@ import tomli_w
 
 from undergrowth.spec import RunSpec, SpecError
 from undergrowth.spec_file import read_runs
+from undergrowth.sweep.local import cache
+from undergrowth.sweep.worker import configure
 from undergrowth.training.engine import train
 from undergrowth.training.facts import Diverged, Measured, Stepped
 
@@ -372,7 +374,7 @@ def _trained(spec: RunSpec) -> tuple[str, str]:
     return "trained", ""
 
 
-def campaign(n: int, seed: int, train_every: int = 5) -> tuple[Counter[str], list[str]]:
+def campaign(n: int, seed: int, train_every: int = 100) -> tuple[Counter[str], list[str]]:
     """How many of n spec files fared how; and the failures, each with its text."""
     tally: Counter[str] = Counter()
     failures: list[str] = []
@@ -390,8 +392,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--train-every", type=int, default=100)
     given = parser.parse_args()
-    tally, failures = campaign(given.n, given.seed)
+    configure(cache())  # most of the time goes into compiling
+    tally, failures = campaign(given.n, given.seed, given.train_every)
     for failure in failures:
         print(failure, end="\n\n")
     print(f"{given.n} specs, seed {given.seed}: {dict(tally)}, {len(failures)} failures")

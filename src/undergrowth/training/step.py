@@ -30,7 +30,7 @@ CACHED = 2**20
 """Activations of the widest layer that are computed at a time: 4 MiB."""
 
 ROOM = 2**25
-"""Logits that are computed at a time where they are far more than the activations: 128 MiB."""
+"""Logits that are computed at a time where they are far more than the activations (128 MiB)."""
 
 STRETCH = 250
 """Most steps between two returns to Python: bounds memory and the wait for progress."""
