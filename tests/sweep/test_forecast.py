@@ -25,6 +25,7 @@ def test_a_forecast_is_one_of_the_spec_alone() -> None:
     [
         {"task": {"p": 1024}},
         {"model": {"name": "transformer", "d_mlp": 200_000}},
+        {"batch": {"name": "with_replacement", "batch_size": 10**6}},
         {"task": {"p": 1024}, "measures": [{"name": "curves"}, {"name": "saliency"}]},
     ],
 )

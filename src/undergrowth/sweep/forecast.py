@@ -16,6 +16,7 @@ from undergrowth.models import Model, n_logits
 from undergrowth.spec import RunSpec
 from undergrowth.spec_errors import SpecError
 from undergrowth.tasks import Tokens
+from undergrowth.training.step import STRETCH
 
 PROGRAM = 300 * 10**6
 """Bytes of a worker that has trained nothing yet: Python, JAX and compiled steps."""
@@ -34,8 +35,8 @@ CGROUP = Path("/sys/fs/cgroup")
 def forecast(spec: RunSpec) -> int:
     """Bytes that training a run takes at its peak, within a factor of two; a function of the spec alone.
 
-    Weights and optimiser, the examples, the activations of one chunk, and what the measure that keeps
-    the most keeps of all examples.
+    Weights and optimiser, the examples, the batches of a stretch, the activations of a chunk, and what
+    the measure that keeps the most keeps of all examples.
     """
     n, blank = _n_examples(spec), spec.blank_model()
     state = _bytes_of(blank) + _bytes_of(jax.eval_shape(spec.optimiser.build().init, blank))
@@ -43,7 +44,8 @@ def forecast(spec: RunSpec) -> int:
     at_once = min(n, max(1, ROOM // max(width, 1)))
     chunk = COPIES_OF_ACTIVATIONS * NUMBER * at_once * width
     kept = max((_kept_by(measure, blank, n) for measure in spec.measures), default=0)
-    return PROGRAM + COPIES_OF_STATE * state + n * _bytes_of_an_example(spec) + chunk + kept
+    batches = 3 * NUMBER * STRETCH * (spec.batch.batch_size or 0)
+    return PROGRAM + COPIES_OF_STATE * state + n * _bytes_of_an_example(spec) + chunk + batches + kept
 
 
 def refuse_what_does_not_fit(
