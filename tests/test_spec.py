@@ -84,7 +84,7 @@ def _with_a_follower(interventions: list[Intervention]) -> tuple[Intervention, .
 
 
 UP = st.floats(1e-6, 1e3)
-SHARE = st.floats(0, 0.999)
+SHARE = st.just(0.0) | st.floats(1e-6, 0.999)
 BATCHES = st.one_of(
     st.just(FullBatch()),
     st.builds(MiniBatch, batch_size=st.integers(1, 999)),
@@ -98,7 +98,7 @@ FORK_POINTS = st.one_of(
         WhenCrosses,
         reading=st.sampled_from(["train_loss", "val_accuracy"]),
         direction=st.sampled_from(["above", "below"]),
-        level=st.floats(-1e6, 1e6),
+        level=st.floats(-1e6, 1e6).map(lambda level: round(level, 6)),
         evaluations=st.integers(1, 9),
     ),
     st.builds(
@@ -141,9 +141,7 @@ ACTIONS = st.one_of(
 FILTERS = st.one_of(
     st.just(NoFilter()), st.builds(GrokfastEMA, alpha=SHARE, lamb=UP), st.just(OrthogonalGradient())
 )
-ANNEALINGS = st.one_of(
-    st.just(Constant()), st.builds(Cosine, steps=st.integers(1, 999), final=st.floats(0, 1))
-)
+ANNEALINGS = st.one_of(st.just(Constant()), st.builds(Cosine, steps=st.integers(1, 999), final=SHARE))
 OPTIMISERS = st.one_of(
     st.builds(
         AdamW,
@@ -701,6 +699,55 @@ def test_the_data_are_those_of_task_split_labels_and_seed() -> None:
         ),
         ({"optimiser": {"lr": "a\nb"}}, r"optimiser.lr = 'a\nb': input should be a valid number"),
         ({"steps": [0] * 1000}, "steps = [0, 0, 0"),
+        (
+            {"fork": {"of": "0" * 16, "at": {"name": "at_stop", "step": 3}}},
+            "fork.at.name = 'at_stop': unknown name; did you mean 'at_step'?",
+        ),
+        ({"fork": {"of": "0" * 16, "at": {}}}, "fork.at = {}: it has no name; known names: 'at_step'"),
+        ({"optimiser": {"name": "AdamW"}}, "unknown name; did you mean 'adamw'?"),
+        (
+            {"optimiser": {"name": "adamw", "learning_rate": 1}},
+            "optimiser.learning_rate = 1: unknown key 'learning_rate'; did you mean 'lr'?",
+        ),
+        ({"optimiser": {"name": "adamw", "wd": 1}}, "unknown key 'wd'; did you mean 'weight_decay'?"),
+        ({"epochs": 3}, "epochs = 3: unknown key 'epochs'; did you mean 'steps'?"),
+        (
+            {"measures": ["saliency"]},
+            "measures.0 = 'saliency': input should be a table: write { name = \"saliency\" }",
+        ),
+        ({"optimiser": "AdamW"}, 'input should be a table: write { name = "adamw" }'),
+        ({"seeds": 3}, "seeds = 3: input should be a table: write { ... } with model, data, noise"),
+        (
+            {"labels": True},
+            "labels = True: input should be 'true', 'shuffled' or 'random'; write \"true\", in quotes",
+        ),
+        (
+            {"interventions": [{"trigger": AtStep(step=3), "action": NoOp(), "temperature": 2.0}]},
+            "interventions.0.temperature = 2.0: unknown key 'temperature'; it is a key of the run, and "
+            "in TOML what follows a [table] or [[table]] header belongs to that table: move it above",
+        ),
+        ({"threads": 20_000}, "threads = 20000: input should be less than or equal to 256"),
+        ({"steps": 10**5000}, "steps = an integer of some 5000 digits is no number that int32 holds"),
+        ({"temperature": 1e-308}, "temperature = 1e-308 is no number that float32 holds: take 0 where"),
+        ({"optimiser": {"lr": 1e308}}, "optimiser: lr = 1e+308 is no number that float32 holds"),
+        (
+            {"weights": {"name": "given", "values": [1.0, 1e308]}},
+            "weights: values.1 = 1e+308 is no number that float32 holds",
+        ),
+        (
+            {"checkpoints": {"per_decade": 10**9}, "steps": 10_000},
+            "checkpoints.per_decade names 1698970005 steps of the run's 10000, and a schedule",
+        ),
+        (
+            {"measures": [{"name": "curves", "schedule": {"every": 1, "until": 2**30}}], "steps": 2**30},
+            "measures.0.schedule.every names 1073741824 steps",
+        ),
+        (
+            {"checkpoints": {"windows": [{"start": 0, "stop": 2**30}]}, "steps": 2**30},
+            "checkpoints.windows names 1073741824 steps",
+        ),
+        ({"k" * 5000: 1}, "unknown key 'kkk"),
+        ({"a\nb": 1}, "unknown key 'a\\nb'"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -763,6 +810,28 @@ def test_what_is_not_toml_is_an_error_of_one_line(text: str) -> None:
     with pytest.raises(SpecError, match=r"^not TOML: ") as caught:
         RunSpec.from_toml(text)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        (f"steps = {'1' * 5001}", "not TOML: a number has thousands of digits"),
+        (f"a = {'[' * 40}{']' * 40}", "tables and lists are within each other more than 32 times"),
+        (f"a = {'[' * 9000}{']' * 9000}", "tables and lists are within each other more than 32 times"),
+        (f"[{'a.' * 9000}b]", "tables and lists are within each other more than 32 times"),
+        ("\x00\x01\x02", "not TOML: "),
+    ],
+    ids=["digits", "deep", "deeper", "dotted", "binary"],
+)
+def test_text_that_cannot_be_read_is_an_error_of_one_line(text: str, wrong: str) -> None:
+    with pytest.raises(SpecError, match=wrong) as caught:
+        RunSpec.from_toml(text)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_byte_order_mark_before_a_spec_is_passed_over() -> None:
+    assert RunSpec.from_toml("\ufeffsteps = 7") == RunSpec(steps=7)
 
 
 @pytest.mark.parametrize("given", [None, 3, [1, 2]])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from undergrowth.measures import Curves, Norms
 from undergrowth.models import MLPSpec, TransformerSpec, TwoTokenMLPSpec
-from undergrowth.spec import RunSpec, SpecError
+from undergrowth.spec import RunSpec
+from undergrowth.spec_errors import SpecError, near, shown
 from undergrowth.tasks import Group, LeakyRandom, Modular
 from undergrowth.training.batches import FullBatch, MiniBatch
 from undergrowth.training.optimisers import SGD, Adam, AdamW
@@ -36,9 +36,8 @@ def preset(name: str) -> RunSpec:
     'x+y mod 113'
     """
     if not isinstance(name, str) or name not in PRESETS:
-        near = get_close_matches(str(name), PRESETS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(PRESETS)}"
-        raise SpecError(f"preset = {name!r}: no such preset; {hint}")
+        hint = near(name, PRESETS) or f"; there are {', '.join(PRESETS)}"
+        raise SpecError(f"preset = {shown(name)}: no such preset{hint}")
     return PRESETS[name].make()
 
 

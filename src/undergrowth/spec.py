@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 import jax
-import numpy as np
 import tomli_w
 from pydantic import Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from undergrowth.measures import AnyMeasure, Curves, Norms
+from undergrowth.measures.reading import check_names
 from undergrowth.models import AnyModel, Model, TransformerSpec
 from undergrowth.precision import Precision
+from undergrowth.spec_errors import SpecError, explain
 from undergrowth.tasks import (
     AnySplit,
     AnyTask,
@@ -32,6 +30,7 @@ from undergrowth.tasks import (
     WholeGroups,
     make_data,
 )
+from undergrowth.toml_text import parsed
 from undergrowth.training.batches import AnyBatch, FullBatch
 from undergrowth.training.interventions import AfterFork, AnyForkPoint, AtStep, Intervention
 from undergrowth.training.interventions.action import RegimeAction
@@ -47,10 +46,6 @@ FORMAT = 3
 
 DESCRIBED = 3
 """Interventions that a run's description names; of more it says how many."""
-
-
-class SpecError(ValueError):
-    """A spec that cannot be run; the message is one line with the value, the rule and the remedy."""
 
 
 class Seeds(Value):
@@ -96,7 +91,7 @@ class RunSpec(Value):
     fork: Fork | None = None
     interventions: tuple[Intervention, ...] = ()
     seeds: Seeds = Seeds()
-    threads: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1, le=256)
 
     @model_validator(mode="before")
     @classmethod
@@ -116,6 +111,7 @@ class RunSpec(Value):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"measures hold {twice[0]!r} twice, so its readings would clash: drop one")
+        check_names(self.measures)
         if not any(isinstance(measure, Curves) for measure in self.measures):
             raise ValueError("measures have no 'curves', which events need: add { name = 'curves' }")
         return self
@@ -127,6 +123,16 @@ class RunSpec(Value):
                 f"model.name = {self.model.name!r} cannot read {self.task.describe()}, whose inputs are "
                 f"{self.task.input_space.describe()}: take {{ name = 'mlp' }}, or another task"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _schedules_are_short(self) -> RunSpec:
+        schedules = {f"measures.{i}.schedule": m.schedule for i, m in enumerate(self.measures)}
+        for place, schedule in {**schedules, "checkpoints": self.checkpoints}.items():
+            try:
+                schedule.check(self.steps)
+            except ValueError as error:
+                raise ValueError(f"{place}.{error}") from None
         return self
 
     @model_validator(mode="after")
@@ -167,7 +173,7 @@ class RunSpec(Value):
     def blank_model(self) -> Model:
         """The model's shape: its tree with shapes and types in the place of arrays."""
         inputs, n_labels = self.task.input_space, self.task.n_labels
-        return jax.eval_shape(lambda: self.model.init(inputs, n_labels, np.random.default_rng(0)))
+        return jax.eval_shape(lambda: self.model.init(inputs, n_labels, None))
 
     def data(self) -> Data:
         """The examples, labels and split that this run trains and is validated on.
@@ -234,9 +240,10 @@ class RunSpec(Value):
         Raises SpecError, in one line, for anything that is not a complete and possible spec.
         """
         try:
-            return cls.from_dict(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
-            raise SpecError(f"not TOML: {error}") from None
+            fields = parsed(text)
+        except ValueError as error:
+            raise SpecError(str(error)) from None
+        return cls.from_dict(fields)
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> RunSpec:
@@ -248,6 +255,10 @@ class RunSpec(Value):
             return cls.model_validate(fields)
         except ValidationError as error:
             raise SpecError(explain(error, cls)) from None
+        except RecursionError:
+            raise SpecError(
+                "the spec's tables are within each other too deep to be read: take some away"
+            ) from None
 
     def describe(self) -> str:
         """The run in a few words, for a legend."""
@@ -326,7 +337,7 @@ def check_parent(run: RunSpec, parent: RunSpec) -> None:
         (run.seeds.model, run.seeds.data),
         (parent.seeds.model, parent.seeds.data),
     )
-    differing = [name for name in mine if name not in OWN and mine[name] != its[name]]
+    differing = [name for name in mine if name not in OWN and essence(mine[name]) != essence(its[name])]
     if differing:
         raise SpecError(
             f"{differing[0]} is not that of the parent {parent.id}, whose trunk the run shares: make it "
@@ -383,82 +394,3 @@ def _check_it_is_after_the_fork(run: RunSpec, fork: Fork, position: int) -> None
 def _id(spec: RunSpec) -> str:
     canonical = json.dumps([FORMAT, essence(spec)], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def explain(error: ValidationError, of: type[Value]) -> str:
-    """The first thing wrong in one line: where, the value, the rule, and the nearest known name."""
-    others = error.error_count() - 1
-    return _told(error.errors()[0], of) + (f" (and {others} more)" if others else "")
-
-
-def _told(detail: ErrorDetails, of: type[Value]) -> str:
-    kind, given = detail["type"], _shown(detail["input"])
-    if kind == "extra_forbidden":
-        return _unknown_key(detail, of)
-    if kind == "missing":
-        return _missing(detail, of)
-    place, schema = _followed(of, detail["loc"])
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
-        return _unknown_kind(detail, place, schema)
-    message = detail["msg"].removeprefix("Value error, ")
-    if kind == "value_error":
-        return f"{place}: {message}" if place else message
-    near = _near(detail["input"], schema.get("enum", ()))
-    return f"{place or 'the spec'} = {given}: {message[0].lower()}{message[1:]}{near}"
-
-
-def _unknown_key(detail: ErrorDetails, of: type[Value]) -> str:
-    key = str(detail["loc"][-1])
-    place, schema = _followed(of, detail["loc"][:-1])
-    known = list(schema.get("properties", {}))
-    hint = _near(key, known) or f"; known keys: {', '.join(sorted(known))}"
-    where = f"{place}.{key}" if place else key
-    return f"{where} = {_shown(detail['input'])}: unknown key {key!r}{hint}"
-
-
-def _unknown_kind(detail: ErrorDetails, place: str, schema: Mapping[str, Any]) -> str:
-    kinds = schema["discriminator"]["mapping"]
-    known = f"known names: {', '.join(map(repr, kinds))}"
-    if detail["type"] == "union_tag_not_found":
-        return f"{place} = {_shown(detail['input'])}: it has no name; {known}"
-    name = detail["ctx"]["tag"] if "ctx" in detail else None
-    return f"{place}.name = {_shown(name)}: unknown name{_near(name, kinds) or f'; {known}'}"
-
-
-def _missing(detail: ErrorDetails, of: type[Value]) -> str:
-    place, _ = _followed(of, detail["loc"][:-1])
-    last = detail["loc"][-1]
-    lacks = f"value {last + 1}" if isinstance(last, int) else repr(last)
-    return f"{place or 'the spec'} = {_shown(detail['input'])}: {lacks} is missing"
-
-
-def _near(given: object, known: Iterable[object]) -> str:
-    names = [name for name in known if isinstance(name, str)]
-    near = get_close_matches(given, names, n=1) if isinstance(given, str) else []
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def _shown(value: object) -> str:
-    text = repr(list(value) if isinstance(value, tuple) else value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _followed(of: type[Value], path: tuple[int | str, ...]) -> tuple[str, dict[str, Any]]:
-    """A place in a spec as its writer sees it, and its JSON schema ({} where nothing is known).
-
-    pydantic's path names the chosen kind of a value (optimiser.adamw.lr), which no spec file does.
-    """
-    schema = of.model_json_schema(mode="validation")
-    node: Any = schema
-    seen: list[str] = []
-    for part in path:
-        kinds = node.get("discriminator", {}).get("mapping", {})
-        if part in kinds:
-            node = {"$ref": kinds[part]}
-        else:
-            seen.append(str(part))
-            inside = node.get("items", {}) if isinstance(part, int) else node.get("properties", {})
-            node = inside if isinstance(part, int) else inside.get(part, {})
-        if "$ref" in node:
-            node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
-    return ".".join(seen), node

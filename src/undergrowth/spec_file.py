@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, TypeGuard
 
 import tomli_w
 
 from undergrowth.presets import preset
-from undergrowth.spec import RunSpec, SpecError
+from undergrowth.spec import RunSpec
+from undergrowth.spec_errors import SpecError, near, shown
+from undergrowth.toml_text import parsed
 
 IS_ID = re.compile(r"[0-9a-f]{16}")
 
@@ -65,9 +65,9 @@ def read_file(text: str, seeds: int | None = None) -> SpecFile:
     Raises SpecError, in one line, for anything that is not a complete and possible file.
     """
     try:
-        fields = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"not TOML: {error}") from None
+        fields = parsed(text)
+    except ValueError as error:
+        raise SpecError(str(error)) from None
     entries, base = fields.pop("runs", None), fields.pop("preset", None)
     if base is not None:
         fields = _merged(preset(base).model_dump(mode="json", exclude_none=True), fields)
@@ -104,10 +104,10 @@ def _names(entries: list[dict[str, Any]]) -> list[Any]:
     names = [entry.get("name") for entry in entries]
     for position, name in enumerate(names):
         if name is not None and (not isinstance(name, str) or not name):
-            raise SpecError(f"runs.{position}: name = {name!r}: not a name: write a word in quotes")
+            raise SpecError(f"runs.{position}: name = {shown(name)}: not a name: write a word in quotes")
         if name is not None and name in names[:position]:
             raise SpecError(
-                f"runs.{position}: name = {name!r}: an earlier run has that name: take another"
+                f"runs.{position}: name = {shown(name)}: an earlier run has that name: take another"
             )
     return names
 
@@ -132,11 +132,10 @@ def _run(
 
 def _no_such_run(of: str, named: dict[str, RunSpec], names: list[Any]) -> str:
     if of in names:
-        return f"fork.of = {of!r}: that run is not above this one: move it there"
-    near = get_close_matches(of, named, n=1)
-    known = f"there are {', '.join(named)}" if named else "no run above it has a name"
-    hint = f"did you mean {near[0]!r}?" if near else known
-    return f"fork.of = {of!r}: neither the name of a run above nor the id of a stored one; {hint}"
+        return f"fork.of = {shown(of)}: that run is not above this one: move it there"
+    known = f"; there are {', '.join(list(named)[:9])}" if named else "; no run above it has a name"
+    hint = near(of, named) or known[:200]
+    return f"fork.of = {shown(of)}: neither the name of a run above nor the id of a stored one{hint}"
 
 
 def _fork(parent: RunSpec, entry: dict[str, Any]) -> RunSpec:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+LARGEST = float(np.finfo(np.float32).max)
+SMALLEST = float(np.finfo(np.float32).tiny)
+MOST = 2**31 - 1
 
 
 class _OneLineErrors(type(BaseModel)):
@@ -20,7 +24,7 @@ class _OneLineErrors(type(BaseModel)):
         try:
             return super().__call__(*given, **fields)
         except ValidationError as error:
-            from undergrowth.spec import SpecError, explain  # which is made of values
+            from undergrowth.spec_errors import SpecError, explain  # which is made of values
 
             raise SpecError(explain(error, cast("type[Value]", cls))) from None
 
@@ -29,8 +33,13 @@ class Value(BaseModel, metaclass=_OneLineErrors):
     """A frozen, validated value; unknown fields are errors, and equal values are one value.
 
     Types are strict: neither true nor "12" is a number; an integer where a float is wanted is one.
+    Numbers are those that the device can hold: whole ones of int32; others 0, or between 1.18e-38 and
+    3.4e38 in size, for a smaller one is 0 in float32 and a larger one infinite.
     Raises SpecError, in one line, for anything that is not a possible value.
     """
+
+    names_only: ClassVar[frozenset[str]] = frozenset()
+    """Fields that say what something is called, and so decide no run's id."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, strict=True
@@ -43,6 +52,28 @@ class Value(BaseModel, metaclass=_OneLineErrors):
             return fields
         return {key: _as_python_has_it(value) for key, value in fields.items()}
 
+    @model_validator(mode="after")
+    def _is_held_by_the_device(self) -> Self:
+        for name in type(self).model_fields:
+            _refuse_what_no_device_holds(name, getattr(self, name))
+        return self
+
+
+def _refuse_what_no_device_holds(name: str, value: Any) -> None:
+    """Raise ValueError for a number, or one of several, that float32 or int32 does not hold."""
+    if isinstance(value, tuple):
+        for position, item in enumerate(value):
+            _refuse_what_no_device_holds(f"{name}.{position}", item)
+    elif isinstance(value, float) and value and not SMALLEST <= abs(value) <= LARGEST:
+        raise ValueError(
+            f"{name} = {value} is no number that float32 holds: take 0 where it may be, or one from "
+            "1.18e-38 to 3.4e38 in size"
+        )
+    elif isinstance(value, int) and abs(value) > MOST:
+        digits = round(abs(value).bit_length() * 0.30103)
+        told = str(value) if digits <= 20 else f"an integer of some {digits} digits"
+        raise ValueError(f"{name} = {told} is no number that int32 holds: take {MOST} at most")
+
 
 def _as_python_has_it(value: Any) -> Any:
     """Tuples for the lists of TOML and JSON, Python's numbers for numpy's: strict types want both."""
@@ -52,12 +83,14 @@ def _as_python_has_it(value: Any) -> Any:
 
 
 def essence(value: Any) -> Any:
-    """What makes a value what it is, as plain data: its name, and the fields not at their defaults.
+    """What makes a value what it is, as plain data: its kind, and the fields not at their defaults, but
+    for what is a name only.
 
     A field that a later version adds thus leaves all earlier values what they were.
     """
     if isinstance(value, Value):
-        return {name: essence(item) for name, item in _told(value).items()}
+        told = _told(value)
+        return {name: essence(item) for name, item in told.items() if name not in value.names_only}
     if isinstance(value, tuple):
         return [essence(item) for item in value]
     return value + 0.0 if isinstance(value, float) else value  # -0.0 equals 0.0, so it is 0.0

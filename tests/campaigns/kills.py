@@ -3,9 +3,9 @@ started again ends as if nothing had been.
 
     python -m tests.campaigns.kills --trials 1500 --seed 0
 
-Each trial forks a process that works on a copy of a store, arms `faults.c` in it and lets it die (or fail)
-at its n-th call that changes the directory. Another process then looks at what is left, starts the work
-again and compares the result with that of uninterrupted work, bit by bit.
+Each trial forks a process that works on a copy of a store, arms `faults.c` in it and lets it die (or
+fail) at its n-th call that changes the directory. Another process then looks at what is left, starts the
+work again and compares the result with that of uninterrupted work, bit by bit.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 os.environ["NPROC"] = "1"  # before JAX starts, which it must not in the process that forks
 
@@ -195,7 +196,7 @@ def contents(root: Path, *, of_ended: bool = False) -> dict[str, str]:
         for name in run.names:
             array = run[name]
             found[f"{run.id} {name}"] = _digest(array.values.tobytes() + array["step"].values.tobytes())
-        found[f"{run.id} events"] = _digest(run.events.to_json().encode())
+        found[f"{run.id} events"] = _digest(str(run.events.to_json()).encode())
         for path in sorted((root / "runs" / run.id).rglob("*")):
             if path.is_file():
                 found[str(path.relative_to(root))] = _digest(path.read_bytes())
@@ -226,7 +227,7 @@ def _begun(work: Callable[[], object]) -> tuple[int, int]:
     os._exit(code)
 
 
-def _ended(child: int, reads: int) -> tuple[int, object]:
+def _ended(child: int, reads: int) -> tuple[int, Any]:
     """A process seen to its end: its exit code, and what it returned."""
     with os.fdopen(reads) as answer:
         text = answer.read()

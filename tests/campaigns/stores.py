@@ -1,10 +1,10 @@
-"""Stores that are damaged or come from a stranger: each command ends in order, no number is wrong, and nothing
-outside the store is read or written.
+"""Stores that are damaged or come from a stranger: each command ends in order, no number is wrong, and
+nothing outside the store is read or written.
 
     python -m tests.campaigns.stores --n 500 --seed 0
 
-Damage is done to a copy of a small whole store: files cut, flipped, emptied, taken away, or put in as links,
-pipes and devices; rows rewritten with digests that fit, as somebody who means harm would.
+Damage is done to a copy of a small whole store: files cut, flipped, emptied, taken away, or put in as
+links, pipes and devices; rows rewritten with digests that fit, as somebody who means harm would.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ from pathlib import Path
 
 os.environ["NPROC"] = "1"  # before JAX starts
 
+import jax
+import numpy as np
+
 from tests import tiny
 from undergrowth.cli import _exit_code
 from undergrowth.measures import Saliency
-from undergrowth.store import Store, StoreError, measured
+from undergrowth.store import Run, Store, StoreError, measured
 from undergrowth.store.database import seal_of
 from undergrowth.store.layout import databases, measured_database
 from undergrowth.store.lock import writing
@@ -101,16 +104,12 @@ def numbers(root: Path) -> dict[tuple[str, str], bytes]:
         for name in run.names:
             found[run.id, name] = run[name].values.tobytes()
         for step in run.checkpoints:
-            model = run.model(step)
-            found[run.id, f"model {step}"] = b"".join(leaf.tobytes() for leaf in _weights(model))
+            found[run.id, f"model {step}"] = _bytes_of(run.model(step))
     return found
 
 
-def _weights(model: object) -> list:
-    import jax
-    import numpy as np
-
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(model)]
+def _bytes_of(model: object) -> bytes:
+    return b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(model))
 
 
 def _tried(root: Path, known: Mapping[tuple[str, str], bytes], *, is_crafted: bool) -> Iterator[str]:
@@ -142,17 +141,7 @@ def _from_python(
         yield _told(error)
         return
     for run in runs:
-        for what, get in (
-            *(
-                (name, lambda name=name: run[name].values.tobytes())
-                for name in _or_none(lambda: run.names)
-            ),
-            ("events", lambda: run.events),
-            *(
-                (f"model {s}", lambda s=s: b"".join(leaf.tobytes() for leaf in _weights(run.model(s))))
-                for s in _or_none(lambda: run.checkpoints)
-            ),
-        ):
+        for what, get in _to_be_had(run):
             try:
                 with _alarm():
                     value = get()
@@ -165,6 +154,16 @@ def _from_python(
                 mine = known.get((run.id, what))
                 if not is_crafted and isinstance(value, bytes) and mine is not None and value != mine:
                     yield f"{what} of run {run.id} came back as another number, without a word"
+
+
+def _to_be_had(run: Run) -> list[tuple[str, Callable[[], object]]]:
+    """What can be asked of a run, by name."""
+    asked: list[tuple[str, Callable[[], object]]] = [("events", lambda: run.events)]
+    for name in _or_none(lambda: run.names):
+        asked.append((name, lambda name=name: run[name].values.tobytes()))
+    for step in _or_none(lambda: run.checkpoints):
+        asked.append((f"model {step}", lambda step=step: _bytes_of(run.model(step))))
+    return asked
 
 
 def _or_none(get: Callable[[], tuple]) -> tuple:

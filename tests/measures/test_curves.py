@@ -1,11 +1,14 @@
+"""Loss and accuracy of each side, whatever is computed at a time."""
+
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from tests import brute_force, tiny
-from undergrowth.measures import Curves, Observed
+from undergrowth.measures import Curves, Observed, micro_batches
 from undergrowth.models import Transformer, load_state_dict, state_dict
 
 
@@ -26,6 +29,18 @@ def test_curves_are_means_over_each_side(transformer: Transformer, observed: Obs
         np.testing.assert_allclose(found[f"{side}_loss"], losses[mask].mean(), rtol=1e-5)
         np.testing.assert_allclose(found[f"{side}_accuracy"], correct[mask].mean(), rtol=1e-6)
     assert 0 < correct.mean() < 1
+
+
+@pytest.mark.parametrize("room", [6 * 4, 6 * 24, 6 * 25])
+def test_curves_do_not_depend_on_how_many_examples_there_is_room_for(
+    transformer: Transformer, observed: Observed, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    whole = curves_of(transformer, observed)
+    monkeypatch.setattr(micro_batches, "ROOM", room)
+    in_chunks = curves_of(transformer, observed)
+    assert in_chunks == pytest.approx(whole, rel=1e-6)
+    if room == 6 * 25:
+        assert in_chunks == whole
 
 
 def test_a_loss_that_float32_would_round_to_zero_is_still_told() -> None:

@@ -12,13 +12,20 @@ import pytest
 from tests import tiny
 from undergrowth.measures import (
     AnyMeasure,
+    Areas,
+    ComponentNorms,
+    Curves,
     ExpectedReturn,
     LocalLearningCoefficient,
     Measure,
     Observed,
     Reading,
+    Saliency,
+    TableMap,
 )
+from undergrowth.measures.reading import OF_THE_ENGINE, check_names
 from undergrowth.models import Model, load_state_dict, state_dict
+from undergrowth.spec import SpecError
 
 OF_EPISODES = {ExpectedReturn}
 """Measures that read no table: see `tests/training/test_policy_gradient.py`."""
@@ -157,9 +164,59 @@ def test_readings_follow_a_permutation_of_the_neurons(measure: Measure, model: M
         np.testing.assert_allclose(after[name].values, expected, rtol=1e-4, atol=rounding)
 
 
+@every_measure
+def test_a_measure_reads_what_it_says_that_it_reads(measure: Measure, model: Model) -> None:
+    read = set(observe(measure, model))
+    assert read <= set(measure.names)
+    assert set(measure.scalars) <= set(measure.names)
+
+
+def test_every_kind_of_measure_says_what_it_reads() -> None:
+    for kind in get_args(get_args(AnyMeasure)[0]):
+        names = kind().names
+        assert names, kind
+        assert len(names) == len(set(names)), kind
+
+
 def test_measures_of_one_run_name_their_readings_apart() -> None:
-    names = [name for m in MEASURES for name in observe(m, MODELS["transformer"])]
+    names = [name for m in MEASURES for name in m.names]
     assert len(names) == len(set(names))
+    check_names(MEASURES)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "name", "remedy"),
+    [
+        (Curves(), Areas(prefix="train"), "train_accuracy", "give it another prefix"),
+        (Areas(prefix="val"), Curves(), "val_accuracy", "give the other another prefix"),
+        (TableMap(), Areas(prefix="table"), "table_margin", "give it another prefix"),
+        (
+            ComponentNorms(prefix="saliency_mean"),
+            Saliency(),
+            "saliency_mean",
+            "give it another prefix",
+        ),
+    ],
+)
+def test_two_measures_of_one_name_are_refused_in_one_line(
+    first: Measure, second: Measure, name: str, remedy: str
+) -> None:
+    with pytest.raises(ValueError, match="a name that measure") as caught:
+        check_names([first, second])
+    assert str(caught.value) == (
+        f"measure {second.key!r} reads {name!r}, a name that measure {first.key!r} has: {remedy}"
+    )
+
+
+@pytest.mark.parametrize("prefix", OF_THE_ENGINE)
+def test_the_names_of_the_laboratory_itself_are_taken(prefix: str) -> None:
+    with pytest.raises(ValueError, match=f"reads '{prefix}', a name that the laboratory itself has"):
+        check_names([ComponentNorms(prefix=prefix)])
+
+
+def test_a_run_whose_measures_clash_is_no_run() -> None:
+    with pytest.raises(SpecError, match="measure 'train' reads 'train_accuracy', a name that measure"):
+        tiny.spec(measures=[{"name": "curves"}, {"name": "areas", "prefix": "train"}])
 
 
 def test_a_reading_whose_axes_do_not_fit_is_an_error() -> None:

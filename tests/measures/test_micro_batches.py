@@ -9,7 +9,7 @@ import pytest
 from tests import tiny
 from undergrowth.measures import attribute, baselines, micro_batches, site_of
 from undergrowth.measures.gating.attribution import Method, logit_norms
-from undergrowth.measures.micro_batches import micro_batched, rows_at_once
+from undergrowth.measures.micro_batches import micro_batched, rows_at_once, rows_that_fit
 
 
 @pytest.mark.parametrize("n_rows", [1, 3, 4, 5, 8])
@@ -30,6 +30,13 @@ def test_as_many_rows_as_keep_the_widest_site_in_a_cache() -> None:
     assert rows_at_once(tiny.mlp()) == 2**20 // 6
     assert rows_at_once(tiny.mlp(), passes=100) == 2**20 // 600
     assert rows_at_once(tiny.mlp(), passes=2**20) == 1
+
+
+def test_no_more_rows_than_there_is_room_for_their_logits() -> None:
+    few_neurons = tiny.made(tiny.MLP, n_operands=7, n_labels=10_000)
+    assert rows_at_once(few_neurons) == rows_that_fit(few_neurons) == 2**25 // 10_000
+    assert rows_at_once(few_neurons, passes=10) == 2**25 // 100_000
+    assert rows_that_fit(tiny.mlp()) == 2**25 // 6
 
 
 CACHES = (2**20, 4 * 8 * 16)

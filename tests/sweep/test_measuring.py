@@ -11,7 +11,7 @@ import pytest
 from tests import tiny
 from undergrowth.measures import Curves, Norms, Saliency
 from undergrowth.spec import RunSpec, SpecError
-from undergrowth.store import Store, StoreError, verify
+from undergrowth.store import Store, StoreError, measured, verify
 from undergrowth.store.layout import measured_database
 from undergrowth.store.lineage import curves_of
 from undergrowth.store.lock import writing
@@ -136,3 +136,43 @@ def test_a_damaged_checkpoint_is_not_measured(root: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(StoreError, match=r"step-00000020/model\.safetensors is missing"):
         measure(of(root, BLIND), Curves(), (20,))
+
+
+MINE = """
+import numpy as np
+from typing import Literal
+from undergrowth.measures import Measure, scalar
+
+class Mine(Measure):
+    name: Literal["mine"] = "mine"
+    reads: str = "train_loss"
+
+    def observe(self, model, data, at):
+        return {self.reads: scalar(7.0)}
+
+class Yours(Mine):
+    name: Literal["yours"] = "yours"
+    reads: str = "score"
+
+class Theirs(Yours):
+    name: Literal["theirs"] = "theirs"
+"""
+
+
+def test_a_measure_of_ones_own_takes_no_name_of_another(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    before = of(root, BLIND)["train_loss"]
+    with pytest.raises(SpecError, match="'mine' reads 'train_loss', a name that measure 'curves' has"):
+        taken(root, f"{tmp_path}/mine.py:Mine")
+    assert of(root, BLIND)["train_loss"].identical(before)
+    assert not measured.names_of(root, BLIND.id)
+
+
+def test_nor_one_of_a_measure_that_was_taken_afterwards(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    assert taken(root, f"{tmp_path}/mine.py:Yours", steps=(10,))[0].is_new
+    assert not taken(root, f"{tmp_path}/mine.py:Yours", steps=(10,))[0].is_new
+    with pytest.raises(SpecError, match="'theirs' reads 'score', a name that measure 'yours' has: give"):
+        taken(root, f"{tmp_path}/mine.py:Theirs", steps=(10,))
+    with pytest.raises(SpecError, match="'val' reads 'val_accuracy', a name that measure 'curves' has"):
+        taken(root, '{ name = "areas", prefix = "val" }')

@@ -11,7 +11,7 @@ from undergrowth.tasks.groups import products
 from undergrowth.tasks.irreps import irreps, isotypic
 
 GROUPS = ["C1", "C2", "C5", "C8", "D1", "D2", "D5", "D6", "S1", "S2", "S3", "S4", "S5", "C2xC4"]
-GROUPS += ["C3xC3", "D3xC3", "S3xD4"]
+GROUPS += ["C3xC3", "D3xC3", "S3xD4", "A1xC2", "A2", "A3", "A4", "A5", "C2xA4"]
 every_group = pytest.mark.parametrize("group", GROUPS)
 
 
@@ -110,10 +110,59 @@ def test_the_parts_of_a_cyclic_group_are_its_frequencies() -> None:
     np.testing.assert_allclose(parts.basis[:, parts.part == 2], expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("group", ["A4", "Q8", "C2xA4"])
+@pytest.mark.parametrize("group", ["Q8", "C2xQ8"])
 def test_other_groups_are_refused(group: str) -> None:
-    with pytest.raises(ValueError, match="take a group of kind C, D or S, or a product of such"):
+    with pytest.raises(ValueError, match="take a group of kind C, D, S or A, or a product of such"):
         irreps(group)
+
+
+@pytest.mark.parametrize("group", ["A3", "A4", "A5", "A6"])
+def test_irreps_of_alternating_groups_are_homomorphisms_on_the_whole_table(group: str) -> None:
+    table = products(group)
+    for irrep in irreps(group):
+        rho = irrep.matrices
+        for x in range(len(table)):
+            np.testing.assert_allclose(rho[x] @ rho, rho[table[x]], atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("group", "degrees"),
+    [("A3", [1, 1, 1]), ("A4", [1, 1, 1, 3]), ("A5", [1, 3, 3, 4, 5]), ("A6", [1, 5, 5, 8, 8, 9, 10])],
+)
+def test_irreps_of_alternating_groups_are_orthogonal_and_complete(
+    group: str, degrees: list[int]
+) -> None:
+    found, order = irreps(group), len(products(group))
+    assert sorted(irrep.matrices.shape[1] for irrep in found) == degrees
+    assert sum(d**2 for d in degrees) == order
+    characters = np.stack([irrep.character for irrep in found])
+    np.testing.assert_allclose(characters @ characters.conj().T / order, np.eye(len(found)), atol=1e-9)
+
+
+def test_the_two_halves_of_a5_have_the_golden_ratio() -> None:
+    by_name = {irrep.name: irrep for irrep in irreps("A5")}
+    assert list(by_name) == ["(5)", "(4,1)", "(3,2)", "(3,1,1)+", "(3,1,1)-"]
+    of_five = [sorted(p) == list(range(5)) and cycle_type(p) == (5,) for p in even(5)]
+    for name in ("(3,1,1)+", "(3,1,1)-"):
+        values = {round(v, 9) for v in np.real(by_name[name].character[of_five]).tolist()}
+        assert values == {round((1 + 5**0.5) / 2, 9), round((1 - 5**0.5) / 2, 9)}
+        assert np.isreal(by_name[name].matrices).all()
+    first = np.flatnonzero(of_five)[0]
+    larger, smaller = (np.real(by_name[f"(3,1,1){sign}"].character)[first] for sign in "+-")
+    assert larger > smaller
+
+
+def test_other_irreps_of_alternating_groups_are_those_of_the_symmetric_one() -> None:
+    for irrep in irreps("A6"):
+        if irrep.name[-1] not in "+-":
+            shape = tuple(int(part) for part in irrep.name.strip("()").split(","))
+            expected = [murnaghan_nakayama(shape, cycle_type(element)) for element in even(6)]
+            np.testing.assert_allclose(irrep.character, expected, atol=1e-9)
+
+
+def even(n: int) -> list[tuple[int, ...]]:
+    """The even permutations in lexicographic order: those with an even number of even cycles."""
+    return [p for p in permutations(range(n)) if sum(c % 2 == 0 for c in cycle_type(p)) % 2 == 0]
 
 
 def conjugacy_classes(group: str) -> list[list[int]]:

@@ -19,11 +19,13 @@ FEATURES = "height,width,label\n0.5,-1e3,0\n2,.25,3\n"
 CELLS = arrays(np.int32, array_shapes(min_dims=2, max_dims=2, max_side=6), elements=st.integers(-1, 9))
 
 
-def at_least_two_labels(cells: np.ndarray) -> bool:
-    return len(set(cells.ravel().tolist()) - {-1}) > 1
+def counts_from_0(cells: np.ndarray) -> bool:
+    """Whether there are two labels or more, one of them 0, and a cell in the first row or column."""
+    labels = set(cells.ravel().tolist()) - {-1}
+    return len(labels) > 1 and 0 in labels and max(cells[0].max(), cells[:, 0].max()) >= 0
 
 
-@given(cells=CELLS.filter(at_least_two_labels))
+@given(cells=CELLS.filter(counts_from_0))
 def test_a_table_from_an_array_is_that_array(cells: np.ndarray) -> None:
     task = Table.of(cells)
     table = task.table()
@@ -119,11 +121,16 @@ BAD_CELLS = [
     ("\n\n", "there is no row below the header"),
     ("x,y,label\n", "there is no row below the header"),
     ("0,0,0\n0,1,1\n", "row 1 is '0,0,0': it must be the header, which is x,y,label"),
-    ("x;y;label\n0;0;0\n", "row 1 is 'x;y;label': it must be the header"),
+    ("0,1\n", "row 1 is '0,1': it must be the header, which is x,y,label with a row a cell below; or"),
+    ("0,1,2\n1,2\n", "row 1 is '0,1,2': it must be the header, which is x,y,label"),
+    ("e,a\na,3\n", "row 1, column 'label' is 'e'"),
+    ("x y label\n0 0 0\n", "row 1 is 'x y label': it must be the header"),
     ("y,x,label\n0,0,0\n", "row 1 is 'y,x,label': it must be the header"),
     ("x,y,label\n0,0,0\n0,1\n", "row 3 has 2 cells, and the header 3: every row needs as many"),
     ("x,y,label\n0,0,0,0\n", "row 2 has 4 cells, and the header 3"),
-    ("x,y,label\n\n0,0,a\n", "row 3, column 'label' is 'a': it must be a whole number from 0 to 9999"),
+    ("x,y,label\n\n0,0,\n", "row 3, column 'label' is '': it must be a whole number from 0 to 9999"),
+    ("x,y,label\n0,0,a\n0,1,a\n", "every row has label a: there is nothing to learn"),
+    ("x,y,label\n0,a,0\n0,1,1\n", "row 2, column 'y' is 'a': it must be a whole number from 0 to 1023"),
     ("x,y,label\n0,,1\n", "row 2, column 'y' is '': it must be a whole number from 0 to 1023"),
     ("x,y,label\n0,0,-1\n", "row 2, column 'label' is '-1': it must be a whole number from 0"),
     ("x,y,label\n0,0,1.0\n", "row 2, column 'label' is '1.0': it must be a whole number"),
@@ -133,7 +140,7 @@ BAD_CELLS = [
     ("x,y,label\n1_0,0,1\n", "row 2, column 'x' is '1_0'"),
     ("x,y,label\n2,3,0\n0,0,1\n2,3,1\n", "row 4 gives x = 2, y = 3 a label again, after row 2"),
     ("x,y,label\n0,0,3\n0,1,3\n", "every row has label 3: there is nothing to learn"),
-    (f"x,y,label\n0,0,{'0' * 140_000}\n", "row 2 is not CSV: field larger than field limit"),
+    (f"x,y,label\n0,0,{'0' * 140_000}\n", "row 2 is not CSV (field larger than field limit"),
 ]
 
 
@@ -165,10 +172,112 @@ def test_a_bad_table_of_features_is_an_error_of_one_line(csv: str, message: str)
     assert_refused({"name": "feature_table", "csv": csv}, f"task.csv: {message}")
 
 
-@pytest.mark.parametrize("name", ["table", "feature_table"])
-def test_more_than_a_million_numbers_are_refused(name: str) -> None:
-    csv = "x,y,label\n" + "0,0,0\n" * 333_334
-    assert_refused({"name": name, "csv": csv}, "task.csv: there are more than 1000000 numbers")
+def test_more_numbers_than_there_is_room_for_are_refused() -> None:
+    assert_refused(
+        {"name": "feature_table", "csv": "x,y,label\n" + "0,0,0\n" * 333_334},
+        "task.csv: there are more than 1000000 numbers",
+    )
+    assert_refused(
+        {"name": "table", "csv": "x,y,label\n" + "0,0,0\n" * (1024**2 + 1)},
+        "task.csv: there are more than 3145728 numbers",
+    )
+
+
+def test_a_table_of_a_million_cells_is_read() -> None:
+    cells = np.add.outer(np.arange(1000), np.arange(1000)) % 1000
+    square = "\n".join(",".join(map(str, row)) for row in cells.tolist())
+    assert (Table(csv=square).table() == cells).all()
+
+
+KLEIN = np.array([[0, 1, 2, 3], [1, 0, 3, 2], [2, 3, 0, 1], [3, 2, 1, 0]])
+WORDS = "e,a,b,c\na,e,c,b\nb,c,e,a\nc,b,a,e"
+
+
+@pytest.mark.parametrize(
+    "csv",
+    [
+        "0,1,2,3\n1,0,3,2\n2,3,0,1\n3,2,1,0\n",
+        "0;1;2;3\n1;0;3;2\n2;3;0;1\n3;2;1;0\n",
+        "0\t1\t2\t3\n1\t0\t3\t2\n2\t3\t0\t1\n3\t2\t1\t0\n",
+        "1,2,3,4\n2,1,4,3\n3,4,1,2\n4,3,2,1\n",
+        ",0,1,2,3\n0,0,1,2,3\n1,1,0,3,2\n2,2,3,0,1\n3,3,2,1,0\n",
+        "*,1,2,3,4\n1,1,2,3,4\n2,2,1,4,3\n3,3,4,1,2\n4,4,3,2,1\n",
+        "*,0,2,1,3\n0,0,2,1,3\n2,2,0,3,1\n1,1,3,0,2\n3,3,1,2,0\n",
+        "x*y,e,a,b,c\ne,e,a,b,c\na,a,e,c,b\nb,b,c,e,a\nc,c,b,a,e\n",
+    ],
+    ids=[
+        "bare",
+        "semicolons",
+        "tabs",
+        "from 1",
+        "header",
+        "header from 1",
+        "header not in order",
+        "words",
+    ],
+)
+def test_a_square_table_is_a_table(csv: str) -> None:
+    task = Table(csv=csv)
+    assert (task.table() == KLEIN).all()
+    assert RunSpec(task=task).id == RunSpec(task=Table.of(KLEIN)).id
+    assert Table.model_validate(task.model_dump()) == task
+
+
+def test_words_are_numbered_and_told_back() -> None:
+    bare, headed = Table(csv=WORDS), Table(csv="*,e,a,b,c\n" + with_first(WORDS))
+    assert bare.label_names == ("a", "b", "c", "e")
+    assert [[bare.label_names[label] for label in row] for row in bare.table()] == split(WORDS)
+    assert headed.operand_names == headed.label_names == ("e", "a", "b", "c")
+    assert (headed.table() == KLEIN).all()
+    listed = Table(csv="x,y,label\nb,a,no\na,b,yes\n")
+    assert (listed.operand_names, listed.label_names) == (("a", "b"), ("no", "yes"))
+    assert listed.table().tolist() == [[-1, 1], [0, -1]]
+    assert 'label_names = [\n    "no"' in RunSpec(task=listed).to_toml()
+
+
+def split(square: str) -> list[list[str]]:
+    return [row.split(",") for row in square.split("\n")]
+
+
+def with_first(square: str) -> str:
+    return "\n".join(f"{row.split(',')[0]},{row}" for row in square.split("\n"))
+
+
+def test_an_empty_cell_of_a_square_is_undefined() -> None:
+    assert Table(csv="0,1\n1,\n").table().tolist() == [[0, 1], [1, -1]]
+    assert Table(csv="0,1,2\n1,2,\n2,,\n").table().tolist() == [[0, 1, 2], [1, 2, -1], [2, -1, -1]]
+
+
+def test_numbers_from_1_count_from_0_and_are_told_back() -> None:
+    task = Table(csv="x,y,label\n1,1,1\n1,2,2\n2,2,3\n")
+    assert task.table().tolist() == [[0, 1], [-1, 2]]
+    assert (task.operand_names, task.label_names) == (("1", "2"), ("1", "2", "3"))
+    features = FeatureTable(csv="a,label\n0.5,1\n1.5,2\n")
+    assert (features.examples().labels.tolist(), features.n_labels) == ([0, 1], 2)
+    assert features.label_names == ("1", "2")
+
+
+def test_words_label_examples_too() -> None:
+    task = FeatureTable(csv="a;label\n0.5;setosa\n1.5;iris\n2.5;setosa\n")
+    assert task.examples().labels.tolist() == [1, 0, 1]
+    assert task.label_names == ("iris", "setosa")
+    assert task.csv == "a,label\n0.5,1\n1.5,0\n2.5,1\n"
+
+
+def test_a_title_or_names_make_no_other_run() -> None:
+    first, other = Table(csv=XOR, title="first"), Table(csv=XOR, title="b", label_names=("no", "yes"))
+    assert RunSpec(task=first).id == RunSpec(task=other).id == RunSpec(task=Table(csv=XOR)).id
+    assert other.label_names == ("no", "yes")
+
+
+@pytest.mark.parametrize("names", [("no",), ("no", "no"), ("no", "yes", "perhaps")])
+def test_names_are_one_for_each_number(names: tuple[str, ...]) -> None:
+    assert_refused({"name": "table", "csv": XOR, "label_names": names}, "and there are 2 to name: give")
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b"])
+def test_a_name_that_no_file_can_have_is_an_error_of_one_line(name: str) -> None:
+    assert_refused({"name": "table", "path": name}, "' is not a file, seen from")
 
 
 @pytest.mark.parametrize("name", ["table", "feature_table"])

@@ -29,7 +29,7 @@ UP = st.floats(0.01, 100)
 ALL = st.one_of(
     st.just(Equal()),
     st.builds(OfNoisy, weight=UP, by=st.sampled_from(["loss", "sampling"])),
-    st.builds(PowerLaw, exponent=st.floats(0, 3)),
+    st.builds(PowerLaw, exponent=st.floats(0, 3, width=32, allow_subnormal=False)),
     st.builds(Given, values=st.lists(UP, min_size=N, max_size=N).map(tuple)),
 )
 
@@ -65,7 +65,7 @@ def test_equal_weights_are_all_one() -> None:
     assert (weighted(Equal()).weights == 1).all()
 
 
-@given(weight=st.floats(0, 100))
+@given(weight=st.floats(0, 100, width=32, allow_subnormal=False))
 def test_noisy_examples_weigh_that_much_relative_to_the_others(weight: float) -> None:
     data = weighted(OfNoisy(weight=weight))
     noisy, others = data.weights[data.is_noisy], data.weights[data.is_train & ~data.is_noisy]
@@ -73,7 +73,7 @@ def test_noisy_examples_weigh_that_much_relative_to_the_others(weight: float) ->
     assert noisy[0] == pytest.approx(weight * others[0], rel=1e-5)
 
 
-@given(exponent=st.floats(0, 3))
+@given(exponent=st.floats(0, 3, width=32, allow_subnormal=False))
 def test_a_power_law_has_a_weight_for_each_rank(exponent: float) -> None:
     data = weighted(PowerLaw(exponent=exponent))
     found = -np.sort(-data.weights[data.is_train])
@@ -109,6 +109,18 @@ def test_negative_weights_are_refused(weights: type[OfNoisy | PowerLaw]) -> None
         weights.model_validate({field: -0.5})
     with pytest.raises(ValueError, match="greater than or equal to 0"):
         Given(values=(1.0, -1.0))
+
+
+@pytest.mark.parametrize("weight", [1e308, 1e39, 1e-39, 5e-324])
+def test_weights_that_float32_does_not_hold_are_refused(weight: float) -> None:
+    for kind, fields in ((OfNoisy, {"weight": weight}), (Given, {"values": (1.0, weight)})):
+        with pytest.raises(ValueError, match="is no number that float32 holds"):
+            kind.model_validate(fields)
+
+
+def test_the_largest_weights_that_there_are_have_mean_one() -> None:
+    data = weighted(Given(values=(3.4e38,) * N))
+    assert (data.weights == 1).all()
 
 
 def test_every_kind_but_equal_says_what_its_weights_multiply() -> None:

@@ -282,9 +282,10 @@ def test_mini_batches_are_those_of_the_noise_seed() -> None:
         np.testing.assert_allclose(final[name], array, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("limit", [("CACHED", 24), ("ROOM", 20)])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_a_gradient_summed_over_chunks_is_that_of_all_examples_at_once(
-    weighted: bool, monkeypatch: pytest.MonkeyPatch
+    weighted: bool, limit: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """15 examples of 6 neurons in chunks of 4: the last is filled up, which must not count."""
     spec, state = tiny.spec(), initial(tiny.spec()).state
@@ -298,7 +299,7 @@ def test_a_gradient_summed_over_chunks_is_that_of_all_examples_at_once(
         return state_dict(one(state).opt_state)
 
     whole = once()
-    monkeypatch.setattr("undergrowth.training.step.CACHED", 24)
+    monkeypatch.setattr(f"undergrowth.training.step.{limit[0]}", limit[1])
     for name, array in once().items():
         np.testing.assert_allclose(array, whole[name], rtol=1e-4, atol=1e-7)
 

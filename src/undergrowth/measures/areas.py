@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -75,6 +75,14 @@ class Areas(Measure):
     the same sizes.
     """
 
+    endings: ClassVar[tuple[str, ...]] = (
+        "accuracy",
+        "margin",
+        "variance",
+        "chance",
+        "chance_sd",
+    )
+
     name: Literal["areas"] = "areas"
     prefix: str = Field(default="areas", pattern=r"^[a-z][a-z0-9_]*$")
     kind: AreaKind = "xy_band"
@@ -123,6 +131,10 @@ class Swaps(Measure):
     def scalars(self) -> tuple[str, ...]:
         return tuple(f"{group}_{score}" for group in ("swap_in_train", "unseen") for score in SCORED)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.scalars
+
     def check(self, run: RunSpec) -> None:
         table = _with_table(run.task, self.name).table()
         if not (np.triu(table == table.T, 1) & (table >= 0)).any():
@@ -154,6 +166,11 @@ class TableMap(Measure):
     NaN where the operation has no cell. `analysis.first_learned` reads from the stored maps when each
     cell was learned.
     """
+
+    endings: ClassVar[tuple[str, ...]] = (
+        "margin",
+        "correct",
+    )
 
     name: Literal["table_map"] = "table_map"
     schedule: Schedule = SPARSE

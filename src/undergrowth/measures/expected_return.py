@@ -35,6 +35,10 @@ class ExpectedReturn(Measure):
     def scalars(self) -> tuple[str, ...]:
         return ("train_return", "val_return")
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.scalars
+
     def check(self, run: RunSpec) -> None:
         """Raise ValueError where the task has no episodes, or a goal has states on both sides."""
         if not isinstance(run.task, Gridworld):

@@ -9,16 +9,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undergrowth.models import Model
+from undergrowth.models import Model, n_logits
 
 CACHED = 2**20
 """Activations of the widest site that are computed at a time: 4 MiB."""
 
 
+ROOM = 2**25
+"""Numbers of the widest array, the logits too, that there is room for at a time: 128 MiB."""
+
+
 def rows_at_once(model: Model, passes: int = 1) -> int:
     """How many examples to compute at a time where each takes so many forward passes."""
     widest = max(site.n_components for site in model.sites)
-    return max(1, CACHED // (widest * passes))
+    return max(1, min(CACHED // (widest * passes), ROOM // (n_logits(model) * passes)))
+
+
+def rows_that_fit(model: Model) -> int:
+    """How many examples there is room for in one forward pass, in the cache or not."""
+    widest = max(site.n_components for site in model.sites)
+    return max(1, ROOM // max(widest, n_logits(model)))
 
 
 def micro_batched(function: Callable[..., Any], rows: Sequence[Any], at_once: int) -> Any:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tomllib
-from difflib import get_close_matches
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import get_args
@@ -12,7 +10,8 @@ from typing import get_args
 from pydantic import TypeAdapter, ValidationError
 
 from undergrowth.measures import AnyMeasure, Measure
-from undergrowth.spec import SpecError, explain
+from undergrowth.spec_errors import SpecError, explain, near, shown
+from undergrowth.toml_text import parsed
 
 KINDS: dict[str, type[Measure]] = {
     kind.model_fields["name"].default: kind for kind in get_args(get_args(AnyMeasure)[0])
@@ -30,9 +29,8 @@ def measure_named(text: str) -> Measure:
     fields = _fields(text)
     name = fields.get("name")
     if name not in KINDS:
-        near = get_close_matches(str(name), KINDS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(KINDS)}"
-        raise SpecError(f"no measure {name!r}; {hint}")
+        hint = near(name, KINDS) or f"; there are {', '.join(KINDS)}"
+        raise SpecError(f"no measure {shown(name)}{hint}")
     try:
         return TypeAdapter(AnyMeasure).validate_python(fields)
     except ValidationError as error:
@@ -43,12 +41,12 @@ def _fields(text: str) -> dict[str, object]:
     if "=" not in text:
         return {"name": text}
     try:
-        fields = tomllib.loads(f"measure = {text}")["measure"]
-    except tomllib.TOMLDecodeError:
+        fields = parsed(f"measure = {text}")["measure"]
+    except ValueError:
         fields = None
     if not isinstance(fields, dict):
         raise SpecError(
-            f"measure {text!r} is no inline table of TOML: write it as in a spec file, such as "
+            f"measure {shown(text)} is no inline table of TOML: write it as in a spec file, such as "
             '{ name = "saliency", component = "head" }'
         )
     return fields

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -27,6 +27,11 @@ class Predictions(Measure):
     Examples in the order of the run's data (`run.spec.data()`), those of both sides; the label is the
     one that is trained on.
     """
+
+    endings: ClassVar[tuple[str, ...]] = (
+        "lead",
+        "log_prob",
+    )
 
     name: Literal["predictions"] = "predictions"
     prefix: str = Field(default="prediction", pattern=r"^[a-z][a-z0-9_]*$")

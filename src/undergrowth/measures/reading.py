@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import jax
 import numpy as np
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from undergrowth.spec import RunSpec
 
 SIDES = ("train", "val")
+COMPONENTS = ("neuron", "head")
+"""The axes that count a site's components; see `models.Site`."""
 Coordinate = tuple[str, ...] | tuple[int, ...] | tuple[float, ...]
 
 
@@ -71,9 +73,14 @@ class Observed:
 class Measure(Value):
     """An observation of a model at scheduled steps. It never trains, plots, logs or stores.
 
-    A final subclass is one measure: its parameters, its `key` and `observe`. Measuring leaves the
-    model as it is and is a pure function of (model, data, context).
+    A final subclass is one measure: its parameters, its `key`, its `endings` and `observe`. Measuring
+    leaves the model as it is and is a pure function of (model, data, context).
+
+    endings: what follows the key in the names of its readings, "" where that is the key itself; empty
+    where it does not say, as a measure of one's own may leave it.
     """
+
+    endings: ClassVar[tuple[str, ...]] = ()
 
     schedule: Schedule = Schedule()
 
@@ -85,6 +92,14 @@ class Measure(Value):
         """
         fields = dict(self)
         return fields.get("prefix", fields["name"])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all readings that it may return, whatever the model; empty where it does not say.
+
+        No two measures of a run may have one in common.
+        """
+        return tuple(f"{self.key}_{ending}" if ending else self.key for ending in self.endings)
 
     @property
     def scalars(self) -> tuple[str, ...]:
@@ -114,3 +129,29 @@ class LossMeasure(Measure):
 def scalar(value: Array | float) -> Reading:
     """A reading without axes."""
     return Reading((), np.asarray(value, np.float32))
+
+
+OF_THE_ENGINE = ("update_loss", "step", *COMPONENTS, "parameter")
+"""Names that no measure may take: the loss of every update, and the axes of readings."""
+
+
+def check_names(measures: Iterable[Measure]) -> None:
+    """Raise ValueError, in one line, where a reading would have the name that is taken already."""
+    taken = dict.fromkeys(OF_THE_ENGINE, "the laboratory itself")
+    for measure in measures:
+        for name in measure.names:
+            if name in taken:
+                raise ValueError(clash(measure, name, taken[name]))
+        taken |= dict.fromkeys(measure.names, f"measure {measure.key!r}")
+
+
+def clash(measure: Measure, name: str, owner: str) -> str:
+    """What is wrong with a measure that reads `name`, which is its owner's, and what to do."""
+    remedy = (
+        "give it another prefix"
+        if "prefix" in type(measure).model_fields
+        else f"give it names of its own, such as {measure.key}_{name}"
+        if not measure.names
+        else "give the other another prefix"
+    )
+    return f"measure {measure.key!r} reads {name!r}, a name that {owner} has: {remedy}"

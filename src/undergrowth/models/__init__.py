@@ -6,7 +6,15 @@ from pydantic import Field
 
 from undergrowth.models.ablated import Ablated
 from undergrowth.models.mlp import MLP, MLPSpec
-from undergrowth.models.model import Inputs, Model, load_state_dict, mapped, parameter_names, state_dict
+from undergrowth.models.model import (
+    Inputs,
+    Model,
+    load_state_dict,
+    mapped,
+    n_logits,
+    parameter_names,
+    state_dict,
+)
 from undergrowth.models.sites import HOOK_EMBED, Site, Tap, gated, recording, untapped
 from undergrowth.models.transformer import Transformer, TransformerSpec
 from undergrowth.models.two_token_mlp import TwoTokenMLP, TwoTokenMLPSpec
@@ -33,6 +41,7 @@ __all__ = [
     "gated",
     "load_state_dict",
     "mapped",
+    "n_logits",
     "parameter_names",
     "recording",
     "state_dict",

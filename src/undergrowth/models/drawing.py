@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -34,15 +35,18 @@ Scheme = Callable[[str, int], Spread]
 class Drawer:
     """Draws one array after another: equal generators give equal arrays.
 
-    What is drawn is multiplied by `scale`, biases too (Liu et al. 2022, arXiv:2210.01117).
+    What is drawn is multiplied by `scale`, biases too (Liu et al. 2022, arXiv:2210.01117). Without a
+    generator all is zero, by JAX: for its shapes alone, which then take no memory (`jax.eval_shape`).
     """
 
-    def __init__(self, rng: np.random.Generator, scheme: Scheme, scale: float) -> None:
+    def __init__(self, rng: np.random.Generator | None, scheme: Scheme, scale: float) -> None:
         self.rng = rng
         self.scheme = scheme
         self.scale = scale
 
     def __call__(self, name: str, *shape: int, fan_in: int) -> Float[Array, ...]:
+        if self.rng is None:
+            return jnp.zeros(shape, jnp.float32)
         spread = self.scheme(name, fan_in)
         if not spread.size:
             return jax.device_put(np.zeros(shape, np.float32))

@@ -127,7 +127,7 @@ class MLPSpec(Value):
         """Whether such a model can read these inputs: it reads all."""
         return True
 
-    def init(self, inputs: InputSpace, n_labels: int, rng: np.random.Generator) -> MLP:
+    def init(self, inputs: InputSpace, n_labels: int, rng: np.random.Generator | None) -> MLP:
         """A freshly drawn model; equal generators give equal models."""
         n_inputs = 2 * inputs.n_operands if isinstance(inputs, Tokens) else inputs.n_features
         draw = Drawer(rng, self._scheme(), self.init_scale)

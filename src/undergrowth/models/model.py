@@ -60,6 +60,11 @@ class Model(eqx.Module):
         """
 
 
+def n_logits(model: Any) -> int:
+    """How many numbers a model computes of an example in the end: the columns of its unembedding."""
+    return getattr(model, "model", model).unembed.W_U.shape[-1]
+
+
 def refuse(name: str, inputs: InputSpace) -> ValueError:
     """The error of a kind of model that cannot read such inputs."""
     return ValueError(f"a {name} reads two tokens, not {inputs.describe()}: take model.name = 'mlp'")

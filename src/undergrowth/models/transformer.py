@@ -234,7 +234,7 @@ class TransformerSpec(Value):
         """Whether such a model can read these inputs: two tokens, not numbers."""
         return isinstance(inputs, Tokens)
 
-    def init(self, inputs: InputSpace, n_labels: int, rng: np.random.Generator) -> Transformer:
+    def init(self, inputs: InputSpace, n_labels: int, rng: np.random.Generator | None) -> Transformer:
         """A freshly drawn model; equal generators give equal models."""
         if not isinstance(inputs, Tokens):
             raise refuse(self.name, inputs)

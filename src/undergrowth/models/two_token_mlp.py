@@ -116,7 +116,7 @@ class TwoTokenMLPSpec(Value):
         """Whether such a model can read these inputs: two tokens, not numbers."""
         return isinstance(inputs, Tokens)
 
-    def init(self, inputs: InputSpace, n_labels: int, rng: np.random.Generator) -> TwoTokenMLP:
+    def init(self, inputs: InputSpace, n_labels: int, rng: np.random.Generator | None) -> TwoTokenMLP:
         """A freshly drawn model; equal generators give equal models."""
         if not isinstance(inputs, Tokens):
             raise refuse(self.name, inputs)

@@ -19,6 +19,8 @@ from undergrowth.store.layout import measured_database
 from undergrowth.values import essence
 
 KIND = "measured"
+READS = "reads:"
+"""Beside the fields of a measure (no field has such a name): the names of what it read."""
 
 Add = Callable[[str, int, Measure, Mapping[str, Reading]], None]
 
@@ -47,7 +49,7 @@ def adding(root: Path) -> Iterator[Add]:
             )
             connection.execute(
                 "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?)",
-                rows.event_row(run_id, step, KIND, how(measure)),
+                rows.event_row(run_id, step, KIND, {**how(measure), READS: sorted(readings)}),
             )
 
     try:
@@ -67,7 +69,17 @@ def steps_measured(root: Path, run_id: str) -> dict[str, dict[int, dict[str, obj
     found: dict[str, dict[int, dict[str, object]]] = {}
     for row in _query(root, "SELECT * FROM events WHERE run_id = ?", (run_id,)):
         told = rows.event_of(row)
+        told.pop(READS, None)
         found.setdefault(str(told.get("key")), {})[row["step"]] = told
+    return found
+
+
+def owners(root: Path, run_id: str) -> dict[str, str]:
+    """By the name of what was read of a run, the key of the measure that read it."""
+    found: dict[str, str] = {}
+    for row in _query(root, "SELECT * FROM events WHERE run_id = ?", (run_id,)):
+        told = rows.event_of(row)
+        found |= dict.fromkeys(told.get(READS, ()), told["key"])
     return found
 
 

@@ -16,6 +16,7 @@ from undergrowth.store.lineage import reached
 from undergrowth.store.lock import writing
 from undergrowth.store.verify import unfinished_files
 from undergrowth.store.writer import keep_names
+from undergrowth.sweep.forecast import refuse_what_does_not_fit
 from undergrowth.sweep.pool import Died, Pool, SweepError, Worker
 from undergrowth.training.interventions import AnyForkPoint, AtStep
 
@@ -119,10 +120,20 @@ def train(
             if spec.id in done:
                 progress(Progress(spec, spec.steps, {}, "stored"))
         todo = [spec for spec in unique.values() if spec.id not in done]
+        _check_memory(todo, layout)
         for threads in sorted({spec.threads for spec in todo}):
             some = [spec for spec in todo if spec.threads == threads]
             _Sweep(root, some, threads, layout, progress).run(right_to_write)
     return Store(root)
+
+
+def _check_memory(specs: Sequence[RunSpec], layout: Layout | None) -> None:
+    """Raise SpecError where the runs that are trained at once do not fit this machine."""
+    by_size = {(s.task, s.model, s.optimiser, s.batch, s.measures, s.threads): s for s in specs}
+    for spec in by_size.values():
+        used = layout or this_machine(spec.threads)
+        at_once = min(used.workers * used.pack, len(specs))
+        refuse_what_does_not_fit([spec], at_once)
 
 
 def _check_parents(specs: Mapping[str, RunSpec], stored: Mapping[str, Run]) -> None:

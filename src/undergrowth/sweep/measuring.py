@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from undergrowth.measures import Measure, Reading
 from undergrowth.measures.named import measure_named
+from undergrowth.measures.reading import OF_THE_ENGINE, clash
 from undergrowth.spec import SpecError
 from undergrowth.store import Run, measured
 from undergrowth.store.checkpoints import load_snapshot
@@ -91,7 +92,8 @@ def measure_into(
     One process a core, with the XLA threads that training had, so the bits are those of training. What
     is measured is stored as it comes: an interrupted call goes on from there. right_to_write: the lock
     of the runs' one store. Raises SpecError where the measure does not fit a run, and where the names of
-    its readings are taken by the same measure with other fields; SweepError where it fails.
+    its readings are taken, by the same measure with other fields or by another; SweepError where it
+    fails.
     """
     by = measure_named(text)
     for run in runs:
@@ -114,6 +116,7 @@ def measure_into(
             n_workers = min(workers or this_machine(threads).workers, len(some))
             with Pool(root, threads, right_to_write) as pool:
                 for run, step, readings in _read_by(pool, n_workers, some, text):
+                    _check_names_are_free(run, by, readings)
                     add(run.id, step, by, readings)
                     yield Taken(run.id, step, readings, is_new=True)
 
@@ -174,3 +177,20 @@ def _check_its_names_are_free(run: Run, by: Measure) -> None:
             f"run {run.id} has readings of {by.key!r} by a measure with other fields: "
             "give this one a prefix of its own"
         )
+    _check_names_are_free(run, by, by.names)
+
+
+def _check_names_are_free(run: Run, by: Measure, names: Iterable[str]) -> None:
+    """Raise SpecError where another measure of the run, or the laboratory, has one of these names."""
+    taken = {
+        name: f"measure {key!r}"
+        for name, key in measured.owners(run.store.root, run.id).items()
+        if key != by.key
+    }
+    taken |= dict.fromkeys(OF_THE_ENGINE, "the laboratory itself")
+    for other in run.spec.measures:
+        if other.key != by.key:
+            taken |= dict.fromkeys(other.names, f"measure {other.key!r}")
+    for name in names:
+        if name in taken:
+            raise SpecError(f"run {run.id}: {clash(by, name, taken[name])}")

@@ -1,7 +1,8 @@
 """Irreducible representations of the groups by name, and the Fourier basis that they give.
 
 Sources: Serre 1977, Linear Representations of Finite Groups (cyclic and dihedral groups, products);
-Young's orthogonal form for symmetric groups (James & Kerber 1981, section 3.4).
+Young's orthogonal form for symmetric groups, and what is left of it on alternating ones (James & Kerber
+1981, sections 3.4 and 2.5).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import lru_cache, reduce
 import numpy as np
 from jaxtyping import Complex, Float, Int
 
-from undergrowth.tasks.groups import factors, products
+from undergrowth.tasks.groups import even_and_odd, factors, products
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +49,12 @@ def irreps(group: str) -> tuple[Irrep, ...]:
 
     Elements are numbered as in `Group`. Names: of C{n} the k in exp(2 pi i k g / n); of D{n} Mulliken's
     A1, A2 (s is -1), B1, B2 (r is -1) and E{k} (r turns by 2 pi k / n); of S{n} the partition, as in
-    "(4,1)", of which "(5)" is trivial and "(1,1,1,1,1)" the sign; of a product these joined by x.
+    "(4,1)", of which "(5)" is trivial and "(1,1,1,1,1)" the sign; of A{n} the first of two conjugate
+    partitions, and of one that is its own conjugate two halves, "(3,1,1)+" and "(3,1,1)-": the first
+    has the larger character (its real part, else its imaginary one) at the first element where they
+    differ; of a product these joined by x.
 
-    Raises ValueError for alternating and dicyclic groups.
+    Raises ValueError for dicyclic groups.
 
     >>> [(irrep.name, irrep.matrices.shape[1]) for irrep in irreps("S3")]
     [('(3)', 1), ('(2,1)', 2), ('(1,1,1)', 1)]
@@ -59,7 +63,7 @@ def irreps(group: str) -> tuple[Irrep, ...]:
     if unknown:
         raise ValueError(
             f"group = {group!r}: the irreps of {unknown[0]}'s are not known here: take a group of kind "
-            "C, D or S, or a product of such"
+            "C, D, S or A, or a product of such"
         )
     return tuple(reduce(_outer, (list(_IRREPS[kind](n)) for kind, n in factors(group))))
 
@@ -135,6 +139,48 @@ def _symmetric(n: int) -> Iterator[Irrep]:
         yield _generated(f"({','.join(map(str, shape))})", f"S{n}", generators)
 
 
+def _alternating(n: int) -> Iterator[Irrep]:
+    """The irreps of the symmetric group on its even permutations.
+
+    Two that differ by the sign are the same there. One that is its own product with the sign falls into
+    two of half its size: the eigenspaces of a matrix that commutes with what is even and changes its
+    sign under what is odd.
+    """
+    is_odd = even_and_odd(n)[1]
+    for shape, irrep in zip(_partitions(n), _symmetric(n), strict=True):
+        conjugate = tuple(sum(length > column for length in shape) for column in range(shape[0]))
+        even = irrep.matrices[~is_odd]
+        if shape > conjugate or n == 1:
+            yield Irrep(irrep.name, even)
+        elif shape == conjugate:
+            halves = _halves(np.real(irrep.matrices), is_odd)
+            parts = [half.conj().T @ even @ half for half in halves]
+            for sign, part in zip("+-", _larger_first(parts), strict=True):
+                yield Irrep(irrep.name + sign, part)
+
+
+def _halves(matrices: np.ndarray, is_odd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Orthonormal columns of the two spaces that even elements keep and odd ones exchange."""
+    d = matrices.shape[1]
+    drawn = np.random.default_rng(0).standard_normal((d, d))  # any: it is averaged over the group
+    signed = np.where(is_odd, -1, 1)[:, None, None] * matrices
+    exchanged = np.einsum("gij,jk,glk->il", signed, drawn, matrices)
+    symmetric, skew = exchanged + exchanged.T, exchanged - exchanged.T
+    hermitian = symmetric if np.abs(symmetric).max() > np.abs(skew).max() else 1j * skew
+    columns = np.linalg.eigh(hermitian)[1]
+    return columns[:, : d // 2], columns[:, d // 2 :]
+
+
+def _larger_first(parts: list[np.ndarray]) -> list[np.ndarray]:
+    traces = np.stack([np.trace(part, axis1=1, axis2=2) for part in parts]).round(9)
+    at = int((traces[0] != traces[1]).argmax())
+    return sorted(parts, key=lambda part: _rank(np.trace(part[at])), reverse=True)
+
+
+def _rank(number: complex) -> tuple[float, float]:
+    return round(float(np.real(number)), 9), round(float(np.imag(number)), 9)
+
+
 def _partitions(n: int, largest: int | None = None) -> Iterator[tuple[int, ...]]:
     """n as descending sums, from (n) to (1, .., 1)."""
     if n == 0:
@@ -192,4 +238,5 @@ _IRREPS: dict[str, Callable[[int], Iterator[Irrep]]] = {
     "C": _cyclic,
     "D": _dihedral,
     "S": _symmetric,
+    "A": _alternating,
 }

@@ -7,17 +7,15 @@ from collections.abc import Mapping
 from functools import lru_cache
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import Field, field_validator, model_validator
 
+from undergrowth.tasks.cells import HEADER, cells_of, numbered_labels
 from undergrowth.tasks.csv_text import Sheet, file_text, is_number, written
 from undergrowth.tasks.task import UNDEFINED, Examples, Features, Operation, Task
-
-MOST_OPERANDS = 1024
-MOST_LABELS = 10_000
 
 Title = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^\P{Cc}+$")]
 
@@ -27,18 +25,39 @@ class CsvTask(Task):
 
     On input `path` may stand in place of `csv`: the file is read then and there (a relative path is
     seen from the working directory), and its name without the ending is the title where none is given.
-    Equal content is an equal task, however it was written.
+    Equal content is an equal run, however it was written and whatever it is called: neither the title
+    nor names are part of a run's id. label_names: what the file calls the labels 0, 1, ..; empty where
+    it calls them just that.
     """
+
+    names_only: ClassVar[frozenset[str]] = frozenset({"title", "operand_names", "label_names"})
 
     csv: str
     title: Title
+    label_names: tuple[str, ...] = ()
 
     @classmethod
     @abstractmethod
     def normal(cls, csv: str) -> str:
         """The same content in the one way to write it; raises ValueError for bad content."""
 
+    @classmethod
+    @abstractmethod
+    def names(cls, csv: str) -> dict[str, tuple[str, ...]]:
+        """What the content calls its numbers, by field; raises ValueError for bad content."""
+
     @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, fields: Any) -> Any:
+        fields = cls._from_file(fields)
+        if not isinstance(fields, Mapping) or not isinstance(fields.get("csv"), str):
+            return fields
+        try:
+            names = cls.names(fields["csv"])
+        except ValueError:  # the check of csv says what is wrong
+            return fields
+        return {**{field: found for field, found in names.items() if found}, **fields}
+
     @classmethod
     def _from_file(cls, fields: Any) -> Any:
         if not isinstance(fields, Mapping) or ("csv" in fields and "path" not in fields):
@@ -52,9 +71,25 @@ class CsvTask(Task):
         path = fspath(fields["path"])
         text = file_text(path)
         try:
-            return {"title": Path(path).stem, **others, "csv": cls.normal(text)}
+            found = {field: names for field, names in cls.names(text).items() if names}
+            return {"title": _title_of(path), **found, **others, "csv": cls.normal(text)}
         except ValueError as error:
             raise ValueError(f"{Path(path).name}: {error}") from None
+
+    @model_validator(mode="after")
+    def _has_a_name_for_each_number(self) -> CsvTask:
+        for field, n in self.named().items():
+            names = getattr(self, field)
+            if names and (len(names) != n or len(set(names)) != n):
+                raise ValueError(
+                    f"{field} are {len(set(names))} different names, and there are {n} to name: give "
+                    "one for each, or leave them out"
+                )
+        return self
+
+    def named(self) -> dict[str, int]:
+        """How many numbers each field of names has to name."""
+        return {"label_names": self.n_labels}
 
     @field_validator("csv", mode="after")
     @classmethod
@@ -66,14 +101,17 @@ class CsvTask(Task):
 
 
 class Table(CsvTask, Operation):
-    """A binary operation given by its cells: CSV with the columns x,y,label, one row a defined cell.
+    """A binary operation given by its cells: CSV with the columns x,y,label, one row a defined cell, or
+    a square Cayley table; see `cells.cells_of` for how it is read.
 
     Operands are 0 .. the largest in the table (at most 1023), labels 0 .. the largest (at most 9999);
-    what has no row is undefined. There may be 1,000,000 numbers in all.
+    what has no row is undefined. operand_names: what the file calls the operands 0, 1, ..; empty where
+    it calls them just that.
     """
 
     name: Literal["table"] = "table"
     title: Title = "table"
+    operand_names: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, table: ArrayLike, title: str = "table") -> Table:
@@ -91,21 +129,30 @@ class Table(CsvTask, Operation):
 
     @classmethod
     def normal(cls, csv: str) -> str:
-        return _cells_as_csv(*_cells(csv))
+        cells = cells_of(csv)
+        return _cells_as_csv(cells.x, cells.y, cells.label)
+
+    @classmethod
+    def names(cls, csv: str) -> dict[str, tuple[str, ...]]:
+        cells = cells_of(csv)
+        return {"operand_names": cells.operands, "label_names": cells.labels}
 
     @property
     def n_operands(self) -> int:
-        x, y, _ = _cells(self.csv)
-        return int(max(x.max(), y.max())) + 1
+        cells = cells_of(self.csv)
+        return int(max(cells.x.max(), cells.y.max())) + 1
 
     @property
     def n_labels(self) -> int:
-        return int(_cells(self.csv)[2].max()) + 1
+        return int(cells_of(self.csv).label.max()) + 1
+
+    def named(self) -> dict[str, int]:
+        return {**super().named(), "operand_names": self.n_operands}
 
     def table(self) -> np.ndarray:
-        x, y, label = _cells(self.csv)
+        cells = cells_of(self.csv)
         table = np.full((self.n_operands, self.n_operands), UNDEFINED, np.int32)
-        table[x, y] = label
+        table[cells.x, cells.y] = cells.label
         return table
 
 
@@ -113,7 +160,7 @@ class FeatureTable(CsvTask):
     """Examples given by their numbers: CSV with a header, a row an example, its label at the end.
 
     Inputs are the other columns as float32, in the file's order; labels are 0 .. the largest (at most
-    9999). There may be 1,000,000 numbers in all.
+    9999), or words, numbered in alphabetical order. There may be 1,000,000 numbers in all.
     """
 
     name: Literal["feature_table"] = "feature_table"
@@ -138,9 +185,13 @@ class FeatureTable(CsvTask):
 
     @classmethod
     def normal(cls, csv: str) -> str:
-        header, examples = _examples(csv)
+        header, examples, _ = _examples(csv)
         rows = zip(examples.inputs.astype(str).tolist(), examples.labels.tolist(), strict=True)
         return written(header, ([*row, answer] for row, answer in rows))
+
+    @classmethod
+    def names(cls, csv: str) -> dict[str, tuple[str, ...]]:
+        return {"label_names": _examples(csv)[2]}
 
     @property
     def input_space(self) -> Features:
@@ -155,58 +206,26 @@ class FeatureTable(CsvTask):
 
 
 def _cells_as_csv(x: np.ndarray, y: np.ndarray, label: np.ndarray) -> str:
-    return written(["x", "y", "label"], np.stack([x, y, label], axis=1).tolist())
+    return written(HEADER, np.stack([x, y, label], axis=1).tolist())
 
 
 @lru_cache(maxsize=8)
-def _cells(csv: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """x, y and label of the defined cells, int64 [cell] each, in row-major order; read-only."""
-    sheet = Sheet.of(csv)
-    if sheet.header != ("x", "y", "label"):
-        raise ValueError(
-            f"row 1 is {','.join(sheet.header)[:40]!r}: it must be the header, which is x,y,label"
-        )
-    x, y = (sheet.whole_numbers(column, MOST_OPERANDS - 1) for column in (0, 1))
-    label = _labels(sheet)
-    order = np.lexsort((y, x))
-    _refuse_twice(sheet, x, y, order)
-    cells = (x[order], y[order], label[order])
-    for column in cells:
-        column.setflags(write=False)
-    return cells
-
-
-@lru_cache(maxsize=8)
-def _examples(csv: str) -> tuple[tuple[str, ...], Examples]:
-    """The names of the columns, and the examples, read-only."""
+def _examples(csv: str) -> tuple[tuple[str, ...], Examples, tuple[str, ...]]:
+    """The names of the columns; the examples, read-only; and the names of the labels, if any."""
     sheet = Sheet.of(csv)
     if len(sheet.header) < 2 or all(map(is_number, sheet.header)):
         raise ValueError(
             f"row 1 is {','.join(sheet.header)[:40]!r}: it must be the header, which names one column "
             "of numbers or more and then the label's, such as x1,x2,label"
         )
-    labels = _labels(sheet).astype(np.int32)
-    examples = Examples(sheet.numbers(range(len(sheet.header) - 1)), labels)
+    labels, names = numbered_labels(sheet, len(sheet.header) - 1)
+    examples = Examples(sheet.numbers(range(len(sheet.header) - 1)), labels.astype(np.int32))
     examples.inputs.setflags(write=False)
     examples.labels.setflags(write=False)
-    return sheet.header, examples
+    return sheet.header, examples, names
 
 
-def _labels(sheet: Sheet) -> np.ndarray:
-    labels = sheet.whole_numbers(len(sheet.header) - 1, MOST_LABELS - 1)
-    if (labels == labels[0]).all():
-        raise ValueError(
-            f"every row has label {labels[0]}: there is nothing to learn with fewer than two labels, so "
-            "add rows with another"
-        )
-    return labels
-
-
-def _refuse_twice(sheet: Sheet, x: np.ndarray, y: np.ndarray, order: np.ndarray) -> None:
-    again = np.flatnonzero((np.diff(x[order]) == 0) & (np.diff(y[order]) == 0))
-    if len(again):
-        one, other = order[again[0]], order[again[0] + 1]
-        raise ValueError(
-            f"row {sheet.lines[other]} gives x = {x[one]}, y = {y[one]} a label again, after row "
-            f"{sheet.lines[one]}: a cell has one label, so keep one of the rows"
-        )
+def _title_of(path: str) -> str:
+    """The name of a file without its ending, as a title can have it."""
+    plain = "".join(c for c in Path(path).stem if c.isprintable())[:80]
+    return plain or "table"

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from pydantic import Field, model_validator
 
 from undergrowth.values import Value
+
+MOST_STEPS = 200_000
+"""At which a schedule may observe: each costs a row of the store, and a pass over the examples."""
 
 
 class Window(Value):
@@ -37,6 +42,22 @@ class Schedule(Value):
     until: int = Field(default=200, ge=1)
     per_decade: int = Field(default=60, ge=1)
     windows: tuple[Window, ...] = ()
+
+    def check(self, last: int) -> None:
+        """Raise ValueError, in one line, where it names more than 200,000 steps in [0, last]."""
+        decades = math.log10(max(last / self.until, 1))
+        rules = {
+            "every": min(self.until, last) // self.every,
+            "per_decade": math.ceil(self.per_decade * decades),
+            "windows": sum(max(0, min(w.stop, last) - w.start) // w.every for w in self.windows),
+        }
+        for rule, n in rules.items():
+            if n > MOST_STEPS:
+                less = "a smaller per_decade" if rule == "per_decade" else "a larger every"
+                raise ValueError(
+                    f"{rule} names {n} steps of the run's {last}, and a schedule has {MOST_STEPS} at "
+                    f"most: take {less}"
+                )
 
     def steps(self, last: int) -> tuple[int, ...]:
         """All steps in [0, last], ascending; 0 is the untrained model."""

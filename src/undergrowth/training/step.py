@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
-from undergrowth.models import Model, Tap, gated, mapped, untapped
+from undergrowth.models import Model, Tap, gated, mapped, n_logits, untapped
 from undergrowth.tasks import World
 from undergrowth.training.interventions.actions.gradient import scaled
 from undergrowth.training.interventions.actions.learning_rate import annealed
@@ -28,6 +28,9 @@ T = TypeVar("T")
 
 CACHED = 2**20
 """Activations of the widest layer that are computed at a time: 4 MiB."""
+
+ROOM = 2**25
+"""Logits that are computed at a time where they are far more than the activations (128 MiB)."""
 
 STRETCH = 250
 """Most steps between two returns to Python: bounds memory and the wait for progress."""
@@ -190,7 +193,7 @@ def _chunks(model: Model, n_examples: int) -> int:
     if jax.default_backend() != "cpu":
         return 1
     widest = max(site.n_components for site in model.sites)
-    return -(-n_examples * widest // CACHED)
+    return max(-(-n_examples * widest // CACHED), -(-n_examples * n_logits(model) // ROOM))
 
 
 def _chunked(array: Array, n_chunks: int, filled: float | None = None) -> Array:

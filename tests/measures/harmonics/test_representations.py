@@ -195,9 +195,9 @@ def test_frequencies_and_irreps_of_a_cyclic_group_agree() -> None:
     ("task", "fields", "message"),
     [
         (
-            {"name": "group", "group": "A4"},
+            {"name": "group", "group": "Q8"},
             {},
-            "irreps of A's are not known here: .* or take measure 'areas'",
+            "irreps of Q's are not known here: .* or take measure 'areas'",
         ),
         ({"name": "group", "group": "S3", "operation": "xyx"}, {}, "xyx in S3 does not: take 'areas'"),
         ({"name": "group", "group": "S3"}, {"key_irreps": ("sign",)}, r"S3 has no 'sign' but \(2,1\)"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -44,6 +44,15 @@ class Carriers(AttributedMeasure):
     [side, pair]: the same where each set of a pair is replaced by as many components drawn at random
     from all. NaN where a side has no carriers, or no such pair.
     """
+
+    endings: ClassVar[tuple[str, ...]] = (
+        "carried",
+        "size",
+        "jaccard",
+        "overlap",
+        "jaccard_null",
+        "overlap_null",
+    )
 
     name: Literal["carriers"] = "carriers"
     prefix: str = Field(default="carriers", pattern=r"^[a-z][a-z0-9_]*$")

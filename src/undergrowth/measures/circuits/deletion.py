@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -44,6 +44,15 @@ class Deletion(AttributedMeasure):
     the summed squared logit norm on the training examples. k = 0 is the whole model, or for `complement`
     what is left of it without any of the components.
     """
+
+    endings: ClassVar[tuple[str, ...]] = (
+        "accuracy",
+        "log_prob",
+        "accuracy_sd",
+        "log_prob_sd",
+        "n_deleted",
+        "norm_share",
+    )
 
     name: Literal["deletion"] = "deletion"
     prefix: str = Field(default="deletion", pattern=r"^[a-z][a-z0-9_]*$")

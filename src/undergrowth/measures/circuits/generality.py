@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -39,6 +39,16 @@ class Generality(SiteMeasure):
     the margins of the training examples the most, in mean. {prefix}_whole, {prefix}_without [side]: the
     share that is right with all gates open, and with all closed.
     """
+
+    endings: ClassVar[tuple[str, ...]] = (
+        "needed",
+        "sufficient",
+        "carries",
+        "group_needed",
+        "group_sufficient",
+        "whole",
+        "without",
+    )
 
     name: Literal["generality"] = "generality"
     prefix: str = Field(default="generality", pattern=r"^[a-z][a-z0-9_]*$")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -24,6 +24,13 @@ class Saliency(AttributedMeasure):
     largest |completeness residual|, relative (integrated gradients only). What they are reduced from,
     [example, component], is `attributed`.
     """
+
+    endings: ClassVar[tuple[str, ...]] = (
+        "median",
+        "mean",
+        "breadth",
+        "residual",
+    )
 
     name: Literal["saliency"] = "saliency"
     prefix: str = Field(default="saliency", pattern=r"^[a-z][a-z0-9_]*$")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -33,6 +33,14 @@ class Shapley(SiteMeasure):
     larger tells nothing. {prefix}_residual: the largest |sum of an example's values - (score with all -
     score with none)|, relative to the largest difference: rounding, and what truncation left out.
     """
+
+    endings: ClassVar[tuple[str, ...]] = (
+        "mean",
+        "standard_error",
+        "median",
+        "example_error",
+        "residual",
+    )
 
     name: Literal["shapley"] = "shapley"
     prefix: str = Field(default="shapley", pattern=r"^[a-z][a-z0-9_]*$")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -28,6 +28,10 @@ class Alignment(LossMeasure):
     Each in [-1, 1], also by parameter as {name}_parameter [parameter]; NaN where one of the two is zero,
     as the decay is where there is none.
     """
+
+    endings: ClassVar[tuple[str, ...]] = tuple(
+        f"{of}{by}" for of in ("descent", "update", "decay") for by in ("", "_parameter")
+    )
 
     name: Literal["alignment"] = "alignment"
     schedule: Schedule = Schedule(every=100, until=100, per_decade=12)

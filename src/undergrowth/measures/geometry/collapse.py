@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -36,6 +36,16 @@ class Collapse(Measure):
     columns of W_U; collapse_feature_norm: of mu_G, the mean over the training side of what W_U reads;
     collapse_cosine: of the two, NaN where one of them is 0.
     """
+
+    endings: ClassVar[tuple[str, ...]] = (
+        "cosine",
+        "feature_norm",
+        "loss",
+        "margin",
+        "share",
+        "weight_norm",
+        "zero_sum",
+    )
 
     name: Literal["collapse"] = "collapse"
     schedule: Schedule = Schedule(every=100, until=100, per_decade=24)

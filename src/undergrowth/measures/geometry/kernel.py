@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -40,6 +40,13 @@ class Kernel(Measure):
     kernel_effective_rank [side]: (sum of eigenvalues)^2 / sum of their squares, in [1, m].
     kernel_mean [side]: mean of K_ii, the squared norm of an example's Jacobian row.
     """
+
+    endings: ClassVar[tuple[str, ...]] = (
+        "alignment",
+        "centred_alignment",
+        "effective_rank",
+        "mean",
+    )
 
     name: Literal["kernel"] = "kernel"
     n_examples: int = Field(default=256, ge=2)

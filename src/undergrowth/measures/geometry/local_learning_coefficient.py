@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +43,18 @@ class LocalLearningCoefficient(LossMeasure):
     accept, is near 1, steps being short enough (only where all examples are looked at). A chain that
     diverges reads NaN, and so do the means then; llc_diverged_share is the share of such chains.
     """
+
+    endings: ClassVar[tuple[str, ...]] = (
+        "",
+        "acceptance",
+        "chain",
+        "diverged_share",
+        "drift",
+        "loss",
+        "negative_share",
+        "sd",
+        "trace",
+    )
 
     name: Literal["local_learning_coefficient"] = "local_learning_coefficient"
     lr: Positive = 2e-5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -28,6 +28,10 @@ class Norms(Measure):
     def scalars(self) -> tuple[str, ...]:
         return ("weight_norm",)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return ("weight_norm", "parameter_norm")
+
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
         norms = {name: float(np.linalg.norm(w)) for name, w in state_dict(trained(model)).items()}
         values = np.array(list(norms.values()), np.float32)
@@ -44,6 +48,8 @@ class ComponentNorms(Measure):
     A neuron's are its column of W_in, its bias and its row of W_out; a head's are W_Q, W_K, W_V, W_O.
     layer: counted from 0, or from the end as -1 is; of the layers that have such components.
     """
+
+    endings: ClassVar[tuple[str, ...]] = ("",)
 
     name: Literal["component_norms"] = "component_norms"
     prefix: str = Field(default="component_norm", pattern=r"^[a-z][a-z0-9_]*$")

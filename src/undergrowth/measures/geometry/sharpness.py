@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -45,6 +45,14 @@ class Sharpness(LossMeasure):
     (`stability.edge`), only where there is one: for SGD if not preconditioned, for Adam and AdamW if it
     is. Preconditioned, all names begin with preconditioned_sharpness.
     """
+
+    endings: ClassVar[tuple[str, ...]] = (
+        "",
+        "eigenvalues",
+        "lowest",
+        "residual",
+        "edge_ratio",
+    )
 
     name: Literal["sharpness"] = "sharpness"
     preconditioned: bool = False

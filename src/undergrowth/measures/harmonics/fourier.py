@@ -50,6 +50,8 @@ class Fourier(SpectralMeasure):
     axis: ClassVar[str] = "frequency"
     directions: ClassVar[tuple[str, ...]] = ("x", "y", "x+y", "x-y")
 
+    endings: ClassVar[tuple[str, ...]] = ("ipr",)
+
     name: Literal["fourier"] = "fourier"
     prefix: str = Field(default="fourier", pattern=r"^[a-z][a-z0-9_]*$")
     key_by: Literal["neurons", "logits"] = "neurons"

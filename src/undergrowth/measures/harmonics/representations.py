@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Representations(SpectralMeasure):
     """The Fourier transform of a network on a group (Chughtai et al. 2023, arXiv:2302.03025).
 
-    Of xy in groups of kind C, D and S and their products, and of the operations that `Fourier` takes.
+    Of xy in groups of kind C, D, S and A and their products, and of the operations that `Fourier` takes.
     Irreps are named as by `tasks.irreps.irreps`; one with a complex character counts together with its
     conjugate, and the trivial one is no irrep here, but the constant.
 

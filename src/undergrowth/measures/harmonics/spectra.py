@@ -56,6 +56,13 @@ class Spectrum:
         return best, share.max(axis=0)
 
 
+OF_SPECTRUM = (
+    *("weight_power", "weight_constant", "neurons", "neuron_share", "logit_power", "logit_similarity"),
+    *("key", "n_key", "restricted_loss", "restricted_train_loss", "restricted_val_loss"),
+    "excluded_loss",
+)
+
+
 class SpectralMeasure(Measure):
     """What `Fourier` and `Representations` have in common: the readings of a spectrum.
 
@@ -68,6 +75,11 @@ class SpectralMeasure(Measure):
     prefix: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     exclude_each: bool = True
     schedule: Schedule = Schedule(every=100, until=100, per_decade=12)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        of_axis = (f"neuron_{self.axis}", f"excluded_loss_by_{self.axis}")
+        return tuple(f"{self.prefix}_{name}" for name in (*OF_SPECTRUM, *of_axis, *self.endings))
 
     @property
     def scalars(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from pydantic import Field
 
 from undergrowth.measures.context import Context
-from undergrowth.measures.reading import SIDES, LossMeasure, Observed, Reading, scalar
+from undergrowth.measures.reading import COMPONENTS, SIDES, LossMeasure, Observed, Reading, scalar
 from undergrowth.measures.reinforcement.entries import ratio
 from undergrowth.measures.reinforcement.example_gradients import (
     Chunk,
@@ -52,6 +52,16 @@ class Coherence(LossMeasure):
 
     n_pairs: 0 leaves the signs out.
     """
+
+    endings: ClassVar[tuple[str, ...]] = (
+        *(
+            f"{of}{what}"
+            for of in (*COMPONENTS, "module")
+            for what in ("", "_active", "_cosine", "_sign")
+        ),
+        *SIDES,
+        *(f"{what}_{pair}" for what in ("cosine", "sign") for pair in PAIRS),
+    )
 
     name: Literal["coherence"] = "coherence"
     prefix: str = Field(default="coherence", pattern=r"^[a-z][a-z0-9_]*$")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -55,6 +55,12 @@ class Confidence(LossMeasure):
     hold each other, 0 without decay. Of the next update {prefix}_data_norm and {prefix}_decay_norm (see
     `Update`; their cosine is `alignment_decay`).
     """
+
+    endings: ClassVar[tuple[str, ...]] = (
+        *("doubt", "histogram", "above", "top"),
+        *("pushing_train", "pushing_val", "gradient_norm", "pull_norm", "pull_cosine"),
+        *("data_norm", "decay_norm"),
+    )
 
     name: Literal["confidence"] = "confidence"
     prefix: str = Field(default="confidence", pattern=r"^[a-z][a-z0-9_]*$")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from undergrowth.measures.context import Context
 from undergrowth.measures.objective import trained
-from undergrowth.measures.reading import SIDES, LossMeasure, Observed, Reading, scalar
+from undergrowth.measures.reading import COMPONENTS, SIDES, LossMeasure, Observed, Reading, scalar
 from undergrowth.measures.reinforcement.entries import REST, TWICE, Sums, ledger, owners, summed
 from undergrowth.models import Model, parameter_names
 from undergrowth.training.schedules import Schedule
@@ -43,6 +43,16 @@ class Ledger(LossMeasure):
     per_example: also {prefix}_{component}_entries [layer, part, example, component], the ledger itself:
     of all examples, in the order of the data.
     """
+
+    endings: ClassVar[tuple[str, ...]] = (
+        *(f"{c}_{of}" for c in COMPONENTS for of in ("entries", "positive", "reach", "total")),
+        *("budget", "parameter"),
+        *(
+            f"{side}_{part}"
+            for side in SIDES
+            for part in ("whole", "data", "decay", "clamp", "change", "residual")
+        ),
+    )
 
     name: Literal["ledger"] = "ledger"
     prefix: str = Field(default="ledger", pattern=r"^[a-z][a-z0-9_]*$")
