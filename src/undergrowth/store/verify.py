@@ -191,7 +191,10 @@ def _of_file(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
 
 def _of_complete(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
     if rows.is_whole(row):
-        seen.names.setdefault(row["run_id"], set()).update(rows.parsed(row["names"]))
+        names = rows.parsed(row["names"])
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError("names that are none")
+        seen.names.setdefault(row["run_id"], set()).update(names)
     else:
         place = f"run {row['run_id']}, the names of its readings"
         yield Damage(place, "they differ from their digest")
