@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -603,6 +604,9 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
         _say_wrong(
             f"{where}{error.strerror or error}: see to it, or name another path, and run it again"
         )
+        return 1
+    except sqlite3.Error as error:
+        _say_wrong(f"the store cannot take more ({error}): free some space and run it again")
         return 1
     except Exception as error:
         code = _code_of(error)

@@ -4,8 +4,9 @@ started again ends as if nothing had been.
     python -m tests.campaigns.kills --trials 1500 --seed 0
 
 Each trial forks a process that works on a copy of a store, arms `faults.c` in it and lets it die (or
-fail) at its n-th call that changes the directory. Another process then looks at what is left, starts the
-work again and compares the result with that of uninterrupted work, bit by bit.
+fail) at its n-th call that changes the directory. Another process then looks at what is left; of every
+few trials (`--restart-every`) it starts the work again and compares the result with that of uninterrupted
+work, bit by bit.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ class Trial:
     work: str
     kind: str
     at: int
+    is_restarted: bool = True
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,12 @@ def with_faults(arguments: list[str]) -> int:
         return subprocess.run(again, env=environment, check=False).returncode
 
 
-def campaign(n_trials: int, seed: int, processes: int) -> int:
+def campaign(n_trials: int, seed: int, processes: int, restart_every: int = 1) -> int:
     """Run it and tell; returns the number of trials in which something was not as it must be."""
     with tempfile.TemporaryDirectory(prefix="undergrowth-kills-") as folder:
         bases = {name: _prepared(name, Path(folder)) for name in WORKS}
-        trials = list(_drawn(bases, n_trials, seed))
+        drawn = enumerate(_drawn(bases, n_trials, seed))
+        trials = [replace(trial, is_restarted=i % restart_every == 0) for i, trial in drawn]
         parts = [trials[part::processes] for part in range(processes)]
         children = [_begun(lambda part=part: _all_of(part, bases, Path(folder))) for part in parts]
         results = [result for child in children for result in _ended(*child)[1] or [LOST]]
@@ -170,6 +173,9 @@ def _looked_at(trial: Trial, base: Base, root: Path) -> str:
     except StoreError as error:
         if "is not an undergrowth store" not in str(error):
             return f"it cannot be read: {error}"
+    if not trial.is_restarted:
+        wrong = [key for key, value in kept.items() if base.after.get(key) != value]
+        return f"{wrong[0]} is not that of uninterrupted work" if wrong else ""
     WORKS[trial.work](root)
     if (found := verify(root)).damage:
         return f"after it was started again: {found.damage[0]}"
@@ -293,12 +299,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--trials", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--restart-every", type=int, default=1)
     given = parser.parse_args(arguments)
     if ARMED not in os.environ:
         return with_faults(arguments)
     import tests.conftest  # noqa: F401 (the cache of compiled steps)
 
-    return 1 if campaign(given.trials, given.seed, given.processes) else 0
+    return 1 if campaign(given.trials, given.seed, given.processes, given.restart_every) else 0
 
 
 if __name__ == "__main__":

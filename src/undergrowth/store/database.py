@@ -7,7 +7,6 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -23,6 +22,7 @@ from undergrowth.store.files import (
     unreadable,
     write_whole,
 )
+from undergrowth.store.temporary import temporary_folder
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -86,7 +86,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.executescript(SCHEMA)
-        connection.execute(f"PRAGMA busy_timeout = {30_000}")
+        connection.execute("PRAGMA busy_timeout = 30000")
     except sqlite3.OperationalError as error:
         connection.close()
         if _is_locked(error):
@@ -202,8 +202,8 @@ def _checked(path: Path, connection: sqlite3.Connection) -> sqlite3.Connection:
 def _recovered(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection to a copy of a file and its logs."""
     content_of = {suffix: path.with_name(path.name + suffix) for suffix in ("", "-wal", "-journal")}
-    with tempfile.TemporaryDirectory(prefix="undergrowth-read-") as folder:
-        copy = Path(folder) / "copy.sqlite"
+    with temporary_folder("undergrowth-read-") as folder:
+        copy = folder / "copy.sqlite"
         try:
             for suffix, original in content_of.items():
                 if is_regular(original):

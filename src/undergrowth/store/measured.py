@@ -6,6 +6,7 @@ Its events say by which measure, with all its fields, a run was measured at a st
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,9 +54,15 @@ def adding(root: Path) -> Iterator[Add]:
             )
 
     try:
-        yield add
-    finally:
-        close_whole(path, connection)
+        try:
+            yield add
+        finally:
+            close_whole(path, connection)
+    except sqlite3.Error as error:
+        raise StoreError(
+            f"{path} cannot take more ({error}): free some space and run the same command again; what "
+            "was measured so far is kept"
+        ) from None
 
 
 def how(measure: Measure) -> dict[str, object]:

@@ -132,7 +132,9 @@ def _check_memory(specs: Sequence[RunSpec], layout: Layout | None) -> None:
     by_size = {(s.task, s.model, s.optimiser, s.batch, s.measures, s.threads): s for s in specs}
     for spec in by_size.values():
         used = layout or this_machine(spec.threads)
-        at_once = min(used.workers, len(specs))  # those of a pack share an accelerator's memory, not this
+        at_once = min(
+            used.workers, len(specs)
+        )  # those of a pack share an accelerator's memory, not this
         refuse_what_does_not_fit([spec], at_once)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
@@ -15,6 +13,7 @@ from safetensors.numpy import load_file
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run, StoreError
 from undergrowth.store.lineage import spec_of
+from undergrowth.store.temporary import temporary_folder
 from undergrowth.store.updates import UPDATE_LOSS
 from undergrowth.sweep.local import Progress, train
 
@@ -68,8 +67,8 @@ def replay(run: Run, *, progress: Callable[[Progress], None] = lambda _: None) -
     Raises StoreError where the run has not ended, or one that it forked from is not in the store.
     """
     specs = replayed_with(run)
-    with tempfile.TemporaryDirectory(prefix="undergrowth-replay-") as folder:
-        again = train(specs, Path(folder) / "store", progress=progress).run(run.id)
+    with temporary_folder("undergrowth-replay-") as folder:
+        again = train(specs, folder / "store", progress=progress).run(run.id)
         checkpoints = _compared(run, again)
         differences = sorted(
             (*_readings(run, again), *_checkpoints(run, again, checkpoints)),

@@ -42,7 +42,7 @@ OF_THE_STORE = (OSError, sqlite3.Error, StoreError)
 KEEP_EVERY = 15.0
 """Seconds of training that a kill may cost: how runs stand is kept that often."""
 
-MOST_COMPILED = 24
+MOST_COMPILED = int(os.environ.get("UNDERGROWTH_MOST_COMPILED", "24"))
 """Shapes that one process compiles: what it keeps of each is let go of with the process only."""
 
 CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
