@@ -4,9 +4,9 @@ started again ends as if nothing had been.
     python -m tests.campaigns.kills --trials 1500 --seed 0
 
 Each trial forks a process that works on a copy of a store, arms `faults.c` in it and lets it die (or
-fail) at its n-th call that changes the directory. Another process then looks at what is left; of every
-few trials (`--restart-every`) it starts the work again and compares the result with that of uninterrupted
-work, bit by bit.
+fail) at its n-th call that changes the directory. Another process then looks at what is left; once in
+so many trials (`--restart-every`) it starts the work again and compares the result with that of
+uninterrupted work, bit by bit.
 """
 
 from __future__ import annotations
@@ -201,7 +201,8 @@ def contents(root: Path, *, of_ended: bool = False) -> dict[str, str]:
         found[f"{run.id} given names"] = " ".join(run.given_names)
         for name in run.names:
             array = run[name]
-            found[f"{run.id} {name}"] = _digest(array.values.tobytes() + array["step"].values.tobytes())
+            for step, values in zip(array["step"].values.tolist(), array.values, strict=True):
+                found[f"{run.id} {name} {step}"] = _digest(values.tobytes())
         found[f"{run.id} events"] = _digest(str(run.events.to_json()).encode())
         for path in sorted((root / "runs" / run.id).rglob("*")):
             if path.is_file():
