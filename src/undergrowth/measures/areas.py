@@ -7,12 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from pydantic import Field
 
 from undergrowth.measures.context import Context
+from undergrowth.measures.correct import correct
 from undergrowth.measures.gating.scores import margin
 from undergrowth.measures.micro_batches import CACHED, micro_batched, rows_at_once
 from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scalar
@@ -226,7 +226,7 @@ def _right_and_margin(
     model: Model, inputs: Array, labels: Int[Array, " example"]
 ) -> tuple[Bool[Array, " example"], Float[Array, " example"]]:
     logits = model(inputs)
-    return jnp.argmax(logits, axis=1) == labels, margin(logits, labels)
+    return correct(logits, labels), margin(logits, labels)
 
 
 def _means(

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from undergrowth.measures.context import Context
+from undergrowth.measures.correct import correct
 from undergrowth.measures.micro_batches import micro_batched, rows_that_fit
 from undergrowth.measures.reading import Measure, Observed, Reading, scalar
 from undergrowth.models import Model
@@ -71,4 +72,4 @@ def _losses(
 ) -> tuple[Float[Array, " example"], Bool[Array, " example"]]:
     """Of each example its loss, and whether its label has the largest logit."""
     logits = model(inputs)
-    return cross_entropy(logits, labels), jnp.argmax(logits, axis=1) == labels
+    return cross_entropy(logits, labels), correct(logits, labels)
