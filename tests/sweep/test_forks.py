@@ -178,6 +178,16 @@ def test_a_fork_at_what_never_comes_fails_alone_in_one_line(tmp_path: Path) -> N
     assert verify(store.root).damage == ()
 
 
+def test_a_fork_of_a_fork_whose_trunk_never_came_there_fails_in_one_line_too(tmp_path: Path) -> None:
+    never = TRUNK.forked(NEVER)
+    of_never = never.forked(AtStep(step=20))
+    store = train([of_never, never, TRUNK], tmp_path / "store", layout=ONE)
+    run = the(store, of_never)
+    assert run.status == "failed"
+    assert f"the parent {never.id} never came there" in run.message
+    assert the(store, TRUNK).status == "done"
+
+
 def forked_with(**fields: Any) -> RunSpec:
     return BARE.replace(**fields)
 
