@@ -231,8 +231,8 @@ class Store:
 
     def _accounts(self, beginning: str = "") -> dict[str, Run | str]:
         """Every run whose id begins so, by its id, or why it cannot be read."""
-        sql = "SELECT * FROM runs WHERE substr(run_id, 1, ?) = ?"
-        found = sorted(self.query(sql, (len(beginning), beginning)), key=_precedence)
+        sql = "SELECT * FROM runs WHERE run_id >= ? AND run_id < ?"  # by the index
+        found = sorted(self.query(sql, (beginning, f"{beginning}\U0010ffff")), key=_precedence)
         latest = {row["run_id"]: row for row in found}
         in_use = any(row["status"] == "running" for row in latest.values()) and self.is_being_written
         return {run_id: self._run(row, in_use) for run_id, row in latest.items()}
