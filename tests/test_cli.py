@@ -33,6 +33,7 @@ from undergrowth.spec_file import read_file, read_runs
 from undergrowth.store import Store
 from undergrowth.store.layout import create
 from undergrowth.store.lock import writing
+from undergrowth.store.writer import Writer
 from undergrowth.studies.conducting import Report
 from undergrowth.sweep import Layout, train
 
@@ -566,10 +567,10 @@ class TestAReport:
         assert {path: path.stat().st_mtime_ns for path in measurable.rglob("*")} == before
 
     def test_is_written_beside_a_writer_and_says_that_it_is_a_snapshot(self, say, measurable) -> None:
-        for database in (measurable / "readings").glob("*.sqlite"):
-            with closing(sqlite3.connect(database)) as connection, connection:
-                connection.execute("UPDATE runs SET status = 'running'")
         with writing(measurable):
+            writer = Writer(measurable, "worker-0")
+            writer.begin(Store(measurable).runs[0].spec)
+            writer.close()
             assert say("report", measurable).code == 0
         assert "A snapshot: of 1 run 1 under way" in (measurable / "report.html").read_text()
 
