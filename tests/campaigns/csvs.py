@@ -5,7 +5,6 @@ python -m tests.campaigns.csvs --n 2000 --seed 0
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import random
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.campaigns.command import parser, tell
 from tests.campaigns.specs import unlike_a_line
 from undergrowth.spec import RunSpec, SpecError
 from undergrowth.tasks import Table
@@ -234,15 +234,8 @@ def campaign(n: int, seed: int) -> tuple[Counter[str], list[str]]:
 
 def main() -> None:
     """Run a campaign and say how it went."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--n", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    tally, failures = campaign(given.n, given.seed)
-    for failure in failures:
-        print(failure, end="\n\n")
-    print(f"{given.n} texts, seed {given.seed}: {dict(tally)}, {len(failures)} failures")
-    raise SystemExit(bool(failures))
+    given = parser(__doc__, 2000).parse_args()
+    raise SystemExit(tell("texts", given.seed, *campaign(given.n, given.seed)))
 
 
 if __name__ == "__main__":

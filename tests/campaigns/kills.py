@@ -11,7 +11,6 @@ uninterrupted work, bit by bit.
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import hashlib
 import json
@@ -27,6 +26,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from tests.campaigns.command import parser
 
 os.environ["NPROC"] = "1"  # before JAX starts, which it must not in the process that forks
 
@@ -296,12 +297,10 @@ WORKS: Mapping[str, Callable[[Path], None]] = {"train": _train, "measure": _meas
 
 def main(arguments: list[str]) -> int:
     """Parse the command line and run."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--trials", type=int, default=1500)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--restart-every", type=int, default=1)
-    given = parser.parse_args(arguments)
+    known = parser(__doc__, 1500, "--trials")
+    known.add_argument("--processes", type=int, default=2)
+    known.add_argument("--restart-every", type=int, default=1)
+    given = known.parse_args(arguments)
     if ARMED not in os.environ:
         return with_faults(arguments)
     import tests.conftest  # noqa: F401 (the cache of compiled steps)

@@ -5,7 +5,6 @@ python -m tests.campaigns.specs --n 10000 --seed 0
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
 import random
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 import tomli_w
 
+from tests.campaigns.command import parser, tell
 from undergrowth.spec import RunSpec, SpecError
 from undergrowth.spec_file import read_runs
 from undergrowth.sweep.pool import cache
@@ -389,17 +389,11 @@ def campaign(n: int, seed: int, train_every: int = 100) -> tuple[Counter[str], l
 
 def main() -> None:
     """Run a campaign and say how it went."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--n", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--train-every", type=int, default=100)
-    given = parser.parse_args()
+    arguments = parser(__doc__, 10_000)
+    arguments.add_argument("--train-every", type=int, default=100)
+    given = arguments.parse_args()
     configure(cache())  # most of the time goes into compiling
-    tally, failures = campaign(given.n, given.seed, given.train_every)
-    for failure in failures:
-        print(failure, end="\n\n")
-    print(f"{given.n} specs, seed {given.seed}: {dict(tally)}, {len(failures)} failures")
-    raise SystemExit(bool(failures))
+    raise SystemExit(tell("specs", given.seed, *campaign(given.n, given.seed, given.train_every)))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ links, pipes and devices; rows rewritten with digests that fit, as somebody who 
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import json
@@ -31,6 +30,7 @@ import jax
 import numpy as np
 
 from tests import tiny
+from tests.campaigns.command import parser
 from undergrowth.cli import _exit_code
 from undergrowth.measures import Saliency
 from undergrowth.store import Run, Store, StoreError, measured
@@ -386,10 +386,7 @@ CRAFTED = ("a row rewritten", "a row rewritten again", "a schema of another")
 
 def main(arguments: list[str]) -> int:
     """Parse the command line and run."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--n", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args(arguments)
+    given = parser(__doc__, 500).parse_args(arguments)
     return 1 if campaign(given.n, given.seed) else 0
 
 

@@ -7,8 +7,6 @@ import sqlite3
 from undergrowth.plain_text import in_one_line
 from undergrowth.store import Run, StoreError
 
-ENDED = ("done", "failed")
-
 
 def damage(run: Run, *, thoroughly: bool = False) -> str:
     """Why the run's curves cannot be read, in one line; empty where they can.
@@ -36,7 +34,7 @@ def diverged_at(run: Run) -> int | None:
 
 def never_fired(run: Run) -> tuple[str, ...]:
     """The interventions that a run that has ended did not come to, each in a few words."""
-    if run.status not in ENDED or not run.spec.interventions:
+    if not run.has_ended or not run.spec.interventions:
         return ()
     fired = {detail["intervention"] for detail in run.events.query("kind == 'fired'")["detail"]}
     return tuple(

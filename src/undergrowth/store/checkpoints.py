@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
 from undergrowth.models import Model, load_state_dict, state_dict
+from undergrowth.plain_text import in_one_line
 from undergrowth.spec import RunSpec
 from undergrowth.store import rows
 from undergrowth.store.errors import StoreError
@@ -100,7 +101,7 @@ def _as_written(root: Path, spec: RunSpec, step: int) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, LookupError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = in_one_line(str(error))[:120]
         raise StoreError(
             f"{root / checkpoint_folder(spec.id, step)} is no checkpoint of run {spec.id} ({reason}): "
             "do not trust this store"

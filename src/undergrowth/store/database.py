@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from undergrowth.plain_text import in_one_line
 from undergrowth.store.errors import StoreError
 from undergrowth.store.files import (
     content,
@@ -201,11 +202,11 @@ def _checked(path: Path, connection: sqlite3.Connection) -> sqlite3.Connection:
 @contextmanager
 def _recovered(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection to a copy of a file and its logs."""
-    content_of = {suffix: path.with_name(path.name + suffix) for suffix in ("", "-wal", "-journal")}
+    originals = {suffix: path.with_name(path.name + suffix) for suffix in ("", "-wal", "-journal")}
     with temporary_folder("undergrowth-read-") as folder:
         copy = folder / "copy.sqlite"
         try:
-            for suffix, original in content_of.items():
+            for suffix, original in originals.items():
                 if is_regular(original):
                     shutil.copyfile(original, copy.with_name(copy.name + suffix))
             if not copy.exists():
@@ -249,7 +250,7 @@ TABLES = {
 
 def damaged(path: Path, error: Exception) -> StoreError:
     """What to say of a file that SQLite cannot read."""
-    reason = " ".join(str(error).split())
+    reason = in_one_line(str(error))
     return StoreError(
         f"{path} cannot be read ({reason}): restore it from a copy, or move it away and train its runs "
         f"again; `undergrowth verify` says what else is wrong"

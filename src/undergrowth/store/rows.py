@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from undergrowth.measures import Reading
+from undergrowth.plain_text import in_one_line
 from undergrowth.spec import RunSpec, SpecError
 from undergrowth.store.database import damaged, reading
 from undergrowth.store.errors import StoreError
@@ -151,7 +152,7 @@ def reading_of(row: Row) -> Reading:
                 raise ValueError(f"labels that do not fit axis {dim}")
         return Reading(tuple(dim for dim, _ in axes), values, coords)
     except (ValueError, TypeError, LookupError) as error:
-        reason = " ".join(str(error).split())[:80]
+        reason = in_one_line(str(error))[:80]
         raise StoreError(f"{what} is no reading ({reason}): do not trust this store") from None
 
 
@@ -177,7 +178,7 @@ def spec_of_row(row: Row) -> RunSpec:
             raise ValueError("it would read a file of this machine")
         spec = RunSpec.from_dict(fields)
     except (ValueError, TypeError, SpecError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = in_one_line(str(error))[:200]
         raise StoreError(
             f"this version cannot read it ({reason}): use the version that wrote it"
         ) from None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from undergrowth.analysis import Verdict
-from undergrowth.analysis.outcomes import ENDED, damage, diverged_at, in_words
+from undergrowth.analysis.outcomes import damage, diverged_at, in_words
 from undergrowth.naming import arms_told_apart, runs_told_apart
 from undergrowth.plain_text import command, json_text
 from undergrowth.report.curves import accuracy_figure, loss_figure
@@ -59,7 +59,7 @@ def runs_of(study: Study, runs: Sequence[Run]) -> tuple[Run, ...]:
     Runs that differ from a study's only in their seeds belong to it, and so do runs that failed: they
     count. Runs that are not at their end do not.
     """
-    kinds = {run.id: run.spec.without_seeds().id for run in runs if run.status in ENDED}
+    kinds = {run.id: run.spec.without_seeds().id for run in runs if run.has_ended}
     best: tuple[Run, ...] = ()
     for specs in (*(study.runs(budget, 1) for budget in BUDGETS), study.part):
         arms = {spec.without_seeds().id for spec in specs}

@@ -209,8 +209,9 @@ class _Sweep:
                     raise SweepError(answer["broken"])
                 elif "branched" in answer:
                     self.grown.add((answer["run"], answer["branched"]))
-                elif "run" in answer:
+                elif "run" in answer:  # who has ended a run says next that it is free
                     self._hear(answer)
+                    continue
                 else:
                     self._welcome(pool, worker, answer)
                 self._employ_idle(pool)

@@ -127,7 +127,7 @@ def _read_by(
     """What workers read of each run at each step, as it comes."""
     waiting, deaths = list(todo), dict[tuple[str, int], int]()
     for i in range(n_workers):
-        pool.start(f"measurer-{i}")
+        pool.start(f"measurer-{i}", writes=False)
     for worker, answer in pool.answers():
         if isinstance(answer, Died):
             _see_to(pool, worker, answer, waiting, deaths)
@@ -164,7 +164,7 @@ def _see_to(
         raise SweepError(f"{what}: its worker died ({died.describe()}): see to it and run it again")
     if worker.task is not None:
         waiting.insert(0, worker.task)
-    pool.start(worker.name)
+    pool.start(worker.name, writes=False)
 
 
 def _check_its_names_are_free(run: Run, by: Measure) -> None:

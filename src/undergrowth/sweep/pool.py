@@ -99,14 +99,14 @@ class Pool:
             worker.end()
         self.heard.close()
 
-    def start(self, name: str) -> Worker:
-        """One more worker, which writes to the database of that name."""
+    def start(self, name: str, *, writes: bool = True) -> Worker:
+        """One more worker, which writes to the database of that name, or only measures."""
         ours, its = Pipe()
         with its:
             # -P: files of the working directory must not stand in for modules of the same name
             command = (sys.executable, "-P", "-m", "undergrowth.sweep.worker")
             process = subprocess.Popen(
-                (*command, str(self.root), name, cache(), str(its.fileno())),
+                (*command, str(self.root), name if writes else "", cache(), str(its.fileno())),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -34,6 +34,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from undergrowth.plain_text import in_one_line
 from undergrowth.store.errors import StoreError
 
 OF_THE_STORE = (OSError, sqlite3.Error, StoreError)
@@ -51,8 +52,8 @@ CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
 def main() -> None:
     """Serve until the channel closes.
 
-    Arguments: the store's directory, the database's name, where compiled steps are kept, the
-    descriptor of the channel.
+    Arguments: the store's directory, the database's name (none for who only measures), where compiled
+    steps are kept, the descriptor of the channel.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started this
     root, name, cache = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -95,16 +96,15 @@ def _serve(root: Path, name: str, orders: queue.Queue[dict[str, Any]], channel: 
             channel.send(fields)
 
     compiled: set[object] = set()
-    writer: Any = None
     try:
         from undergrowth.store.writer import Writer
 
+        writer = Writer(root, name) if name else None
         answer(ready=jax.default_backend())
         while (order := orders.get()) != {"close": True}:
             if "measure" in order:
                 answer(**_measured(root, order))
                 continue
-            writer = writer or Writer(root, name)
             _carry_out(writer, order, compiled, answer)
             answer(free=True, is_large=len(compiled) >= MOST_COMPILED)
         if writer is not None:
@@ -117,7 +117,6 @@ def _carry_out(writer: Any, order: dict[str, Any], compiled: set[object], answer
     from pydantic import TypeAdapter
 
     from undergrowth.spec import RunSpec
-    from undergrowth.training.engine import shape_key
     from undergrowth.training.interventions import AnyForkPoint
 
     if "fail" in order:
@@ -126,8 +125,7 @@ def _carry_out(writer: Any, order: dict[str, Any], compiled: set[object], answer
     point_of = TypeAdapter(AnyForkPoint).validate_python
     specs = [RunSpec.from_dict(fields) for fields in order["runs"]]
     branches = [list(map(point_of, points)) for points in order["branches"]]
-    _train(writer, specs, dict(zip([spec.id for spec in specs], branches, strict=True)), answer)
-    compiled.update(shape_key(spec, spec.data().n_train) for spec in specs)
+    compiled |= _train(writer, specs, dict(zip((s.id for s in specs), branches, strict=True)), answer)
 
 
 def _measured(root: Path, order: dict[str, Any]) -> dict[str, Any]:
@@ -143,7 +141,7 @@ def _measured(root: Path, order: dict[str, Any]) -> dict[str, Any]:
     except (SpecError, StoreError) as error:
         return {"wrong": str(error)}
     except Exception as error:
-        return {"wrong": _in_one_line(error)}
+        return {"wrong": _told(error)}
 
 
 def _train(
@@ -152,11 +150,11 @@ def _train(
     branches: Mapping[str, Any],
     answer: Any,
     keep_every: float = KEEP_EVERY,
-) -> None:
-    """Train runs side by side, those first that stand at the same step."""
+) -> set[object]:
+    """Train runs side by side, those first that stand at the same step; returns their shapes."""
     from undergrowth.training.engine import shape_key
 
-    groups: dict[object, list[tuple[Any, Any]]] = {}
+    groups: dict[tuple[object, int | None], list[tuple[Any, Any]]] = {}
     for spec in specs:
         try:
             snapshot = writer.begin(spec)
@@ -164,11 +162,12 @@ def _train(
         except OF_THE_STORE:
             raise
         except Exception as error:
-            _end(writer, spec, 0, _in_one_line(error), {}, answer)
+            _end(writer, spec, 0, _told(error), {}, answer)
         else:
             groups.setdefault(key, []).append((spec, snapshot))
     for group in groups.values():
         _train_group(writer, group, branches, answer, _Clock(keep_every))
+    return {shape for shape, _ in groups}
 
 
 class _Clock:
@@ -224,7 +223,7 @@ def _train_group(
     except OF_THE_STORE:
         raise
     except Exception as error:
-        wrong = dict.fromkeys(range(len(specs)), _in_one_line(error)) | wrong
+        wrong = dict.fromkeys(range(len(specs)), _told(error)) | wrong
     for position, spec in enumerate(specs):
         _end(writer, spec, step[position], wrong.get(position, ""), latest[position], answer)
 
@@ -237,8 +236,8 @@ def _end(
     answer(run=spec.id, step=step, ended=status, message=wrong, **latest)
 
 
-def _in_one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
+def _told(error: Exception) -> str:
+    text = in_one_line(str(error))
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from undergrowth.plain_text import in_one_line
+
 MOST_NUMBERS = 1_000_000
 MOST_BYTES = 64_000_000
 Row = tuple[int, tuple[str, ...]]
@@ -157,7 +159,7 @@ def filled_rows(text: str, most: int = MOST_NUMBERS) -> list[Row]:
             if n_cells > most + len(found[0][1] if found else ()):
                 raise ValueError(f"there are more than {most} numbers: take fewer rows or columns")
     except csv.Error as error:
-        told = " ".join(str(error).split())
+        told = in_one_line(str(error))
         raise ValueError(
             f"row {reader.line_num} is not CSV ({told}): write one row a line, and a cell with a quote "
             "or a comma in it within quotes"
