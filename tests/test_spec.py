@@ -352,6 +352,7 @@ OTHER_CHOICES = {
     "operation": "x-y",
     "labels": "shuffled",
     "loss": "cross_entropy_float32",
+    "precision": "bfloat16",
     "frac_train": 0.55,
     "of": "1" * 16,
     "by": "sampling",

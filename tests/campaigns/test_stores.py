@@ -8,4 +8,4 @@ from tests.campaigns.stores import DAMAGES, campaign
 
 
 def test_a_damaged_store_ends_no_command_in_disorder(capsys: pytest.CaptureFixture[str]) -> None:
-    assert campaign(3 * len(DAMAGES), seed=1) == 0, capsys.readouterr().out
+    assert campaign(2 * len(DAMAGES), seed=1) == 0, capsys.readouterr().out

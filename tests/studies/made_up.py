@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from undergrowth.spec import RunSpec
@@ -26,7 +27,8 @@ class MadeUpRun(Run):
     def __init__(self, spec: RunSpec, curves: Mapping[str, Sequence[float]], **readings: xr.DataArray):
         arrays = xr.Dataset({n: ("step", list(v)) for n, v in curves.items()}, {"step": list(STEPS)})
         self.__dict__.update(spec=spec, status="done", curves=arrays, names=(*curves, *readings))
-        self.__dict__.update(readings=readings)
+        events = pd.DataFrame(columns=["step", "kind", "detail"])
+        self.__dict__.update(readings=readings, events=events, given_names=())
 
     def __getitem__(self, name: str) -> xr.DataArray:
         return self.readings[name] if name in self.readings else self.curves[name]

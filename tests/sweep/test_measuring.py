@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from tests import tiny
 from undergrowth.measures import Curves, Norms, Saliency
 from undergrowth.spec import RunSpec, SpecError
 from undergrowth.store import Store, StoreError, measured, verify
+from undergrowth.store.database import seal_of
 from undergrowth.store.layout import measured_database
 from undergrowth.store.lineage import curves_of
 from undergrowth.store.lock import writing
@@ -103,8 +105,7 @@ def test_what_is_measured_afterwards_disturbs_no_run(root: Path) -> None:
 
 def test_a_changed_reading_is_found(root: Path) -> None:
     taken(root, "norms", steps=(10,))
-    import sqlite3
-
+    seal_of(measured_database(root)).unlink()  # which would say so of the whole file
     with sqlite3.connect(measured_database(root)) as connection:
         connection.execute("UPDATE readings SET step = 20 WHERE name = 'weight_norm'")
     (damage,) = verify(root).damage

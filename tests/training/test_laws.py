@@ -11,7 +11,9 @@ import pytest
 from tests import tiny
 from tests.training.test_engine import at, bits, facts, observations, snapshots
 from undergrowth.spec import RunSpec
-from undergrowth.store.checkpoints import checkpoint_files, load_snapshot
+from undergrowth.store.checkpoints import load_snapshot
+from undergrowth.store.layout import create
+from undergrowth.store.writer import Writer
 from undergrowth.training.engine import train
 from undergrowth.training.facts import Advanced, Branched, Fact, Fired, Forked, Saved
 from undergrowth.training.interventions import AtStep, Intervention, NoOp
@@ -100,9 +102,10 @@ def made(**fields: Any) -> RunSpec:
 
 def stored(spec: RunSpec, snapshot: Snapshot, folder: Path) -> Snapshot:
     """A snapshot by way of the files of a checkpoint."""
-    for path, content in checkpoint_files(spec, snapshot):
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(content)
+    create(folder)
+    writer = Writer(folder, "worker-0")
+    writer.write(spec, Saved(snapshot))
+    writer.close()
     return load_snapshot(folder, spec, snapshot.step, snapshot.curves)
 
 

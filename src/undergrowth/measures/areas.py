@@ -14,9 +14,10 @@ from pydantic import Field
 from undergrowth.measures.context import Context
 from undergrowth.measures.correct import correct
 from undergrowth.measures.gating.scores import margin
-from undergrowth.measures.micro_batches import CACHED, micro_batched, rows_at_once
+from undergrowth.measures.micro_batches import micro_batched, rows_at_once
 from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scalar
 from undergrowth.models import Model
+from undergrowth.models.room import CACHED
 from undergrowth.tasks import CommutationSafe, Operation, Task
 from undergrowth.training.schedules import Schedule
 

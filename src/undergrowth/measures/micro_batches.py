@@ -10,13 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from undergrowth.models import Model, n_logits
-
-CACHED = 2**20
-"""Activations of the widest site that are computed at a time: 4 MiB."""
-
-
-ROOM = 2**25
-"""Numbers of the widest array, the logits too, that there is room for at a time: 128 MiB."""
+from undergrowth.models.room import CACHED, ROOM
 
 
 def rows_at_once(model: Model, passes: int = 1) -> int:

@@ -11,8 +11,8 @@ import jax
 
 from undergrowth.measures import Ledger, Measure
 from undergrowth.measures.gating.attributed import AttributedMeasure
-from undergrowth.measures.micro_batches import ROOM
 from undergrowth.models import Model, n_logits
+from undergrowth.models.room import ROOM
 from undergrowth.spec import RunSpec
 from undergrowth.spec_errors import SpecError
 from undergrowth.tasks import Tokens

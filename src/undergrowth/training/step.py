@@ -13,6 +13,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
 from undergrowth.models import Model, Tap, gated, mapped, n_logits, untapped
+from undergrowth.models.room import CACHED, ROOM
 from undergrowth.tasks import World
 from undergrowth.training.interventions.actions.gradient import scaled
 from undergrowth.training.interventions.actions.learning_rate import annealed
@@ -24,13 +25,6 @@ from undergrowth.training.policy_gradient import policy_gradient
 from undergrowth.training.state import TrainState
 
 T = TypeVar("T")
-
-
-CACHED = 2**20
-"""Activations of the widest layer that are computed at a time: 4 MiB."""
-
-ROOM = 2**25
-"""Logits that are computed at a time where they are far more than the activations (128 MiB)."""
 
 STRETCH = 250
 """Most steps between two returns to Python: bounds memory and the wait for progress."""

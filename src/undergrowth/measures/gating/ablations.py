@@ -11,8 +11,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from undergrowth.measures.gating.gated_scores import Baselines, GatedScore, contributions, gated_scores
 from undergrowth.measures.gating.scores import ScoreName
-from undergrowth.measures.micro_batches import CACHED, micro_batched
+from undergrowth.measures.micro_batches import micro_batched
 from undergrowth.models import Inputs, Model, Site
+from undergrowth.models.room import CACHED
 
 
 def joint_ablation(
