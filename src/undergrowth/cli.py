@@ -326,7 +326,7 @@ def verify(directory: StoreName, /, *, as_json: AsJson = False) -> int:
     damage = [{"place": damage.place, "wrong": damage.wrong} for damage in found.damage]
     if as_json:
         counts = {"runs": found.runs, "readings": found.readings, "files": found.files}
-        print_json({**counts, "damage": damage})
+        print_json({**counts, "interrupted": found.interrupted, "damage": damage})
     else:
         for entry in damage:
             console.print(in_one_line(f"{entry['place']}: {entry['wrong']}"))
@@ -334,6 +334,11 @@ def verify(directory: StoreName, /, *, as_json: AsJson = False) -> int:
             f"{found.runs} runs, {found.readings} readings, {found.files} files: "
             + (f"{len(damage)} damaged" if damage else "whole")
         )
+        if found.interrupted:
+            runs = "run was" if found.interrupted == 1 else "runs were"
+            console.print(
+                f"{found.interrupted} {runs} interrupted: the command that trained it goes on from there"
+            )
     return 1 if damage else 0
 
 

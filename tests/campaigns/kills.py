@@ -79,11 +79,9 @@ def campaign(n_trials: int, seed: int, processes: int, restart_every: int = 1) -
     for (work, kind), n in sorted(counted.items()):
         calls = bases[work].calls if work in bases else 0
         print(f"{work:8} {kind:7} {n:5} trials over {calls} calls")
-    failures = [result for result in results if result[3]]
-    for work, kind, at, wrong in failures:
-        print(f"FAILED {work} {kind} at call {at}: {wrong}")
-    print(f"{len(results)} trials, {len(failures)} failures")
-    return len(failures)
+    failures = sum(bool(wrong) for *_, wrong in results)
+    print(f"{len(results)} trials, {failures} failures")
+    return failures
 
 
 LOST = ("?", "?", 0, "the process that tried them died")
@@ -92,7 +90,15 @@ LOST = ("?", "?", 0, "the process that tried them died")
 def _all_of(
     trials: list[Trial], bases: Mapping[str, Base], folder: Path
 ) -> list[tuple[str, str, int, str]]:
-    return [(t.work, t.kind, t.at, _tried(t, bases[t.work], folder)) for t in trials]
+    results = []
+    for done, t in enumerate(trials, 1):
+        results.append((t.work, t.kind, t.at, wrong := _tried(t, bases[t.work], folder)))
+        if wrong:  # at once: a long campaign that is cut short has still told what it found
+            print(f"FAILED {t.work} {t.kind} at call {t.at}: {wrong}", flush=True)
+        if done % 50 == 0:
+            failed = sum(bool(result[3]) for result in results)
+            print(f"{done} of {len(trials)} trials of a process, {failed} failures", flush=True)
+    return results
 
 
 def _prepared(name: str, folder: Path) -> Base:
@@ -161,6 +167,15 @@ def _until_it_breaks(trial: Trial, root: Path) -> None:
 
 
 def _looked_at(trial: Trial, base: Base, root: Path) -> str:
+    again = (lambda: WORKS[trial.work](root)) if trial.is_restarted else None
+    return compared(root, base.after, again)
+
+
+def compared(root: Path, after: Mapping[str, str], again: Callable[[], object] | None) -> str:
+    """What is wrong with a store after a kill, and after the work was done again; '' where nothing is.
+
+    after: what uninterrupted work leaves. What `again` returns, if anything, is wrong.
+    """
     from undergrowth.store import Store, StoreError, verify
 
     kept: Mapping[str, str] = {}
@@ -174,17 +189,19 @@ def _looked_at(trial: Trial, base: Base, root: Path) -> str:
     except StoreError as error:
         if "is not an undergrowth store" not in str(error):
             return f"it cannot be read: {error}"
-    if not trial.is_restarted:
-        wrong = [key for key, value in kept.items() if base.after.get(key) != value]
+    if again is None:
+        # how a run stood is kept until its end is written, and swept up when work goes on
+        wrong = [k for k, v in kept.items() if after.get(k) != v and not k.endswith("now.safetensors")]
         return f"{wrong[0]} is not that of uninterrupted work" if wrong else ""
-    WORKS[trial.work](root)
+    if wrong := again():
+        return str(wrong)
     if (found := verify(root)).damage:
         return f"after it was started again: {found.damage[0]}"
-    again = contents(root)
-    if again != base.after:
-        differing = sorted(k for k in {*again, *base.after} if again.get(k) != base.after.get(k))
+    now = contents(root)
+    if now != after:
+        differing = sorted(k for k in {*now, *after} if now.get(k) != after.get(k))
         return f"{len(differing)} things differ from uninterrupted work, as {differing[0]}"
-    if lost := [key for key in kept if key not in again]:
+    if lost := [key for key in kept if key not in now]:
         return f"{lost[0]} was stored and is lost"
     left = [str(path.relative_to(root)) for path in root.rglob("*.tmp*")]
     return f"{left[0]} is left behind" if left else ""

@@ -238,16 +238,16 @@ class Store:
         return {run_id: self._run(row, in_use) for run_id, row in latest.items()}
 
     def _run(self, row: sqlite3.Row, in_use: bool) -> Run | str:
-        see = f"see `undergrowth verify {self.root}`"
         try:
             spec = rows.spec_of_row(row)
+            if not rows.is_whole(row):
+                return f"its status, message, times or environment were changed: see {rows.VERIFY}"
+            environment = rows.environment_of(row)
         except StoreError as error:
-            return f"{error}: {see}" if "hashes" in str(error) else str(error)
-        if not rows.is_whole(row):
-            return f"its status, message, times or environment were changed: {see}"
-        status, message, environment = row["status"], row["message"], rows.parsed(row["environment"])
-        if status not in rows.STATUSES or not isinstance(environment, dict):
-            return f"its status is {str(status)[:20]!r}: {see}"
+            return str(error)
+        status, message = row["status"], row["message"]
+        if status not in rows.STATUSES:
+            return f"its status is {str(status)[:20]!r}: see {rows.VERIFY}"
         status = "interrupted" if status == "running" and not in_use else status
         return Run(self, spec, status, message, environment, row["began"], row["ended"])
 

@@ -26,6 +26,7 @@ from undergrowth.store.layout import databases
 
 IS_RUN_ID = re.compile(r"[0-9a-f]{16}")
 STATUSES = ("running", "done", "failed")
+VERIFY = "`undergrowth verify`"
 
 
 def query(root: Path, sql: str, parameters: Sequence[object] = ()) -> Iterator[Row]:
@@ -167,6 +168,14 @@ def event_of(row: Row) -> dict[str, Any]:
         raise StoreError(f"{what} is no event: do not trust this store") from None
 
 
+def environment_of(row: Row) -> dict[str, Any]:
+    """The versions and the machine in a row of `runs`; raises StoreError where they are not there."""
+    try:
+        return dict(parsed(row["environment"]))
+    except (ValueError, TypeError):
+        raise StoreError(f"its environment is none: see {VERIFY}") from None
+
+
 def spec_of_row(row: Row) -> RunSpec:
     """The spec in a row of `runs`.
 
@@ -183,7 +192,7 @@ def spec_of_row(row: Row) -> RunSpec:
             f"this version cannot read it ({reason}): use the version that wrote it"
         ) from None
     if spec.id != row["run_id"]:
-        raise StoreError(f"its spec hashes to {spec.id}")
+        raise StoreError(f"its spec hashes to {spec.id}: see {VERIFY}")
     return spec
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from undergrowth.measures import Reading
 from undergrowth.store import rows
+from undergrowth.store.errors import StoreError
 from undergrowth.training.facts import Stepped
 
 UPDATE_LOSS = "update_loss"
@@ -59,9 +60,14 @@ def joined(stretches: Sequence[Stretch]) -> tuple[int, Float[np.ndarray, " updat
 
 
 def span(row: sqlite3.Row) -> tuple[int, int]:
-    """The steps of the updates in a row: from and below."""
-    (n,) = rows.parsed(row["shape"])
-    return row["step"], row["step"] + n
+    """The steps of the updates in a row: from and below.
+
+    Raises StoreError where the row is not what was written.
+    """
+    losses = rows.reading_of(row).values
+    if losses.ndim != 1 or not isinstance(row["step"], int):
+        raise StoreError(f"run {row['run_id']}: {UPDATE_LOSS} is no stretch: do not trust this store")
+    return row["step"], row["step"] + len(losses)
 
 
 def known_until(spans: Iterable[tuple[int, int]], since: int) -> int:

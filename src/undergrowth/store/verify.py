@@ -155,23 +155,30 @@ def _of_run(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
     seen.specs[spec.id] = spec
     if not rows.is_whole(row):
         yield Damage(f"run {row['run_id']}", "its status, message, times or environment were changed")
-    elif row["status"] == "done":
+        return
+    try:
+        rows.environment_of(row)
+    except StoreError as error:
+        yield Damage(f"run {row['run_id']}", str(error))
+    if row["status"] == "done":
         seen.done[spec.id] = spec
 
 
 def _of_reading(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
-    if row["name"] == UPDATE_LOSS:
-        seen.updates.setdefault(row["run_id"], []).append(span(row))
-    else:
+    place = f"run {row['run_id']}, {row['name']} at step {row['step']}"
+    is_update = row["name"] == UPDATE_LOSS
+    if not is_update:
         seen.steps.setdefault(row["run_id"], {}).setdefault(row["name"], set()).add(row["step"])
     if not rows.is_whole(row):
-        place = f"run {row['run_id']}, {row['name']} at step {row['step']}"
         yield Damage(place, "the reading differs from its digest")
-    else:
-        try:
+        return
+    try:
+        if is_update:
+            seen.updates.setdefault(row["run_id"], []).append(span(row))
+        else:
             rows.reading_of(row)
-        except StoreError as error:
-            yield Damage(f"run {row['run_id']}, {row['name']} at step {row['step']}", str(error))
+    except StoreError as error:
+        yield Damage(place, str(error))
 
 
 def _of_event(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
