@@ -183,15 +183,16 @@ def compared(root: Path, after: Mapping[str, str], again: Callable[[], object] |
         runs = Store(root).runs
         if (found := verify(root)).damage:
             return f"before it is started again: {found.damage[0]}"
-        kept = contents(root, of_ended=True)
+        # how a run stood is kept until its end is written, and then swept up
+        ended = contents(root, of_ended=True)
+        kept = {key: value for key, value in ended.items() if not key.endswith("/now.safetensors")}
         if any(run.status == "running" for run in runs):
             return "a run is called running that nobody trains"
     except StoreError as error:
         if "is not an undergrowth store" not in str(error):
             return f"it cannot be read: {error}"
     if again is None:
-        # how a run stood is kept until its end is written, and swept up when work goes on
-        wrong = [k for k, v in kept.items() if after.get(k) != v and not k.endswith("now.safetensors")]
+        wrong = [key for key, value in kept.items() if after.get(key) != value]
         return f"{wrong[0]} is not that of uninterrupted work" if wrong else ""
     if wrong := again():
         return str(wrong)
