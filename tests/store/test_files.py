@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -194,3 +196,16 @@ def test_any_name_of_a_directory_will_do(finished: Path, tmp_path: Path, name: s
     assert len(Store(root).runs) == 2
     assert verify(root).damage == ()
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_what_a_killed_writer_left_of_a_file_goes_when_it_is_written_again(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
+    )
+    killed = tmp_path / f".page.html.{int(ended.stdout)}.tmp"
+    at_work = tmp_path / f".page.html.{os.getppid()}.tmp"
+    another = tmp_path / f".other.html.{int(ended.stdout)}.tmp"
+    for left in (killed, at_work, another):
+        left.write_bytes(b"")
+    write_whole(tmp_path / "page.html", b"whole")
+    assert (killed.exists(), at_work.exists(), another.exists()) == (False, True, True)

@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
+from glob import escape
 from pathlib import Path
 
 from undergrowth.store.errors import StoreError
@@ -123,7 +124,27 @@ def write_whole(path: Path, content: bytes) -> str:
         with suppress(OSError):
             temporary.unlink()
         raise
+    _sweep_up_beside(path)
     return hashlib.sha256(content).hexdigest()
+
+
+def _sweep_up_beside(path: Path) -> None:
+    """Remove what killed writers of this file left: a page is written beside whoever holds the lock."""
+    for left in path.parent.glob(f".{escape(path.name)}.*{UNFINISHED}"):
+        process = left.name.removesuffix(UNFINISHED).rpartition(".")[2]
+        if process.isdigit() and not _is_running(int(process)) and is_regular(left):
+            with suppress(OSError):
+                left.unlink()
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def unfinished(path: Path) -> Path:
