@@ -108,8 +108,13 @@ def _make(path: Path) -> None:
     _remove(temporary)
     try:
         with closing(sqlite3.connect(temporary)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(SCHEMA)
+            # the mode comes last: what a log held at the close would be lost if that failed, for SQLite
+            # says nothing of errors there
+            connection.execute("PRAGMA journal_mode = WAL")
+        log = temporary.with_name(f"{temporary.name}-wal")
+        if log.exists() and log.stat().st_size:
+            raise sqlite3.OperationalError("disk I/O error")
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):
@@ -134,7 +139,9 @@ def close_whole(path: Path, connection: sqlite3.Connection) -> bool:
         while True:
             try:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                connection.execute("PRAGMA journal_mode = DELETE")
+                (mode,) = connection.execute("PRAGMA journal_mode = DELETE").fetchone()
+                if mode != "delete":
+                    raise sqlite3.OperationalError("database is locked")
                 break
             except sqlite3.OperationalError as error:
                 if not _is_locked(error):
