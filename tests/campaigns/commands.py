@@ -150,11 +150,13 @@ def _those_left(group: int) -> str:
 
 
 def _is_alive(pid: str, group: int) -> bool:
+    """Whether a thread of it is: as long as one is at its end, files of a dead process are open."""
     try:
-        state, _, its_group = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:3]
+        threads = [thread / "stat" for thread in Path(f"/proc/{pid}/task").iterdir()]
+        stats = [stat.read_text().rpartition(")")[2].split()[:3] for stat in threads]
     except OSError:
         return False
-    return int(its_group) == group and state != "Z"  # a zombie has closed its files
+    return any(int(its_group) == group and state not in "ZX" for state, _, its_group in stats)
 
 
 def _looked_at(command: Command, root: Path) -> str:

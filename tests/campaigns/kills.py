@@ -218,6 +218,7 @@ def contents(root: Path, *, of_ended: bool = False) -> dict[str, str]:
             continue
         found[f"{run.id} status"] = run.status
         found[f"{run.id} given names"] = " ".join(run.given_names)
+        found[f"{run.id} parts"] = str(run.parts)
         for name in run.names:
             array = run[name]
             for step, values in zip(array["step"].values.tolist(), array.values, strict=True):
@@ -274,13 +275,15 @@ def _arm(root: Path, at: int, kind: int) -> None:
 def _train(root: Path) -> None:
     from tests.sweep.in_process import work
     from tests.sweep.test_forks import ARM, AT_17, TRUNK
+    from undergrowth.store import Part
     from undergrowth.store.layout import create
     from undergrowth.store.lock import writing
     from undergrowth.store.writer import Writer, keep_names
 
     create(root)
     with writing(root):
-        keep_names(root, {TRUNK.id: ["trunk"]})
+        part = Part("a study", "quick", "trunk", "control", 0)
+        keep_names(root, {TRUNK.id: ["trunk"]}, {TRUNK.id: [part]})
         work(root, [TRUNK], {TRUNK.id: [AT_17]}, keep_every=-1.0)
         work(root, [ARM])
         Writer(root, "worker-0").close()

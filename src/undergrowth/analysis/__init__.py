@@ -19,6 +19,7 @@ from undergrowth.analysis.intervals import (
 )
 from undergrowth.analysis.needed import Needed, needed
 from undergrowth.analysis.resampling import Resampled, resampled
+from undergrowth.analysis.rulings import Above, Exceeds, Rule, Within, holm
 from undergrowth.analysis.spikes import (
     Coincidence,
     across,
@@ -30,18 +31,23 @@ from undergrowth.analysis.spikes import (
 )
 from undergrowth.analysis.survival import Survival, log_rank, survival
 from undergrowth.analysis.switches import Switched, narrowing, speed_up
-from undergrowth.analysis.verdicts import Verdict
+from undergrowth.analysis.verdicts import Value, Verdict
 
 __all__ = [
+    "Above",
     "Coincidence",
     "Estimate",
     "Event",
+    "Exceeds",
     "Needed",
     "Resampled",
+    "Rule",
     "Rules",
     "Survival",
     "Switched",
+    "Value",
     "Verdict",
+    "Within",
     "across",
     "against_matched",
     "censored_estimate",
@@ -53,6 +59,7 @@ __all__ = [
     "events",
     "gini",
     "histogram",
+    "holm",
     "hoyer",
     "log_rank",
     "matched_windows",

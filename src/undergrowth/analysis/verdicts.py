@@ -1,42 +1,69 @@
-"""From an estimate and a rule that was stated before to a verdict."""
+"""What the runs say of a claim at one endpoint, with all that a reader needs to judge it."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from undergrowth.analysis.intervals import Estimate
+from undergrowth.analysis.rulings import Rule, Ruling
 
-Ruling = Literal["supported", "contradicted", "inconclusive"]
-CLAIM_SEEDS = 10
-"""Seeds from which a verdict counts as a claim; below, it is a demonstration."""
+CLAIM_SEEDS = 16
+"""Seeds that a claim takes: with 10 an exact test of all claims at once could not be passed. Fewer are a
+demonstration."""
+
+Value = float | bool | tuple[float, float]
+"""What one seed gives: a number, a yes or no, or the bounds of a number."""
+Chosen = Literal["explore", "confirm"]
+"""Which seeds: those on which settings were looked at, or those kept for what is reported."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the runs say of one claim.
+    """An endpoint and what came of it.
 
-    statistic: what was computed, with its unit; threshold: the value that parts the two answers; rule:
-    what would have supported and what would have refuted it, in words.
+    endpoint: its name within the study; statistic: what was measured of each seed, with its unit; how:
+    in words, how; arm, control: whose runs; is_primary: whether it gives the claim its ruling, or only
+    says how robust that is; says: the effect in the reader's unit; missing: by reason, seeds without a
+    value; worst_case: the effect if these had come out as badly, and as well, as they could; values: by
+    seed; waits_for: why these runs cannot decide it, empty where they can.
     """
 
     claim: str
     study: str
+    endpoint: str
     statistic: str
     estimate: Estimate
-    threshold: float
-    rule: str
+    rule: Rule
+    is_primary: bool = False
+    arm: str = ""
+    control: str | None = None
+    how: str = ""
+    says: str = ""
     note: str = ""
+    missing: Mapping[str, int] = field(default_factory=dict)
+    worst_case: tuple[float, float] | None = None
+    values: Mapping[int, Value] = field(default_factory=dict)
+    waits_for: str = ""
+    chosen: Chosen = "explore"
+    p_adjusted: float = math.nan
 
     @property
-    def verdict(self) -> Ruling:
-        """By the interval alone: wholly above the threshold, wholly below it, or neither, or none."""
-        if not self.estimate.is_bounded:
-            return "inconclusive"
-        if self.estimate.low > self.threshold:
-            return "supported"
-        return "contradicted" if self.estimate.high < self.threshold else "inconclusive"
+    def ruling(self) -> Ruling:
+        """By the rule and the interval; 'open' where these runs cannot decide it."""
+        return "open" if self.waits_for else self.rule.ruling(self.estimate)
+
+    @property
+    def p(self) -> float:
+        """Of the ruling, before it is adjusted for how many claims there are."""
+        return math.nan if self.waits_for else self.rule.p(self.estimate)
+
+    @property
+    def threshold(self) -> float:
+        """What the number is to exceed, or to stay within."""
+        return self.rule.threshold
 
     @property
     def is_claim(self) -> bool:
@@ -44,22 +71,39 @@ class Verdict:
         e = self.estimate
         return min(e.n, e.n if e.n_control is None else e.n_control) >= CLAIM_SEEDS
 
+    @property
+    def agrees(self) -> bool:
+        """Whether the effect is on the side of the threshold that the claim says."""
+        return self.estimate.effect > (self.rule.threshold if self.rule.is_one_sided else 0.0)
+
     def to_dict(self) -> dict[str, Any]:
-        """For verdicts.json; a bound that could not be computed is null."""
-        bounds = [self.estimate.low, self.estimate.high]
+        """For verdicts.json; a number that could not be computed, or is infinite, is null."""
+        e = self.estimate
         return {
             "claim": self.claim,
             "study": self.study,
+            "endpoint": self.endpoint,
+            "primary": self.is_primary,
             "statistic": self.statistic,
-            "effect": _number(self.estimate.effect),
-            "interval": [_number(bound) for bound in bounds],
-            "level": self.estimate.level,
-            "method": self.estimate.method,
-            "n_seeds": self.estimate.n,
-            "n_control": self.estimate.n_control,
-            "threshold": self.threshold,
-            "rule": self.rule,
-            "verdict": self.verdict,
+            "arm": self.arm,
+            "control": self.control,
+            "ruling": self.ruling,
+            "effect": _number(e.effect),
+            "says": self.says,
+            "interval": [_number(e.low), _number(e.high)],
+            "level": e.level,
+            "method": e.method,
+            "p": _number(self.p),
+            "p_adjusted": _number(self.p_adjusted),
+            "sesoi": self.rule.threshold,
+            "rule": self.rule.describe(),
+            "how": self.how,
+            "n_seeds": e.n,
+            "n_control": e.n_control,
+            "seeds": self.chosen,
+            "missing": dict(self.missing),
+            "worst_case": self.worst_case and [_number(bound) for bound in self.worst_case],
+            "waits_for": self.waits_for,
             "note": self.note,
         }
 

@@ -49,6 +49,11 @@ CREATE TABLE IF NOT EXISTS complete (
 CREATE TABLE IF NOT EXISTS names (
     run_id TEXT NOT NULL, name TEXT NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (run_id, name)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS parts (
+    run_id TEXT NOT NULL, study TEXT NOT NULL, budget TEXT NOT NULL, arm TEXT NOT NULL,
+    role TEXT NOT NULL, seed INTEGER NOT NULL, digest BLOB NOT NULL,
+    PRIMARY KEY (run_id, study, budget, arm)
+) STRICT;
 """
 
 BESIDE = ("-wal", "-journal", "-shm")

@@ -22,6 +22,7 @@ from undergrowth.store.checkpoints import MODEL, load_model
 from undergrowth.store.errors import StoreError
 from undergrowth.store.layout import check, checkpoint_folder
 from undergrowth.store.lock import is_being_written
+from undergrowth.store.parts import Part, parts_of
 from undergrowth.store.updates import UPDATE_LOSS, Stretch, joined, stretches_of
 
 if TYPE_CHECKING:
@@ -67,6 +68,11 @@ class Run:
         """Names that it was given where it was trained, in the order of the alphabet."""
         found = self.store.query("SELECT * FROM names WHERE run_id = ?", (self.id,))
         return tuple(sorted({row["name"] for row in found if rows.is_whole(row)}))
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts that it plays in studies, in the order of the alphabet."""
+        return parts_of(self.store.root, self.id).get(self.id, ())
 
     def __getitem__(self, name: str) -> xr.DataArray:
         """A reading over steps, dims (step, ...); raises KeyError with the names there are.

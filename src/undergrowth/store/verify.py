@@ -212,6 +212,11 @@ def _of_name(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
         yield Damage(f"run {row['run_id']}, its given name", "it differs from its digest")
 
 
+def _of_part(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
+    if not rows.is_whole(row):
+        yield Damage(f"run {row['run_id']}, its part in a study", "it differs from its digest")
+
+
 TABLES = {
     "runs": _of_run,
     "readings": _of_reading,
@@ -219,6 +224,7 @@ TABLES = {
     "files": _of_file,
     "complete": _of_complete,
     "names": _of_name,
+    "parts": _of_part,
 }
 
 

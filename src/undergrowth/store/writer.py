@@ -22,6 +22,7 @@ from undergrowth.store.database import InUseError, close_whole, open_for_writing
 from undergrowth.store.files import folder, inside, write_whole
 from undergrowth.store.layout import run_folder
 from undergrowth.store.lineage import branch_point, resume_point
+from undergrowth.store.parts import Part, Parts, part_row, parts_of
 from undergrowth.store.updates import GATHERED, stretch_row
 from undergrowth.training.facts import Diverged, Fact, Fired, Forked, Measured, Saved, Stepped
 from undergrowth.training.state import Snapshot
@@ -107,6 +108,10 @@ class Writer:
         """Keep names that runs were given, as (run id, name): they are no part of what makes a run."""
         self._insert("names", [rows.name_row(run_id, name) for run_id, name in given])
 
+    def cast(self, parts: Iterable[tuple[str, Part]]) -> None:
+        """Keep the parts that runs play in studies, as (run id, part)."""
+        self._insert("parts", [part_row(run_id, part) for run_id, part in parts])
+
     def _write_names_read(self, spec: RunSpec) -> None:
         """Say what the run has read, in all attempts at it, so that what goes missing is missed."""
         sql = "SELECT DISTINCT name FROM readings WHERE run_id = ?"
@@ -161,13 +166,20 @@ class Writer:
             self.connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows_)
 
 
-def keep_names(root: Path, names: Mapping[str, Sequence[str]]) -> None:
-    """Keep names that runs were given, by run id; the caller holds the right to write."""
+def keep_names(root: Path, names: Mapping[str, Sequence[str]], parts: Parts) -> None:
+    """Keep names that runs were given and parts that they play, by run id; the caller holds the right to
+    write.
+    """
     known = {(row["run_id"], row["name"]) for row in rows.query(root, "SELECT run_id, name FROM names")}
     new = {(run_id, name) for run_id, given in names.items() for name in given} - known
-    if new:
+    cast = parts_of(root)
+    new_parts = {(run_id, part) for run_id, its in parts.items() for part in its} - {
+        (run_id, part) for run_id, its in cast.items() for part in its
+    }
+    if new or new_parts:
         writer = Writer(root, "names")
         writer.name(sorted(new))
+        writer.cast(sorted(new_parts))
         writer.close()
 
 

@@ -1,37 +1,25 @@
 """Why: one file a question, readable from top to bottom."""
 
-from undergrowth.studies import (
-    ablation,
-    complexity,
-    confidence,
-    decay,
-    grokking,
-    leak,
-    lr_boost,
-    partial_generality,
-    regularisers,
-    saliency,
-    smoothness,
-    spikes,
-)
-from undergrowth.studies.study import Answer, Budget, Claim, Study
+from undergrowth.studies import lr_boost
+from undergrowth.studies.arm import Arm, Budget, Planned
+from undergrowth.studies.endpoint import Endpoint, Prediction
+from undergrowth.studies.statistic import Missing, Statistic
+from undergrowth.studies.study import Answer, Claim, Study
+from undergrowth.studies.table import Table
 
-STUDIES: dict[str, Study] = {
-    study.name: study
-    for study in (
-        grokking.STUDY,
-        saliency.STUDY,
-        ablation.STUDY,
-        confidence.STUDY,
-        leak.STUDY,
-        lr_boost.STUDY,
-        spikes.STUDY,
-        partial_generality.STUDY,
-        complexity.STUDY,
-        regularisers.STUDY,
-        decay.STUDY,
-        smoothness.STUDY,
-    )
-}
+STUDIES: dict[str, Study] = {study.name: study for study in (lr_boost.STUDY,)}
 
-__all__ = ["STUDIES", "Answer", "Budget", "Claim", "Study"]
+__all__ = [
+    "STUDIES",
+    "Answer",
+    "Arm",
+    "Budget",
+    "Claim",
+    "Endpoint",
+    "Missing",
+    "Planned",
+    "Prediction",
+    "Statistic",
+    "Study",
+    "Table",
+]

@@ -1,17 +1,17 @@
-"""What a study is: a question, what each hypothesis predicts, the runs, and how they answer."""
+"""A study: a question, arms, endpoints and predictions, all stated before the runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from undergrowth.analysis import Verdict
 from undergrowth.report.figure import Figure
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
-
-Budget = Literal["quick", "standard", "full"]
+from undergrowth.studies.arm import Arm, Budget, Planned, planned
+from undergrowth.studies.endpoint import Endpoint, Prediction, Score
+from undergrowth.studies.table import Table
 
 
 @dataclass(frozen=True)
@@ -23,37 +23,100 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the stored runs say: verdicts and figures, in the order in which to read them."""
+class Scored:
+    """A prediction, and how it came out."""
 
-    verdicts: tuple[Verdict, ...]
-    figures: tuple[Figure, ...]
+    prediction: Prediction
+    score: Score
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the stored runs say, in the order in which to read it."""
+
+    verdicts: tuple[Verdict, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    scores: tuple[Scored, ...] = ()
 
 
 @dataclass(frozen=True)
 class Study:
     """A question with everything stated before the runs.
 
-    claims: what is tested; predictions: by rival hypothesis, what it expects and so what would refute
-    it; runs: the specs for a budget and a number of seeds (None: the budget's own); answer: from the
-    stored runs of those specs to verdicts and figures; needs: by the name of a reading that the answer
-    rests on beside the curves, what `undergrowth measure --measure` takes to add it to a store; part:
-    runs from which some of its claims can be answered by themselves.
+    claims: what is tested; hypotheses: by name, what each expects, in words; arms, endpoints: for a
+    budget; predictions: which endpoint each hypothesis expects to come out how; figures: from the table
+    of the runs; needs: by the name of a reading that the answer rests on beside the curves, what
+    `undergrowth measure --measure` takes to add it to a store.
+
+    `check` says where they do not fit one another.
     """
 
     name: str
     question: str
     claims: tuple[Claim, ...]
-    predictions: Mapping[str, str]
-    runs: Callable[[Budget, int | None], tuple[RunSpec, ...]]
-    answer: Callable[[Sequence[Run]], Answer]
+    hypotheses: Mapping[str, str]
+    arms: Callable[[Budget], tuple[Arm, ...]]
+    endpoints: Callable[[Budget], tuple[Endpoint, ...]]
+    predictions: tuple[Prediction, ...] = ()
+    figures: Callable[[Table], Iterable[Figure]] = lambda _: ()
     needs: Mapping[str, str] = field(default_factory=dict)
-    part: tuple[RunSpec, ...] = ()
 
-    def lacks(self, runs: Sequence[Run]) -> dict[str, str]:
+    def check(self, budget: Budget) -> None:
+        """Raise ValueError where its parts do not fit one another."""
+        arms, endpoints = self.arms(budget), self.endpoints(budget)
+        names = [endpoint.name for endpoint in endpoints]
+        for what, given, known in (
+            ("claim of an endpoint", {e.claim for e in endpoints}, {c.id for c in self.claims}),
+            ("prediction", {p.endpoint for p in self.predictions}, set(names)),
+            ("hypothesis", {p.hypothesis for p in self.predictions}, set(self.hypotheses)),
+            (
+                "hypothesis without a prediction",
+                set(self.hypotheses),
+                {p.hypothesis for p in self.predictions},
+            ),
+        ):
+            if unknown := sorted(given - known):
+                raise ValueError(f"study {self.name!r}, {budget}: {what} {unknown[0]!r} is not there")
+        for what, given in (("arm", [arm.name for arm in arms]), ("endpoint", names)):
+            if twice := sorted({name for name in given if given.count(name) > 1}):
+                raise ValueError(f"study {self.name!r}, {budget}: two {what}s are called {twice[0]!r}")
+
+    def planned(self, budget: Budget, seeds: int | None = None) -> tuple[Planned, ...]:
+        """Its runs for a budget; `seeds`: of so many seeds, by default the budget's."""
+        return planned(self.name, budget, self.arms(budget), seeds)
+
+    def runs(self, budget: Budget, seeds: int | None = None) -> tuple[RunSpec, ...]:
+        """The specs of its runs, each once."""
+        return tuple({each.spec.id: each.spec for each in self.planned(budget, seeds)}.values())
+
+    def answer(self, table: Table) -> Answer:
+        """The verdict at each endpoint, figures, and how each prediction came out."""
+        endpoints = self.endpoints(table.budget)
+        verdicts = {
+            endpoint.name: _without_runs(endpoint, table).verdict(table) for endpoint in endpoints
+        }
+        scores = tuple(
+            Scored(each, each.score(verdicts[each.endpoint]), verdicts[each.endpoint])
+            for each in self.predictions
+            if each.endpoint in verdicts
+        )
+        return Answer(tuple(verdicts.values()), tuple(self.figures(table)), scores)
+
+    def lacks(self, runs: Iterable[Run]) -> dict[str, str]:
         """The readings that it needs and some of the runs have not, and what adds each."""
+        having = [set(run.names) for run in runs]
         return {
             reading: adds
             for reading, adds in self.needs.items()
-            if not all(reading in run.names for run in runs)
+            if not all(reading in names for names in having)
         }
+
+
+def _without_runs(endpoint: Endpoint, table: Table) -> Endpoint:
+    """An endpoint whose arms have no run is open: it waits for them."""
+    arms = [arm for arm in (endpoint.arm, endpoint.control) if arm is not None and arm in table.arms]
+    lacking = [arm for arm in arms if not table.has(arm)]
+    if lacking and not endpoint.waits_for:
+        return replace(endpoint, waits_for=f"there is no run of {lacking[0]}")
+    return endpoint

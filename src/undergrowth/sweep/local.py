@@ -14,6 +14,7 @@ from undergrowth.store import Run, Store
 from undergrowth.store.layout import create
 from undergrowth.store.lineage import reached
 from undergrowth.store.lock import writing
+from undergrowth.store.parts import Parts
 from undergrowth.store.verify import unfinished_files
 from undergrowth.store.writer import keep_names
 from undergrowth.sweep.forecast import refuse_what_does_not_fit
@@ -93,11 +94,13 @@ def train(
     layout: Layout | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
     names: Mapping[str, Sequence[str]] | None = None,
+    parts: Parts | None = None,
 ) -> Store:
     """Train a run, or several, into the store at `out` and return it; what is finished there is not
     trained again.
 
     names: by run id, names to keep beside the runs (`Run.given_names`), no part of what a run is.
+    parts: by run id, the parts that runs play in studies (`Run.parts`), likewise.
 
     A finished run with a file that is missing or cut short is taken up again, and so mended. A run
     that fails does not stop the others: its status and message say so.
@@ -114,7 +117,7 @@ def train(
         store = Store(root)
         stored = {run.id: run for run in store.runs}
         _check_parents(unique, stored)
-        keep_names(root, names or {})
+        keep_names(root, names or {}, parts or {})
         done = {run.id for run in stored.values() if run.status == "done"} - unfinished_files(root)
         for spec in unique.values():
             if spec.id in done:

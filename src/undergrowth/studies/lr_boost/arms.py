@@ -1,15 +1,15 @@
-"""What the boost study does to which runs: tasks, switches, arms, and the arms of each budget."""
+"""What is done to which runs: tasks, switches, boosts, and those of each budget."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 from undergrowth.measures import Curves
 from undergrowth.models import TwoTokenMLPSpec
 from undergrowth.spec import RunSpec
-from undergrowth.studies.study import Budget
+from undergrowth.studies.arm import Arm, Budget
 from undergrowth.tasks import CommutationSafe, Group, Modular
 from undergrowth.training.interventions import (
     AfterFork,
@@ -29,7 +29,6 @@ from undergrowth.training.interventions import (
 from undergrowth.training.optimisers import AdamW
 from undergrowth.training.schedules import Schedule
 
-SEEDS: dict[Budget, int] = {"quick": 4, "standard": 10, "full": 10}
 SPARSE = Schedule(every=1_000_000, until=1_000_000, per_decade=1)
 
 SMALL_ADDITION = RunSpec(
@@ -104,6 +103,9 @@ SWITCHES: dict[str, AnyForkPoint] = {
 FROM_START = "step 0"
 """Not a fork: the same run with the rate multiplied throughout."""
 
+HELD = "lr, rate x decay held"
+"""The rate multiplied and the decay divided by as much: C3 is of the rate alone."""
+
 ANNEALED = Intervention(
     trigger=WhenCrosses(reading="val_accuracy", level=0.99), action=Anneal(factor=0.1, steps=200)
 )
@@ -111,12 +113,12 @@ TEMPERATURE = 2.0
 
 
 @dataclass(frozen=True)
-class Arm:
+class Boost:
     """What is done to a task's run, and when.
 
-    what: 'trunk' (nothing), 'no-op' (a fork that does nothing), 'lr' (its rate multiplied), 'lr, decay
-    pull kept' (with rate x decay as it was), 'lr, annealed' (back down at 99 %), 'decay' (multiplied in
-    its place), 'moments reset', 'temperature'; factor: the multiplier, 1 where there is none.
+    what: 'trunk' (nothing), 'no-op' (a fork that does nothing), 'lr' (its rate multiplied), 'lr, rate x
+    decay held' (its decay divided by as much), 'lr, annealed' (back down at 99 %), 'decay' (multiplied
+    in its place), 'moments reset', 'temperature'; factor: the multiplier, 1 where there is none.
     """
 
     task: str
@@ -129,29 +131,36 @@ class Arm:
         """What is done, in a few words."""
         return {
             "lr": f"lr × {self.factor:g}",
-            "lr, decay pull kept": f"lr × {self.factor:g}, decay pull kept",
+            HELD: f"lr × {self.factor:g}, rate × decay held",
             "lr, annealed": f"lr × {self.factor:g}, annealed at 99 %",
             "decay": f"decay × {self.factor:g}",
             "temperature": f"temperature {TEMPERATURE:g}",
         }.get(self.what, self.what)
 
-    def __str__(self) -> str:
-        return f"{self.label} at {self.switch} ({self.task})"
+    @property
+    def name(self) -> str:
+        """The name of its arm."""
+        return f"{self.task}: {self.label}" + ("" if self.what == "trunk" else f" at {self.switch}")
 
     @property
-    def control(self) -> Arm:
-        """The arm beside it that does nothing."""
-        return Arm(self.task, "trunk" if self.switch == FROM_START else "no-op", 1.0, self.switch)
+    def control(self) -> Boost:
+        """The runs beside it to which nothing is done."""
+        return Boost(self.task, "trunk" if self.switch == FROM_START else "no-op", 1.0, self.switch)
 
-    def spec(self, scale: str, seed: int = 0) -> RunSpec:
-        """Its run."""
-        trunk = TRUNKS[scale][self.task].seeded(seed)
+    def arm(self, scale: str) -> Arm:
+        """Its runs."""
+        trunk = TRUNKS[scale][self.task]
+        its_trunk = Arm(Boost(self.task, "trunk").name, trunk, "control")
         if self.what == "trunk":
-            return trunk
+            return its_trunk
         if self.switch == FROM_START:
             optimiser = dict(trunk.optimiser)
-            return trunk.replace(optimiser={**optimiser, "lr": optimiser["lr"] * self.factor})
-        return trunk.forked(SWITCHES[self.switch], *self._interventions(trunk))
+            return Arm(
+                self.name, trunk.replace(optimiser={**optimiser, "lr": optimiser["lr"] * self.factor})
+            )
+        fork = trunk.forked(SWITCHES[self.switch], *self._interventions(trunk))
+        role = "control" if self == self.control else "treatment"
+        return Arm(self.name, fork, role, its_trunk)
 
     def _interventions(self, trunk: RunSpec) -> tuple[Intervention, ...]:
         action = Intervention(trigger=AfterFork(), action=self._action(trunk))
@@ -169,13 +178,12 @@ class Arm:
             case "temperature":
                 return SetTemperature(temperature=TEMPERATURE)
             case _:
-                kept = self.what == "lr, decay pull kept"
-                return ScaleLearningRate(factor=self.factor, keep_decay_pull=kept)
+                return ScaleLearningRate(factor=self.factor, keep_decay_pull=self.what == HELD)
 
 
-def _lr(task: str, switch: str, *factors: float) -> Iterator[Arm]:
+def _lr(task: str, switch: str, *factors: float) -> Iterator[Boost]:
     """The rate multiplied at a switch, and the control beside it."""
-    found = [Arm(task, "lr", factor, switch) for factor in factors]
+    found = [Boost(task, "lr", factor, switch) for factor in factors]
     yield found[0].control
     yield from found
 
@@ -186,11 +194,12 @@ QUICK = (
     *_lr(TUNED, "memorised", 5),
     *_lr(TUNED, "onset", 10),
     *_lr("addition", "memorised", 0.3, 5, 10, 100),
-    Arm("addition", "lr, decay pull kept", 10, "memorised"),
-    Arm("addition", "lr, annealed", 10, "memorised"),
-    Arm("addition", "decay", 10, "memorised"),
-    Arm("addition", "moments reset", 1, "memorised"),
-    Arm("addition", "temperature", 1, "memorised"),
+    Boost("addition", HELD, 10, "memorised"),
+    Boost("addition", HELD, 10, "onset"),
+    Boost("addition", "lr, annealed", 10, "memorised"),
+    Boost("addition", "decay", 10, "memorised"),
+    Boost("addition", "moments reset", 1, "memorised"),
+    Boost("addition", "temperature", 1, "memorised"),
     *_lr("addition", "onset", 5, 10, 100),
     *_lr("addition", "step 1,000", 10, 50),
     *_lr("division", FROM_START, 5, 10),
@@ -214,34 +223,26 @@ STANDARD = (
         for arm in _lr("addition", switch, *FACTORS)
     ),
     *(
-        Arm("addition", what, factor, switch)
+        Boost("addition", what, factor, switch)
         for switch in ("memorised", "onset")
-        for what in ("lr, decay pull kept", "lr, annealed", "decay")
+        for what in (HELD, "lr, annealed", "decay")
         for factor in (3, 10, 100)
     ),
     *(
-        Arm("addition", what, 1, switch)
+        Boost("addition", what, 1, switch)
         for switch in ("memorised", "onset")
         for what in ("moments reset", "temperature")
     ),
 )
-FULL = tuple(arm for arm in STANDARD if arm.task in TRUNKS["large"])
-ARMS: dict[Budget, tuple[Arm, ...]] = {"quick": QUICK, "standard": STANDARD, "full": FULL}
+FULL = tuple(boost for boost in STANDARD if boost.task in TRUNKS["large"])
+BOOSTS: dict[Budget, tuple[Boost, ...]] = {"quick": QUICK, "standard": STANDARD, "full": FULL}
 
 
-@lru_cache
-def runs(budget: Budget, seeds: int | None = None) -> tuple[RunSpec, ...]:
-    """Every arm's runs, seed by seed, so that each fork names its own trunk."""
-    n = SEEDS[budget] if seeds is None else seeds
-    found = (arm.spec(SCALE[budget], seed) for seed in range(n) for arm in ARMS[budget])
-    return tuple({spec.id: spec for spec in found}.values())
+@cache
+def arms(budget: Budget) -> tuple[Arm, ...]:
+    """The arms of a budget, each once."""
+    return tuple(boost.arm(SCALE[budget]) for boost in dict.fromkeys(BOOSTS[budget]))
 
 
-@lru_cache
-def arms_by_kind() -> Mapping[str, Arm]:
-    """Every arm by the id of its runs without their seeds."""
-    return {
-        arm.spec(SCALE[budget]).without_seeds().id: arm
-        for budget in ("full", "standard", "quick")
-        for arm in ARMS[budget]
-    }
+BY_NAME: Mapping[str, Boost] = {boost.name: boost for each in BOOSTS.values() for boost in each}
+"""What is done in the arms of all budgets."""

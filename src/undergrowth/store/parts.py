@@ -1,0 +1,45 @@
+"""The part that a run plays in a study, kept beside what makes it the run that it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from undergrowth.store import rows
+
+
+@dataclass(frozen=True, order=True)
+class Part:
+    """What a run was trained as.
+
+    study: its name; budget: which of its sizes; arm: the name of the runs that differ from this one in
+    their seeds only; role: what the arm is beside the others; seed: which of its runs it is.
+    """
+
+    study: str
+    budget: str
+    arm: str
+    role: str
+    seed: int
+
+
+Parts = Mapping[str, Sequence[Part]]
+"""By run id: a run may play several."""
+
+
+def parts_of(root: Path, run_id: str | None = None) -> dict[str, tuple[Part, ...]]:
+    """The parts of a run, or of all runs, also of those that are not trained yet; by run id."""
+    where, given = ("WHERE run_id = ?", (run_id,)) if run_id else ("", ())
+    found: dict[str, set[Part]] = {}
+    for row in rows.query(root, f"SELECT * FROM parts {where}", given):
+        if rows.is_whole(row):
+            part = Part(row["study"], row["budget"], row["arm"], row["role"], row["seed"])
+            found.setdefault(row["run_id"], set()).add(part)
+    return {each: tuple(sorted(parts)) for each, parts in found.items()}
+
+
+def part_row(run_id: str, part: Part) -> tuple[object, ...]:
+    """A row of `parts`."""
+    columns = (run_id, *astuple(part))
+    return (*columns, rows.digest(*columns))

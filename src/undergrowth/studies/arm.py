@@ -1,0 +1,74 @@
+"""An arm of a study: what is trained, under which name, with which seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from undergrowth.spec import Fork, RunSpec
+from undergrowth.store import Part
+
+Budget = Literal["quick", "standard", "full"]
+Role = Literal["treatment", "control", "trunk"]
+
+EXPLORE, CONFIRM = range(4), range(100, 116)
+"""Seeds on which settings, rates and rules are chosen, and those kept for what is reported."""
+SEEDS: dict[Budget, Sequence[int]] = {"quick": EXPLORE, "standard": CONFIRM, "full": CONFIRM}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Runs that differ in their seeds only.
+
+    name: unique in a study, in words that a legend can use; spec: with any seeds; trunk: of forks, the
+    arm that they leave; role: what it is beside the others; seeds: at most so many of the budget's, None
+    for all.
+
+    >>> trunk = Arm("no boost", RunSpec(), role="control")
+    >>> boosted = trunk.forked("lr x 10", AtStep(step=300), role="treatment")
+    >>> boosted.seeded(3).fork.of == trunk.seeded(3).id
+    True
+    """
+
+    name: str
+    spec: RunSpec
+    role: Role = "treatment"
+    trunk: Arm | None = None
+    seeds: int | None = None
+
+    def seeded(self, seed: int) -> RunSpec:
+        """Its run with a seed: a fork of its trunk's run with that seed."""
+        spec = self.spec
+        if self.trunk is not None:
+            assert spec.fork is not None
+            spec = spec.replace(fork=Fork(of=self.trunk.seeded(seed).id, at=spec.fork.at))
+        return spec.seeded(seed)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run that a study asks for, and the part that it plays there."""
+
+    spec: RunSpec
+    part: Part
+
+
+def planned(
+    study: str, budget: Budget, arms: Sequence[Arm], seeds: int | None = None
+) -> tuple[Planned, ...]:
+    """The runs of arms, seed by seed, so that forks come beside their trunks; `seeds`: the first so many
+    of the budget's, all by default.
+    """
+    chosen = SEEDS[budget] if seeds is None else _first(seeds, SEEDS[budget])
+    return tuple(
+        Planned(arm.seeded(seed), Part(study, budget, arm.name, arm.role, seed))
+        for place, seed in enumerate(chosen)
+        for arm in arms
+        if arm.seeds is None or place < arm.seeds
+    )
+
+
+def _first(n: int, seeds: Sequence[int]) -> Sequence[int]:
+    """So many seeds from the first on, more than the budget's where more are asked for."""
+    return range(seeds[0], seeds[0] + n)

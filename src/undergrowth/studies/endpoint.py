@@ -1,0 +1,218 @@
+"""An endpoint: what is compared to what, and from which effect on that answers a claim."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from undergrowth.analysis import (
+    Estimate,
+    Rule,
+    Value,
+    Verdict,
+    censored_estimate,
+    difference,
+    estimate,
+    proportion,
+)
+from undergrowth.analysis.verdicts import Chosen
+from undergrowth.studies.arm import EXPLORE
+from undergrowth.studies.statistic import Missing, Statistic
+from undergrowth.studies.table import NOT_THERE, Table
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What an endpoint comes to.
+
+    values, control: by seed; missing: by reason, how many seeds have no value.
+    """
+
+    estimate: Estimate
+    values: Mapping[int, Value] = field(default_factory=dict)
+    control: Mapping[int, Value] = field(default_factory=dict)
+    missing: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A claim's number: of an arm, by itself or against a control.
+
+    name: unique in a study; claim: its id; rule: what decides; control: an arm, beside whose run of the
+    same seed each run is put where it is `paired`, and whose mean is otherwise taken away; is_primary:
+    whether it gives the claim its ruling, which one endpoint of one study does; waits_for: why the runs
+    of this budget cannot decide it; measured: in place of a number a seed, an estimate from the whole
+    table; note: what else a reader should know, from the table.
+    """
+
+    name: str
+    claim: str
+    statistic: Statistic
+    arm: str
+    rule: Rule
+    control: str | None = None
+    paired: bool = True
+    is_primary: bool = False
+    waits_for: str = ""
+    measured: Callable[[Table, Endpoint], Measured] | None = None
+    note: Callable[[Table], str] | None = None
+
+    def verdict(self, table: Table) -> Verdict:
+        """What the runs say."""
+        found = self.measured(table, self) if self.measured else measured_by_seed(table, self)
+        estimate = found.estimate.within(*self.statistic.range)
+        return Verdict(
+            claim=self.claim,
+            study=table.study,
+            endpoint=self.name,
+            statistic=self.statistic.name,
+            estimate=estimate,
+            rule=self.rule,
+            is_primary=self.is_primary,
+            arm=self.arm,
+            control=self.control,
+            how=self.statistic.how,
+            says=self.statistic.says(estimate.effect) if estimate.n else "",
+            note=self.note(table) if self.note else "",
+            missing=found.missing,
+            worst_case=worst_case(found, self),
+            values=found.values,
+            waits_for=self.waits_for,
+            chosen=chosen(table),
+        )
+
+
+def chosen(table: Table) -> Chosen:
+    """Whether any of the runs has a seed on which settings were looked at."""
+    seeds = {seed for by_seed in table.runs.values() for seed in by_seed}
+    return "explore" if not seeds or min(seeds) < 100 else "confirm"
+
+
+def measured_by_seed(table: Table, endpoint: Endpoint) -> Measured:
+    """The statistic of each seed, and the estimate that fits its kind."""
+    missing: Counter[str] = Counter()
+    if endpoint.control is None or not endpoint.paired:
+        values = values_of(table, endpoint.arm, endpoint.statistic, missing)
+        if endpoint.control is None:
+            return Measured(aggregate(list(values.values())), values, {}, missing)
+        control = values_of(table, endpoint.control, endpoint.statistic, missing)
+        found = difference([*map(float, values.values())], [*map(float, control.values())])  # pyright: ignore[reportArgumentType]
+        return Measured(found, values, control, missing)
+    missing += Counter(table.absent.get(endpoint.arm, {}).values())
+    values = {}
+    for seed, run in sorted(table.runs.get(endpoint.arm, {}).items()):
+        control = table.runs.get(endpoint.control, {}).get(seed)
+        if control is None:
+            missing[f"no run of its control, {endpoint.control}"] += 1
+        elif (value := _value(endpoint.statistic, missing, run, control)) is not None:
+            values[seed] = value
+    return Measured(aggregate(list(values.values())), values, {}, missing)
+
+
+def values_of(table: Table, arm: str, statistic: Statistic, missing: Counter[str]) -> dict[int, Value]:
+    """The statistic of each run of an arm; what has none is counted by its reason in `missing`."""
+    missing.update(table.absent.get(arm, {}).values())
+    found = {}
+    for seed, run in sorted(table.runs.get(arm, {}).items()):
+        if (value := _value(statistic, missing, run)) is not None:
+            found[seed] = value
+    return found
+
+
+def _value(statistic: Statistic, missing: Counter[str], *runs) -> Value | None:
+    if not statistic.takes_failed and any(run.status == "failed" for run in runs):
+        missing["diverged"] += 1
+        return None
+    value = statistic.of(*runs)
+    if isinstance(value, Missing):
+        missing[value.why] += 1
+        return None
+    if isinstance(value, float | np.floating) and np.isnan(value):
+        missing["has no value"] += 1
+        return None
+    return value
+
+
+def aggregate(values: Sequence[Value]) -> Estimate:
+    """The estimate that the kind of the values asks for: a proportion of yes and no, a censored mean of
+    bounds, a mean of numbers.
+    """
+    if values and isinstance(values[0], bool | np.bool_):
+        return proportion(values)  # pyright: ignore[reportArgumentType]
+    if values and isinstance(values[0], tuple):
+        return censored_estimate(*zip(*values, strict=True))  # pyright: ignore[reportArgumentType]
+    return estimate(values)  # pyright: ignore[reportArgumentType]
+
+
+def worst_case(found: Measured, endpoint: Endpoint) -> tuple[float, float] | None:
+    """The effect if the seeds that have no value, for how they went, had come out at either end of the
+    statistic's range, or where that is open of the values that there are (Manski 1990); None with none.
+    """
+    n = sum(count for why, count in found.missing.items() if why != NOT_THERE)
+    n_control = len(found.control)
+    if not n or not found.values or endpoint.measured or isinstance(_any(found.values), tuple):
+        return None
+    values, control = ([float(v) for v in side.values()] for side in (found.values, found.control))  # pyright: ignore[reportArgumentType]
+    least, most = (
+        bound if np.isfinite(bound) else extreme([*values, *control])
+        for bound, extreme in zip(_range(found, endpoint), (min, max), strict=True)
+    )
+    taken_away = np.mean(control) if n_control else 0.0
+    ends = (float(np.mean([*values, *[end] * n]) - taken_away) for end in (least, most))
+    return tuple(ends)  # pyright: ignore[reportReturnType]
+
+
+def _any(values: Mapping[int, Value]) -> Value:
+    return next(iter(values.values()))
+
+
+def _range(found: Measured, endpoint: Endpoint) -> tuple[float, float]:
+    return (0.0, 1.0) if isinstance(_any(found.values), bool | np.bool_) else endpoint.statistic.range
+
+
+Expected = Literal[">", "<", "none"]
+Score = Literal["right", "wrong", "open"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a hypothesis expects at an endpoint: the claim ('>'), its opposite ('<'), or no effect."""
+
+    hypothesis: str
+    endpoint: str
+    expects: Expected
+
+    def score(self, verdict: Verdict) -> Score:
+        """Whether it came out so; open where the runs do not say.
+
+        At a threshold with no room for 'no effect', what is not above it counts for 'none' as for '<'.
+        """
+        ruling = verdict.ruling
+        if ruling in ("open", "inconclusive"):
+            return "open"
+        one_sided = verdict.rule.is_one_sided and self.expects == "none"
+        fits = {
+            ">": "supported",
+            "<": "contradicted",
+            "none": "contradicted" if one_sided else "no effect",
+        }
+        return "right" if ruling == fits[self.expects] else "wrong"
+
+
+__all__ = [
+    "EXPLORE",
+    "Endpoint",
+    "Expected",
+    "Measured",
+    "Prediction",
+    "Score",
+    "aggregate",
+    "measured_by_seed",
+    "replace",
+    "values_of",
+    "worst_case",
+]

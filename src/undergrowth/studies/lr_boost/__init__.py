@@ -1,0 +1,72 @@
+"""Does a larger learning rate after memorisation speed grokking up? C3 to C9, C14.
+
+Shah: once grokking has clearly started, 100 times the learning rate should be 100 times as fast.
+Lieberum tried 5, 10 and 100 times, on modular addition from step 300, on S5 and on division; Pope 10 and
+50 times from step 1,000. Here each boost is a fork of the same trunk, beside a fork that does nothing.
+"""
+
+from __future__ import annotations
+
+from undergrowth.studies.endpoint import Prediction
+from undergrowth.studies.lr_boost.arms import arms
+from undergrowth.studies.lr_boost.endpoints import endpoints
+from undergrowth.studies.lr_boost.figures import figures
+from undergrowth.studies.study import Claim, Study
+
+TINY, FREQUENT = "two circuits and tiny gradients", "frequency of reinforcement"
+EFFICIENT, LAZY = "circuit efficiency", "lazy to rich"
+
+STUDY = Study(
+    name="lr-boost",
+    question="Does a larger learning rate after memorisation speed grokking up?",
+    claims=(
+        Claim("C3", "Once grokking has started, 100 times the learning rate speeds it up 100 times."),
+        Claim("C4", "On addition 5 and 10 times the rate after memorisation work; 100 times collapses."),
+        Claim(
+            "C5",
+            "After a boost train accuracy falls to validation's and both climb together, a mode shift; "
+            "10 times from step 1,000 never converges and 50 times does.",
+        ),
+        Claim("C6", "After a boost train and validation loss are correlated; without one they are not."),
+        Claim("C7", "If the base rate is well chosen, the same multiplier from step 0 fails."),
+        Claim("C8", "In S5 no boost works (S4 stands in for it in the smaller budgets)."),
+        Claim(
+            "C9",
+            "On division small boosts work, 5 times from the start works very well, 5 times at the "
+            "onset destroys what was reached, 10 times never works.",
+        ),
+        Claim("C14", "What is called the start of grokking changes the conclusion."),
+    ),
+    hypotheses={
+        TINY: (
+            "After the onset only small gradients slow it down: steps to grok go as 1 / rate with "
+            "rate x decay held fixed (C3's statistic near 1), and the same multiplier from step 0 "
+            "fails."
+        ),
+        FREQUENT: (
+            "Circuits unify one after the other: less than in proportion; a boost that breaks shallow "
+            "circuits lets general ones grow from the start, so both accuracies climb together (C5, C6)."
+        ),
+        EFFICIENT: (
+            "Speed goes with rate x decay: decay alone, multiplied, does as much as the rate, and the "
+            "rate with rate x decay held does nothing."
+        ),
+        LAZY: (
+            "Only past a threshold of the effective rate do features move: nothing below, much above "
+            "it; the temperature of the loss matters as much as the rate."
+        ),
+    },
+    predictions=(
+        Prediction(TINY, "proportional", ">"),
+        Prediction(TINY, "fails-from-start", ">"),
+        Prediction(FREQUENT, "proportional", "<"),
+        Prediction(FREQUENT, "climbs-while-below", ">"),
+        Prediction(FREQUENT, "correlated", ">"),
+        Prediction(EFFICIENT, "proportional", "<"),
+        Prediction(EFFICIENT, "sooner-by-decay", ">"),
+        Prediction(LAZY, "works-and-collapses", ">"),
+    ),
+    arms=arms,
+    endpoints=endpoints,
+    figures=figures,
+)

@@ -1,0 +1,153 @@
+"""What is measured of a boosted run beside its control: how much sooner, whether for good, how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+import numpy as np
+
+from undergrowth.analysis import Rules, Switched, events, narrowing, speed_up
+from undergrowth.analysis.events import DEFAULT_RULES as RULES
+from undergrowth.analysis.switches import LASTING, log_ratio
+from undergrowth.store import Run
+from undergrowth.studies.statistic import Missing, Statistic, points, share, times, told
+
+Bounds = tuple[float, float]
+TOO_LATE = "got there before its switch"
+
+SPEED = (
+    f"Steps are from the switch to the first evaluation with {RULES.describe('grokked')}, of the "
+    "boosted fork and of the no-op fork of the same trunk; a seed that does not get there takes more "
+    "than it had."
+)
+
+
+@lru_cache(maxsize=4096)
+def switched(run: Run) -> Switched:
+    """A run from its switch on; from step 0 where it was boosted from the start."""
+    return Switched(run.curves, run.forked_at or 0, run.spec.steps, run.status == "done", RULES)
+
+
+def in_time(of: Callable[..., object]) -> Callable:
+    """A statistic of runs that the switch could still speed up."""
+
+    def measured(*runs: Run):
+        mine = [switched(run) for run in runs]
+        if runs[0].spec.fork is not None and mine[0].is_too_late:
+            return Missing(TOO_LATE)
+        return of(*mine)
+
+    return measured
+
+
+def faster(run: Switched, control: Switched) -> Bounds:
+    """Bounds of log10(steps of the no-op / steps)."""
+    return speed_up(run, control)
+
+
+def slower(run: Switched, control: Switched) -> Bounds:
+    """The same the other way round."""
+    low, high = speed_up(run, control)
+    return -high, -low
+
+
+STARTS: Mapping[str, Callable[[Switched], int | None]] = {
+    "step 0": lambda run: 0,
+    "memorised": lambda run: events(run.curves, RULES)["memorised"].first,
+    "the switch": lambda run: run.at,
+    "validation +0.02": lambda run: _onset(run, 0.02),
+    "validation +0.05": lambda run: _onset(run, 0.05),
+    "validation +0.2": lambda run: _onset(run, 0.2),
+}
+"""What may be called the start of grokking; onsets are for good, in each run's own curve."""
+
+
+def _onset(run: Switched, level: float) -> int | None:
+    return events(run.curves, Rules(RULES.memorised, RULES.grokked, level))["onset"].first
+
+
+def proportion_of_rate(factor: float, start: str, run: Switched, control: Switched) -> Bounds:
+    """Bounds of log(speed-up) / log(multiplier) from a start on: 1 is in proportion, 0 no speed-up."""
+    its, control_s = (each.steps_since(STARTS[start](each)) for each in (run, control))
+    low, high = log_ratio(its, control_s)
+    decades = float(np.log10(factor))
+    return low / decades, high / decades
+
+
+def straddle(factor: float, run: Switched, control: Switched) -> Bounds:
+    """Bounds of how far the starts lie to both sides of one half: the lesser of the two distances."""
+    slopes = [proportion_of_rate(factor, start, run, control) for start in STARTS]
+    lows, highs = zip(*slopes, strict=True)
+    return min(max(lows) - 0.5, 0.5 - min(highs)), min(max(highs) - 0.5, 0.5 - min(lows))
+
+
+def proportional(factor: float) -> Statistic:
+    """C3's."""
+    return Statistic(
+        f"log(speed-up) / log({factor:g})",
+        f"{SPEED} 1 is in proportion to the rate, 0 no speed-up at all.",
+        in_time(lambda run, control: proportion_of_rate(factor, "the switch", run, control)),
+        says=lambda slope: f"{factor:g} × the rate, × {told(factor**slope)} sooner",
+    )
+
+
+def straddles(factor: float) -> Statistic:
+    """C14's."""
+    return Statistic(
+        f"how far log(speed-up) / log({factor:g}) lies to both sides of ½, by the start that is chosen",
+        f"Starts: {', '.join(STARTS)}. Of each seed the lesser of (highest - ½) and (½ - lowest).",
+        in_time(lambda run, control: straddle(factor, run, control)),
+    )
+
+
+FASTER = Statistic(
+    "log10(steps without the boost / steps)", SPEED, in_time(faster), says=times("sooner", "later")
+)
+SLOWER = Statistic(
+    "log10(steps / steps without the boost)", SPEED, in_time(slower), says=times("later", "sooner")
+)
+LOST = Statistic(
+    "share of seeds that are not at 99 % to stay",
+    f"{RULES.describe('grokked').capitalize()} over the last {LASTING:.0%} of the steps after the "
+    "switch. A run that diverged is not.",
+    in_time(lambda run: not run.stays),
+    says=share("of the seeds are not there to stay"),
+    takes_failed=True,
+)
+NEVER = Statistic(
+    "share of seeds that never get to 99 %",
+    f"{RULES.describe('grokked').capitalize()} at no evaluation.",
+    in_time(lambda run: not run.gets_there),
+    says=share("of the seeds never get there"),
+    takes_failed=True,
+)
+GETS_THERE = Statistic(
+    "share of seeds that get to 99 %",
+    f"{RULES.describe('grokked').capitalize()} at some evaluation.",
+    in_time(lambda run: run.gets_there),
+    says=share("of the seeds get there"),
+    takes_failed=True,
+)
+NARROWER = Statistic(
+    "gap between train and validation accuracy, narrower than the no-op's by",
+    "Mean over the steps from the switch to when the first of the two gets to 99 %.",
+    in_time(narrowing),
+    range=(-1.0, 1.0),
+    says=points("narrower"),
+)
+CLIMBS = Statistic(
+    "share of validation's climb that it makes while train accuracy is below 0.99",
+    f"The climb is from validation's level at the switch to {RULES.grokked:g}; train accuracy is back "
+    f"when it is ≥ {RULES.memorised:g} for good, and at once where it never falls.",
+    in_time(lambda run: run.climbed_while_below),
+    range=(0.0, 1.0),
+    says=share("of the climb"),
+)
+CORRELATED = Statistic(
+    "correlation of the changes of both losses, minus the no-op's",
+    "Spearman's, of the changes of the logarithms of train and validation loss between evaluations, "
+    "from the switch to the end.",
+    in_time(lambda run, control: run.correlation - control.correlation),
+    range=(-2.0, 2.0),
+)

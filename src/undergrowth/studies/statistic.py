@@ -1,0 +1,87 @@
+"""A statistic: a number, its bounds, or yes or no for each seed, in a unit and in a reader's words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from undergrowth.analysis import Value
+from undergrowth.report.numbers import told
+
+Words = Callable[[float], str]
+"""From an effect to what a reader is told of it."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Why a seed has no value."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """What is measured of each seed, turned so that what is claimed is positive, or above its threshold.
+
+    name: what it is, with its unit; how: in a sentence or two, how it is computed; of: from a run, or
+    from a run and its control's of the same seed, to its value (NaN or `Missing`: it has none); range:
+    what no value can leave; says: the effect in the reader's unit; takes_failed: whether a run that
+    diverged has a value too.
+    """
+
+    name: str
+    how: str
+    of: Callable[..., Value | Missing]
+    range: tuple[float, float] = (-math.inf, math.inf)
+    says: Words = told
+    takes_failed: bool = False
+
+
+def times(more: str, less: str) -> Words:
+    """Of a decimal logarithm of a ratio.
+
+    >>> times("later", "sooner")(0.973), times("later", "sooner")(-1.0)
+    ('× 9.4 later', '× 10 sooner')
+    """
+
+    def says(decades: float) -> str:
+        if not math.isfinite(decades):
+            return "unknown"
+        ratio = 10 ** abs(decades)
+        return (
+            f"× {ratio:.2g} {more if decades >= 0 else less}"
+            if ratio < 100
+            else (f"× {told(ratio)} {more if decades >= 0 else less}")
+        )
+
+    return says
+
+
+def share(of: str) -> Words:
+    """Of a share.
+
+    >>> share("of the seeds")(0.75)
+    '75 % of the seeds'
+    """
+    return lambda value: f"{100 * value:.0f} % {of}" if math.isfinite(value) else "unknown"
+
+
+def points(what: str) -> Words:
+    """Of a difference of accuracies or other shares.
+
+    >>> points("of accuracy")(-0.052)
+    '−5.2 points of accuracy'
+    """
+    return lambda value: (
+        f"{100 * value:+.1f} points {what}".replace("-", "−") if math.isfinite(value) else "unknown"
+    )
+
+
+def unit(what: str) -> Words:
+    """Of a number in a unit.
+
+    >>> unit("decades")(0.31)
+    '0.31 decades'
+    """
+    return lambda value: f"{told(value)} {what}"
