@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from undergrowth.analysis import Verdict
+from undergrowth.analysis.predictions import Prediction, Scored
+from undergrowth.analysis.verdicts import Verdict
 from undergrowth.report.figure import Figure
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
 from undergrowth.studies.arm import Arm, Budget, Planned, planned
-from undergrowth.studies.endpoint import Endpoint, Prediction, Score
+from undergrowth.studies.endpoint import Endpoint
 from undergrowth.studies.table import Table
 
 
@@ -20,15 +21,6 @@ class Claim:
 
     id: str
     says: str
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A prediction, and how it came out."""
-
-    prediction: Prediction
-    score: Score
-    verdict: Verdict | None
 
 
 @dataclass(frozen=True)
@@ -97,7 +89,7 @@ class Study:
             endpoint.name: _without_runs(endpoint, table).verdict(table) for endpoint in endpoints
         }
         scores = tuple(
-            Scored(each, each.score(verdicts[each.endpoint]), verdicts[each.endpoint])
+            Scored(each, verdicts[each.endpoint])
             for each in self.predictions
             if each.endpoint in verdicts
         )

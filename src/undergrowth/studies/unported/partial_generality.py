@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from undergrowth.studies.against_control import CONTROL_RULE, against_control
 
 from undergrowth.analysis import Verdict, estimate, events
 from undergrowth.analysis.areas import (
@@ -33,7 +34,6 @@ from undergrowth.report.figure import Figure
 from undergrowth.report.groups import plural
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
-from undergrowth.studies.against_control import CONTROL_RULE, against_control
 from undergrowth.studies.study import Answer, Budget, Claim, Study
 from undergrowth.tasks import CommutationSafe, Modular
 from undergrowth.training.optimisers import AdamW
