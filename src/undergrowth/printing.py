@@ -152,7 +152,7 @@ COLOURS = {"supported": "green", "contradicted": "red", "no effect": "yellow", "
 
 
 def print_answers(report: Report) -> None:
-    """One line per claim of a report: its ruling, the effect and its interval; and where it was written."""
+    """The claims of a report: how each is ruled, by which effect; and where the report was written."""
     from undergrowth.analysis.verdicts import CLAIM_SEEDS
 
     for answer in report.claims:

@@ -39,8 +39,8 @@ class Run:
 
     status: 'done', 'failed', 'running', or 'interrupted' where nobody is writing to the store and the
     run has not ended: the command that trained it takes it up again. message: why it failed;
-    environment: versions and machine; given_names: those of a spec file, parts: what it was trained as in
-    studies, both in the order of the alphabet.
+    environment: versions and machine; given_names: those of a spec file, parts: what it was trained as
+    in studies, both in the order of the alphabet.
     """
 
     store: Store

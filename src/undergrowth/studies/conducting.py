@@ -122,7 +122,7 @@ def write_report(
         except LookupError:
             continue
         sections.append(_answered(study, table, by_id, parts, damaged, store))
-        in_studies |= {run.id for run in table.all}
+        in_studies |= {run_id for run_id, its in parts.items() if _plays(its, table)}
     sections = _with_adjusted(sections)
     sound = [run for run in runs if run.id not in damaged]
     sections.extend(_other_runs([run for run in sound if run.id not in in_studies and run.names]))
