@@ -58,7 +58,9 @@ class Study:
         """Raise ValueError where its parts do not fit one another."""
         arms, endpoints = self.arms(budget), self.endpoints(budget)
         names = [endpoint.name for endpoint in endpoints]
+        needed = {arm for e in endpoints for arm in (e.arm, e.control) if arm is not None}
         for what, given, known in (
+            ("arm of an endpoint", needed, {arm.name for arm in arms}),
             ("claim of an endpoint", {e.claim for e in endpoints}, {c.id for c in self.claims}),
             ("prediction", {p.endpoint for p in self.predictions}, set(names)),
             ("hypothesis", {p.hypothesis for p in self.predictions}, set(self.hypotheses)),
@@ -107,8 +109,7 @@ class Study:
 
 def _without_runs(endpoint: Endpoint, table: Table) -> Endpoint:
     """An endpoint whose arms have no run is open: it waits for them."""
-    arms = [arm for arm in (endpoint.arm, endpoint.control) if arm is not None and arm in table.arms]
-    lacking = [arm for arm in arms if not table.has(arm)]
+    lacking = [arm for arm in (endpoint.arm, endpoint.control) if arm is not None and not table.has(arm)]
     if lacking and not endpoint.waits_for:
         return replace(endpoint, waits_for=f"there is no run of {lacking[0]}")
     return endpoint
