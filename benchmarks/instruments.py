@@ -32,11 +32,11 @@ from undergrowth.measures import (
 from undergrowth.measures.gating.scores import ScoreName
 from undergrowth.measures.gating.shapley_values import sampled
 from undergrowth.presets import preset
+from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.studies.one_layer_addition import PAPER
 from undergrowth.training.engine import readings_at, train
 from undergrowth.training.facts import Saved
-from undergrowth.training.schedules import Schedule
 from undergrowth.training.state import Snapshot
 
 STEPS = 200

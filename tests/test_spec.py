@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from tests import tiny
 from undergrowth.measures import Curves, Deletion, Norms, Saliency
 from undergrowth.models import MLPSpec, TransformerSpec, TwoTokenMLPSpec
+from undergrowth.schedules import Schedule
 from undergrowth.spec import Fork, RunSpec, Seeds, SpecError
 from undergrowth.studies.one_layer_addition import SMALL
 from undergrowth.tasks import (
@@ -73,7 +74,6 @@ from undergrowth.training.optimisers import (
     OrthogonalGradient,
     SignSGD,
 )
-from undergrowth.training.schedules import Schedule
 from undergrowth.values import Value, essence
 
 

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from undergrowth.report.curves import accuracy_figure, loss_figure
     from undergrowth.report.saliency import breadth_figure, concentration_figure, saliency_histogram
     from undergrowth.report.spikes import spikes_figure
+    from undergrowth.schedules import Schedule, Window
     from undergrowth.spec import Fork, RunSpec, Seeds, SpecError
     from undergrowth.spec_file import read_runs
     from undergrowth.store import Run, Store, StoreError, together, verify
@@ -131,7 +132,6 @@ if TYPE_CHECKING:
         OrthogonalGradient,
         SignSGD,
     )
-    from undergrowth.training.schedules import Schedule, Window
 
 __version__ = "0.1.0"
 
@@ -290,7 +290,7 @@ _HOMES = {
         "OrthogonalGradient",
         "SignSGD",
     ),
-    "undergrowth.training.schedules": (
+    "undergrowth.schedules": (
         "Schedule",
         "Window",
     ),

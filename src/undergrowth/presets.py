@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from undergrowth.measures import Curves, Norms
 from undergrowth.models import MLPSpec, TransformerSpec, TwoTokenMLPSpec
+from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.spec_errors import SpecError, near, shown
 from undergrowth.tasks import Group, LeakyRandom, Modular
 from undergrowth.training.batches import FullBatch, MiniBatch
 from undergrowth.training.optimisers import SGD, Adam, AdamW
-from undergrowth.training.schedules import Schedule
 
 MEASURES = (Curves(), Norms())
 SPARSE = Schedule(every=1000, until=1000, per_decade=8)

@@ -12,10 +12,13 @@ import jax
 import tomli_w
 from pydantic import Field, ValidationError, model_validator
 
+from undergrowth.losses import LossName
 from undergrowth.measures import AnyMeasure, Curves, Norms
 from undergrowth.measures.reading import check_names
 from undergrowth.models import AnyModel, Model, TransformerSpec
 from undergrowth.precision import Precision
+from undergrowth.rng import Seeds
+from undergrowth.schedules import Schedule
 from undergrowth.spec_errors import SpecError, explain
 from undergrowth.tasks import (
     AnySplit,
@@ -34,10 +37,8 @@ from undergrowth.toml_text import parsed
 from undergrowth.training.batches import AnyBatch, FullBatch
 from undergrowth.training.interventions import AfterFork, AnyForkPoint, AtStep, Intervention
 from undergrowth.training.interventions.action import RegimeAction
-from undergrowth.training.losses import LossName
 from undergrowth.training.noise import Noise
 from undergrowth.training.optimisers import AdamW, AnyOptimiser, Positive
-from undergrowth.training.schedules import Schedule
 from undergrowth.training.state import Regime
 from undergrowth.values import Value, essence
 
@@ -46,14 +47,6 @@ FORMAT = 3
 
 DESCRIBED = 3
 """Interventions that a run's description names; of more it says how many."""
-
-
-class Seeds(Value):
-    """The three sources of chance, apart: weights; split and shuffled labels; batches and noise."""
-
-    model: int = Field(default=0, ge=0, lt=2**31)
-    data: int = Field(default=0, ge=0, lt=2**31)
-    noise: int = Field(default=0, ge=0, lt=2**31)
 
 
 class Fork(Value):

@@ -18,8 +18,8 @@ from undergrowth.measures.micro_batches import micro_batched, rows_at_once
 from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scalar
 from undergrowth.models import Model
 from undergrowth.models.room import CACHED
+from undergrowth.schedules import Schedule
 from undergrowth.tasks import CommutationSafe, Operation, Task
-from undergrowth.training.schedules import Schedule
 
 if TYPE_CHECKING:
     from undergrowth.spec import RunSpec

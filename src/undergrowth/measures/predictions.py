@@ -17,7 +17,7 @@ from undergrowth.measures.gating.scores import log_prob
 from undergrowth.measures.micro_batches import micro_batched, rows_at_once
 from undergrowth.measures.reading import Measure, Observed, Reading
 from undergrowth.models import Model
-from undergrowth.training.schedules import Schedule
+from undergrowth.schedules import Schedule
 
 
 class Predictions(Measure):

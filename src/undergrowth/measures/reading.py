@@ -13,8 +13,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from undergrowth.measures.context import Context
 from undergrowth.models import Inputs, Model
+from undergrowth.schedules import Schedule
 from undergrowth.tasks import Data
-from undergrowth.training.schedules import Schedule
 from undergrowth.values import Value
 
 if TYPE_CHECKING:

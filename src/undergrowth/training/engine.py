@@ -17,10 +17,10 @@ import numpy as np
 import optax
 from jaxtyping import Array
 
-from undergrowth.chance import stream
 from undergrowth.measures import Context, Measure, Observed, Reading, Update
 from undergrowth.models import Model
 from undergrowth.precision import products_in
+from undergrowth.rng import stream
 from undergrowth.spec import RunSpec
 from undergrowth.tasks import Data, Gridworld, World
 from undergrowth.training.facts import (

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
+from undergrowth.losses import LOSSES, LossName
 from undergrowth.models import Model, Tap, gated, mapped, n_logits, untapped
 from undergrowth.models.room import CACHED, ROOM
 from undergrowth.tasks import World
 from undergrowth.training.interventions.actions.gradient import scaled
 from undergrowth.training.interventions.actions.learning_rate import annealed
 from undergrowth.training.interventions.actions.weights import clamped
-from undergrowth.training.losses import LOSSES, LossName
 from undergrowth.training.optimisers import AnyOptimiser
 from undergrowth.training.optimisers.state import with_hyperparams
 from undergrowth.training.policy_gradient import policy_gradient

@@ -20,7 +20,7 @@ from undergrowth.measures.gating.attribution import (
 from undergrowth.measures.gating.scores import ScoreName
 from undergrowth.measures.reading import Measure, Observed
 from undergrowth.models import Model, Site
-from undergrowth.training.schedules import Schedule
+from undergrowth.schedules import Schedule
 
 if TYPE_CHECKING:
     from undergrowth.spec import RunSpec

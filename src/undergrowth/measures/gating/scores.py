@@ -8,7 +8,7 @@ from typing import Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from undergrowth.training.losses import cross_entropy
+from undergrowth.losses import cross_entropy
 
 ScoreName = Literal["correct_logit", "margin", "log_prob", "accuracy"]
 Score = Callable[[Float[Array, "example label"], Int[Array, " example"]], Float[Array, " example"]]

@@ -16,7 +16,7 @@ from undergrowth.measures.gating.scores import ScoreName
 from undergrowth.measures.gating.shapley_values import Sampling, shapley_values
 from undergrowth.measures.reading import SIDES, Observed, Reading, scalar
 from undergrowth.models import Model
-from undergrowth.training.schedules import Schedule
+from undergrowth.schedules import Schedule
 
 
 class Shapley(SiteMeasure):

@@ -13,7 +13,7 @@ from undergrowth.measures.gating.attribution import site_of
 from undergrowth.measures.objective import trained
 from undergrowth.measures.reading import Measure, Observed, Reading, scalar
 from undergrowth.models import Model, state_dict
-from undergrowth.training.schedules import Schedule
+from undergrowth.schedules import Schedule
 
 if TYPE_CHECKING:
     from undergrowth.spec import RunSpec

@@ -21,7 +21,7 @@ from undergrowth.measures.geometry.stability import (
 from undergrowth.measures.objective import Objective, hessian_product, loss_and_gradient, trained
 from undergrowth.measures.reading import LossMeasure, Observed, Reading, scalar
 from undergrowth.models import Model
-from undergrowth.training.schedules import Schedule
+from undergrowth.schedules import Schedule
 
 if TYPE_CHECKING:
     from undergrowth.spec import RunSpec

@@ -24,7 +24,7 @@ from undergrowth.studies.study import Answer, Budget, Claim, Study
 from undergrowth.tasks import CommutationSafe, Group, Modular, Operation
 from undergrowth.tasks.complexity import irrep_degrees, n_symbols, table_bytes
 from undergrowth.training.optimisers import AdamW
-from undergrowth.training.schedules import Schedule
+from undergrowth.schedules import Schedule
 
 TIE = 2.0
 """A difference of AIC up to which two models count as equally good (Burnham & Anderson 2002)."""

@@ -20,7 +20,7 @@ from undergrowth.spec import RunSpec
 from undergrowth.store import Run
 from undergrowth.studies import one_layer_addition
 from undergrowth.studies.study import Answer, Budget, Claim, Study
-from undergrowth.training.schedules import Schedule
+from undergrowth.schedules import Schedule
 
 SURE = 0.99
 """Of C1: the probability that memorising is said not to reach."""

@@ -48,7 +48,7 @@ from undergrowth.training.interventions import (
     WhenCrosses,
 )
 from undergrowth.training.optimisers import AdamW
-from undergrowth.training.schedules import Schedule
+from undergrowth.schedules import Schedule
 
 SEEDS: dict[Budget, tuple[int, int]] = {"quick": (4, 2), "standard": (16, 10), "full": (10, 10)}
 """Seeds with true labels, and seeds of the control with shuffled labels."""

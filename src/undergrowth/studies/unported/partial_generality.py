@@ -37,7 +37,7 @@ from undergrowth.studies.against_control import CONTROL_RULE, against_control
 from undergrowth.studies.study import Answer, Budget, Claim, Study
 from undergrowth.tasks import CommutationSafe, Modular
 from undergrowth.training.optimisers import AdamW
-from undergrowth.training.schedules import Schedule
+from undergrowth.schedules import Schedule
 
 BANDS: dict[Literal["x*y", "x+y"], AreaKind] = {"x*y": "xy_band", "x+y": "sum_band"}
 """By operation, the areas on which it is a polynomial: x*y - m*p and x+y - m*p on the band m."""

@@ -46,7 +46,7 @@ from undergrowth.tasks import CommutationSafe, Group, Modular
 from undergrowth.training.batches import FullBatch, MiniBatch
 from undergrowth.training.noise import Noise
 from undergrowth.training.optimisers import AdamW, Muon, OrthogonalGradient
-from undergrowth.training.schedules import Schedule
+from undergrowth.schedules import Schedule
 
 RULES = DEFAULT_RULES
 SEEDS: dict[Budget, int] = {"quick": 4, "standard": 10, "full": 10}

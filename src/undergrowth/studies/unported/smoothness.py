@@ -32,7 +32,7 @@ from undergrowth.tasks import (
 )
 from undergrowth.training.batches import MiniBatch
 from undergrowth.training.optimisers import SGD, AdamW
-from undergrowth.training.schedules import Schedule
+from undergrowth.schedules import Schedule
 
 ADDITION, GROUP, PARITY = "addition", "group", "parity"
 DIGITS, TEXT = "digits", "text"

@@ -34,9 +34,9 @@ from undergrowth.store import Run
 from undergrowth.studies.study import Answer, Budget, Claim, Study
 from undergrowth.tasks import CommutationSafe, Modular
 from undergrowth.training.interventions import AtStep, Intervention, Kick
-from undergrowth.training.losses import LossName
+from undergrowth.losses import LossName
 from undergrowth.training.optimisers import AdamW
-from undergrowth.training.schedules import Schedule
+from undergrowth.schedules import Schedule
 
 SEEDS: dict[Budget, int] = {"quick": 4, "standard": 16, "full": 10}
 DECAYS = (0.0, 1.0)

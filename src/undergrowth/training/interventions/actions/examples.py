@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from undergrowth.chance import stream
+from undergrowth.rng import stream
 from undergrowth.tasks import Labels, kept, make_data
 from undergrowth.training.batches import AnyBatch
 from undergrowth.training.interventions.action import RegimeAction

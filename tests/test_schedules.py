@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from undergrowth.schedules import Schedule, Window
 from undergrowth.spec import RunSpec, SpecError
-from undergrowth.training.schedules import Schedule, Window
 
 SCHEDULES = st.builds(
     Schedule, every=st.integers(1, 50), until=st.integers(1, 300), per_decade=st.integers(1, 80)

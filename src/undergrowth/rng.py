@@ -1,10 +1,13 @@
-"""All chance but the noise of steps: independent streams, pure functions of (seed, purpose, index)."""
+"""The seeds of a run, and all chance but the noise of steps: pure functions of (seed, purpose, index)."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 import numpy as np
+from pydantic import Field
+
+from undergrowth.values import Value
 
 Purpose = Literal[
     "split",
@@ -28,6 +31,14 @@ _FIRST_KEY: dict[Purpose, int] = {
     "measures": 2 * 2**32,
     "interventions": 3 * 2**32,
 }
+
+
+class Seeds(Value):
+    """The three sources of chance, apart: weights; split and shuffled labels; batches and noise."""
+
+    model: int = Field(default=0, ge=0, lt=2**31)
+    data: int = Field(default=0, ge=0, lt=2**31)
+    noise: int = Field(default=0, ge=0, lt=2**31)
 
 
 def stream(seed: int, purpose: Purpose, index: int = 0) -> np.random.Generator:

@@ -5,8 +5,8 @@ from typing import get_args
 
 import numpy as np
 
-from undergrowth import chance
-from undergrowth.chance import Purpose, stream
+from undergrowth import rng as chance
+from undergrowth.rng import Purpose, stream
 
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 MANY: tuple[Purpose, ...] = ("batches", "measures", "interventions")  # an index per epoch or step

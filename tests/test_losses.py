@@ -12,14 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from undergrowth.training.losses import (
-    LOSSES,
-    LossName,
-    cross_entropy,
-    cross_entropy_float32,
-    mse,
-    stablemax,
-)
+from undergrowth.losses import LOSSES, LossName, cross_entropy, cross_entropy_float32, mse, stablemax
 
 N = 64
 
