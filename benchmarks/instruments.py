@@ -18,19 +18,10 @@ import numpy as np
 
 from benchmarks.children import Answer, Child, all_cores, one_thread, serve
 from benchmarks.rows import Bar, Row, Spread
-from undergrowth.measures import (
-    Coherence,
-    Deletion,
-    Ledger,
-    Measure,
-    Observed,
-    Sampling,
-    attribute,
-    baselines,
-    site_of,
-)
-from undergrowth.measures.gating.scores import ScoreName
-from undergrowth.measures.gating.shapley_values import sampled
+from undergrowth.gating import Sampling, attribute, baselines, site_of
+from undergrowth.gating.scores import ScoreName
+from undergrowth.gating.shapley_values import sampled
+from undergrowth.measures import Coherence, Deletion, Ledger, Measure, Observed
 from undergrowth.presets import preset
 from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec

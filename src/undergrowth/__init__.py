@@ -33,6 +33,15 @@ if TYPE_CHECKING:
         spikes,
         who_flips,
     )
+    from undergrowth.gating import (
+        Sampling,
+        attribute,
+        baselines,
+        conductance,
+        joint_ablation,
+        shapley_values,
+        site_of,
+    )
     from undergrowth.measures import (
         Alignment,
         Areas,
@@ -52,17 +61,11 @@ if TYPE_CHECKING:
         Norms,
         Representations,
         Saliency,
-        Sampling,
         Shapley,
         Sharpness,
         Swaps,
         TableMap,
         areas_of,
-        attribute,
-        baselines,
-        conductance,
-        joint_ablation,
-        shapley_values,
     )
     from undergrowth.models import Ablated, MLPSpec, TransformerSpec, TwoTokenMLPSpec, gated, recording
     from undergrowth.presets import PRESETS, preset
@@ -152,6 +155,15 @@ _HOMES = {
         "spikes",
         "who_flips",
     ),
+    "undergrowth.gating": (
+        "Sampling",
+        "attribute",
+        "baselines",
+        "conductance",
+        "joint_ablation",
+        "shapley_values",
+        "site_of",
+    ),
     "undergrowth.measures": (
         "Alignment",
         "Areas",
@@ -171,17 +183,11 @@ _HOMES = {
         "Norms",
         "Representations",
         "Saliency",
-        "Sampling",
         "Shapley",
         "Sharpness",
         "Swaps",
         "TableMap",
         "areas_of",
-        "attribute",
-        "baselines",
-        "conductance",
-        "joint_ablation",
-        "shapley_values",
     ),
     "undergrowth.models": (
         "Ablated",
@@ -421,6 +427,7 @@ __all__ = [
     "resampled",
     "saliency_histogram",
     "shapley_values",
+    "site_of",
     "skewness",
     "spikes",
     "spikes_figure",

@@ -1,4 +1,4 @@
-"""The seeds of a run, and all chance but the noise of steps: pure functions of (seed, purpose, index)."""
+"""A run's seeds, and all chance but the noise of steps: pure functions of (seed, purpose, index)."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tests import brute_force, tiny
+from undergrowth.gating.attribution import attribute, baselines
 from undergrowth.losses import cross_entropy
-from undergrowth.measures.gating.attribution import attribute, baselines
 from undergrowth.models import (
     HOOK_EMBED,
     Model,

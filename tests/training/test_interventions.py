@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from tests import tiny
 from tests.training.test_engine import at, facts, snapshots
-from undergrowth.measures import attribute, baselines, site_of
+from undergrowth.gating import attribute, baselines, site_of
 from undergrowth.models import state_dict
 from undergrowth.rng import stream
 from undergrowth.spec import RunSpec, SpecError

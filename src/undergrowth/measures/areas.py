@@ -11,12 +11,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from pydantic import Field
 
+from undergrowth.gating.scores import margin
 from undergrowth.measures.context import Context
 from undergrowth.measures.correct import correct
-from undergrowth.measures.gating.scores import margin
-from undergrowth.measures.micro_batches import micro_batched, rows_at_once
 from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scalar
 from undergrowth.models import Model
+from undergrowth.models.micro_batches import micro_batched, rows_at_once
 from undergrowth.models.room import CACHED
 from undergrowth.schedules import Schedule
 from undergrowth.tasks import CommutationSafe, Operation, Task

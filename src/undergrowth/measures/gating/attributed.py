@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import Field, model_validator
 
-from undergrowth.measures.gating.attribution import (
+from undergrowth.gating.attribution import (
     BaselineName,
     Baselines,
     Method,
@@ -17,7 +17,7 @@ from undergrowth.measures.gating.attribution import (
     refuse_steps,
     site_of,
 )
-from undergrowth.measures.gating.scores import ScoreName
+from undergrowth.gating.scores import ScoreName
 from undergrowth.measures.reading import Measure, Observed
 from undergrowth.models import Model, Site
 from undergrowth.schedules import Schedule

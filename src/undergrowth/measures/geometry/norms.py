@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from undergrowth.gating.attribution import site_of
 from undergrowth.measures.context import Context
-from undergrowth.measures.gating.attribution import site_of
 from undergrowth.measures.objective import trained
 from undergrowth.measures.reading import Measure, Observed, Reading, scalar
 from undergrowth.models import Model, state_dict

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from pydantic import Field, model_validator
 
-from undergrowth.measures.gating.attribution import attribute, baselines
+from undergrowth.gating.attribution import attribute, baselines
 from undergrowth.models import Model, Site, state_dict
 from undergrowth.training.interventions.action import Action
 from undergrowth.training.interventions.actions.weights import OfParameters

@@ -11,17 +11,10 @@ import numpy as np
 import pytest
 
 from tests import brute_force, tiny
-from undergrowth.measures import (
-    SCORES,
-    Observed,
-    Saliency,
-    attribute,
-    baselines,
-    completeness_residual,
-    site_of,
-)
-from undergrowth.measures.gating.attribution import Method, logit_norms
-from undergrowth.measures.gating.scores import ScoreName
+from undergrowth.gating import SCORES, attribute, baselines, completeness_residual, site_of
+from undergrowth.gating.attribution import Method, logit_norms
+from undergrowth.gating.scores import ScoreName
+from undergrowth.measures import Observed, Saliency
 from undergrowth.models import Model, state_dict
 
 METHODS: tuple[Method, ...] = ("gradient_x_activation", "integrated_gradients", "ablation")

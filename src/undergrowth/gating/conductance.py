@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from undergrowth.measures.gating.gated_scores import Baselines
-from undergrowth.measures.gating.scores import SCORES, ScoreName
-from undergrowth.measures.micro_batches import micro_batched, rows_at_once
+from undergrowth.gating.gated_scores import Baselines
+from undergrowth.gating.scores import SCORES, ScoreName
 from undergrowth.models import HOOK_EMBED, Inputs, Model, Site, Tap
+from undergrowth.models.micro_batches import micro_batched, rows_at_once
 
 
 def conductance(

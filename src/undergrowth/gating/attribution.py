@@ -16,12 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from undergrowth.measures.gating.ablations import single_ablations
-from undergrowth.measures.gating.conductance import conductance
-from undergrowth.measures.gating.gated_scores import Baselines, GatedScore, gated_scores
-from undergrowth.measures.gating.scores import STEPS, ScoreName
-from undergrowth.measures.micro_batches import micro_batched, rows_at_once
+from undergrowth.gating.ablations import single_ablations
+from undergrowth.gating.conductance import conductance
+from undergrowth.gating.gated_scores import Baselines, GatedScore, gated_scores
+from undergrowth.gating.scores import STEPS, ScoreName
 from undergrowth.models import HOOK_EMBED, Inputs, Model, Site, gated, recording
+from undergrowth.models.micro_batches import micro_batched, rows_at_once
 
 Method = Literal["gradient_x_activation", "integrated_gradients", "conductance", "ablation"]
 BaselineName = Literal["zero", "mean"]

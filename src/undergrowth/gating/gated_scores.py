@@ -10,9 +10,9 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from undergrowth.measures.gating.scores import SCORES, ScoreName
-from undergrowth.measures.micro_batches import micro_batched, rows_at_once
+from undergrowth.gating.scores import SCORES, ScoreName
 from undergrowth.models import Inputs, Model, Site, gated, recording
+from undergrowth.models.micro_batches import micro_batched, rows_at_once
 
 Baselines = Mapping[str, Float[Array, "..."]]
 """What stands in the place of what is absent, by site name; zero where none is given."""

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tests import brute_force, tiny
-from undergrowth.measures import attribute, baselines, joint_ablation, site_of
-from undergrowth.measures.gating.ablations import single_ablations
-from undergrowth.measures.gating.scores import ScoreName
+from undergrowth.gating import attribute, baselines, joint_ablation, site_of
+from undergrowth.gating.ablations import single_ablations
+from undergrowth.gating.scores import ScoreName
 from undergrowth.models import Model, state_dict
 
 SETS = np.array([[1, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1], [0, 1, 0, 1, 1, 0]], bool)

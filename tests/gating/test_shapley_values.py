@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from tests import brute_force, tiny
-from undergrowth.measures import Sampling, baselines, shapley_values, site_of
-from undergrowth.measures.gating.gated_scores import gated_scores
-from undergrowth.measures.gating.scores import ScoreName
-from undergrowth.measures.gating.shapley_values import ShapleyValues, enumerated, sampled
+from undergrowth.gating import Sampling, baselines, shapley_values, site_of
+from undergrowth.gating.gated_scores import gated_scores
+from undergrowth.gating.scores import ScoreName
+from undergrowth.gating.shapley_values import ShapleyValues, enumerated, sampled
 from undergrowth.models import MLPSpec, Model, TwoTokenMLPSpec, load_state_dict, state_dict
 
 ALL: tuple[ScoreName, ...] = ("correct_logit", "margin", "log_prob", "accuracy")

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from undergrowth.measures import attribute, baselines, micro_batches, site_of
-from undergrowth.measures.gating.attribution import Method, logit_norms
-from undergrowth.measures.micro_batches import micro_batched, rows_at_once, rows_that_fit
+from undergrowth.gating import attribute, baselines, site_of
+from undergrowth.gating.attribution import Method, logit_norms
+from undergrowth.models import micro_batches
+from undergrowth.models.micro_batches import micro_batched, rows_at_once, rows_that_fit
 
 
 @pytest.mark.parametrize("n_rows", [1, 3, 4, 5, 8])

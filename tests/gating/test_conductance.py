@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from tests import brute_force, tiny
-from undergrowth.measures import attribute, baselines, conductance, site_of
-from undergrowth.measures.gating.attribution import BaselineName
-from undergrowth.measures.gating.scores import ScoreName
+from undergrowth.gating import attribute, baselines, conductance, site_of
+from undergrowth.gating.attribution import BaselineName
+from undergrowth.gating.scores import ScoreName
 from undergrowth.models import HOOK_EMBED, MLPSpec, Model, state_dict
 
 FEW = slice(0, 25, 4)

@@ -9,10 +9,10 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from undergrowth.measures.gating.gated_scores import Baselines, GatedScore, contributions, gated_scores
-from undergrowth.measures.gating.scores import ScoreName
-from undergrowth.measures.micro_batches import micro_batched
+from undergrowth.gating.gated_scores import Baselines, GatedScore, contributions, gated_scores
+from undergrowth.gating.scores import ScoreName
 from undergrowth.models import Inputs, Model, Site
+from undergrowth.models.micro_batches import micro_batched
 from undergrowth.models.room import CACHED
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undergrowth.models import Model, n_logits
+from undergrowth.models.model import Model, n_logits
 from undergrowth.models.room import CACHED, ROOM
 
 

@@ -14,17 +14,17 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from pydantic import Field, model_validator
 
-from undergrowth.measures.gating.ablations import single_ablations
-from undergrowth.measures.gating.gated_scores import (
+from undergrowth.gating.ablations import single_ablations
+from undergrowth.gating.gated_scores import (
     PATTERNS_AT_ONCE,
     Baselines,
     GatedScore,
     contributions,
     gated_scores,
 )
-from undergrowth.measures.gating.scores import LINEAR, ScoreName
-from undergrowth.measures.micro_batches import micro_batched, rows_at_once
+from undergrowth.gating.scores import LINEAR, ScoreName
 from undergrowth.models import Inputs, Model, Site
+from undergrowth.models.micro_batches import micro_batched, rows_at_once
 from undergrowth.values import Value
 
 MOST_ENUMERATED = 12
