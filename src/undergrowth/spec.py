@@ -163,6 +163,11 @@ class RunSpec(Value):
         """16 hex digits, a hash of all that makes the run what it is."""
         return _id(self)  # pyright: ignore[reportArgumentType] (frozen, so it hashes)
 
+    @property
+    def scalars(self) -> frozenset[str]:
+        """Names of the readings without axes that its measures take: what a trigger can wait for."""
+        return frozenset(name for measure in self.measures for name in measure.scalars)
+
     def blank_model(self) -> Model:
         """The model's shape: its tree with shapes and types in the place of arrays."""
         inputs, n_labels = self.task.input_space, self.task.n_labels

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -18,12 +18,10 @@ from undergrowth.gating.attribution import (
     site_of,
 )
 from undergrowth.gating.scores import ScoreName
+from undergrowth.measures.context import MeasuredRun
 from undergrowth.measures.reading import Measure, Observed
 from undergrowth.models import Model, Site
 from undergrowth.schedules import Schedule
-
-if TYPE_CHECKING:
-    from undergrowth.spec import RunSpec
 
 
 class SiteMeasure(Measure):
@@ -39,7 +37,7 @@ class SiteMeasure(Measure):
     baseline: BaselineName = "mean"
     schedule: Schedule = Schedule(every=100, until=100, per_decade=12)
 
-    def check(self, run: RunSpec) -> None:
+    def check(self, run: MeasuredRun) -> None:
         """Raise ValueError where the run's model has no such components, or none in such a layer."""
         if self.component not in run.model.components:
             raise ValueError(
