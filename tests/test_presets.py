@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 
+from undergrowth.engine import initial
+from undergrowth.engine.facts import Diverged
 from undergrowth.models import MLPSpec, TransformerSpec, TwoTokenMLPSpec
 from undergrowth.presets import PRESETS, preset
 from undergrowth.spec import RunSpec, SpecError
 from undergrowth.spec_file import read_runs
-from undergrowth.training.engine import initial
-from undergrowth.training.facts import Diverged
 from undergrowth.training.optimisers import SGD, Adam, AdamW
 
 NOT_COUNTED = ("W_E", "W_pos", "W_U")
@@ -49,7 +49,7 @@ def test_an_untrained_preset_has_finite_weights_of_the_shapes_it_says(name: str)
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_shrunk_preset_trains_without_a_number_that_is_none(name: str) -> None:
     """Two steps of its kind of model, loss and optimiser on fewer numbers."""
-    from undergrowth.training.engine import train
+    from undergrowth.engine import train
 
     found = [fact for _, fact in train([shrunk(preset(name))], [None])]
     assert not any(isinstance(fact, Diverged) for fact in found)

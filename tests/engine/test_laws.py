@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tests.training.test_engine import at, bits, facts, observations, snapshots
+from tests.engine.test_loop import at, bits, facts, observations, snapshots
+from undergrowth.engine import train
+from undergrowth.engine.facts import Advanced, Branched, Fact, Fired, Forked, Saved
 from undergrowth.spec import RunSpec
 from undergrowth.store.checkpoints import load_snapshot
 from undergrowth.store.layout import create
 from undergrowth.store.writer import Writer
-from undergrowth.training.engine import train
-from undergrowth.training.facts import Advanced, Branched, Fact, Fired, Forked, Saved
 from undergrowth.training.interventions import AtStep, Intervention, NoOp
 from undergrowth.training.state import Snapshot
 

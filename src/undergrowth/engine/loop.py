@@ -17,13 +17,7 @@ import numpy as np
 import optax
 from jaxtyping import Array
 
-from undergrowth.measures import Context, Measure, Observed, Reading, Update
-from undergrowth.models import Model
-from undergrowth.precision import products_in
-from undergrowth.rng import stream
-from undergrowth.spec import RunSpec
-from undergrowth.tasks import Data, Gridworld, World
-from undergrowth.training.facts import (
+from undergrowth.engine.facts import (
     Advanced,
     Branched,
     Diverged,
@@ -34,11 +28,17 @@ from undergrowth.training.facts import (
     Saved,
     Stepped,
 )
+from undergrowth.engine.step import STRETCH, TrainSet, advance, update_in_parts
+from undergrowth.measures import Context, Measure, Observed, Reading, Update
+from undergrowth.models import Model
+from undergrowth.precision import products_in
+from undergrowth.rng import stream
+from undergrowth.spec import RunSpec
+from undergrowth.tasks import Data, Gridworld, World
 from undergrowth.training.interventions import AnyForkPoint, History, first_step
 from undergrowth.training.interventions.account import account
 from undergrowth.training.optimisers import AnyOptimiser
 from undergrowth.training.state import Moment, Regime, Snapshot, TrainState, Upto
-from undergrowth.training.step import STRETCH, TrainSet, advance, update_in_parts
 
 T = TypeVar("T")
 Start = Snapshot | None
