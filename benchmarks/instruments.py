@@ -24,9 +24,9 @@ from undergrowth.gating import Sampling, attribute, baselines, site_of
 from undergrowth.gating.scores import ScoreName
 from undergrowth.gating.shapley_values import sampled
 from undergrowth.measures import Coherence, Deletion, Ledger, Measure, Observed
-from undergrowth.presets import preset
 from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
+from undergrowth.spec.presets import preset
 from undergrowth.studies.one_layer_addition import PAPER
 from undergrowth.training.state import Snapshot
 

@@ -15,6 +15,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from undergrowth.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from undergrowth import measures
     from undergrowth.analysis import (
@@ -68,14 +70,14 @@ if TYPE_CHECKING:
         areas_of,
     )
     from undergrowth.models import Ablated, MLPSpec, TransformerSpec, TwoTokenMLPSpec, gated, recording
-    from undergrowth.presets import PRESETS, preset
     from undergrowth.report.ablation import deletion_by_k_figure, deletion_over_steps_figure
     from undergrowth.report.curves import accuracy_figure, loss_figure
     from undergrowth.report.saliency import breadth_figure, concentration_figure, saliency_histogram
     from undergrowth.report.spikes import spikes_figure
     from undergrowth.schedules import Schedule, Window
     from undergrowth.spec import Fork, RunSpec, Seeds, SpecError
-    from undergrowth.spec_file import read_runs
+    from undergrowth.spec.file import read_runs
+    from undergrowth.spec.presets import PRESETS, preset
     from undergrowth.store import Run, Store, StoreError, together, verify
     from undergrowth.studies import STUDIES
     from undergrowth.sweep import Layout, SweepError, train
@@ -136,8 +138,6 @@ if TYPE_CHECKING:
         SignSGD,
     )
 
-__version__ = "0.1.0"
-
 _HOMES = {
     "undergrowth.analysis": (
         "Rules",
@@ -197,7 +197,7 @@ _HOMES = {
         "gated",
         "recording",
     ),
-    "undergrowth.presets": (
+    "undergrowth.spec.presets": (
         "PRESETS",
         "preset",
     ),
@@ -221,7 +221,7 @@ _HOMES = {
         "Seeds",
         "SpecError",
     ),
-    "undergrowth.spec_file": ("read_runs",),
+    "undergrowth.spec.file": ("read_runs",),
     "undergrowth.store": (
         "Run",
         "Store",

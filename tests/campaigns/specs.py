@@ -21,7 +21,7 @@ from tests.campaigns.command import parser, tell
 from undergrowth.engine import train
 from undergrowth.engine.facts import Diverged, Measured, Stepped
 from undergrowth.spec import RunSpec, SpecError
-from undergrowth.spec_file import read_runs
+from undergrowth.spec.file import read_runs
 from undergrowth.sweep.pool import cache
 from undergrowth.sweep.worker import configure
 

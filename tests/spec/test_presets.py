@@ -9,9 +9,9 @@ import pytest
 from undergrowth.engine import initial
 from undergrowth.engine.facts import Diverged
 from undergrowth.models import MLPSpec, TransformerSpec, TwoTokenMLPSpec
-from undergrowth.presets import PRESETS, preset
 from undergrowth.spec import RunSpec, SpecError
-from undergrowth.spec_file import read_runs
+from undergrowth.spec.file import read_runs
+from undergrowth.spec.presets import PRESETS, preset
 from undergrowth.training.optimisers import SGD, Adam, AdamW
 
 NOT_COUNTED = ("W_E", "W_pos", "W_U")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from undergrowth.measures import Curves, Norms
+from undergrowth.measures import Curves, Deletion, Norms, Saliency
 from undergrowth.models import MLPSpec, TransformerSpec, TwoTokenMLPSpec
 from undergrowth.schedules import Schedule
-from undergrowth.spec import RunSpec
+from undergrowth.spec.run import RunSpec
 from undergrowth.spec_errors import SpecError, near, shown
 from undergrowth.tasks import Group, LeakyRandom, Modular
 from undergrowth.training.batches import FullBatch, MiniBatch
@@ -147,9 +147,14 @@ def _teddykoker2021_as_run() -> RunSpec:
 
 
 def _post() -> RunSpec:
-    from undergrowth.studies.one_layer_addition import SMALL
-
-    return SMALL
+    return RunSpec(
+        measures=(
+            *MEASURES,
+            # A margin is linear in the neurons' gates here, so two nodes are exact: see the residual.
+            Saliency(n_nodes=2, schedule=Schedule(every=100, until=100, per_decade=12)),
+            Deletion(n_nodes=2, repeats=1, schedule=Schedule(every=100, until=100, per_decade=8)),
+        ),
+    )
 
 
 PRESETS = {

@@ -9,9 +9,9 @@ import tomli_w
 
 from tests import tiny
 from tests.sweep.test_packing import bits
-from undergrowth.presets import PRESETS, preset
 from undergrowth.spec import Fork, RunSpec, SpecError, check_parent
-from undergrowth.spec_file import read_file, read_runs
+from undergrowth.spec.file import read_file, read_runs
+from undergrowth.spec.presets import PRESETS, preset
 from undergrowth.sweep import Layout, train
 from undergrowth.tasks import Group
 from undergrowth.training.interventions import AtStep, Intervention, ScaleLearningRate

@@ -9,8 +9,8 @@ from typing import Any, TypeGuard
 
 import tomli_w
 
-from undergrowth.presets import preset
-from undergrowth.spec import RunSpec
+from undergrowth.spec.presets import preset
+from undergrowth.spec.run import RunSpec
 from undergrowth.spec_errors import SpecError, near, shown
 from undergrowth.toml_text import parsed
 
