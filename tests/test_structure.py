@@ -1,10 +1,11 @@
 """One direction: no module imports itself by way of others, and packages only those before them.
 
-Every import of one of its own modules counts, wherever it stands: one for the type checker alone says as
-well that a module cannot be understood without the other, and one inside a function is a circle that shows
-only when it is called. So does what Python runs on the way: `a.b.c` runs `a` and `a.b` first. Not counted
-is the front of the package on that way: all pass through it, and it imports what it names only when it is
-asked, so nothing may import from it. Modules named in strings (a subprocess, a patch) are no imports.
+Every import of one of its own modules counts, wherever it stands: one for the type checker alone says
+as well that a module cannot be understood without the other, and one inside a function is a circle that
+shows only when it is called. So does what Python runs on the way: `a.b.c` runs `a` and `a.b` first.
+Not counted is the front of the package on that way: all pass through it, and it imports what it names
+only when it is asked, so nothing may import from it. Modules named in strings (a subprocess, a patch)
+are no imports.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,11 +12,15 @@ from tests import tiny
 from tests.engine.test_loop import at, bits, facts, observations, snapshots
 from undergrowth.engine import train
 from undergrowth.engine.facts import Advanced, Branched, Fact, Fired, Forked, Saved
+from undergrowth.losses import LossName
+from undergrowth.models import AnyModel
 from undergrowth.spec import RunSpec
 from undergrowth.store.checkpoints import load_snapshot
 from undergrowth.store.layout import create
 from undergrowth.store.writer import Writer
-from undergrowth.training.interventions import AtStep, Intervention, NoOp
+from undergrowth.training.batches import AnyBatch
+from undergrowth.training.interventions import AnyAction, AtStep, Intervention, NoOp
+from undergrowth.training.optimisers import AnyOptimiser
 from undergrowth.training.state import Snapshot
 
 DEEP = {**tiny.TRANSFORMER.model_dump(), "n_layers": 2, "layer_norm": "pre", "act_fn": "gelu"}
@@ -41,10 +45,11 @@ WAYS: dict[str, dict[str, Any]] = {
         "label_noise": 0.2,
     },
     "muon-deep": {"optimiser": {"name": "muon", "lr": 0.01}, "model": DEEP},
-    "sign-sgd-single-stablemax": {
+    "sign-sgd-single-stablemax-two-token": {
         "optimiser": {"name": "sign_sgd", "lr": 0.01},
         "batch": {"name": "mini", "batch_size": 1},
         "loss": "stablemax",
+        "model": tiny.MLP.model_dump(),
     },
     "grokfast-cosine-dropout": {
         "optimiser": {
@@ -98,6 +103,23 @@ ACTIONS: dict[str, dict[str, Any]] = {
 
 def made(**fields: Any) -> RunSpec:
     return tiny.spec(measures=ONE_MEASURE, **fields)
+
+
+def kinds(union: Any) -> set[str]:
+    """The names of all that a union of values has."""
+    return {kind.model_fields["name"].default for kind in get_args(get_args(union)[0])}
+
+
+@pytest.mark.parametrize(
+    ("field", "union"), [("model", AnyModel), ("optimiser", AnyOptimiser), ("batch", AnyBatch)]
+)
+def test_the_laws_are_held_by_every_kind_of_model_optimiser_and_batch(field: str, union: Any) -> None:
+    assert {getattr(made(**way), field).name for way in WAYS.values()} == kinds(union)
+
+
+def test_the_laws_are_held_by_every_loss_and_action() -> None:
+    assert {made(**way).loss for way in WAYS.values()} == set(get_args(LossName))
+    assert {*ACTIONS, "no_op"} == kinds(AnyAction)
 
 
 def stored(spec: RunSpec, snapshot: Snapshot, folder: Path) -> Snapshot:
