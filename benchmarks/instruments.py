@@ -18,25 +18,16 @@ import numpy as np
 
 from benchmarks.children import Answer, Child, all_cores, one_thread, serve
 from benchmarks.rows import Bar, Row, Spread
-from undergrowth.measures import (
-    Coherence,
-    Deletion,
-    Ledger,
-    Measure,
-    Observed,
-    Sampling,
-    attribute,
-    baselines,
-    site_of,
-)
-from undergrowth.measures.gating.scores import ScoreName
-from undergrowth.measures.gating.shapley_values import sampled
-from undergrowth.presets import preset
+from undergrowth.engine import readings_at, train
+from undergrowth.engine.facts import Saved
+from undergrowth.gating import Sampling, attribute, baselines, site_of
+from undergrowth.gating.scores import ScoreName
+from undergrowth.gating.shapley_values import sampled
+from undergrowth.measures import Coherence, Deletion, Ledger, Measure, Observed
+from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
+from undergrowth.spec.presets import preset
 from undergrowth.studies.one_layer_addition import PAPER
-from undergrowth.training.engine import readings_at, train
-from undergrowth.training.facts import Saved
-from undergrowth.training.schedules import Schedule
 from undergrowth.training.state import Snapshot
 
 STEPS = 200

@@ -12,8 +12,8 @@ import jax
 
 from benchmarks.children import Answer, Child, one_thread, serve
 from benchmarks.rows import Bar, Row, Spread
+from undergrowth.engine import loop
 from undergrowth.studies.one_layer_addition import SMALL
-from undergrowth.training import engine
 
 SEEDS = (0, 1)
 
@@ -39,13 +39,13 @@ def _percent(seed: int) -> float:
 def prepare(setup: dict[str, Any]) -> Any:
     """Compile all that the whole run needs. setup: seed."""
     spec = SMALL.seeded(setup["seed"])
-    for _ in engine.train([spec.replace(steps=200)], [None]):
+    for _ in loop.train([spec.replace(steps=200)], [None]):
         pass
 
     def obey(order: str) -> Answer:
         began = time.perf_counter()
         with _clocked() as steps:
-            for _ in engine.train([spec], [None]):
+            for _ in loop.train([spec], [None]):
                 pass
         whole = time.perf_counter() - began
         return {"percent": 100 * (whole - sum(steps)) / sum(steps)}
@@ -57,7 +57,7 @@ def prepare(setup: dict[str, Any]) -> Any:
 def _clocked() -> Iterator[list[float]]:
     """Notes the seconds of each stretch of steps that the engine takes."""
     seconds: list[float] = []
-    advance = engine.advance
+    advance = loop.advance
 
     def clocked(*args: Any, **kwargs: Any) -> Any:
         began = time.perf_counter()
@@ -65,7 +65,7 @@ def _clocked() -> Iterator[list[float]]:
         seconds.append(time.perf_counter() - began)
         return state
 
-    with patch.object(engine, "advance", clocked):
+    with patch.object(loop, "advance", clocked):
         yield seconds
 
 

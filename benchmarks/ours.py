@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.children import Answer, serve
+from undergrowth.engine import train
+from undergrowth.engine.facts import Saved
 from undergrowth.spec import RunSpec
-from undergrowth.training import engine
 
 SQUARE, MULTIPLICATIONS = 1024, 30
 
@@ -51,8 +52,8 @@ def trained(spec: RunSpec, first: int, pack: int) -> Iterator[None]:
     """Trains run after run (or pack after pack), returning after each stretch of steps."""
     for seed in count(first, pack):
         specs = [spec.seeded(seed + position) for position in range(pack)]
-        for position, fact in engine.train(specs, [None] * pack):
-            if isinstance(fact, engine.Saved) and fact.snapshot.step and position == pack - 1:
+        for position, fact in train(specs, [None] * pack):
+            if isinstance(fact, Saved) and fact.snapshot.step and position == pack - 1:
                 jax.block_until_ready(fact.snapshot.state)
                 yield
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from benchmarks.children import one_thread
 from benchmarks.works import TORCH, WORKS, Style, Work
+from undergrowth.engine import initial
 from undergrowth.models import load_state_dict, state_dict
 from undergrowth.spec import RunSpec
-from undergrowth.training.engine import initial
 
 TOLERANCE = 1e-4
 """Largest difference of two logits, which are of the order of 1."""

@@ -10,8 +10,8 @@ from benchmarks import flops
 from benchmarks.rows import Bar
 from undergrowth.models import TransformerSpec, TwoTokenMLPSpec
 from undergrowth.models.prompts import n_special
-from undergrowth.presets import preset
 from undergrowth.spec import RunSpec
+from undergrowth.spec.presets import preset
 from undergrowth.tasks import Modular, Tokens
 from undergrowth.training.batches import MiniBatch
 from undergrowth.training.optimisers import AdamW

@@ -17,7 +17,7 @@ jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
-CHECKED = ("analysis", "measures", "models", "tasks", "training.batches", "training.losses")
+CHECKED = ("analysis", "gating", "losses", "measures", "models", "tasks", "training.batches")
 """Where the shapes and types in signatures are checked at run time, at every call of every test."""
 
 install_import_hook([f"undergrowth.{module}" for module in CHECKED], "beartype.beartype")

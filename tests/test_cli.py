@@ -21,22 +21,22 @@ import tomli_w
 
 import undergrowth
 from tests import tiny
-from undergrowth import __version__
 from undergrowth.analysis import Above, Estimate, Verdict
 from undergrowth.analysis.claims import answered
 from undergrowth.cli import app, main
 from undergrowth.measures.named import KINDS
 from undergrowth.plain_text import visible
-from undergrowth.presets import preset
 from undergrowth.printing import print_answers, print_table
 from undergrowth.spec import RunSpec
-from undergrowth.spec_file import read_file, read_runs
+from undergrowth.spec.file import read_file, read_runs
+from undergrowth.spec.presets import preset
 from undergrowth.store import Store
 from undergrowth.store.layout import create
 from undergrowth.store.lock import writing
 from undergrowth.store.writer import Writer
 from undergrowth.studies.conducting import Places, Report
 from undergrowth.sweep import Layout, train
+from undergrowth.version import __version__
 
 
 class Said:

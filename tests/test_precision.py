@@ -11,7 +11,7 @@ import pytest
 from jax.extend.core.primitives import dot_general_p
 
 from tests import tiny
-from undergrowth.training.engine import train
+from undergrowth.engine import train
 
 FULL = jax.lax.Precision.HIGHEST
 

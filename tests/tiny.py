@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from undergrowth.engine.loop import _Run
 from undergrowth.measures import Context, Observed, Update
 from undergrowth.models import (
     AnyModel,
@@ -24,7 +25,6 @@ from undergrowth.models import (
 )
 from undergrowth.spec import RunSpec
 from undergrowth.tasks import CommutationSafe, Features, Modular, Tokens, make_data
-from undergrowth.training.engine import _Run
 from undergrowth.training.state import Snapshot, TrainState
 
 P = 5

@@ -15,6 +15,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from undergrowth.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from undergrowth import measures
     from undergrowth.analysis import (
@@ -32,6 +34,15 @@ if TYPE_CHECKING:
         skewness,
         spikes,
         who_flips,
+    )
+    from undergrowth.gating import (
+        Sampling,
+        attribute,
+        baselines,
+        conductance,
+        joint_ablation,
+        shapley_values,
+        site_of,
     )
     from undergrowth.measures import (
         Alignment,
@@ -52,26 +63,21 @@ if TYPE_CHECKING:
         Norms,
         Representations,
         Saliency,
-        Sampling,
         Shapley,
         Sharpness,
         Swaps,
         TableMap,
         areas_of,
-        attribute,
-        baselines,
-        conductance,
-        joint_ablation,
-        shapley_values,
     )
     from undergrowth.models import Ablated, MLPSpec, TransformerSpec, TwoTokenMLPSpec, gated, recording
-    from undergrowth.presets import PRESETS, preset
     from undergrowth.report.ablation import deletion_by_k_figure, deletion_over_steps_figure
     from undergrowth.report.curves import accuracy_figure, loss_figure
     from undergrowth.report.saliency import breadth_figure, concentration_figure, saliency_histogram
     from undergrowth.report.spikes import spikes_figure
+    from undergrowth.schedules import Schedule, Window
     from undergrowth.spec import Fork, RunSpec, Seeds, SpecError
-    from undergrowth.spec_file import read_runs
+    from undergrowth.spec.file import read_runs
+    from undergrowth.spec.presets import PRESETS, preset
     from undergrowth.store import Run, Store, StoreError, together, verify
     from undergrowth.studies import STUDIES
     from undergrowth.sweep import Layout, SweepError, train
@@ -131,9 +137,6 @@ if TYPE_CHECKING:
         OrthogonalGradient,
         SignSGD,
     )
-    from undergrowth.training.schedules import Schedule, Window
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "undergrowth.analysis": (
@@ -151,6 +154,15 @@ _HOMES = {
         "skewness",
         "spikes",
         "who_flips",
+    ),
+    "undergrowth.gating": (
+        "Sampling",
+        "attribute",
+        "baselines",
+        "conductance",
+        "joint_ablation",
+        "shapley_values",
+        "site_of",
     ),
     "undergrowth.measures": (
         "Alignment",
@@ -171,17 +183,11 @@ _HOMES = {
         "Norms",
         "Representations",
         "Saliency",
-        "Sampling",
         "Shapley",
         "Sharpness",
         "Swaps",
         "TableMap",
         "areas_of",
-        "attribute",
-        "baselines",
-        "conductance",
-        "joint_ablation",
-        "shapley_values",
     ),
     "undergrowth.models": (
         "Ablated",
@@ -191,7 +197,7 @@ _HOMES = {
         "gated",
         "recording",
     ),
-    "undergrowth.presets": (
+    "undergrowth.spec.presets": (
         "PRESETS",
         "preset",
     ),
@@ -215,7 +221,7 @@ _HOMES = {
         "Seeds",
         "SpecError",
     ),
-    "undergrowth.spec_file": ("read_runs",),
+    "undergrowth.spec.file": ("read_runs",),
     "undergrowth.store": (
         "Run",
         "Store",
@@ -290,7 +296,7 @@ _HOMES = {
         "OrthogonalGradient",
         "SignSGD",
     ),
-    "undergrowth.training.schedules": (
+    "undergrowth.schedules": (
         "Schedule",
         "Window",
     ),
@@ -421,6 +427,7 @@ __all__ = [
     "resampled",
     "saliency_histogram",
     "shapley_values",
+    "site_of",
     "skewness",
     "spikes",
     "spikes_figure",

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from undergrowth import __version__
 from undergrowth.plain_text import command, in_one_line, visible
 from undergrowth.printing import (
     console,
@@ -29,11 +28,12 @@ from undergrowth.printing import (
     shortened,
     survive_any_text,
 )
+from undergrowth.version import __version__
 
 if TYPE_CHECKING:  # the command line starts without JAX
     from undergrowth.naming import Names
     from undergrowth.spec import RunSpec
-    from undergrowth.spec_file import SpecFile
+    from undergrowth.spec.file import SpecFile
     from undergrowth.store import Run, Store
     from undergrowth.store.parts import Parts
     from undergrowth.studies import Planned, Study
@@ -167,7 +167,7 @@ def _describe(spec: RunSpec, name: str | None) -> None:
 @app.command
 def presets(*, as_json: AsJson = False) -> int:
     """List the published set-ups that `run` and `show` take by name, and a spec file as `preset`."""
-    from undergrowth.presets import PRESETS
+    from undergrowth.spec.presets import PRESETS
 
     table = [
         {"name": preset.name, "source": preset.source, "differs": preset.differs}
@@ -497,9 +497,9 @@ def _write_report(store: Store, out: Path | None) -> Report:
 def _read_specs(named: str, seeds: int | None = None) -> SpecFile:
     from difflib import get_close_matches
 
-    from undergrowth.presets import PRESETS
     from undergrowth.spec import SpecError
-    from undergrowth.spec_file import read_file
+    from undergrowth.spec.file import read_file
+    from undergrowth.spec.presets import PRESETS
 
     path = Path(named)
     if named in PRESETS and not path.exists():

@@ -7,10 +7,8 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-
-from undergrowth.values import Value
 
 LONGEST = 60
 """Characters of a value that a message shows."""
@@ -60,13 +58,13 @@ class SpecError(ValueError):
     """A spec that cannot be run; the message is one line with the value, the rule and the remedy."""
 
 
-def explain(error: ValidationError, of: type[Value]) -> str:
+def explain(error: ValidationError, of: type[BaseModel]) -> str:
     """The first thing wrong in one line: where, the value, the rule, and the nearest known name."""
     others = error.error_count() - 1
     return _told(error.errors()[0], of) + (f" (and {others} more)" if others else "")
 
 
-def _told(detail: ErrorDetails, of: type[Value]) -> str:
+def _told(detail: ErrorDetails, of: type[BaseModel]) -> str:
     kind, given = detail["type"], shown(detail["input"])
     if kind == "extra_forbidden":
         return _unknown_key(detail, of)
@@ -96,7 +94,7 @@ def _a_table(given: object, schema: Mapping[str, Any]) -> str:
     return f"input should be a table: {hint}{known}"
 
 
-def _unknown_key(detail: ErrorDetails, of: type[Value]) -> str:
+def _unknown_key(detail: ErrorDetails, of: type[BaseModel]) -> str:
     key = str(detail["loc"][-1])
     place, schema = _followed(of, detail["loc"][:-1])
     known = list(schema.get("properties", {}))
@@ -110,7 +108,7 @@ def _unknown_key(detail: ErrorDetails, of: type[Value]) -> str:
     return told + (near(key, known) or f"; known keys: {_listed(sorted(known), str)}")
 
 
-def _is_of_the_run(key: str, of: type[Value]) -> bool:
+def _is_of_the_run(key: str, of: type[BaseModel]) -> bool:
     """Whether a key that its table does not know is one of the whole run, or of its file."""
     return "task" in of.model_fields and (key in of.model_fields or key == "preset")
 
@@ -124,7 +122,7 @@ def _unknown_kind(detail: ErrorDetails, place: str, schema: Mapping[str, Any]) -
     return f"{place}.name = {shown(name)}: unknown name{near(name, kinds) or known}"
 
 
-def _missing(detail: ErrorDetails, of: type[Value]) -> str:
+def _missing(detail: ErrorDetails, of: type[BaseModel]) -> str:
     place, _ = _followed(of, detail["loc"][:-1])
     last = detail["loc"][-1]
     lacks = f"value {last + 1}" if isinstance(last, int) else repr(last)
@@ -191,7 +189,7 @@ def shown_name(key: str) -> str:
     return key if key.isidentifier() and len(key) <= LONGEST else shown(key)
 
 
-def _followed(of: type[Value], path: tuple[int | str, ...]) -> tuple[str, dict[str, Any]]:
+def _followed(of: type[BaseModel], path: tuple[int | str, ...]) -> tuple[str, dict[str, Any]]:
     """A place in a spec as its writer sees it, and its JSON schema ({} where nothing is known).
 
     pydantic's path names the chosen kind of a value (optimiser.adamw.lr), which no spec file does.
@@ -214,7 +212,7 @@ def _followed(of: type[Value], path: tuple[int | str, ...]) -> tuple[str, dict[s
 
 
 @cache
-def _schema(of: type[Value]) -> dict[str, Any]:
+def _schema(of: type[BaseModel]) -> dict[str, Any]:
     return of.model_json_schema(mode="validation")
 
 

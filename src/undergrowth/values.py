@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Self, cast
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from undergrowth.spec_errors import SpecError, explain
+
 LARGEST = float(np.finfo(np.float32).max)
 SMALLEST = float(np.finfo(np.float32).tiny)
 MOST = 2**31 - 1
@@ -24,9 +26,7 @@ class _OneLineErrors(type(BaseModel)):
         try:
             return super().__call__(*given, **fields)
         except ValidationError as error:
-            from undergrowth.spec_errors import SpecError, explain  # which is made of values
-
-            raise SpecError(explain(error, cast("type[Value]", cls))) from None
+            raise SpecError(explain(error, cast(type[BaseModel], cls))) from None
 
 
 class Value(BaseModel, metaclass=_OneLineErrors):

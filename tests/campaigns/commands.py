@@ -25,7 +25,7 @@ from pathlib import Path
 from tests.campaigns.command import parser, tell
 from tests.campaigns.kills import compared, contents
 from undergrowth.spec import RunSpec
-from undergrowth.spec_file import SpecFile
+from undergrowth.spec.file import SpecFile
 from undergrowth.training.interventions import AtStep, Intervention, ScaleLearningRate
 
 PATIENCE = 20.0

@@ -18,12 +18,12 @@ import numpy as np
 import tomli_w
 
 from tests.campaigns.command import parser, tell
+from undergrowth.engine import train
+from undergrowth.engine.facts import Diverged, Measured, Stepped
 from undergrowth.spec import RunSpec, SpecError
-from undergrowth.spec_file import read_runs
+from undergrowth.spec.file import read_runs
 from undergrowth.sweep.pool import cache
 from undergrowth.sweep.worker import configure
-from undergrowth.training.engine import train
-from undergrowth.training.facts import Diverged, Measured, Stepped
 
 LONGEST = 400
 LEAKS = re.compile(

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests import brute_force, tiny
-from undergrowth.measures import Curves, Observed, micro_batches
-from undergrowth.models import Transformer, load_state_dict, state_dict
+from undergrowth.measures import Curves, Observed
+from undergrowth.models import Transformer, load_state_dict, micro_batches, state_dict
 
 
 def curves_of(model: Transformer, data: Observed) -> dict[str, float]:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tests import tiny
-from undergrowth.measures.gating.attribution import attribute, baselines, site_of
+from undergrowth.gating.attribution import attribute, baselines, site_of
 from undergrowth.models import Ablated, gated, state_dict
 
 MODEL = tiny.transformer()

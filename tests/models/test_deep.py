@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from tests import brute_force, tiny
-from undergrowth.measures.gating.attribution import attribute, baselines
+from undergrowth.gating.attribution import attribute, baselines
+from undergrowth.losses import cross_entropy
 from undergrowth.models import (
     HOOK_EMBED,
     Model,
@@ -22,7 +23,6 @@ from undergrowth.models import (
     recording,
     state_dict,
 )
-from undergrowth.training.losses import cross_entropy
 
 LABELS = jnp.asarray(np.asarray(tiny.pairs()).sum(axis=1) % tiny.P)
 SMALL: dict[str, Any] = {"d_model": 8, "n_heads": 2, "d_head": 4, "d_mlp": 6}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests import brute_force, tiny
+from undergrowth.losses import cross_entropy
 from undergrowth.models import (
     AnyModel,
     MLPSpec,
@@ -23,7 +24,6 @@ from undergrowth.models import (
     state_dict,
 )
 from undergrowth.tasks import Tokens
-from undergrowth.training.losses import cross_entropy
 
 SHAPES: list[tuple[AnyModel, int, int]] = [
     (tiny.TRANSFORMER, tiny.P, tiny.P),

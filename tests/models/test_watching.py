@@ -12,8 +12,8 @@ import pytest
 
 from tests import tiny
 from tests.models.test_slices import MODELS
+from undergrowth.losses import cross_entropy
 from undergrowth.models import Ablated, Model, state_dict
-from undergrowth.training.losses import cross_entropy
 
 LABELS = tiny.pairs().sum(axis=1) % tiny.P
 MULTIPLIED = {  # by the axes of weight, of what it reads and of what it writes: [example, position, ...]

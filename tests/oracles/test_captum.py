@@ -24,9 +24,9 @@ from torch import Tensor, nn
 
 from tests import tiny
 from tests.oracles import torch_models
-from undergrowth.measures import Sampling, attribute, baselines, shapley_values, site_of
-from undergrowth.measures.gating.attribution import BaselineName
-from undergrowth.measures.gating.scores import ScoreName
+from undergrowth.gating import Sampling, attribute, baselines, shapley_values, site_of
+from undergrowth.gating.attribution import BaselineName
+from undergrowth.gating.scores import ScoreName
 from undergrowth.models import Model, Site, TransformerSpec, TwoTokenMLPSpec, state_dict
 
 torch.set_num_threads(1)

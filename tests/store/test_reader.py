@@ -11,12 +11,12 @@ from safetensors.numpy import load_file
 
 from tests import tiny
 from tests.store.conftest import INTERVENED, SPECS
+from undergrowth.engine.facts import Fired, Measured
 from undergrowth.measures import Curves, Observed, scalar
 from undergrowth.models import state_dict
 from undergrowth.store import Store, StoreError, together, verify
 from undergrowth.store.layout import create
 from undergrowth.store.writer import Writer
-from undergrowth.training.engine import Fired, Measured
 
 
 def test_every_run_is_found_with_its_spec_and_status(finished: Path) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tests import tiny
 from tests.store.test_verify import change
 from tests.sweep.in_process import killed_at, work
+from undergrowth.engine.facts import Stepped
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run, Store, StoreError, together, verify
 from undergrowth.store.database import reading
@@ -22,7 +23,6 @@ from undergrowth.store.layout import create, databases
 from undergrowth.store.lineage import resume_point
 from undergrowth.store.updates import GATHERED, joined, known_until, stored_until
 from undergrowth.store.writer import Writer
-from undergrowth.training.facts import Stepped
 from undergrowth.training.interventions import AtStep
 
 EVERY_STEP = {"every": 1, "until": 1000, "per_decade": 1}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
+from undergrowth.studies.against_control import against_control
 
 from tests.studies.made_up import made_up
 from undergrowth.analysis import Verdict, difference
 from undergrowth.analysis.moments import change_since_memorised
-from undergrowth.studies.against_control import against_control
 
 
 def test_seeds_with_nothing_to_compare_are_left_out_and_said_to_be() -> None:

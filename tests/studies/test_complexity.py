@@ -7,13 +7,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 import xarray as xr
-
-from tests.studies.made_up import made_up
-from undergrowth.analysis import Verdict
-from undergrowth.report.axes import traces_of
-from undergrowth.spec import RunSpec
-from undergrowth.store import Run
-from undergrowth.studies import complexity
 from undergrowth.studies.complexity import (
     EXAMPLES,
     GROUPS,
@@ -26,6 +19,13 @@ from undergrowth.studies.complexity import (
     runs,
     timed,
 )
+
+from tests.studies.made_up import made_up
+from undergrowth.analysis import Verdict
+from undergrowth.report.axes import traces_of
+from undergrowth.spec import RunSpec
+from undergrowth.store import Run
+from undergrowth.studies import complexity
 from undergrowth.tasks import Operation
 
 STEPS = np.arange(0, 3001, 10)

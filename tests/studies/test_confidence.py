@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import xarray as xr
+from undergrowth.studies.confidence import BASE, STUDY
 
 from tests.studies.made_up import STEPS, made_up
 from undergrowth.measures.reinforcement.confidence import EDGES, QUANTILES
 from undergrowth.store import Run
 from undergrowth.studies import confidence
-from undergrowth.studies.confidence import BASE, STUDY
 from undergrowth.training.optimisers import AdamW
 
 FREE = BASE.replace(optimiser=AdamW(weight_decay=0.0))

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import xarray as xr
+from undergrowth.studies.decay import ALONE, ARMS, MLP, SHUFFLED, TRANSFORMER, WRONG, Arm
 
 from tests.studies.made_up import MadeUpRun
 from undergrowth.analysis import Verdict
 from undergrowth.store import Run
 from undergrowth.studies import decay
-from undergrowth.studies.decay import ALONE, ARMS, MLP, SHUFFLED, TRANSFORMER, WRONG, Arm
 from undergrowth.training.interventions import Kick
 
 AT = 600

@@ -5,10 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
-
-from tests.studies.made_up import STEPS, made_up
-from undergrowth.store import Run
-from undergrowth.studies import leak
 from undergrowth.studies.confidence import BASE
 from undergrowth.studies.leak import (
     DIFFERENCE,
@@ -19,6 +15,10 @@ from undergrowth.studies.leak import (
     SAFE,
     STUDY,
 )
+
+from tests.studies.made_up import STEPS, made_up
+from undergrowth.store import Run
+from undergrowth.studies import leak
 
 SPECS = leak._arms("quick")
 

@@ -9,13 +9,13 @@ from functools import lru_cache
 import numpy as np
 import pytest
 import xarray as xr
+from undergrowth.studies.regularisers import PLAIN, Kind
 
 from tests.studies.made_up import MadeUpRun
 from undergrowth.analysis import Verdict
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
 from undergrowth.studies import regularisers
-from undergrowth.studies.regularisers import PLAIN, Kind
 
 STEPS = np.arange(0, 4001, 200)
 FRACTIONS = regularisers.FRACTIONS["quick"]

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import xarray as xr
+from undergrowth.studies.smoothness import COMPARED, PAPER, SETTINGS, SHAPES, SMALL, Arm, answer
 
 from tests.studies.made_up import MadeUpRun
 from undergrowth.analysis import Verdict
 from undergrowth.store import Run
 from undergrowth.studies import smoothness
-from undergrowth.studies.smoothness import COMPARED, PAPER, SETTINGS, SHAPES, SMALL, Arm, answer
 
 STEPS = np.unique(np.round(np.geomspace(1, 1001, 400)) - 1).astype(int)
 STEEP, SLOW = 40.0, 500.0

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import xarray as xr
+from undergrowth.studies.spikes import EXACT, FLOAT32, Arm
 
 from tests.studies.made_up import MadeUpRun
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
 from undergrowth.studies import spikes
-from undergrowth.studies.spikes import EXACT, FLOAT32, Arm
 
 N, ONSET = 3000, 1700
 PEAKS = (900, 1400, 1900, 2400)

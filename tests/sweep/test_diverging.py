@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests import tiny
+from tests.engine.test_laws import ONE_MEASURE
 from tests.sweep.test_forks import bits, the
-from tests.training.test_laws import ONE_MEASURE
 from undergrowth.models import state_dict
 from undergrowth.spec import RunSpec, SpecError
 from undergrowth.store import Run, Store, verify

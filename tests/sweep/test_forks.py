@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tests import tiny
+from tests.engine.test_laws import ONE_MEASURE
 from tests.sweep.in_process import killed_at, work
-from tests.training.test_laws import ONE_MEASURE
 from undergrowth.measures import Norms
 from undergrowth.spec import Fork, RunSpec, SpecError
 from undergrowth.store import Run, Store, verify

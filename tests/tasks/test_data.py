@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from undergrowth.chance import stream
+from undergrowth.rng import stream
 from undergrowth.tasks import CommutationSafe, Digits, Modular, PowerLaw, kept, make_data
 
 TASK = Modular(p=13)

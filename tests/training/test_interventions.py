@@ -12,13 +12,13 @@ import pytest
 from pydantic import TypeAdapter
 
 from tests import tiny
-from tests.training.test_engine import at, facts, snapshots
-from undergrowth.chance import stream
-from undergrowth.measures import attribute, baselines, site_of
+from tests.engine.test_loop import at, facts, snapshots
+from undergrowth.engine import initial
+from undergrowth.engine.facts import Fired
+from undergrowth.gating import attribute, baselines, site_of
 from undergrowth.models import state_dict
+from undergrowth.rng import stream
 from undergrowth.spec import RunSpec, SpecError
-from undergrowth.training.engine import initial
-from undergrowth.training.facts import Fired
 from undergrowth.training.interventions import (
     AfterFork,
     AfterIntervention,

@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.training.test_engine import facts, observations
+from tests.engine.test_loop import facts, observations
+from undergrowth.engine import initial
+from undergrowth.engine.facts import Measured
 from undergrowth.measures import Context, ExpectedReturn, Observed, Update
 from undergrowth.measures.expected_return import returns, scaled_return
 from undergrowth.spec import RunSpec, SpecError
 from undergrowth.tasks import Gridworld, WholeGroups, World
-from undergrowth.training.engine import initial
-from undergrowth.training.facts import Measured
 from undergrowth.training.policy_gradient import policy_gradient
 
 KEYS = 4000

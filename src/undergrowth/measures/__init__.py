@@ -11,13 +11,8 @@ from undergrowth.measures.circuits.generality import Generality, serves
 from undergrowth.measures.context import Context, Update
 from undergrowth.measures.curves import Curves
 from undergrowth.measures.expected_return import ExpectedReturn
-from undergrowth.measures.gating.ablations import joint_ablation
-from undergrowth.measures.gating.attribution import attribute, baselines, completeness_residual, site_of
-from undergrowth.measures.gating.conductance import conductance
 from undergrowth.measures.gating.saliency import Saliency, breadth
-from undergrowth.measures.gating.scores import SCORES
 from undergrowth.measures.gating.shapley import Shapley
-from undergrowth.measures.gating.shapley_values import Sampling, ShapleyValues, shapley_values
 from undergrowth.measures.geometry.alignment import Alignment
 from undergrowth.measures.geometry.collapse import Collapse
 from undergrowth.measures.geometry.kernel import Kernel
@@ -62,7 +57,6 @@ AnyMeasure = Annotated[
 ]
 
 __all__ = [
-    "SCORES",
     "SIDES",
     "Alignment",
     "AnyMeasure",
@@ -88,31 +82,22 @@ __all__ = [
     "Reading",
     "Representations",
     "Saliency",
-    "Sampling",
     "Shapley",
-    "ShapleyValues",
     "Sharpness",
     "Swaps",
     "TableMap",
     "Update",
     "areas_of",
-    "attribute",
-    "baselines",
     "breadth",
     "carriers",
     "coherence",
-    "completeness_residual",
-    "conductance",
     "confidence",
     "deletion_sets",
-    "joint_ablation",
     "ledger",
     "reach",
     "reinforcement_of",
     "renamed_operands",
     "scalar",
     "serves",
-    "shapley_values",
     "sign_stiffness",
-    "site_of",
 ]

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from pydantic import Field
 
-from undergrowth.measures.context import Context
+from undergrowth.gating.scores import margin
+from undergrowth.measures.context import Context, MeasuredRun
 from undergrowth.measures.correct import correct
-from undergrowth.measures.gating.scores import margin
-from undergrowth.measures.micro_batches import micro_batched, rows_at_once
 from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scalar
 from undergrowth.models import Model
+from undergrowth.models.micro_batches import micro_batched, rows_at_once
 from undergrowth.models.room import CACHED
+from undergrowth.schedules import Schedule
 from undergrowth.tasks import CommutationSafe, Operation, Task
-from undergrowth.training.schedules import Schedule
-
-if TYPE_CHECKING:
-    from undergrowth.spec import RunSpec
 
 AreaKind = Literal["xy_band", "sum_band", "block"]
 SCORED = ("accuracy", "margin")
@@ -91,7 +88,7 @@ class Areas(Measure):
     draws: int = Field(default=32, ge=2)
     schedule: Schedule = SPARSE
 
-    def check(self, run: RunSpec) -> None:
+    def check(self, run: MeasuredRun) -> None:
         _with_table(run.task, self.name)
 
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
@@ -136,7 +133,7 @@ class Swaps(Measure):
     def names(self) -> tuple[str, ...]:
         return self.scalars
 
-    def check(self, run: RunSpec) -> None:
+    def check(self, run: MeasuredRun) -> None:
         table = _with_table(run.task, self.name).table()
         if not (np.triu(table == table.T, 1) & (table >= 0)).any():
             raise ValueError(
@@ -180,7 +177,7 @@ class TableMap(Measure):
     def key(self) -> str:
         return "table"
 
-    def check(self, run: RunSpec) -> None:
+    def check(self, run: MeasuredRun) -> None:
         _with_table(run.task, self.name)
 
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:

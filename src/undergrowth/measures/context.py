@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from undergrowth.models import Model
+from undergrowth.training.interventions import Intervention
+from undergrowth.training.setup import Setup
+from undergrowth.training.state import TrainState
 
-if TYPE_CHECKING:
-    from undergrowth.spec import RunSpec
-    from undergrowth.training.state import TrainState
+
+@runtime_checkable
+class MeasuredRun(Setup, Protocol):
+    """A run as a measure may look at it, its interventions among it; a `RunSpec` is one."""
+
+    @property
+    def interventions(self) -> tuple[Intervention, ...]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +53,6 @@ class Context:
 
     step: int
     rng: np.random.Generator
-    spec: RunSpec
+    spec: MeasuredRun
     state: TrainState
     update: Callable[[], Update]

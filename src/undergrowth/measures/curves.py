@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from undergrowth.losses import cross_entropy
 from undergrowth.measures.context import Context
 from undergrowth.measures.correct import correct
-from undergrowth.measures.micro_batches import micro_batched, rows_that_fit
 from undergrowth.measures.reading import Measure, Observed, Reading, scalar
 from undergrowth.models import Model
-from undergrowth.training.losses import cross_entropy
+from undergrowth.models.micro_batches import micro_batched, rows_that_fit
 
 
 class Curves(Measure):

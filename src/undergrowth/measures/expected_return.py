@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
-from undergrowth.measures.context import Context
+from undergrowth.measures.context import Context, MeasuredRun
 from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scalar
 from undergrowth.models import Model
 from undergrowth.tasks import Gridworld, World
-
-if TYPE_CHECKING:
-    from undergrowth.spec import RunSpec
 
 
 class ExpectedReturn(Measure):
@@ -39,7 +36,7 @@ class ExpectedReturn(Measure):
     def names(self) -> tuple[str, ...]:
         return self.scalars
 
-    def check(self, run: RunSpec) -> None:
+    def check(self, run: MeasuredRun) -> None:
         """Raise ValueError where the task has no episodes, or a goal has states on both sides."""
         if not isinstance(run.task, Gridworld):
             raise ValueError(

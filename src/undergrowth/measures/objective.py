@@ -13,10 +13,10 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from undergrowth.losses import LOSSES, LossName
 from undergrowth.measures.context import Context
 from undergrowth.measures.reading import Observed
 from undergrowth.models import Ablated, Inputs, Model
-from undergrowth.training.losses import LOSSES, LossName
 
 T = TypeVar("T")
 

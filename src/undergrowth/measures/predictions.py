@@ -12,12 +12,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from pydantic import Field
 
+from undergrowth.gating.scores import log_prob
 from undergrowth.measures.context import Context
-from undergrowth.measures.gating.scores import log_prob
-from undergrowth.measures.micro_batches import micro_batched, rows_at_once
 from undergrowth.measures.reading import Measure, Observed, Reading
 from undergrowth.models import Model
-from undergrowth.training.schedules import Schedule
+from undergrowth.models.micro_batches import micro_batched, rows_at_once
+from undergrowth.schedules import Schedule
 
 
 class Predictions(Measure):

@@ -5,20 +5,17 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from undergrowth.measures.context import Context
+from undergrowth.measures.context import Context, MeasuredRun
 from undergrowth.models import Inputs, Model
+from undergrowth.schedules import Schedule
 from undergrowth.tasks import Data
-from undergrowth.training.schedules import Schedule
 from undergrowth.values import Value
-
-if TYPE_CHECKING:
-    from undergrowth.spec import RunSpec
 
 SIDES = ("train", "val")
 COMPONENTS = ("neuron", "head")
@@ -106,7 +103,7 @@ class Measure(Value):
         """Names of its readings without axes: what a trigger can wait for."""
         return ()
 
-    def check(self, run: RunSpec) -> None:
+    def check(self, run: MeasuredRun) -> None:
         """Raise ValueError, in one line, where it does not fit a run; it names the measure that does."""
 
     @abstractmethod
@@ -117,7 +114,7 @@ class Measure(Value):
 class LossMeasure(Measure):
     """A measure of the losses of single examples, or of their mean, as the run trains on them."""
 
-    def check(self, run: RunSpec) -> None:
+    def check(self, run: MeasuredRun) -> None:
         """Raise ValueError where the run's loss is none of single examples."""
         if run.loss == "policy_gradient":
             raise ValueError(

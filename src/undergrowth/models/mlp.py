@@ -20,7 +20,7 @@ from pydantic import Field
 
 from undergrowth.models.activations import ACT_FNS, ActFn
 from undergrowth.models.blocks import plus
-from undergrowth.models.drawing import ZERO, Drawer, Scheme, Spread, by_fan_in, is_bias, linear
+from undergrowth.models.initialisation import ZERO, Drawer, Scheme, Spread, by_fan_in, is_bias, linear
 from undergrowth.models.lookup import rows
 from undergrowth.models.model import Inputs, Model
 from undergrowth.models.products import product

@@ -20,8 +20,8 @@ from pydantic import Field, model_validator
 
 from undergrowth.models import prompts
 from undergrowth.models.blocks import Attention, Block, BlockMLP, LayerNorm, NormStyle
-from undergrowth.models.drawing import ZERO, Drawer, Scheme, Spread, is_bias, linear
 from undergrowth.models.folding import folded_logits
+from undergrowth.models.initialisation import ZERO, Drawer, Scheme, Spread, is_bias, linear
 from undergrowth.models.model import Inputs, Model, refuse
 from undergrowth.models.products import product
 from undergrowth.models.prompts import Prompt

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from undergrowth.models.activations import ACT_FNS, ActFn
 from undergrowth.models.blocks import plus
-from undergrowth.models.drawing import Drawer, by_fan_in
+from undergrowth.models.initialisation import Drawer, by_fan_in
 from undergrowth.models.lookup import rows
 from undergrowth.models.model import Inputs, Model, refuse
 from undergrowth.models.products import product

@@ -14,7 +14,6 @@ import plotly.offline
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from undergrowth import __version__
 from undergrowth.analysis import Rules, Verdict
 from undergrowth.analysis.predictions import EXPECTS
 from undergrowth.analysis.verdicts import CLAIM_SEEDS
@@ -27,6 +26,7 @@ from undergrowth.report.numbers import told
 from undergrowth.report.tables import environments, run_rows, spec_blocks
 from undergrowth.store import Run
 from undergrowth.store.files import write_whole
+from undergrowth.version import __version__
 
 MOST_ROWS = 60
 """Runs up to which their table is open."""

@@ -14,6 +14,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
+from undergrowth.engine import initial
 from undergrowth.models import Model, load_state_dict, state_dict
 from undergrowth.plain_text import in_one_line
 from undergrowth.spec import RunSpec
@@ -22,7 +23,6 @@ from undergrowth.store.errors import StoreError
 from undergrowth.store.files import content, inside, is_regular
 from undergrowth.store.layout import checkpoint_folder, run_folder
 from undergrowth.tasks import Data
-from undergrowth.training.engine import initial
 from undergrowth.training.state import Curve, Snapshot, TrainState
 
 NOW, GOOD = "now", "good"

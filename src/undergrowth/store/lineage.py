@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from undergrowth.engine import train
+from undergrowth.engine.facts import Branched, Fact, Saved, Stepped
 from undergrowth.measures import Curves
 from undergrowth.spec import RunSpec
 from undergrowth.store import rows
@@ -13,8 +15,6 @@ from undergrowth.store.checkpoints import load_rolling, load_snapshot
 from undergrowth.store.errors import StoreError
 from undergrowth.store.files import inside, is_whole
 from undergrowth.store.updates import stored_until
-from undergrowth.training.engine import train
-from undergrowth.training.facts import Branched, Fact, Saved, Stepped
 from undergrowth.training.interventions import AnyForkPoint, AtStep, first_step
 from undergrowth.training.state import Curve, Snapshot
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from undergrowth.engine.facts import Stepped
 from undergrowth.measures import Reading
 from undergrowth.store import rows
 from undergrowth.store.errors import StoreError
-from undergrowth.training.facts import Stepped
 
 UPDATE_LOSS = "update_loss"
 """The reading: at step s the loss of the weights at s over the batch of the update made from there."""

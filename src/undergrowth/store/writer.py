@@ -15,6 +15,7 @@ from pathlib import Path
 
 import jax
 
+from undergrowth.engine.facts import Diverged, Fact, Fired, Forked, Measured, Saved, Stepped
 from undergrowth.spec import RunSpec
 from undergrowth.store import rows
 from undergrowth.store.checkpoints import checkpoint_files, data_file, rolling_file, rolling_path
@@ -24,7 +25,6 @@ from undergrowth.store.layout import run_folder
 from undergrowth.store.lineage import branch_point, resume_point
 from undergrowth.store.parts import Part, Parts, part_row, parts_of
 from undergrowth.store.updates import GATHERED, stretch_row
-from undergrowth.training.facts import Diverged, Fact, Fired, Forked, Measured, Saved, Stepped
 from undergrowth.training.state import Snapshot
 
 RECORDED = ("jax", "jaxlib", "equinox", "optax", "numpy", "safetensors")

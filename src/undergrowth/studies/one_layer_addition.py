@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from undergrowth.measures import Curves, Deletion, Norms, Saliency
+from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.studies.study import Budget
 from undergrowth.tasks import CommutationSafe, Modular
 from undergrowth.training.optimisers import AdamW
-from undergrowth.training.schedules import Schedule
 
 SEEDS: dict[Budget, tuple[int, int]] = {"quick": (4, 2), "standard": (16, 10), "full": (10, 10)}
 """Seeds with true labels, and seeds of the control with shuffled labels."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from undergrowth.measures import Curves, Deletion, Saliency, Shapley
 from undergrowth.models import MLPSpec, TwoTokenMLPSpec
+from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
 from undergrowth.studies import one_layer_addition
@@ -13,7 +14,6 @@ from undergrowth.studies.study import Budget
 from undergrowth.tasks import CommutationSafe, LeakyRandom, Modular, SparseParity
 from undergrowth.training.batches import MiniBatch
 from undergrowth.training.optimisers import SGD, AdamW, Muon
-from undergrowth.training.schedules import Schedule
 
 SEEDS: dict[Budget, tuple[int, int]] = {"quick": (4, 2), "standard": (10, 10), "full": (10, 10)}
 """For each arm: seeds with true labels, and seeds of its control with shuffled labels."""

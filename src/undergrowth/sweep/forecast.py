@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from undergrowth.engine.step import STRETCH
 from undergrowth.measures import Ledger, Measure
 from undergrowth.measures.gating.attributed import AttributedMeasure
 from undergrowth.models import Model, n_logits
@@ -16,7 +17,6 @@ from undergrowth.models.room import ROOM
 from undergrowth.spec import RunSpec
 from undergrowth.spec_errors import SpecError
 from undergrowth.tasks import Tokens
-from undergrowth.training.step import STRETCH
 
 PROGRAM = 300 * 10**6
 """Bytes of a worker that has trained nothing yet: Python, JAX and compiled steps."""

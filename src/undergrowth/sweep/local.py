@@ -300,7 +300,7 @@ def _packs(specs: Sequence[RunSpec], size: int) -> Iterator[list[RunSpec]]:
     if size == 1:
         yield from ([spec] for spec in specs)
         return
-    from undergrowth.training.engine import shape_key
+    from undergrowth.engine import shape_key
 
     alike: dict[object, list[RunSpec]] = {}
     known = {spec.id: spec for spec in specs}

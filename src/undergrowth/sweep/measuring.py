@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from undergrowth.engine import readings_at
 from undergrowth.measures import Measure, Reading
 from undergrowth.measures.named import measure_named
 from undergrowth.measures.reading import OF_THE_ENGINE, clash
@@ -15,7 +16,6 @@ from undergrowth.store.checkpoints import load_snapshot
 from undergrowth.store.reader import over_steps
 from undergrowth.sweep.local import this_machine
 from undergrowth.sweep.pool import Died, Pool, SweepError, Worker
-from undergrowth.training.engine import readings_at
 
 if TYPE_CHECKING:
     import xarray as xr

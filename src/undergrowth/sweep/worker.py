@@ -152,7 +152,7 @@ def _train(
     keep_every: float = KEEP_EVERY,
 ) -> set[object]:
     """Train runs side by side, those first that stand at the same step; returns their shapes."""
-    from undergrowth.training.engine import shape_key
+    from undergrowth.engine import shape_key
 
     groups: dict[tuple[object, int | None], list[tuple[Any, Any]]] = {}
     for spec in specs:
@@ -193,9 +193,9 @@ def _train_group(
     answer: Any,
     clock: _Clock,
 ) -> None:
+    from undergrowth.engine import train
+    from undergrowth.engine.facts import Advanced, Branched, Diverged, Measured
     from undergrowth.store.lineage import unscheduled
-    from undergrowth.training.engine import train
-    from undergrowth.training.facts import Advanced, Branched, Diverged, Measured
 
     specs = [spec for spec, _ in group]
     step = [snapshot.step if snapshot else 0 for _, snapshot in group]

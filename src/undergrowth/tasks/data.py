@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from undergrowth.chance import stream
+from undergrowth.rng import stream
 from undergrowth.tasks.splits import AnySplit
 from undergrowth.tasks.task import Task
 from undergrowth.tasks.weights import Equal, Given, OfNoisy, PowerLaw

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from undergrowth.chance import stream
+from undergrowth.rng import stream
 from undergrowth.tasks.task import Examples, Features, Task
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from undergrowth.chance import stream
+from undergrowth.rng import stream
 from undergrowth.values import Value
 
 BLOCK = 256

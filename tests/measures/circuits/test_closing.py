@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests import brute_force, tiny
+from undergrowth.gating.attribution import BaselineName, baselines, site_of
 from undergrowth.measures.circuits.closing import Said, _walks, said, said_without, side_means
-from undergrowth.measures.gating.attribution import BaselineName, baselines, site_of
 from undergrowth.models import Ablated, Model, Site, state_dict
 
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import brute_force, tiny
+from undergrowth.gating.attribution import BaselineName
 from undergrowth.measures import Deletion, Observed, Reading, deletion_sets
 from undergrowth.measures.circuits.deletion import STRATEGIES
-from undergrowth.measures.gating.attribution import BaselineName
 from undergrowth.models import load_state_dict, state_dict
 
 KS = (0, 1, 2, 4, 5)

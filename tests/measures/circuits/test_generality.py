@@ -14,7 +14,8 @@ import pytest
 import undergrowth as ug
 from tests import brute_force, planted, tiny
 from tests.measures.circuits.test_closing import Unread
-from undergrowth.measures import Generality, Observed, Reading, baselines, serves, site_of
+from undergrowth.gating import baselines, site_of
+from undergrowth.measures import Generality, Observed, Reading, serves
 from undergrowth.models import Model, load_state_dict, state_dict
 from undergrowth.spec import SpecError
 from undergrowth.tasks import CommutationSafe, Modular, make_data

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tests import tiny
-from undergrowth.measures import Reading, Saliency, attribute, baselines, breadth, site_of
+from undergrowth.gating import attribute, baselines, site_of
+from undergrowth.measures import Reading, Saliency, breadth
 
 
 def readings_of(**parameters: Any) -> dict[str, Reading]:

@@ -12,9 +12,10 @@ import pytest
 
 import undergrowth as ug
 from tests import tiny
-from undergrowth.measures import Reading, Sampling, Shapley, baselines, shapley_values, site_of
-from undergrowth.measures.gating.scores import ScoreName
-from undergrowth.measures.gating.shapley_values import ShapleyValues
+from undergrowth.gating import Sampling, baselines, shapley_values, site_of
+from undergrowth.gating.scores import ScoreName
+from undergrowth.gating.shapley_values import ShapleyValues
+from undergrowth.measures import Reading, Shapley
 from undergrowth.models import Model, TwoTokenMLPSpec
 
 WIDE = TwoTokenMLPSpec(d_embed=4, d_mlp=13, bias=True)

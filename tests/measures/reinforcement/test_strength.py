@@ -9,7 +9,7 @@ import pytest
 
 from tests import brute_force, brute_gradients, tiny
 from tests.measures.worked_examples import worked
-from undergrowth.measures.gating.scores import margin
+from undergrowth.gating.scores import margin
 from undergrowth.measures.reinforcement.strength import reinforcement_of
 from undergrowth.models import Model, gated, load_state_dict, state_dict
 from undergrowth.training.optimisers import SGD, AdamW, Muon

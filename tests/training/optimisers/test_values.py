@@ -10,9 +10,10 @@ from pydantic import TypeAdapter
 
 from tests import tiny
 from tests.training.optimisers.suite import ADAMWS, ANNEALED, FILTERED, MUONS, every_optimiser, named
+from undergrowth.engine import initial, train
+from undergrowth.engine.facts import Saved
 from undergrowth.models import state_dict
 from undergrowth.spec import SpecError
-from undergrowth.training import engine
 from undergrowth.training.optimisers import (
     SGD,
     Adam,
@@ -28,8 +29,8 @@ from undergrowth.training.optimisers import (
 @pytest.mark.parametrize("optimiser", [MUONS[1], FILTERED[2], ANNEALED[1], ADAMWS[-1]], ids=named)
 def test_the_engine_trains_with_it(optimiser: AnyOptimiser) -> None:
     spec = tiny.spec(steps=3, optimiser=optimiser, model=tiny.TRANSFORMER, checkpoints={"every": 9})
-    *_, saved = (f for _, f in engine.train([spec], [None]) if isinstance(f, engine.Saved))
-    before, after = state_dict(engine.initial(spec).state), state_dict(saved.snapshot.state)
+    *_, saved = (f for _, f in train([spec], [None]) if isinstance(f, Saved))
+    before, after = state_dict(initial(spec).state), state_dict(saved.snapshot.state)
     assert before.keys() == after.keys()
     moved = {name for name in before if (before[name] != after[name]).any()}
     assert {name for name in before if name.startswith("model.")} <= moved | {"model.embed.W_E"}

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from pydantic import Field
 
 from undergrowth.measures.areas import AreaKind, areas_of, renamed_operands
-from undergrowth.measures.context import Context
+from undergrowth.measures.context import Context, MeasuredRun
 from undergrowth.measures.gating.attributed import AttributedMeasure
 from undergrowth.measures.reading import SIDES, Observed, Reading
 from undergrowth.models import Model
-
-if TYPE_CHECKING:
-    from undergrowth.spec import RunSpec
 
 PERCENTILES = (5, 25, 50, 75, 95)
 ROWS_AT_ONCE = 4096
@@ -61,7 +58,7 @@ class Carriers(AttributedMeasure):
     areas: AreaKind | None = None
     block: int = Field(default=8, ge=1)
 
-    def check(self, run: RunSpec) -> None:
+    def check(self, run: MeasuredRun) -> None:
         """Raise ValueError where the model has no such components, or the task no areas."""
         super().check(run)
         if self.areas is not None:

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from undergrowth.measures.gating.gated_scores import Baselines, contributions
-from undergrowth.measures.micro_batches import rows_at_once
+from undergrowth.gating.gated_scores import Baselines, contributions
 from undergrowth.measures.reading import Observed
 from undergrowth.models import Model, Site, gated
+from undergrowth.models.micro_batches import rows_at_once
 
 SETS_AT_ONCE = 8
 BLOCK = 32

@@ -13,14 +13,14 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 from pydantic import Field, model_validator
 
+from undergrowth.gating.attribution import logit_norms
+from undergrowth.gating.gated_scores import Baselines, contributions
 from undergrowth.measures.circuits.closing import said_without
 from undergrowth.measures.context import Context
 from undergrowth.measures.gating.attributed import AttributedMeasure
-from undergrowth.measures.gating.attribution import logit_norms
-from undergrowth.measures.gating.gated_scores import Baselines, contributions
-from undergrowth.measures.micro_batches import micro_batched, rows_at_once
 from undergrowth.measures.reading import SIDES, Observed, Reading
 from undergrowth.models import Model, Site
+from undergrowth.models.micro_batches import micro_batched, rows_at_once
 
 STRATEGIES = ("top", "random", "least", "norm_matched", "complement")
 DRAWN = ("random", "norm_matched")

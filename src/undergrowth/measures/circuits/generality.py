@@ -13,13 +13,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from pydantic import Field, field_validator
 
+from undergrowth.gating.gated_scores import Baselines, contributions, gated_scores
 from undergrowth.measures.circuits.closing import side_means
 from undergrowth.measures.context import Context
 from undergrowth.measures.gating.attributed import SiteMeasure
-from undergrowth.measures.gating.gated_scores import Baselines, contributions, gated_scores
-from undergrowth.measures.micro_batches import rows_at_once
 from undergrowth.measures.reading import SIDES, Observed, Reading
 from undergrowth.models import Inputs, Model, Site, gated
+from undergrowth.models.micro_batches import rows_at_once
 
 COMPONENTS_AT_ONCE = 8
 

@@ -1,1 +1,1 @@
-"""What of a score is whose: functionals of score(gates, example)."""
+"""Measures that rest on gates: how a score is spread over the components of a site."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 from pydantic import Field, model_validator
 
-from undergrowth.measures.gating.attribution import (
+from undergrowth.gating.attribution import (
     BaselineName,
     Baselines,
     Method,
@@ -17,13 +17,11 @@ from undergrowth.measures.gating.attribution import (
     refuse_steps,
     site_of,
 )
-from undergrowth.measures.gating.scores import ScoreName
+from undergrowth.gating.scores import ScoreName
+from undergrowth.measures.context import MeasuredRun
 from undergrowth.measures.reading import Measure, Observed
 from undergrowth.models import Model, Site
-from undergrowth.training.schedules import Schedule
-
-if TYPE_CHECKING:
-    from undergrowth.spec import RunSpec
+from undergrowth.schedules import Schedule
 
 
 class SiteMeasure(Measure):
@@ -39,7 +37,7 @@ class SiteMeasure(Measure):
     baseline: BaselineName = "mean"
     schedule: Schedule = Schedule(every=100, until=100, per_decade=12)
 
-    def check(self, run: RunSpec) -> None:
+    def check(self, run: MeasuredRun) -> None:
         """Raise ValueError where the run's model has no such components, or none in such a layer."""
         if self.component not in run.model.components:
             raise ValueError(

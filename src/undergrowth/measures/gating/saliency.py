@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import Field
 
+from undergrowth.gating.attribution import completeness_residual
 from undergrowth.measures.context import Context
 from undergrowth.measures.gating.attributed import AttributedMeasure
-from undergrowth.measures.gating.attribution import completeness_residual
 from undergrowth.measures.reading import SIDES, Observed, Reading, scalar
 from undergrowth.models import Model
 

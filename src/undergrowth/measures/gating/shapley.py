@@ -9,14 +9,14 @@ import numpy as np
 from jaxtyping import Float, Int
 from pydantic import Field
 
+from undergrowth.gating.attribution import completeness_residual
+from undergrowth.gating.scores import ScoreName
+from undergrowth.gating.shapley_values import Sampling, shapley_values
 from undergrowth.measures.context import Context
 from undergrowth.measures.gating.attributed import SiteMeasure
-from undergrowth.measures.gating.attribution import completeness_residual
-from undergrowth.measures.gating.scores import ScoreName
-from undergrowth.measures.gating.shapley_values import Sampling, shapley_values
 from undergrowth.measures.reading import SIDES, Observed, Reading, scalar
 from undergrowth.models import Model
-from undergrowth.training.schedules import Schedule
+from undergrowth.schedules import Schedule
 
 
 class Shapley(SiteMeasure):

@@ -11,7 +11,7 @@ from undergrowth.measures.context import Context
 from undergrowth.measures.objective import Objective, loss_and_gradient, trained
 from undergrowth.measures.reading import LossMeasure, Observed, Reading, scalar
 from undergrowth.models import Model, state_dict
-from undergrowth.training.schedules import Schedule
+from undergrowth.schedules import Schedule
 
 Arrays = Mapping[str, np.ndarray]
 

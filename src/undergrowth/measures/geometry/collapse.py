@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from undergrowth.losses import cross_entropy, cross_entropy_float32
 from undergrowth.measures.context import Context
 from undergrowth.measures.objective import chunked, trained, with_weights
 from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scalar
 from undergrowth.models import Inputs, Model
-from undergrowth.training.losses import cross_entropy, cross_entropy_float32
-from undergrowth.training.schedules import Schedule
+from undergrowth.schedules import Schedule
 
 QUANTILES = (5, 25, 50, 75, 95)
 

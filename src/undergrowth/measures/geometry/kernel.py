@@ -17,7 +17,7 @@ from undergrowth.measures.context import Context
 from undergrowth.measures.objective import trained, with_weights
 from undergrowth.measures.reading import SIDES, Measure, Observed, Reading
 from undergrowth.models import Inputs, Model
-from undergrowth.training.schedules import Schedule
+from undergrowth.schedules import Schedule
 
 NUMBERS_AT_ONCE = 2**26
 """Numbers of a block of Jacobian rows, of which two are held at a time: 256 MiB each."""

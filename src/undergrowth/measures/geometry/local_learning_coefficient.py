@@ -18,8 +18,8 @@ from undergrowth.measures.geometry.langevin import Chains, langevin
 from undergrowth.measures.objective import Objective, loss_and_gradient, trained
 from undergrowth.measures.reading import LossMeasure, Observed, Reading, scalar
 from undergrowth.models import Model
+from undergrowth.schedules import Schedule
 from undergrowth.training.optimisers import NonNegative, Positive
-from undergrowth.training.schedules import Schedule
 
 
 class LocalLearningCoefficient(LossMeasure):

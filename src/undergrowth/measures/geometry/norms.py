@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from undergrowth.measures.context import Context
-from undergrowth.measures.gating.attribution import site_of
+from undergrowth.gating.attribution import site_of
+from undergrowth.measures.context import Context, MeasuredRun
 from undergrowth.measures.objective import trained
 from undergrowth.measures.reading import Measure, Observed, Reading, scalar
 from undergrowth.models import Model, state_dict
-from undergrowth.training.schedules import Schedule
-
-if TYPE_CHECKING:
-    from undergrowth.spec import RunSpec
+from undergrowth.schedules import Schedule
 
 
 class Norms(Measure):
@@ -57,7 +54,7 @@ class ComponentNorms(Measure):
     layer: int = -1
     schedule: Schedule = Schedule(every=100, until=100, per_decade=12)
 
-    def check(self, run: RunSpec) -> None:
+    def check(self, run: MeasuredRun) -> None:
         """Raise ValueError where the run's model has no such components, or none in such a layer."""
         try:
             site_of(run.blank_model(), self.component, self.layer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
 from pydantic import Field, model_validator
 
-from undergrowth.measures.context import Context
+from undergrowth.measures.context import Context, MeasuredRun
 from undergrowth.measures.geometry.stability import (
     coupled_decay,
     edge,
@@ -21,10 +21,7 @@ from undergrowth.measures.geometry.stability import (
 from undergrowth.measures.objective import Objective, hessian_product, loss_and_gradient, trained
 from undergrowth.measures.reading import LossMeasure, Observed, Reading, scalar
 from undergrowth.models import Model
-from undergrowth.training.schedules import Schedule
-
-if TYPE_CHECKING:
-    from undergrowth.spec import RunSpec
+from undergrowth.schedules import Schedule
 
 Vector = Float[np.ndarray, " weight"]
 
@@ -77,7 +74,7 @@ class Sharpness(LossMeasure):
             )
         return self
 
-    def check(self, run: RunSpec) -> None:
+    def check(self, run: MeasuredRun) -> None:
         """Raise ValueError where the optimiser has no preconditioner."""
         super().check(run)
         if self.preconditioned and not has_preconditioner(run.optimiser):

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
 from pydantic import Field
 
-from undergrowth.measures.context import Context
+from undergrowth.measures.context import Context, MeasuredRun
 from undergrowth.measures.harmonics.group_tables import GroupTable, group_table_or_refuse, neuron_weights
 from undergrowth.measures.harmonics.spectra import SpectralMeasure, Spectrum
 from undergrowth.measures.reading import Observed, Reading
 from undergrowth.models import Model
 from undergrowth.tasks.irreps import Isotypic
-
-if TYPE_CHECKING:
-    from undergrowth.spec import RunSpec
 
 
 class Fourier(SpectralMeasure):
@@ -59,7 +56,7 @@ class Fourier(SpectralMeasure):
     logit_threshold: float = Field(default=0.01, gt=0, le=1)
     key_frequencies: tuple[Annotated[int, Field(ge=1)], ...] = ()
 
-    def check(self, run: RunSpec) -> None:
+    def check(self, run: MeasuredRun) -> None:
         table = group_table_or_refuse(run.task, self.name, "a cyclic group")
         if not re.fullmatch("C[0-9]+", table.group):
             raise ValueError(

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
-from undergrowth.measures.gating.attribution import site_of
+from undergrowth.gating.attribution import site_of
 from undergrowth.measures.reading import Observed
 from undergrowth.models import MLP, Ablated, Model, Transformer, TwoTokenMLP
 from undergrowth.tasks import Group, Modular, Operation, Task

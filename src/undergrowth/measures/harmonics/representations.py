@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
 from pydantic import Field
 
-from undergrowth.measures.context import Context
+from undergrowth.measures.context import Context, MeasuredRun
 from undergrowth.measures.harmonics.group_tables import GroupTable, group_table_or_refuse
 from undergrowth.measures.harmonics.spectra import SpectralMeasure, Spectrum
 from undergrowth.measures.reading import Observed, Reading
 from undergrowth.models import Model
 from undergrowth.tasks.irreps import Isotypic, irreps, isotypic
-
-if TYPE_CHECKING:
-    from undergrowth.spec import RunSpec
 
 
 class Representations(SpectralMeasure):
@@ -52,7 +49,7 @@ class Representations(SpectralMeasure):
     threshold: float = Field(default=0.005, gt=0, le=1)
     key_irreps: tuple[str, ...] = ()
 
-    def check(self, run: RunSpec) -> None:
+    def check(self, run: MeasuredRun) -> None:
         table = group_table_or_refuse(run.task, self.name)
         try:
             irreps(table.group)

@@ -18,16 +18,16 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from pydantic import Field
 
-from undergrowth.measures.gating.attribution import site_of
+from undergrowth.gating.attribution import site_of
+from undergrowth.losses import cross_entropy
 from undergrowth.measures.harmonics.group_tables import Cells, GroupTable, element_weights, quotients
-from undergrowth.measures.micro_batches import micro_batched, rows_at_once
 from undergrowth.measures.reading import Coordinate, Measure, Observed, Reading, scalar
 from undergrowth.models import Model, recording
+from undergrowth.models.micro_batches import micro_batched, rows_at_once
 from undergrowth.models.room import CACHED
+from undergrowth.schedules import Schedule
 from undergrowth.tasks.groups import products
 from undergrowth.tasks.irreps import Isotypic, isotypic
-from undergrowth.training.losses import cross_entropy
-from undergrowth.training.schedules import Schedule
 
 
 @dataclass(frozen=True, eq=False)

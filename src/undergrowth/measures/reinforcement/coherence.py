@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from pydantic import Field
 
+from undergrowth.losses import LossName
 from undergrowth.measures.context import Context
 from undergrowth.measures.reading import COMPONENTS, SIDES, LossMeasure, Observed, Reading, scalar
 from undergrowth.measures.reinforcement.entries import ratio
@@ -24,8 +25,7 @@ from undergrowth.measures.reinforcement.example_gradients import (
 from undergrowth.measures.reinforcement.gradient_groups import MODULE, WHOLE, Masks, groupings
 from undergrowth.measures.reinforcement.ledger import families
 from undergrowth.models import Model
-from undergrowth.training.losses import LossName
-from undergrowth.training.schedules import Schedule
+from undergrowth.schedules import Schedule
 
 PAIRS = ("train", "train_val")
 """Two different training examples; a training and a validation example."""

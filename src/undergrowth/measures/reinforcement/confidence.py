@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from pydantic import Field
 
+from undergrowth.losses import LossName, cross_entropy
 from undergrowth.measures.context import Context
 from undergrowth.measures.objective import Objective, loss_and_gradient, trained
 from undergrowth.measures.reading import SIDES, LossMeasure, Observed, Reading, scalar
@@ -24,10 +25,9 @@ from undergrowth.measures.reinforcement.example_gradients import (
 )
 from undergrowth.measures.reinforcement.gradient_groups import WHOLE, groupings
 from undergrowth.models import Model
-from undergrowth.training.losses import LossName, cross_entropy
+from undergrowth.schedules import Schedule
 from undergrowth.training.optimisers.adam import InitialWeights
 from undergrowth.training.optimisers.state import hyperparams
-from undergrowth.training.schedules import Schedule
 
 EDGES = np.arange(-38, 0.1, 0.25)
 """Of the bins of log10(1 - p): from the least that float32 holds to p = 0."""

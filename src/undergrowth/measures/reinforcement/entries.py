@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from undergrowth.losses import LOSSES, LossName
 from undergrowth.measures.objective import trained
 from undergrowth.measures.reading import Observed
 from undergrowth.measures.reinforcement.example_gradients import (
@@ -20,7 +21,6 @@ from undergrowth.measures.reinforcement.example_gradients import (
     slices,
 )
 from undergrowth.models import Ablated, Model, parameter_names
-from undergrowth.training.losses import LOSSES, LossName
 
 REST, TWICE = "rest", "counted_twice"
 """What the components of all sites leave over in a budget, and what they have in common."""

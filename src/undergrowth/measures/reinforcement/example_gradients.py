@@ -19,10 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from undergrowth.losses import LOSSES, LossName
 from undergrowth.measures.objective import trained
 from undergrowth.measures.reading import Observed
 from undergrowth.models import Inputs, Model, Site, parameter_names
-from undergrowth.training.losses import LOSSES, LossName
 
 EXAMPLES_AT_ONCE = 512
 """Bounds the memory; with 512 neurons 1,024 at a time take half as long again, for a cache is full."""

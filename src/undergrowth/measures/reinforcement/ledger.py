@@ -13,7 +13,7 @@ from undergrowth.measures.objective import trained
 from undergrowth.measures.reading import COMPONENTS, SIDES, LossMeasure, Observed, Reading, scalar
 from undergrowth.measures.reinforcement.entries import REST, TWICE, Sums, ledger, owners, summed
 from undergrowth.models import Model, parameter_names
-from undergrowth.training.schedules import Schedule
+from undergrowth.schedules import Schedule
 
 Parts = tuple[str, ...]
 

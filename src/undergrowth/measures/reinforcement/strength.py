@@ -13,11 +13,11 @@ import optax
 from jaxtyping import Array, Float
 from optax.contrib import MuonState
 
+from undergrowth.losses import LossName
 from undergrowth.measures.objective import trained
 from undergrowth.measures.reading import Observed
 from undergrowth.measures.reinforcement.entries import ledger, moved
 from undergrowth.models import Model
-from undergrowth.training.losses import LossName
 from undergrowth.training.optimisers.state import hyperparams
 
 Strength = Callable[[Model], Float[Array, ""]]

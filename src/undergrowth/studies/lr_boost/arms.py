@@ -8,6 +8,7 @@ from functools import cache
 
 from undergrowth.measures import Curves
 from undergrowth.models import TwoTokenMLPSpec
+from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.studies.arm import Arm, Budget
 from undergrowth.tasks import CommutationSafe, Group, Modular
@@ -27,7 +28,6 @@ from undergrowth.training.interventions import (
     WhenCrosses,
 )
 from undergrowth.training.optimisers import AdamW
-from undergrowth.training.schedules import Schedule
 
 SPARSE = Schedule(every=1_000_000, until=1_000_000, per_decade=1)
 

@@ -18,13 +18,13 @@ from undergrowth.report.figure import Figure
 from undergrowth.report.groups import plural
 from undergrowth.report.growth import Climb, criteria_figure, growth_figure
 from undergrowth.report.numbers import told
+from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
 from undergrowth.studies.study import Answer, Budget, Claim, Study
 from undergrowth.tasks import CommutationSafe, Group, Modular, Operation
 from undergrowth.tasks.complexity import irrep_degrees, n_symbols, table_bytes
 from undergrowth.training.optimisers import AdamW
-from undergrowth.training.schedules import Schedule
 
 TIE = 2.0
 """A difference of AIC up to which two models count as equally good (Burnham & Anderson 2002)."""

@@ -16,11 +16,11 @@ from undergrowth.measures import Confidence, Curves
 from undergrowth.report.confidence import doubt_figure, push_figure
 from undergrowth.report.numbers import told
 from undergrowth.report.panels import Arm
+from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
 from undergrowth.studies import one_layer_addition
 from undergrowth.studies.study import Answer, Budget, Claim, Study
-from undergrowth.training.schedules import Schedule
 
 SURE = 0.99
 """Of C1: the probability that memorising is said not to reach."""

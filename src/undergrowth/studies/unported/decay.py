@@ -32,6 +32,7 @@ from undergrowth.report.by_arm import Panel, by_arm_figure
 from undergrowth.report.figure import Figure
 from undergrowth.report.forgetting import Cell, Line, kept_figure
 from undergrowth.report.groups import plural
+from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
 from undergrowth.studies.study import Answer, Budget, Claim, Study
@@ -48,7 +49,6 @@ from undergrowth.training.interventions import (
     WhenCrosses,
 )
 from undergrowth.training.optimisers import AdamW
-from undergrowth.training.schedules import Schedule
 
 SEEDS: dict[Budget, tuple[int, int]] = {"quick": (4, 2), "standard": (16, 10), "full": (10, 10)}
 """Seeds with true labels, and seeds of the control with shuffled labels."""

@@ -32,12 +32,12 @@ from undergrowth.report.areas import (
 )
 from undergrowth.report.figure import Figure
 from undergrowth.report.groups import plural
+from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
 from undergrowth.studies.study import Answer, Budget, Claim, Study
 from undergrowth.tasks import CommutationSafe, Modular
 from undergrowth.training.optimisers import AdamW
-from undergrowth.training.schedules import Schedule
 
 BANDS: dict[Literal["x*y", "x+y"], AreaKind] = {"x*y": "xy_band", "x+y": "sum_band"}
 """By operation, the areas on which it is a polynomial: x*y - m*p and x+y - m*p on the band m."""

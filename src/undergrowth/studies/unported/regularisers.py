@@ -39,6 +39,7 @@ from undergrowth.report.fractions import (
     steps_figure,
 )
 from undergrowth.report.numbers import told
+from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
 from undergrowth.studies.study import Answer, Budget, Claim, Study
@@ -46,7 +47,6 @@ from undergrowth.tasks import CommutationSafe, Group, Modular
 from undergrowth.training.batches import FullBatch, MiniBatch
 from undergrowth.training.noise import Noise
 from undergrowth.training.optimisers import AdamW, Muon, OrthogonalGradient
-from undergrowth.training.schedules import Schedule
 
 RULES = DEFAULT_RULES
 SEEDS: dict[Budget, int] = {"quick": 4, "standard": 10, "full": 10}

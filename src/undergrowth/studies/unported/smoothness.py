@@ -16,6 +16,7 @@ from undergrowth.report.by_arm import Panel, by_arm_figure
 from undergrowth.report.figure import Figure
 from undergrowth.report.groups import plural
 from undergrowth.report.jumps import Learner, learning_figure
+from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
 from undergrowth.studies.study import Answer, Budget, Claim, Study
@@ -32,7 +33,6 @@ from undergrowth.tasks import (
 )
 from undergrowth.training.batches import MiniBatch
 from undergrowth.training.optimisers import SGD, AdamW
-from undergrowth.training.schedules import Schedule
 
 ADDITION, GROUP, PARITY = "addition", "group", "parity"
 DIGITS, TEXT = "digits", "text"

@@ -23,20 +23,20 @@ from undergrowth.analysis import (
     spikes,
 )
 from undergrowth.analysis.events import DEFAULT_RULES
+from undergrowth.losses import LossName
 from undergrowth.measures import Collapse, Curves, Fourier, Generality, Norms, Saliency
 from undergrowth.models import TransformerSpec
 from undergrowth.report.by_arm import Panel, by_arm_figure
 from undergrowth.report.figure import Figure
 from undergrowth.report.groups import plural
 from undergrowth.report.spikes import finite_beginning, spikes_by_arm_figure
+from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
 from undergrowth.studies.study import Answer, Budget, Claim, Study
 from undergrowth.tasks import CommutationSafe, Modular
 from undergrowth.training.interventions import AtStep, Intervention, Kick
-from undergrowth.training.losses import LossName
 from undergrowth.training.optimisers import AdamW
-from undergrowth.training.schedules import Schedule
 
 SEEDS: dict[Budget, int] = {"quick": 4, "standard": 16, "full": 10}
 DECAYS = (0.0, 1.0)

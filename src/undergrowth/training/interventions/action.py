@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from undergrowth.training.setup import Setup
 from undergrowth.training.state import Moment, Regime
 from undergrowth.values import Value
-
-if TYPE_CHECKING:
-    from undergrowth.spec import RunSpec
 
 
 class Action(Value):
@@ -22,23 +19,23 @@ class Action(Value):
     """
 
     @abstractmethod
-    def act(self, moment: Moment, run: RunSpec, rng: np.random.Generator) -> Moment:
+    def act(self, moment: Moment, run: Setup, rng: np.random.Generator) -> Moment:
         """The run after the action; `rng` is a function of the noise seed, the position and the step."""
 
-    def regime_after(self, regime: Regime, run: RunSpec) -> Regime:
+    def regime_after(self, regime: Regime, run: Setup) -> Regime:
         """What the run trains on afterwards; it is derived again when a run is taken up."""
         return regime
 
-    def check(self, run: RunSpec, place: str) -> None:
+    def check(self, run: Setup, place: str) -> None:
         """Raise ValueError, in one line, where it is impossible in this run; `place` is its field."""
 
 
 class RegimeAction(Action):
     """An action that changes only what is trained on."""
 
-    def act(self, moment: Moment, run: RunSpec, rng: np.random.Generator) -> Moment:
+    def act(self, moment: Moment, run: Setup, rng: np.random.Generator) -> Moment:
         return moment.replace(regime=self.regime_after(moment.regime, run))
 
     @abstractmethod
-    def regime_after(self, regime: Regime, run: RunSpec) -> Regime:
+    def regime_after(self, regime: Regime, run: Setup) -> Regime:
         """What the run trains on afterwards."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
+from undergrowth.training.setup import Setup
 from undergrowth.training.state import Curve
 from undergrowth.values import Value
-
-if TYPE_CHECKING:
-    from undergrowth.spec import RunSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +40,7 @@ class Trigger(Value):
         """The step at which it will fire, where that is known beforehand: the engine stops there."""
         return None
 
-    def check(self, run: RunSpec, place: str) -> None:
+    def check(self, run: Setup, place: str) -> None:
         """Raise ValueError, in one line, where it cannot fire in this run; `place` is its field."""
 
     @abstractmethod
@@ -65,7 +63,7 @@ class AtStep(Trigger):
     def describe(self) -> str:
         return f"at step {self.step}"
 
-    def check(self, run: RunSpec, place: str) -> None:
+    def check(self, run: Setup, place: str) -> None:
         if self.step >= run.steps:
             raise ValueError(
                 f"{place}.step = {self.step} is past the last update, which "
@@ -97,7 +95,7 @@ class WhenCrosses(Trigger):
         times = f" {self.evaluations} times running" if self.evaluations > 1 else ""
         return f"at {self.reading} {'≥' if self.direction == 'above' else '≤'} {self.level:.6g}{times}"
 
-    def check(self, run: RunSpec, place: str) -> None:
+    def check(self, run: Setup, place: str) -> None:
         _must_read(run, self.reading, f"{place}.reading")
 
 
@@ -154,7 +152,7 @@ class AfterIntervention(Trigger):
     def describe(self) -> str:
         return f"{self.steps} steps after intervention {self.intervention}"
 
-    def check(self, run: RunSpec, place: str) -> None:
+    def check(self, run: Setup, place: str) -> None:
         own = int(place.split(".")[1])
         if self.intervention >= own:
             raise ValueError(
@@ -178,7 +176,7 @@ class AfterFork(Trigger):
     def describe(self) -> str:
         return f"{self.steps} steps after the fork" if self.steps else ""
 
-    def check(self, run: RunSpec, place: str) -> None:
+    def check(self, run: Setup, place: str) -> None:
         if run.fork is None:
             raise ValueError(
                 f"{place}.name = 'after_fork': this run is no fork: give it a fork, "
@@ -203,10 +201,9 @@ def first_step(trigger: Trigger, curves: Mapping[str, Curve], since: int = 0) ->
     return None
 
 
-def _must_read(run: RunSpec, reading: str, place: str) -> None:
-    scalars = sorted({name for measure in run.measures for name in measure.scalars})
-    if reading not in scalars:
+def _must_read(run: Setup, reading: str, place: str) -> None:
+    if reading not in run.scalars:
         raise ValueError(
             f"{place} = {reading!r}: no measure of this run reads such a number: "
-            f"take one of {', '.join(scalars)}, or add the measure"
+            f"take one of {', '.join(sorted(run.scalars))}, or add the measure"
         )

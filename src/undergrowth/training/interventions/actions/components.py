@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import jax.numpy as jnp
 import numpy as np
 from pydantic import Field, model_validator
 
-from undergrowth.measures.gating.attribution import attribute, baselines
+from undergrowth.gating.attribution import attribute, baselines
 from undergrowth.models import Model, Site, state_dict
 from undergrowth.training.interventions.action import Action
 from undergrowth.training.interventions.actions.weights import OfParameters
+from undergrowth.training.setup import Setup
 from undergrowth.training.state import Moment, TrainState, matches
 from undergrowth.values import Value
-
-if TYPE_CHECKING:
-    from undergrowth.spec import RunSpec
 
 Choice = Literal["given", "random", "largest_norm", "smallest_norm", "most_salient", "least_salient"]
 
@@ -97,7 +95,7 @@ class _OfComponents(Action):
 
     components: Components = Components(choice="random", n=1)
 
-    def check(self, run: RunSpec, place: str) -> None:
+    def check(self, run: Setup, place: str) -> None:
         if self.components.component not in run.model.components:
             raise ValueError(
                 f"{place}.components.component = {self.components.component!r}: a {run.model.name} "
@@ -124,7 +122,7 @@ class Ablate(_OfComponents):
     name: Literal["ablate"] = "ablate"
     baseline: Literal["zero", "mean"] = "zero"
 
-    def act(self, moment: Moment, run: RunSpec, rng: np.random.Generator) -> Moment:
+    def act(self, moment: Moment, run: Setup, rng: np.random.Generator) -> Moment:
         state, data = moment.state, moment.regime.data
         site = self.components.site(state.model)
         chosen = jnp.asarray(self.components.chosen(moment, rng))
@@ -143,7 +141,7 @@ class Freeze(_OfComponents):
 
     name: Literal["freeze"] = "freeze"
 
-    def act(self, moment: Moment, run: RunSpec, rng: np.random.Generator) -> Moment:
+    def act(self, moment: Moment, run: Setup, rng: np.random.Generator) -> Moment:
         site = self.components.site(moment.state.model)
         moves = ~self.components.chosen(moment, rng)
         arrays = state_dict(moment.state.model)
@@ -160,7 +158,7 @@ class FreezeParameters(OfParameters):
 
     name: Literal["freeze_parameters"] = "freeze_parameters"
 
-    def act(self, moment: Moment, run: RunSpec, rng: np.random.Generator) -> Moment:
+    def act(self, moment: Moment, run: Setup, rng: np.random.Generator) -> Moment:
         arrays = state_dict(moment.state.model)
         masks = {n: np.zeros(a.shape) for n, a in arrays.items() if matches(n, self.parameters)}
         return moment.replace(state=_frozen(moment.state, masks))

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
-from undergrowth.chance import stream
+from undergrowth.rng import stream
 from undergrowth.tasks import Labels, kept, make_data
 from undergrowth.training.batches import AnyBatch
 from undergrowth.training.interventions.action import RegimeAction
+from undergrowth.training.setup import Setup
 from undergrowth.training.state import Regime
-
-if TYPE_CHECKING:
-    from undergrowth.spec import RunSpec
 
 
 class SetBatch(RegimeAction):
@@ -22,7 +20,7 @@ class SetBatch(RegimeAction):
     name: Literal["set_batch"] = "set_batch"
     batch: AnyBatch
 
-    def regime_after(self, regime: Regime, run: RunSpec) -> Regime:
+    def regime_after(self, regime: Regime, run: Setup) -> Regime:
         return Regime(regime.data, self.batch)
 
 
@@ -46,7 +44,7 @@ class SetData(RegimeAction):
             raise ValueError("set_data sets nothing: give it keep < 1, labels or label_noise")
         return self
 
-    def regime_after(self, regime: Regime, run: RunSpec) -> Regime:
+    def regime_after(self, regime: Regime, run: Setup) -> Regime:
         data = make_data(
             run.task,
             run.split,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import jax
 import numpy as np
@@ -11,10 +11,8 @@ from jaxtyping import Array
 from undergrowth.models import Model
 from undergrowth.training.interventions.action import Action
 from undergrowth.training.optimisers import NonNegative
+from undergrowth.training.setup import Setup
 from undergrowth.training.state import Moment
-
-if TYPE_CHECKING:
-    from undergrowth.spec import RunSpec
 
 
 class ScaleGradient(Action):
@@ -29,7 +27,7 @@ class ScaleGradient(Action):
     name: Literal["scale_gradient"] = "scale_gradient"
     factor: NonNegative
 
-    def act(self, moment: Moment, run: RunSpec, rng: np.random.Generator) -> Moment:
+    def act(self, moment: Moment, run: Setup, rng: np.random.Generator) -> Moment:
         present = float(moment.state.knobs.get("gradient_scale", 1.0))
         state = moment.state.with_knobs(gradient_scale=self.factor * present)
         return moment.replace(state=state)

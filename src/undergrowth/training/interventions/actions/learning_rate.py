@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,10 +11,8 @@ from pydantic import Field
 
 from undergrowth.training.interventions.action import Action
 from undergrowth.training.optimisers import Positive, with_hyperparams
+from undergrowth.training.setup import Setup
 from undergrowth.training.state import Moment
-
-if TYPE_CHECKING:
-    from undergrowth.spec import RunSpec
 
 
 class ScaleLearningRate(Action):
@@ -28,7 +26,7 @@ class ScaleLearningRate(Action):
     factor: Positive
     keep_decay_pull: bool = False
 
-    def act(self, moment: Moment, run: RunSpec, rng: np.random.Generator) -> Moment:
+    def act(self, moment: Moment, run: Setup, rng: np.random.Generator) -> Moment:
         opt_state = with_hyperparams(
             moment.state.opt_state, {"learning_rate": lambda rate: rate * self.factor}
         )
@@ -49,7 +47,7 @@ class Anneal(Action):
     steps: int = Field(ge=1)
     shape: Literal["linear", "cosine"] = "cosine"
 
-    def act(self, moment: Moment, run: RunSpec, rng: np.random.Generator) -> Moment:
+    def act(self, moment: Moment, run: Setup, rng: np.random.Generator) -> Moment:
         now = annealed(moment.state.knobs, jnp.asarray(moment.step, jnp.int32))
         state = moment.state.with_knobs(
             anneal_base=float(now),

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from undergrowth.training.interventions.action import Action
+from undergrowth.training.setup import Setup
 from undergrowth.training.state import Moment
-
-if TYPE_CHECKING:
-    from undergrowth.spec import RunSpec
 
 
 class NoOp(Action):
@@ -18,5 +16,5 @@ class NoOp(Action):
 
     name: Literal["no_op"] = "no_op"
 
-    def act(self, moment: Moment, run: RunSpec, rng: np.random.Generator) -> Moment:
+    def act(self, moment: Moment, run: Setup, rng: np.random.Generator) -> Moment:
         return moment

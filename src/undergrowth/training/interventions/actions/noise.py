@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from undergrowth.training.interventions.action import Action
 from undergrowth.training.optimisers import Positive
+from undergrowth.training.setup import Setup
 from undergrowth.training.state import Moment
-
-if TYPE_CHECKING:
-    from undergrowth.spec import RunSpec
 
 
 class SetNoise(Action):
@@ -29,7 +27,7 @@ class SetNoise(Action):
             raise ValueError("set_noise sets nothing: give it gradient, weight or dropout")
         return self
 
-    def act(self, moment: Moment, run: RunSpec, rng: np.random.Generator) -> Moment:
+    def act(self, moment: Moment, run: Setup, rng: np.random.Generator) -> Moment:
         given = {"gradient_noise": self.gradient, "weight_noise": self.weight, "dropout": self.dropout}
         knobs = {name: value for name, value in given.items() if value is not None}
         return moment.replace(state=moment.state.with_knobs(**knobs))
@@ -41,5 +39,5 @@ class SetTemperature(Action):
     name: Literal["set_temperature"] = "set_temperature"
     temperature: Positive
 
-    def act(self, moment: Moment, run: RunSpec, rng: np.random.Generator) -> Moment:
+    def act(self, moment: Moment, run: Setup, rng: np.random.Generator) -> Moment:
         return moment.replace(state=moment.state.with_knobs(temperature=self.temperature))

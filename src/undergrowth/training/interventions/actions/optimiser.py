@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from undergrowth.training.interventions.action import Action
 from undergrowth.training.optimisers import NonNegative, reset_moments, with_hyperparams
+from undergrowth.training.setup import Setup
 from undergrowth.training.state import Moment
-
-if TYPE_CHECKING:
-    from undergrowth.spec import RunSpec
 
 
 class SetWeightDecay(Action):
@@ -20,7 +18,7 @@ class SetWeightDecay(Action):
     name: Literal["set_weight_decay"] = "set_weight_decay"
     weight_decay: NonNegative
 
-    def act(self, moment: Moment, run: RunSpec, rng: np.random.Generator) -> Moment:
+    def act(self, moment: Moment, run: Setup, rng: np.random.Generator) -> Moment:
         change = {"weight_decay": lambda decay: 0 * decay + self.weight_decay}
         opt_state = with_hyperparams(moment.state.opt_state, change)
         return moment.replace(state=moment.state.replace(opt_state=opt_state))
@@ -34,6 +32,6 @@ class ResetMoments(Action):
 
     name: Literal["reset_moments"] = "reset_moments"
 
-    def act(self, moment: Moment, run: RunSpec, rng: np.random.Generator) -> Moment:
+    def act(self, moment: Moment, run: Setup, rng: np.random.Generator) -> Moment:
         opt_state = reset_moments(moment.state.opt_state)
         return moment.replace(state=moment.state.replace(opt_state=opt_state))

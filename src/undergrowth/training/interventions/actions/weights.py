@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +13,8 @@ from jaxtyping import Array
 from undergrowth.models import Model, mapped, parameter_names, state_dict
 from undergrowth.training.interventions.action import Action
 from undergrowth.training.optimisers import Positive
+from undergrowth.training.setup import Setup
 from undergrowth.training.state import Moment, matches
-
-if TYPE_CHECKING:
-    from undergrowth.spec import RunSpec
 
 
 class OfParameters(Action):
@@ -24,7 +22,7 @@ class OfParameters(Action):
 
     parameters: str
 
-    def check(self, run: RunSpec, place: str) -> None:
+    def check(self, run: Setup, place: str) -> None:
         if self.parameters == "*":
             return
         names = parameter_names(run.blank_model())
@@ -42,7 +40,7 @@ class RescaleNorm(OfParameters):
     parameters: str = "*"
     factor: Positive
 
-    def act(self, moment: Moment, run: RunSpec, rng: np.random.Generator) -> Moment:
+    def act(self, moment: Moment, run: Setup, rng: np.random.Generator) -> Moment:
         return _changed(moment, self.parameters, lambda name, array: self.factor * array)
 
 
@@ -58,7 +56,7 @@ class Kick(OfParameters):
     norm: Positive
     relative: bool = False
 
-    def act(self, moment: Moment, run: RunSpec, rng: np.random.Generator) -> Moment:
+    def act(self, moment: Moment, run: Setup, rng: np.random.Generator) -> Moment:
         chosen = {n: a for n, a in state_dict(moment.state.model).items() if matches(n, self.parameters)}
         push = {name: rng.standard_normal(array.shape) for name, array in chosen.items()}
         length = self.norm * (norm(chosen) if self.relative else 1.0) / norm(push)
@@ -81,7 +79,7 @@ class ClampNorm(Action):
     relative: bool = True
     hold: Literal["at", "below"] = "at"
 
-    def act(self, moment: Moment, run: RunSpec, rng: np.random.Generator) -> Moment:
+    def act(self, moment: Moment, run: Setup, rng: np.random.Generator) -> Moment:
         present = norm(state_dict(moment.state.model)) if self.relative else 1.0
         state = moment.state.with_knobs(clamp_norm=self.norm * present, clamp_at=self.hold == "at")
         return moment.replace(state=state)

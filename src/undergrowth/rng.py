@@ -1,0 +1,50 @@
+"""A run's seeds, and all chance but the noise of steps: pure functions of (seed, purpose, index)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from undergrowth.values import Value
+
+Purpose = Literal[
+    "split",
+    "labels",
+    "label_noise",
+    "weights",
+    "parity",
+    "init",
+    "batches",
+    "measures",
+    "interventions",
+]
+_FIRST_KEY: dict[Purpose, int] = {
+    "split": 0,
+    "labels": 1,
+    "label_noise": 2,
+    "weights": 3,
+    "parity": 4,
+    "init": 5,
+    "batches": 2**32,  # from here on each purpose has 2**32 indices
+    "measures": 2 * 2**32,
+    "interventions": 3 * 2**32,
+}
+
+
+class Seeds(Value):
+    """The three sources of chance, apart: weights; split and shuffled labels; batches and noise."""
+
+    model: int = Field(default=0, ge=0, lt=2**31)
+    data: int = Field(default=0, ge=0, lt=2**31)
+    noise: int = Field(default=0, ge=0, lt=2**31)
+
+
+def stream(seed: int, purpose: Purpose, index: int = 0) -> np.random.Generator:
+    """The random numbers for one purpose: of the epoch or step `index`, where it has many.
+
+    Philox is counter-based (Salmon et al. 2011): no stream is carried on from another, so any of
+    them can be had again at any time.
+    """
+    return np.random.Generator(np.random.Philox(key=[seed, _FIRST_KEY[purpose] + index]))

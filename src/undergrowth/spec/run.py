@@ -1,0 +1,311 @@
+"""A run is a value: everything that decides a training run, and the id that follows from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import jax
+import tomli_w
+from pydantic import Field, ValidationError, model_validator
+
+from undergrowth.losses import LossName
+from undergrowth.measures import AnyMeasure, Curves, Norms
+from undergrowth.measures.reading import check_names
+from undergrowth.models import AnyModel, Model, TransformerSpec
+from undergrowth.precision import Precision
+from undergrowth.rng import Seeds
+from undergrowth.schedules import Schedule
+from undergrowth.spec.fork import Fork
+from undergrowth.spec_errors import SpecError, explain
+from undergrowth.tasks import (
+    AnySplit,
+    AnyTask,
+    AnyWeights,
+    CommutationSafe,
+    Data,
+    Equal,
+    Gridworld,
+    Labels,
+    Modular,
+    WholeGroups,
+    make_data,
+)
+from undergrowth.toml_text import parsed
+from undergrowth.training.batches import AnyBatch, FullBatch
+from undergrowth.training.interventions import AnyForkPoint, AtStep, Intervention
+from undergrowth.training.interventions.action import RegimeAction
+from undergrowth.training.noise import Noise
+from undergrowth.training.optimisers import AdamW, AnyOptimiser, Positive
+from undergrowth.training.state import Regime
+from undergrowth.values import Value, essence
+
+FORMAT = 3
+"""Part of every run id: raised when the same spec would train otherwise than before."""
+
+DESCRIBED = 3
+"""Interventions that a run's description names; of more it says how many."""
+
+
+class RunSpec(Value):
+    """One training run, complete. Equal specs are the same run, wherever and whenever they are run.
+
+    The defaults are the demo's: x+y mod 53 is memorised near step 60 and grokked near step 700.
+    Raises SpecError, in one line, for anything that is not a possible spec.
+    """
+
+    task: AnyTask = Modular()
+    split: AnySplit = CommutationSafe()
+    labels: Labels = "true"
+    label_noise: float = Field(default=0.0, ge=0, lt=1)
+    weights: AnyWeights = Equal()
+    model: AnyModel = TransformerSpec()
+    loss: LossName = "cross_entropy"
+    temperature: Positive = 1.0
+    optimiser: AnyOptimiser = AdamW()
+    noise: Noise = Noise()
+    batch: AnyBatch = FullBatch()
+    precision: Precision = "float32"
+    steps: int = Field(default=1400, ge=1)
+    measures: tuple[AnyMeasure, ...] = (Curves(), Norms())
+    checkpoints: Schedule = Schedule(every=100, until=100, per_decade=4)
+    fork: Fork | None = None
+    interventions: tuple[Intervention, ...] = ()
+    seeds: Seeds = Seeds()
+    threads: int = Field(default=1, ge=1, le=256)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kinds_default(cls, fields: Any) -> Any:
+        """`[task]` with no name is the default kind of task, and so for every choice of a kind."""
+        if not isinstance(fields, Mapping):
+            return fields
+        named = dict(fields)
+        for field in ("task", "split", "weights", "model", "optimiser", "batch"):
+            if isinstance(named.get(field), Mapping):
+                named[field] = {"name": cls.model_fields[field].default.name, **named[field]}
+        return named
+
+    @model_validator(mode="after")
+    def _is_measured(self) -> RunSpec:
+        names = [measure.key for measure in self.measures]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"measures hold {twice[0]!r} twice, so its readings would clash: drop one")
+        check_names(self.measures)
+        if not any(isinstance(measure, Curves) for measure in self.measures):
+            raise ValueError("measures have no 'curves', which events need: add { name = 'curves' }")
+        return self
+
+    @model_validator(mode="after")
+    def _model_takes_the_task(self) -> RunSpec:
+        if not self.model.takes(self.task.input_space):
+            raise ValueError(
+                f"model.name = {self.model.name!r} cannot read {self.task.describe()}, whose inputs are "
+                f"{self.task.input_space.describe()}: take {{ name = 'mlp' }}, or another task"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _schedules_are_short(self) -> RunSpec:
+        schedules = {f"measures.{i}.schedule": m.schedule for i, m in enumerate(self.measures)}
+        for place, schedule in {**schedules, "checkpoints": self.checkpoints}.items():
+            try:
+                schedule.check(self.steps)
+            except ValueError as error:
+                raise ValueError(f"{place}.{error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _measures_fit(self) -> RunSpec:
+        for measure in self.measures:
+            measure.check(self)
+        return self
+
+    @model_validator(mode="after")
+    def _batches_go_by_the_weights(self) -> RunSpec:
+        if getattr(self.weights, "by", None) == "sampling" and not self.batch.by_weight:
+            raise ValueError(
+                f"weights.by = 'sampling' has no effect on batch.name = {self.batch.name!r}, which "
+                "draws all alike: take batch = { name = 'with_replacement' }, or by = 'loss'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _policies_are_of_a_world(self) -> RunSpec:
+        if self.loss == "policy_gradient":
+            _check_policy(self)
+        return self
+
+    @model_validator(mode="after")
+    def _interventions_are_possible(self) -> RunSpec:
+        if self.fork is not None:
+            self.fork.check(self.steps)
+        for i, intervention in enumerate(self.interventions):
+            intervention.trigger.check(self, f"interventions.{i}.trigger")
+            intervention.action.check(self, f"interventions.{i}.action")
+        return self
+
+    @property
+    def id(self) -> str:
+        """16 hex digits, a hash of all that makes the run what it is."""
+        return _id(self)  # pyright: ignore[reportArgumentType] (frozen, so it hashes)
+
+    @property
+    def scalars(self) -> frozenset[str]:
+        """Names of the readings without axes that its measures take: what a trigger can wait for."""
+        return frozenset(name for measure in self.measures for name in measure.scalars)
+
+    def blank_model(self) -> Model:
+        """The model's shape: its tree with shapes and types in the place of arrays."""
+        inputs, n_labels = self.task.input_space, self.task.n_labels
+        return jax.eval_shape(lambda: self.model.init(inputs, n_labels, None))
+
+    def data(self) -> Data:
+        """The examples, labels and split that this run trains and is validated on.
+
+        Raises SpecError where a side of the split is empty or a batch exceeds the training side, also
+        after an intervention.
+        """
+        try:
+            data = make_data(
+                self.task, self.split, self.labels, self.seeds.data, self.label_noise, self.weights
+            )
+        except ValueError as error:
+            raise SpecError(str(error)) from None
+        try:
+            self.batch.check(data.n_train)
+        except ValueError as error:
+            raise SpecError(f"batch.{error}") from None
+        self._check_regimes(Regime(data, self.batch))
+        return data
+
+    def _check_regimes(self, regime: Regime) -> None:
+        """Raise SpecError where an intervention leaves batches that exceed the data, on top of those
+        before it; one at no known step is taken to come after those at one.
+        """
+        triggers = [intervention.trigger for intervention in self.interventions]
+        known = [t.step if isinstance(t, AtStep) else self.steps for t in triggers]
+        for i in sorted(range(len(triggers)), key=lambda i: known[i]):
+            try:
+                regime = self.interventions[i].action.regime_after(regime, self)
+                regime.batch.check(regime.data.n_train)
+            except ValueError as error:
+                raise SpecError(f"interventions.{i}.action: {error}") from None
+
+    def forked(self, at: AnyForkPoint, *actions: Intervention, **fields: Any) -> RunSpec:
+        """An arm that leaves this run at a step or event, with interventions of its own.
+
+        fields: others that an arm may have different: steps, measures, checkpoints, seeds.noise. Without
+        interventions it goes on as its parent does, to the bit.
+
+        >>> trunk = RunSpec(steps=1000)
+        >>> arm = trunk.forked(AtStep(step=300))
+        >>> arm.fork.of == trunk.id
+        True
+        """
+        fork = Fork(of=self.id, at=at)
+        return self.replace(fork=fork, interventions=(*self.interventions, *actions), **fields)
+
+    def seeded(self, seed: int) -> RunSpec:
+        """This run with all three seeds set to `seed`."""
+        return self.replace(seeds=Seeds(model=seed, data=seed, noise=seed))
+
+    def replace(self, **fields: Any) -> RunSpec:
+        """This run with some fields replaced, validated anew; raises SpecError as `from_dict` does."""
+        return RunSpec.from_dict({**dict(self), **fields})
+
+    def to_toml(self) -> str:
+        """The whole spec, defaults included, as TOML; `from_toml` gives an equal spec back."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+    @classmethod
+    def from_toml(cls, text: str) -> RunSpec:
+        """Read a spec from TOML.
+
+        Raises SpecError, in one line, for anything that is not a complete and possible spec.
+        """
+        try:
+            fields = parsed(text)
+        except ValueError as error:
+            raise SpecError(str(error)) from None
+        return cls.from_dict(fields)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> RunSpec:
+        """Read a spec from plain dictionaries, as in JSON.
+
+        Raises SpecError, in one line, for anything that is not a complete and possible spec.
+        """
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            raise SpecError(explain(error, cls)) from None
+        except RecursionError:
+            raise SpecError(
+                "the spec's tables are within each other too deep to be read: take some away"
+            ) from None
+
+    def describe(self) -> str:
+        """The run in a few words, for a legend."""
+        seed = f"seed {self.seeds.model}"
+        if self.seeds.noise != self.seeds.model:
+            seed += f", noise seed {self.seeds.noise}"
+        labels = [] if self.labels == "true" else [f"{self.labels} labels"]
+        return ", ".join([self.task.describe(), seed, *labels, *self._arm()])
+
+    def describe_arm(self) -> str:
+        """What all seeds of the run have in common, in a few words: the task, and what is done to it."""
+        return ", ".join([self.task.describe(), *self._arm()])
+
+    def _arm(self) -> list[str]:
+        fork = [f"fork {self.fork.at.describe()}"] if self.fork else []
+        then = [f"then {intervention.describe()}" for intervention in self.interventions[:DESCRIBED]]
+        more = len(self.interventions) - len(then)
+        return [*fork, *then, *([f"then {more} more"] if more else [])]
+
+    def without_seeds(self) -> RunSpec:
+        """This run with all seeds 0, and no particular parent: equal for runs that differ in chance."""
+        fork = self.fork and Fork(of="0" * 16, at=self.fork.at)
+        return self.replace(fork=fork).seeded(0)
+
+
+def _check_policy(run: RunSpec) -> None:
+    """The gradient of a policy is of whole episodes: it sees all states at once, and no label."""
+    if not isinstance(run.task, Gridworld):
+        raise ValueError(
+            f"loss = 'policy_gradient' needs a task with episodes, and {run.task.describe()} has none: "
+            "take task = { name = 'gridworld' }"
+        )
+    if not isinstance(run.split, WholeGroups):
+        raise ValueError(
+            f"loss = 'policy_gradient' needs all states of a goal on one side, and split.name = "
+            f"{run.split.name!r} parts them: take split = {{ name = 'whole_groups' }}"
+        )
+    if not isinstance(run.batch, FullBatch):
+        raise ValueError(
+            f"loss = 'policy_gradient' plays episodes through all states, not batch.name = "
+            f"{run.batch.name!r} of them: take batch = {{ name = 'full' }}"
+        )
+    unread = {"labels": run.labels != "true", "label_noise": run.label_noise > 0}
+    unread["weights"] = not isinstance(run.weights, Equal)
+    for field in (field for field, is_set in unread.items() if is_set):
+        raise ValueError(
+            f"loss = 'policy_gradient' does not look at {field}, which so has no effect: leave it at "
+            "its default"
+        )
+    for i, intervention in enumerate(run.interventions):
+        if isinstance(intervention.action, RegimeAction):
+            raise ValueError(
+                f"interventions.{i}.action.name = {intervention.action.name!r} would part the states "
+                "that loss = 'policy_gradient' plays through: take it away, or another loss"
+            )
+
+
+@lru_cache(maxsize=4096)
+def _id(spec: RunSpec) -> str:
+    canonical = json.dumps([FORMAT, essence(spec)], sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
