@@ -37,8 +37,6 @@ PAPER = SMALL.replace(
 
 
 def arms(budget: Budget) -> tuple[Arm, ...]:
-    """True labels, then the control with shuffled labels, of fewer seeds: that it stays at chance is soon
-    seen.
-    """
+    """True labels, then the control with shuffled labels, of which fewer seeds will do."""
     spec = PAPER if budget == "full" else SMALL
     return Arm(TRUE, spec), Arm(SHUFFLED, spec.replace(labels="shuffled"), role="control", seeds=10)
