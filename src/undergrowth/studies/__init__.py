@@ -1,13 +1,15 @@
 """Why: one file a question, readable from top to bottom."""
 
-from undergrowth.studies import grokking, leak, lr_boost
+from undergrowth.studies import confidence, grokking, leak, lr_boost
 from undergrowth.studies.arm import Arm, Budget, Planned
 from undergrowth.studies.endpoint import Endpoint, Prediction
 from undergrowth.studies.statistic import Missing, Statistic
 from undergrowth.studies.study import Answer, Claim, Study
 from undergrowth.studies.table import Table
 
-STUDIES: dict[str, Study] = {study.name: study for study in (grokking.STUDY, lr_boost.STUDY, leak.STUDY)}
+STUDIES: dict[str, Study] = {
+    study.name: study for study in (grokking.STUDY, confidence.STUDY, lr_boost.STUDY, leak.STUDY)
+}
 
 __all__ = [
     "STUDIES",
