@@ -163,7 +163,11 @@ def test_the_shuffled_control_has_no_order_of_falls() -> None:
 def test_the_share_of_the_way_is_from_onset_to_99_percent() -> None:
     found = verdict_of(STUDY, "takes-most-of-the-way", seeds(lambda s: run(s), 2))
     assert found.values == {0: (0.8, 0.8), 1: (0.8, 0.8)}
-    found = verdict_of(STUDY, "takes-most-of-the-way", {TRUE: [run(0, grokked=None), run(1, onset=30_000)]})
+    found = verdict_of(
+        STUDY,
+        "takes-most-of-the-way",
+        {TRUE: [run(0, grokked=None), run(1, grokked=None, onset=30_000)]},
+    )
     assert found.values == {0: (0.9, 1.0)}
     assert found.missing == {"no onset": 1}
 
