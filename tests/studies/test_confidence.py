@@ -1,4 +1,4 @@
-"""The confidence study on runs whose answers are known; every verdict can come out either way."""
+"""The confidence study on runs whose answers are known; every endpoint can come out either way."""
 
 from __future__ import annotations
 
@@ -7,19 +7,33 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import xarray as xr
-from undergrowth.studies.confidence import BASE, STUDY
 
 from tests.studies.made_up import STEPS, made_up
+from tests.studies.planted import ruling_of, table_of, verdict_of
 from undergrowth.measures.reinforcement.confidence import EDGES, QUANTILES
 from undergrowth.store import Run
-from undergrowth.studies import confidence
+from undergrowth.studies import Missing
+from undergrowth.studies.confidence import (
+    DECAY,
+    FREE,
+    MINI,
+    SHUFFLED,
+    STUDY,
+    doubt,
+    median_in_time,
+    slope,
+)
+from undergrowth.training.batches import FullBatch
 from undergrowth.training.optimisers import AdamW
 
-FREE = BASE.replace(optimiser=AdamW(weight_decay=0.0))
 SIDES = ["train", "val"]
 NEVER_SURE = (0, -1, -1, -1, -1, -1)
-SURE = (0, -1, -3, -3, -3, -3)
+SURE = (0, -1, -4, -4, -4, -4)
 """Medians of log10(1 - p) by step: memorised at the second."""
+SPECS = {arm.name: arm.spec for arm in STUDY.arms("quick")}
+ONES = (1.0,) * len(STEPS)
+WAVERS = (1, 1, 0.9, 0.8, 0.9, 1)
+DYING = (1, 1, 1e-2, 1e-3, 1e-4, 1e-5)
 
 
 def over_steps(values: Sequence[float]) -> xr.DataArray:
@@ -28,17 +42,15 @@ def over_steps(values: Sequence[float]) -> xr.DataArray:
 
 def run(
     seed: int,
-    arm: str = "with decay",
+    arm: str = DECAY,
     *,
     doubt: Sequence[float] = NEVER_SURE,
-    gradient: Sequence[float] = (1, 1, 1, 1, 1, 1),
-    data: Sequence[float] = (1, 1, 1, 1, 1, 1),
+    gradient: Sequence[float] = ONES,
+    data: Sequence[float] = ONES,
     pushing: float = 0.5,
     grokked: int | None = 4,
 ) -> Run:
     """A run with readings that hardly differ between seeds; with decay it groks at step 800."""
-    base = FREE if arm == "without decay" else BASE
-    labels = "shuffled" if arm == "shuffled labels" else "true"
     wiggle = 1 + seed / 1000
     medians = np.asarray(doubt, float)[:, None, None] * wiggle
     quantiles = medians + np.log10(np.asarray(QUANTILES) / 0.5)
@@ -46,136 +58,202 @@ def run(
     shares = np.zeros((len(STEPS), 2, len(EDGES) - 1))
     shares[:, :, -2] = 1
     by_bin = {"step": list(STEPS), "side": SIDES, "bin": [f"{edge:g}" for edge in EDGES[:-1]]}
-    n_train = BASE.data().n_train
+    has_decay = SPECS[arm].optimiser.weight_decay > 0
     return made_up(
         seed,
-        labels,
-        base=base,
-        grokked=grokked if arm == "with decay" else None,
+        SPECS[arm].labels,
+        base=SPECS[arm],
+        grokked=grokked if arm == DECAY else None,
         confidence_doubt=xr.DataArray(
             np.repeat(quantiles, 2, axis=1), dims=("step", "side", "quantile"), coords=by_quantile
         ),
         confidence_histogram=xr.DataArray(shares, dims=("step", "side", "bin"), coords=by_bin),
-        confidence_gradient_norm=over_steps(gradient) ** wiggle,
+        confidence_gradient_norm=over_steps(gradient) ** wiggle**2,
         confidence_data_norm=over_steps(data) ** wiggle * wiggle,
-        confidence_decay_norm=over_steps([0 if arm == "without decay" else 1] * 6),
-        confidence_pull_norm=over_steps([0 if arm == "without decay" else 1] * 6),
+        confidence_decay_norm=over_steps([1.0 * has_decay] * 6),
+        confidence_pull_norm=over_steps([1.0 * has_decay] * 6),
         confidence_pull_cosine=over_steps([-0.5] * 6),
-        confidence_pushing_train=over_steps([pushing * n_train * wiggle] * 6),
+        confidence_pushing_train=over_steps([pushing * SPECS[DECAY].data().n_train * wiggle] * 6),
     )
 
 
-def verdicts(*runs: Run, claim: str):
-    return [verdict for verdict in confidence._verdicts(runs) if verdict.claim == claim]
+def four(arm: str = DECAY, **readings) -> dict[str, list[Run]]:
+    return {arm: [run(seed, arm, **readings) for seed in range(4)]}
 
 
-def four(arm: str = "with decay", **readings) -> list[Run]:
-    return [run(seed, arm, **readings) for seed in range(4)]
+def mixed(arm: str, *readings: dict) -> dict[str, list[Run]]:
+    return {arm: [run(seed, arm, **each) for seed, each in enumerate(readings)]}
 
 
-def test_memorising_that_stops_at_nine_tenths_supports_c1_in_every_arm() -> None:
-    found = verdicts(*four(), *four("without decay"), *four("shuffled labels"), claim="C1")
-    assert [verdict.verdict for verdict in found] == ["supported"] * 5
-    assert found[0].estimate.effect == pytest.approx(-1.0015)
-    assert "1 - p = 0.0997 in geometric mean" in found[0].note
+@pytest.mark.parametrize("budget", ["quick", "standard", "full"])
+def test_its_parts_fit_and_only_the_stand_ins_of_p4_wait(budget) -> None:
+    STUDY.check(budget)
+    primaries = {e.claim: e for e in STUDY.endpoints(budget) if e.is_primary}
+    assert set(primaries) == {"C1", "C2", "P4"}
+    waiting = {claim for claim, endpoint in primaries.items() if endpoint.waits_for}
+    assert waiting == (set() if budget == "full" else {"P4"})
 
 
-def test_memorising_that_goes_on_contradicts_c1_though_not_when_it_has_just_memorised() -> None:
-    runs = [*four(doubt=SURE), *four("without decay", doubt=SURE), *four("shuffled labels", doubt=SURE)]
-    rulings = [verdict.verdict for verdict in verdicts(*runs, claim="C1")]
-    assert rulings == ["supported", *["contradicted"] * 4]
+@pytest.mark.parametrize(
+    ("endpoint", "arm"),
+    [
+        (f"{what}{suffix}", arm)
+        for what in ("stops-short", "never-sure")
+        for suffix, arm in (("", MINI), ("-decay", DECAY), ("-free", FREE), ("-shuffled", SHUFFLED))
+    ],
+)
+def test_memorising_that_stops_at_nine_tenths_supports_c1_and_what_goes_on_contradicts_it(
+    endpoint: str, arm: str
+) -> None:
+    assert ruling_of(STUDY, endpoint, four(arm)) == "supported"
+    assert ruling_of(STUDY, endpoint, four(arm, doubt=SURE)) == "contradicted"
+    either = mixed(arm, {"doubt": SURE}, {}, {"doubt": SURE}, {})
+    assert ruling_of(STUDY, endpoint, either) == "inconclusive"
+
+
+def test_c1_is_told_as_a_probability() -> None:
+    found = verdict_of(STUDY, "stops-short", four(MINI))
+    assert found.estimate.effect == pytest.approx(-1.0015)
+    assert found.says == "p = 0.9"
+    assert verdict_of(STUDY, "stops-short", four(MINI, doubt=SURE)).says.startswith("p = 1 − ")
+    assert found.note == "4 of 4 runs never set off."
+
+
+def test_a_network_may_be_unsure_when_it_has_just_memorised_and_sure_later() -> None:
+    runs = four(DECAY, doubt=SURE)
+    assert ruling_of(STUDY, "unsure-when-memorised-decay", runs) == "supported"
+    assert ruling_of(STUDY, "stops-short-decay", runs) == "contradicted"
+    at_once = four(DECAY, doubt=(0, -3, -3, -3, -3, -3))
+    assert ruling_of(STUDY, "unsure-when-memorised-decay", at_once) == "contradicted"
 
 
 def test_what_comes_after_the_onset_does_not_count_against_c1() -> None:
-    late = (0, -1, -1, -1, -8, -8)
-    found = verdicts(*four(doubt=late), claim="C1")
-    assert found[1].verdict == "supported"
+    for endpoint in ("stops-short-decay", "never-sure-decay"):
+        assert ruling_of(STUDY, endpoint, four(doubt=(0, -1, -1, -1, -8, -8))) == "supported"
 
 
-def test_seeds_that_differ_say_nothing_of_c1() -> None:
-    found = verdicts(run(0, doubt=SURE), run(1, doubt=NEVER_SURE), run(2, doubt=SURE), claim="C1")
-    assert found[1].verdict == "inconclusive"
+def test_the_median_in_time_counts_every_step_alike() -> None:
+    """Linear from 0 at step 100 to -15 at 1,600, read at five steps: half way at step 850."""
+    falling = over_steps([0, *(-(step - 100) / 100 for step in STEPS[1:])]).isel(step=slice(1, None))
+    assert median_in_time(falling) == pytest.approx(-7.5)
+    assert float(falling.median()) != pytest.approx(-7.5, abs=1)
 
 
-DYING = (1, 1, 1e-2, 1e-3, 1e-4, 1e-5)
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0, 2.0])
+def test_the_slope_is_the_power_of_the_doubt_that_the_gradient_goes_as(power: float) -> None:
+    doubts = (0.0, -1.0, -2.5, -3.0, -4.5, -6.0)
+    one = run(0, MINI, doubt=doubts, gradient=[7 * 10 ** (power * d) for d in doubts])
+    assert slope(one) == pytest.approx(power, abs=1e-9)
 
 
-def test_a_gradient_that_dies_out_supports_c2_and_contradicts_p4() -> None:
-    runs = [*four(gradient=DYING, data=DYING), *four("without decay", gradient=DYING, data=DYING)]
-    found = verdicts(*runs, claim="C2")
-    assert [verdict.verdict for verdict in found] == ["supported"] * 4
-    assert found[0].estimate.effect == pytest.approx(2, rel=0.01)  # at step 200, before the onset
-    assert found[1].estimate.effect == pytest.approx(5, rel=0.01)  # at the last step: no onset
-    assert "4 of 4 runs without decay never set off" in found[3].note
-    flowing = verdicts(*runs, claim="P4")
-    assert [verdict.verdict for verdict in flowing[:2]] == ["contradicted"] * 2
+def test_where_p_hardly_changes_there_is_no_slope() -> None:
+    assert isinstance(slope(run(0, MINI)), Missing)
+    found = verdict_of(STUDY, "vanishes-with-doubt", four(MINI))
+    assert (found.estimate.n, sum(found.missing.values())) == (0, 4)
 
 
-def test_a_gradient_that_stays_contradicts_c2_and_supports_p4() -> None:
-    wavers = (1, 1, 0.9, 0.8, 0.9, 1)
-    runs = [
-        *four(gradient=wavers, data=wavers),
-        *four("without decay", gradient=wavers, data=wavers),
-        *four("shuffled labels"),
-    ]
-    assert [v.verdict for v in verdicts(*runs, claim="C2")] == ["contradicted"] * 4
-    flowing = verdicts(*runs, claim="P4")
-    assert [verdict.verdict for verdict in flowing] == ["supported"] * 3
-    assert "Shuffled labels, to their last step: 0.501" in flowing[2].note
+def test_a_gradient_of_0_or_a_doubt_below_float32_is_no_point_of_the_slope() -> None:
+    doubts = (0, -1, -2, -3, -4, -np.inf)
+    one = run(0, MINI, doubt=doubts, gradient=(1, 1e-1, 1e-2, 1e-3, 1e-4, 0))
+    assert slope(one) == pytest.approx(1)
+    assert np.isfinite(doubt(one)).all()
 
 
-def test_a_push_of_few_examples_contradicts_p4() -> None:
-    assert verdicts(*four(pushing=0.01), claim="P4")[2].verdict == "contradicted"
+FALLING = (0, -1, -2, -3, -4, -5)
 
 
-def test_gradients_of_both_kinds_are_inconclusive() -> None:
-    runs = [run(0, gradient=DYING, data=DYING), run(1), run(2, pushing=1e-3)]
-    for claim in ("C2", "P4"):
-        assert verdicts(*runs, claim=claim)[0].verdict == "inconclusive"
-    assert verdicts(*runs, claim="P4")[2].verdict == "inconclusive"
+def test_c2s_slope_near_1_is_supported_and_a_flat_one_contradicted() -> None:
+    one, flat = DYING, (1, 1, 0.9, 0.8, 0.7, 0.6)
+    assert (
+        ruling_of(STUDY, "vanishes-with-doubt", four(MINI, doubt=FALLING, gradient=one)) == "supported"
+    )
+    found = four(MINI, doubt=FALLING, gradient=flat)
+    assert ruling_of(STUDY, "vanishes-with-doubt", found) == "contradicted"
+    both = [{"doubt": FALLING, "gradient": g} for g in (one, flat, one, flat)]
+    assert ruling_of(STUDY, "vanishes-with-doubt", mixed(MINI, *both)) == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "arm", "lost"), [("", MINI, 5), ("-decay", DECAY, 2), ("-free", FREE, 5)]
+)
+def test_a_gradient_that_dies_before_the_onset_is_told_from_one_that_stays(
+    suffix: str, arm: str, lost: float
+) -> None:
+    """With decay the onset is at step 400, so that the last reading is that of step 200."""
+    dying, staying = (four(arm, gradient=norms, data=norms) for norms in (DYING, WAVERS))
+    for what in ("gradient", "update"):
+        found = verdict_of(STUDY, f"{what}-dies{suffix}", dying)
+        assert found.ruling == "supported"
+        assert found.estimate.effect == pytest.approx(lost, rel=0.01)
+        assert ruling_of(STUDY, f"{what}-dies{suffix}", staying) == "contradicted"
+
+
+def test_p4_is_of_what_the_gradient_moves_beside_what_decay_moves() -> None:
+    assert ruling_of(STUDY, "flows", four()) == "supported"
+    assert ruling_of(STUDY, "flows", four(data=[0.01] * 6)) == "contradicted"
+    assert ruling_of(STUDY, "flows", mixed(DECAY, {}, {"data": [1e-3] * 6}, {})) == "inconclusive"
+    assert verdict_of(STUDY, "flows", four()).ruling == "open"
+    assert verdict_of(STUDY, "flows", four(), "full").ruling == "supported"
+
+
+def test_what_the_gradient_moves_before_memorising_and_after_grokking_does_not_count() -> None:
+    assert ruling_of(STUDY, "flows", four(data=(1e-9, 1, 1, 1, 1e-9, 1e-9))) == "supported"
+
+
+def test_a_gradient_may_die_out_while_the_update_goes_on() -> None:
+    assert ruling_of(STUDY, "gradient-stays", four(gradient=DYING)) == "contradicted"
+    assert ruling_of(STUDY, "gradient-stays", four(gradient=WAVERS)) == "supported"
+    assert ruling_of(STUDY, "flows", four(gradient=DYING)) == "supported"
+
+
+def test_many_may_push_or_few_and_more_than_with_shuffled_labels_or_not() -> None:
+    many, few = 0.5, 0.02
+    for its, control, alone, beside in (
+        (many, few, "supported", "supported"),
+        (few, many, "contradicted", "contradicted"),
+        (many, many, "supported", "no effect"),
+    ):
+        runs = {**four(pushing=its), **four(SHUFFLED, pushing=control)}
+        assert ruling_of(STUDY, "many-push", runs) == alone
+        assert ruling_of(STUDY, "more-push", runs) == beside
 
 
 def test_runs_that_never_grok_count_to_their_last_step() -> None:
-    found = verdicts(*four(grokked=None, gradient=DYING), claim="C2")
-    assert found[0].estimate.n == 4
-    assert found[0].estimate.effect == pytest.approx(5, rel=0.01)
+    found = verdict_of(STUDY, "gradient-dies-decay", four(grokked=None, gradient=DYING))
+    assert found.estimate.n == 4
+    assert found.estimate.effect == pytest.approx(5, rel=0.01)
 
 
-def test_runs_that_never_memorise_are_left_out_and_said_to_be() -> None:
-    never = run(4)
+def test_runs_that_never_memorise_are_left_out_and_counted() -> None:
+    never = run(4, MINI)
     never.curves["train_accuracy"][:] = 0.5
-    found = verdicts(*four(), never, claim="C1")
-    assert found[0].estimate.n == 4
-    assert "1 of 5 runs failed, never memorised" in found[0].note
+    found = verdict_of(STUDY, "stops-short", {MINI: [*four(MINI)[MINI], never]})
+    assert found.estimate.n == 4
+    assert sum(found.missing.values()) == 1
 
 
-def test_a_missing_arm_is_said_and_nothing_invented() -> None:
-    found = verdicts(*four(), claim="C1")
-    assert found[3].verdict == found[4].verdict == "inconclusive"
-    assert found[3].note == "No runs of this arm."
-    assert found[3].estimate.n == 0
-
-
-def test_one_seed_has_no_interval() -> None:
-    for verdict in confidence._verdicts([run(0), run(0, "without decay")]):
-        assert verdict.verdict == "inconclusive"
-
-
-def test_the_order_of_the_runs_does_not_matter() -> None:
-    runs = [*four(), *four("without decay", doubt=SURE), *four("shuffled labels", gradient=DYING)]
-    assert confidence._verdicts(runs) == confidence._verdicts(runs[::-1])
+def test_without_runs_nothing_is_invented() -> None:
+    answer = STUDY.answer(table_of(STUDY, {}))
+    assert {v.ruling for v in answer.verdicts} == {"open"}
+    assert answer.figures == ()
 
 
 def test_figures_show_every_arm_that_there_is() -> None:
-    for runs in ([*four(), *four("without decay"), *four("shuffled labels")], four("without decay")):
-        answer = STUDY.answer(runs)
-        names = {confidence.arm_of(each) for each in runs}
-        doubt, push = answer.figures
-        assert set(doubt.table["arm"]) == names
-        assert set(push.table["line"]) == names
+    every = {**four(), **four(FREE), **four(MINI), **four(SHUFFLED)}
+    for runs in (every, four(FREE)):
+        doubts, push = STUDY.answer(table_of(STUDY, runs)).figures
+        assert set(doubts.table["arm"]) == set(runs)
+        assert set(push.table["line"]) == set(runs)
 
 
-def test_the_arms_differ_in_decay_and_labels_alone() -> None:
-    specs = STUDY.runs("quick", None)
-    alike = {spec.replace(labels="true", optimiser=AdamW()).without_seeds().id for spec in specs}
-    assert len(alike) == 1
+def test_the_arms_differ_in_decay_batches_and_labels_alone() -> None:
+    for budget in ("quick", "standard", "full"):
+        alike = {
+            arm.spec.replace(
+                labels="true",
+                batch=FullBatch(),
+                optimiser=AdamW(**{**dict(arm.spec.optimiser), "weight_decay": 1.0}),
+            ).id
+            for arm in STUDY.arms(budget)
+        }
+        assert len(alike) == 1

@@ -1,160 +1,212 @@
-"""The grokking study on runs whose answers are known; every verdict can come out either way."""
+"""The grokking study on runs whose answers are known; every ruling can come out each way."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from tests.studies.made_up import made_up
-from undergrowth.studies import grokking
+from tests.studies.planted import ruling_of, table_of, verdict_of
+from undergrowth.store import Run
+from undergrowth.studies.grokking import DROPS, ENDPOINTS, MAIN_ONSET, ONSETS, STUDY
+from undergrowth.studies.one_layer_addition import SHUFFLED, TRUE
+
+STEPS = np.arange(0, 20_001, 100)
 
 
-def verdicts(*runs):
-    """The first verdict on each claim."""
-    return {verdict.claim: verdict for verdict in reversed(grokking._verdicts(runs))}
+def run(
+    seed: int,
+    *,
+    grokked: int | None = 10_000,
+    onset: int = 2_000,
+    memorised: int = 100,
+    val_falls: float | None = 3_000,
+    train_falls: float | None = 9_000,
+    height: float = 16.0,
+    floor: float = 1e-3,
+    labels: str = "true",
+) -> Run:
+    """A run with these events, whose losses fall by a decade in 1,000 steps from some steps on."""
+    made = made_up(seed, labels)
+    end = 10**9 if grokked is None else grokked
+
+    def falling(level: float, at: float | None) -> np.ndarray:
+        return level * 10 ** -(np.maximum(STEPS - (1e9 if at is None else at), 0) / 1000)
+
+    climb = np.clip((STEPS - onset) / max(end - onset, 1), 0, 1) * 0.8
+    columns = {
+        "train_accuracy": (memorised <= STEPS).astype(float),
+        "val_accuracy": np.where(end <= STEPS, 1.0, np.where(onset <= STEPS, 0.1 + climb, 0.02)),
+        "train_loss": np.where(memorised > STEPS, 1.0, falling(floor, train_falls)),
+        "val_loss": falling(height, val_falls) - 1e-6 * np.maximum(memorised - STEPS, 0),
+    }
+    curves = xr.Dataset({n: ("step", v) for n, v in columns.items()}, {"step": STEPS})
+    made.__dict__["curves"] = curves
+    return made
 
 
-def test_late_grokking_supports_p1_with_the_ratio_of_first_times() -> None:
-    found = verdicts(made_up(0), made_up(1), made_up(2), made_up(3, grokked=4))["P1"]
-    assert found.verdict == "supported"
+def seeds(of: Callable[[int], Run], n: int = 8) -> dict[str, Sequence[Run]]:
+    return {TRUE: [of(seed) for seed in range(n)]}
+
+
+def spread(seed: int) -> int:
+    return 100 * (seed % 3)
+
+
+MIXED = (100, 18_000)
+PLANTED: dict[str, dict[str, Callable[[int], Run]]] = {
+    "later": {
+        "supported": lambda s: run(s, grokked=10_000 + spread(s)),
+        "contradicted": lambda s: run(s, grokked=300 + spread(s), onset=200),
+        "inconclusive": lambda s: run(s, grokked=MIXED[s % 2], onset=100),
+    },
+    "overfits-then-falls": {
+        "supported": lambda s: run(s, height=16 + s),
+        "contradicted": lambda s: run(s, val_falls=None, height=16 + s),
+        "no effect": lambda s: run(s, height=4.5 + s / 10),
+        "inconclusive": lambda s: run(s, height=16, floor=(1e-3, 3.0)[s % 2]),
+    },
+    "falls-first": {
+        "supported": lambda s: run(s, train_falls=9_000 + spread(s)),
+        "contradicted": lambda s: run(s, val_falls=9_000 + spread(s), train_falls=1_000),
+        "no effect": lambda s: run(s, train_falls=3_000 + spread(s)),
+        "inconclusive": lambda s: run(s, train_falls=(1_000, 9_000)[s % 2]),
+    },
+    "takes-most-of-the-way": {
+        "supported": lambda s: run(s, onset=2_000 + spread(s)),
+        "contradicted": lambda s: run(s, onset=9_000 + spread(s)),
+        "inconclusive": lambda s: run(s, onset=(500, 9_500)[s % 2]),
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "ruling"), [(name, said) for name, planted in PLANTED.items() for said in planted]
+)
+def test_each_primary_can_come_out_each_way(endpoint: str, ruling: str) -> None:
+    assert ruling_of(STUDY, endpoint, seeds(PLANTED[endpoint][ruling])) == ruling
+
+
+def test_they_are_the_primaries_one_a_claim_and_wait_for_the_posts_own_settings() -> None:
+    primaries = [endpoint for endpoint in ENDPOINTS if endpoint.is_primary]
+    assert {endpoint.name for endpoint in primaries} == set(PLANTED)
+    assert sorted(endpoint.claim for endpoint in primaries) == ["P1", "P14", "P2", "P3"]
+    assert all(endpoint.waits_for for endpoint in primaries)
+    assert verdict_of(STUDY, "later", seeds(PLANTED["later"]["supported"])).ruling == "open"
+
+
+@pytest.mark.parametrize("budget", ["quick", "standard", "full"])
+def test_the_study_fits_together(budget) -> None:
+    STUDY.check(budget)
+    assert {endpoint.arm for endpoint in STUDY.endpoints(budget)} == {TRUE}
+    by_arm = {each.part.arm: 0 for each in STUDY.planned(budget)}
+    for each in STUDY.planned(budget):
+        by_arm[each.part.arm] += 1
+    assert by_arm == ({TRUE: 4, SHUFFLED: 4} if budget == "quick" else {TRUE: 16, SHUFFLED: 10})
+
+
+def test_later_is_the_ratio_of_first_times() -> None:
+    found = verdict_of(STUDY, "later", {TRUE: [*(made_up(s) for s in range(3)), made_up(3, grokked=4)]})
     assert found.estimate.effect == pytest.approx(np.mean(np.log10([4, 4, 4, 8])))
-    assert found.estimate.n == 4
+    assert found.says == "× 4.8 later"
 
 
-def test_grokking_at_once_contradicts_p1() -> None:
-    seeds = (made_up(seed, grokked=2 if seed > 9 else 1) for seed in range(12))
-    assert verdicts(*seeds)["P1"].verdict == "contradicted"
+def test_seeds_that_do_not_get_there_are_missing_for_that_reason() -> None:
+    true = [run(0), run(1), run(2, grokked=None), run(3, memorised=30_000)]
+    found = verdict_of(STUDY, "later", {TRUE: true})
+    assert found.estimate.n == 2
+    assert found.missing == {"validation does not get to 99 %": 1, "never memorised": 1}
+    control = {TRUE: [run(s, grokked=None, onset=30_000) for s in range(8)]}
+    assert ruling_of(STUDY, "later", control) == "inconclusive"
 
 
-def test_seeds_that_are_all_alike_say_nothing_of_their_spread() -> None:
-    found = verdicts(*(made_up(seed, grokked=1) for seed in range(12)))["P1"]
-    assert (found.estimate.effect, found.verdict) == (0.0, "inconclusive")
-
-
-def test_seeds_that_have_not_grokked_yet_contradict_nothing() -> None:
-    seeds = (made_up(seed, grokked=3 if seed == 0 else None) for seed in range(12))
-    found = verdicts(*seeds)["P1"]
-    assert found.verdict == "inconclusive"
-    assert found.estimate.high > np.log10(1600 / 100) * 0.8  # as if they grokked at the last step
-
-
-def test_a_seed_that_never_groks_is_counted_against_p1_not_dropped() -> None:
-    found = verdicts(made_up(0), made_up(1, grokked=None), made_up(2))["P1"]
-    assert found.estimate.n == 3
-    assert found.estimate.effect == pytest.approx(np.log10(4) * 2 / 3)
-    assert "1 of 3 seeds censored" in found.note
-
-
-def test_overfitting_then_falling_supports_p2_by_its_smallest_margin() -> None:
-    found = verdicts(made_up(0), made_up(1))["P2"]
-    assert found.verdict == "supported"
+def test_the_smallest_margin_decides_p2() -> None:
+    found = verdict_of(STUDY, "overfits-then-falls", {TRUE: [made_up(0), made_up(1)]})
     assert found.estimate.effect == pytest.approx(np.log10([16, 16.16]).mean() - np.log10(np.log(53)))
 
 
-def test_validation_loss_that_never_falls_contradicts_p2() -> None:
-    found = verdicts(*(made_up(seed, grokked=None) for seed in range(3)))["P2"]
-    assert found.verdict == "contradicted"
+def test_validation_falls_first_by_so_many_steps_whatever_the_drop() -> None:
+    of = seeds(lambda s: run(s, train_falls=9_000 + spread(s)))
+    names = ["falls-first", *(f"falls-first-by-{what}" for what in list(DROPS)[::2])]
+    for name in names:
+        found = verdict_of(STUDY, name, of)
+        assert found.estimate.effect == pytest.approx(6_090, abs=60)
+        assert found.says.endswith("steps earlier")
+    in_decades = verdict_of(STUDY, "falls-first-in-decades", of)
+    assert in_decades.estimate.effect == pytest.approx(np.log10(9_590 / 3_500), abs=0.01)
 
 
-def test_the_share_of_the_way_is_from_onset_to_grokked() -> None:
-    found = verdicts(made_up(0), made_up(1))["P14"]
-    assert found.estimate.effect == pytest.approx((400 - 200) / 400)
-    long = verdicts(made_up(0, grokked=5), made_up(1, grokked=5))["P14"]
-    assert long.estimate.effect == pytest.approx((1600 - 800) / 1600)
+def test_a_train_loss_that_settles_for_good_is_a_bound_in_favour_of_p3() -> None:
+    of = seeds(lambda s: run(s, val_falls=3_000 + spread(s), train_falls=None))
+    found = verdict_of(STUDY, "falls-first", of)
+    assert found.rule.ruling(found.estimate) == "supported"
+    assert found.estimate.high == np.inf
 
 
-def test_a_run_with_no_onset_is_said_in_p14() -> None:
-    found = verdicts(made_up(0), made_up(1), made_up(2, grokked=None))["P14"]
-    assert "1 of 3 seeds had no onset" in found.note
+def test_the_shuffled_control_has_no_order_of_falls() -> None:
+    def shuffled(seed: int) -> Run:
+        made = run(seed, grokked=None, onset=30_000, val_falls=None, labels="shuffled")
+        made.curves["train_loss"][:] = 1e-4 + np.exp(-STEPS / 60)
+        return made
+
+    null = verdict_of(STUDY, "falls-first", seeds(shuffled))
+    assert (null.estimate.n, null.rule.ruling(null.estimate)) == (0, "inconclusive")
+    assert null.missing == {"validation loss does not fall": 8}
+    both = {TRUE: [run(0), run(1)], SHUFFLED: [shuffled(0), run(1, labels="shuffled")]}
+    assert "falls in 1 of 2 seeds" in verdict_of(STUDY, "falls-first", both).note
+    assert "end at 1.000 validation accuracy" in verdict_of(STUDY, "later", both).note
 
 
-def test_the_control_is_told_beside_p1() -> None:
-    found = verdicts(made_up(0), made_up(1), made_up(0, "shuffled", grokked=None))["P1"]
-    assert found.estimate.n == 2
-    assert "Control: 1 with shuffled labels end at 0.020" in found.note
+def test_the_share_of_the_way_is_from_onset_to_99_percent() -> None:
+    found = verdict_of(STUDY, "takes-most-of-the-way", seeds(lambda s: run(s), 2))
+    assert found.values == {0: (0.8, 0.8), 1: (0.8, 0.8)}
+    found = verdict_of(
+        STUDY,
+        "takes-most-of-the-way",
+        {TRUE: [run(0, grokked=None), run(1, grokked=None, onset=30_000)]},
+    )
+    assert found.values == {0: (0.9, 1.0)}
+    assert found.missing == {"no onset": 1}
 
 
-LOG_STEPS = tuple(range(0, 2000, 20))
+def test_onset_rules_may_differ() -> None:
+    of = seeds(lambda s: run(s, onset=9_000 + spread(s)))
+    by_loss = [f"takes-most-of-the-way-by-{name}" for name in ONSETS if "loss" in name]
+    assert {ruling_of(STUDY, name, of) for name in by_loss} == {"supported"}
+    by_accuracy = [f"takes-most-of-the-way-by-{name}" for name in ONSETS if "accuracy" in name]
+    by_accuracy.remove(f"takes-most-of-the-way-by-{MAIN_ONSET}")
+    assert {ruling_of(STUDY, name, of) for name in by_accuracy} == {"contradicted"}
 
 
-def losses(seed: int, val_falls: int, train_falls: int, labels: str = "true"):
-    """A run whose losses stand still from step 100 on and fall by a decade in 200 steps from then on."""
-    run = made_up(seed, labels)
-    steps = np.array(LOG_STEPS)
-    wiggle = 0.01 * np.sin(steps * (1 + seed))
-
-    def falling(level: float, at: int) -> np.ndarray:
-        return 10 ** (level + wiggle - np.maximum(steps - at - 10 * seed, 0) / 200)
-
-    columns = {
-        "train_loss": np.where(steps < 100, 1.0, falling(-3, train_falls)),
-        "val_loss": falling(1, val_falls),
-        "train_accuracy": (steps >= 100).astype(float),
-        "val_accuracy": np.where(steps >= 1800, 1.0, 0.02),
-    }
-    curves = xr.Dataset({n: ("step", v) for n, v in columns.items()}, {"step": steps})
-    run.__dict__["curves"] = curves
-    return run
+@pytest.mark.parametrize(
+    ("runs", "drawn"),
+    [
+        ({}, ["accuracy", "loss"]),
+        ({SHUFFLED: [run(0, labels="shuffled")]}, ["accuracy", "loss"]),
+        ({TRUE: [run(0), run(1)]}, ["accuracy", "loss", "onset_rules", "fall_rules"]),
+    ],
+)
+def test_any_subset_of_the_runs_is_answered_and_drawn(runs, drawn) -> None:
+    answer = STUDY.answer(table_of(STUDY, runs))
+    assert [figure.name for figure in answer.figures] == drawn
+    assert {score.score for score in answer.scores} == {"open"}
 
 
-def p3(*runs):
-    return [verdict for verdict in grokking._verdicts(runs) if verdict.claim == "P3"]
-
-
-def test_validation_that_falls_before_the_train_floor_supports_p3_by_every_rule() -> None:
-    found = p3(*(losses(seed, 400, 1200) for seed in range(3)))
-    assert {v.verdict for v in found} == {"supported"}
-    assert found[0].estimate.effect == pytest.approx(np.log10(3), abs=0.05)
-    assert "Train minus validation: 7" in found[0].note or "8" in found[0].note
-    assert "0 of 3 seeds have a bound" in found[0].note
-
-
-def test_a_train_floor_that_falls_first_contradicts_p3() -> None:
-    assert {v.verdict for v in p3(*(losses(s, 1200, 400) for s in range(3)))} == {"contradicted"}
-
-
-def test_losses_that_fall_together_decide_nothing() -> None:
-    starts = [(400, 420), (440, 400), (420, 420), (420, 410)]
-    found = p3(*(losses(seed, *pair) for seed, pair in enumerate(starts)))
-    assert {v.verdict for v in found} == {"inconclusive"}
-
-
-def test_a_train_floor_that_never_falls_counts_as_a_bound_for_p3() -> None:
-    found = p3(*(losses(seed, 400, 5000) for seed in range(3)))
-    assert {v.verdict for v in found} == {"supported"}
-    assert "3 of 3 seeds have a bound" in found[0].note
-
-
-def test_no_floor_at_all_is_a_bound_against_p3() -> None:
-    rule = grokking.FALL_RULES[0]
-    low, high = grokking.lead(losses(0, 1000, 0), rule)
-    assert low < high < 0
-
-
-def test_a_run_that_never_memorised_says_nothing_of_p3_but_counts() -> None:
-    run = losses(0, 400, 1200)
-    run.__dict__["curves"] = run.curves.assign(train_accuracy=run.curves["val_accuracy"] * 0)
-    assert grokking.lead(run, grokking.FALL_RULES[0]) == (-1.0, 1.0)
-
-
-def test_p14_has_a_verdict_for_each_onset_rule_and_they_may_differ() -> None:
-    runs = [losses(seed, 500, 1200) for seed in range(3)]
-    found = [v for v in grokking._verdicts(runs) if v.claim == "P14"]
-    assert len(found) == len(grokking.ONSETS)
-    by_rule = dict(zip(grokking.ONSETS, found, strict=True))
-    assert by_rule["loss - 50 %"].verdict == "supported"  # (1800 - 580) / 1800
-    assert by_rule["bend of the loss"].estimate.effect == pytest.approx(1290 / 1800, abs=0.03)
-    assert np.nan_to_num(by_rule[grokking.MAIN_ONSET].estimate.effect) < 0.5
-
-
-@pytest.mark.parametrize("runs", [(), (losses(0, 400, 900),), (made_up(0, "shuffled", grokked=None),)])
-def test_any_subset_of_the_runs_is_answered(runs) -> None:
-    found = grokking.answer(runs)
-    assert {v.verdict for v in found.verdicts} == {"inconclusive"}
+def test_figures_show_the_middle_of_each_seeds_bounds() -> None:
+    table = table_of(STUDY, {TRUE: [run(0), run(1, train_falls=None)]})
+    onsets, drops = [figure.table for figure in STUDY.answer(table).figures][2:]
+    assert set(onsets["arm"]) == set(ONSETS)
+    by_3 = drops[drops["arm"] == "a factor of 3"]["value"].tolist()
+    assert by_3[0] == pytest.approx(6_000)
+    assert np.isnan(by_3[1])
 
 
 def test_the_order_of_the_runs_changes_nothing() -> None:
-    runs = [losses(seed, 400, 1200) for seed in range(3)]
-    forwards, backwards = (grokking._verdicts(order) for order in (runs, runs[::-1]))
+    of = seeds(PLANTED["falls-first"]["supported"])
+    forwards, backwards = (
+        STUDY.answer(table_of(STUDY, {TRUE: runs})).verdicts for runs in (of[TRUE], of[TRUE][::-1])
+    )
     assert [v.to_dict() for v in forwards] == [v.to_dict() for v in backwards]

@@ -1,11 +1,17 @@
-"""The leak study on runs whose answers are known; every verdict can come out either way."""
+"""The leak study on runs whose answers are known; every ruling can come out each way."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 import xarray as xr
-from undergrowth.studies.confidence import BASE
+
+from tests.studies.made_up import STEPS, made_up
+from tests.studies.planted import ruling_of, table_of, verdict_of
+from undergrowth.store import Run
+from undergrowth.studies import confidence, leak
 from undergrowth.studies.leak import (
     DIFFERENCE,
     LEAKY,
@@ -16,11 +22,7 @@ from undergrowth.studies.leak import (
     STUDY,
 )
 
-from tests.studies.made_up import STEPS, made_up
-from undergrowth.store import Run
-from undergrowth.studies import leak
-
-SPECS = leak._arms("quick")
+SPECS = {arm.name: arm.spec for arm in STUDY.arms("standard")}
 
 
 def run(seed: int, arm: str, level: float, *, unseen: float = 0.02) -> Run:
@@ -30,86 +32,112 @@ def run(seed: int, arm: str, level: float, *, unseen: float = 0.02) -> Run:
         for name, value in (("unseen_accuracy", unseen), ("swap_in_train_accuracy", 1.0)):
             values = np.full(len(STEPS), value + seed / 1000)
             readings[name] = xr.DataArray(values, dims="step", coords={"step": list(STEPS)})
-    return made_up(seed, base=SPECS[arm], level=level + seed / 1000, **readings)
+    made = made_up(seed, base=SPECS[arm], level=level + seed / 1000, **readings)
+    made.curves["val_accuracy"][2] = level + seed / 1000  # a plateau up to step 200
+    return made
 
 
-def four(arm: str, level: float, **fields: float) -> list[Run]:
-    return [run(seed, arm, level, **fields) for seed in range(4)]
+def six(arm: str, level: float | Callable[[int], float], **fields: float) -> Sequence[Run]:
+    return [run(s, arm, level(s) if callable(level) else level, **fields) for s in range(6)]
 
 
-LEAKS = [
-    *four(SAFE, 0.02),
-    *four(LEAKY, 0.7),
-    *four(LEAKY_HALF, 0.5),
-    *four(PRODUCT_SAFE, 0.02),
-    *four(PRODUCT_LEAKY, 0.7),
-    *four(DIFFERENCE, 0.02),
-]
+LEAKS = {
+    SAFE: six(SAFE, 0.02),
+    LEAKY: six(LEAKY, 0.7),
+    LEAKY_HALF: six(LEAKY_HALF, 0.49),
+    PRODUCT_SAFE: six(PRODUCT_SAFE, 0.02),
+    PRODUCT_LEAKY: six(PRODUCT_LEAKY, 0.7),
+    DIFFERENCE: six(DIFFERENCE, 0.02),
+}
 
 
-def rulings(runs: list[Run]) -> list[str]:
-    return [verdict.verdict for verdict in leak._verdicts(runs)]
+def ruling(endpoint: str, runs, **changed) -> str:
+    return ruling_of(STUDY, endpoint, {**runs, **changed}, "standard")
 
 
-def test_a_leak_that_commuting_explains() -> None:
-    more, product, control, near, near_half, explained, _ = leak._verdicts(LEAKS)
-    assert [v.verdict for v in (more, product, control)] == ["supported"] * 3
+@pytest.mark.parametrize(
+    ("level", "said"),
+    [
+        (0.49, "supported"),
+        (0.6, "contradicted"),
+        (0.02, "contradicted"),
+        (lambda seed: (0.3, 0.7)[seed % 2], "inconclusive"),
+    ],
+)
+def test_a_plateau_beside_what_commuting_gives(level, said: str) -> None:
+    assert ruling("as-commuting", {LEAKY_HALF: six(LEAKY_HALF, level)}) == said
+
+
+def test_commuting_gives_the_share_of_pairs_whose_swap_is_in_training() -> None:
+    found = verdict_of(STUDY, "as-commuting", LEAKS, "standard")
+    shares = [leak.share_with_swap(run) for run in LEAKS[LEAKY_HALF]]
+    assert np.mean(shares) == pytest.approx(0.5 * 52 / 53, abs=0.02)
+    assert found.estimate.effect == pytest.approx(0.4925 - np.mean(shares))
+    assert f"would give {np.mean(shares):.3f}" in found.note
+    assert leak.share_with_swap(LEAKS[SAFE][0]) == pytest.approx(0, abs=0.02)  # the diagonal alone
+
+
+def test_the_plateau_is_from_memorised_to_onset() -> None:
+    late = made_up(0, base=SPECS[LEAKY_HALF], grokked=5, level=0.4)
+    late.curves["val_accuracy"][1:4] = [0.4, 0.43, 0.44]
+    assert leak.on_the_plateau(late) == pytest.approx(0.43)
+    assert leak.when_memorised(late) == pytest.approx(0.4)
+    at_once = made_up(0, base=SPECS[LEAKY_HALF], grokked=2, level=0.4)
+    at_once.curves["val_accuracy"][2:] = 1.0
+    assert leak.on_the_plateau(at_once) == pytest.approx(float(at_once.curves["val_accuracy"][1]))
+
+
+def test_a_leak_that_commuting_explains_supports_every_other_endpoint_but_a_half_at_70_percent() -> None:
+    others = [each.name for each in STUDY.endpoints("standard")]
+    said = {name: ruling(name, LEAKS) for name in others}
+    assert said.pop("near-a-half-base") == "contradicted"
+    assert set(said.values()) == {"supported"}
+    more = verdict_of(STUDY, "more-than-safe", LEAKS, "standard")
     assert more.estimate.effect == pytest.approx(0.68)
-    assert (near.verdict, near_half.verdict) == ("contradicted", "supported")
-    assert "Commuting alone would give 0.69" in near.note
-    assert "Commuting alone would give 0.48" in near_half.note
-    assert explained.verdict == "supported"
-    assert "swap in training: 1" in explained.note
+    assert more.says == "+68.0 points of accuracy"
 
 
-def test_splits_that_validate_in_the_wrong_order_contradict_it() -> None:
-    runs = [*four(SAFE, 0.6), *four(LEAKY, 0.3), *four(DIFFERENCE, 0.6)]
-    assert rulings(runs)[0] == rulings(runs)[2] == "contradicted"
+def test_the_other_endpoints_can_come_out_the_other_way() -> None:
+    wrong = {SAFE: six(SAFE, 0.6), LEAKY: six(LEAKY, 0.3), DIFFERENCE: six(DIFFERENCE, 0.6)}
+    for name in ("more-than-safe", "more-than-difference", "as-commuting-base", "nothing-else"):
+        assert ruling(name, LEAKS, **wrong) == "contradicted"
+    assert ruling("more-than-safe", LEAKS, **{LEAKY: six(LEAKY, 0.02)}) == "no effect"
+    assert ruling("unseen-no-better", LEAKS, **{LEAKY: six(LEAKY, 0.9, unseen=0.6)}) == "contradicted"
+    mixed = {arm: six(arm, lambda seed: (0.1, 0.6)[seed % 2]) for arm in (SAFE, LEAKY)}
+    for name in ("more-than-safe", "near-a-half-base", "nothing-else"):
+        assert ruling(name, LEAKS, **mixed) == "inconclusive"
+    spread = {LEAKY: [run(s, LEAKY, 0.7, unseen=(0.0, 0.3)[s % 2]) for s in range(6)]}
+    assert ruling("unseen-no-better", LEAKS, **spread) == "inconclusive"
 
 
-def test_unseen_pairs_that_do_well_are_not_explained_by_the_leak() -> None:
-    runs = [*four(SAFE, 0.02), *four(LEAKY, 0.9, unseen=0.6)]
-    assert rulings(runs)[5] == "contradicted"
+def test_an_arm_without_runs_leaves_its_endpoints_open() -> None:
+    verdicts = STUDY.answer(table_of(STUDY, {SAFE: LEAKS[SAFE]}, "quick")).verdicts
+    assert {v.endpoint for v in verdicts if v.ruling != "open"} == {"nothing-else"}
 
 
-def test_splits_that_differ_no_more_than_seeds_are_inconclusive() -> None:
-    levels = (0.1, 0.6, 0.5, 0.2)
-    runs = [run(s, arm, level) for arm in (SAFE, LEAKY) for s, level in enumerate(levels)]
-    found = rulings(runs)
-    assert found[0] == found[3] == "inconclusive"
-    spread = [run(s, LEAKY, 0.02, unseen=u) for s, u in enumerate((0, 0.3, 0.1, 0.2))]
-    assert rulings([*four(SAFE, 0.02), *spread])[5] == "inconclusive"
-
-
-def test_a_missing_arm_is_said_and_nothing_invented() -> None:
-    found = leak._verdicts(four(SAFE, 0.02))
-    assert {verdict.verdict for verdict in found} == {"inconclusive"}
-    assert f"{LEAKY}: no runs." in found[0].note
-
-
-def test_one_seed_of_each_arm_has_no_interval() -> None:
-    assert set(rulings([each for each in LEAKS if each.spec.seeds.model == 0])) == {"inconclusive"}
-
-
-def test_runs_that_never_memorise_are_left_out_and_said_to_be() -> None:
-    never = run(4, LEAKY, 0.7)
+def test_runs_that_never_memorise_are_missing_for_that_reason() -> None:
+    never = run(6, LEAKY, 0.7)
     never.curves["train_accuracy"][:] = 0.5
-    found = leak._verdicts([*LEAKS, never])[0]
-    assert found.estimate.n == 4
-    assert "1 of 9 runs failed or never memorised" in found.note
+    found = verdict_of(STUDY, "more-than-safe", {**LEAKS, LEAKY: [*LEAKS[LEAKY], never]}, "standard")
+    assert found.estimate.n == 6
+    assert found.missing == {"never memorised": 1}
 
 
-def test_the_order_of_the_runs_does_not_matter() -> None:
-    assert leak._verdicts(LEAKS) == leak._verdicts(LEAKS[::-1])
-
-
-def test_every_run_is_of_the_arm_that_it_was_made_for() -> None:
-    for arm, spec in SPECS.items():
-        assert leak.arm_of(made_up(0, base=spec)) == arm
+@pytest.mark.parametrize("budget", ["quick", "standard", "full"])
+def test_the_study_fits_together(budget) -> None:
+    STUDY.check(budget)
+    arms = {arm.name for arm in STUDY.arms(budget)}
+    assert (PRODUCT_LEAKY in arms) == (budget != "quick")
+    endpoints = STUDY.endpoints(budget)
+    assert {arm for each in endpoints for arm in (each.arm, each.control) if arm} == arms
+    assert [each.name for each in endpoints if each.is_primary] == ["as-commuting"]
+    assert all(each.waits_for for each in endpoints if each.is_primary)
 
 
 def test_the_safe_runs_are_those_of_the_confidence_study() -> None:
-    assert SPECS[SAFE] == BASE
+    for budget in ("quick", "standard", "full"):
+        its = {arm.spec.id for arm in confidence.STUDY.arms(budget)}
+        assert STUDY.arms(budget)[0].spec.id in its
 
 
 def test_subtraction_is_split_alike_by_both_rules() -> None:
@@ -119,9 +147,10 @@ def test_subtraction_is_split_alike_by_both_rules() -> None:
 
 
 def test_the_figure_has_a_panel_for_each_arm_and_a_line_for_each_class_of_pair() -> None:
-    (figure,) = STUDY.answer(LEAKS).figures
+    (figure,) = STUDY.answer(table_of(STUDY, LEAKS, "standard")).figures
     assert set(figure.table["panel"]) == set(SPECS)
     of_leaky = figure.table[figure.table["panel"] == LEAKY]
     assert set(of_leaky["line"]) == {name for name, _, _ in leak.CLASSES.values()}
     of_safe = figure.table[figure.table["panel"] == SAFE]
     assert set(of_safe["line"]) == {"training", "validation, all"}
+    assert STUDY.answer(table_of(STUDY, {})).figures == ()

@@ -6,7 +6,6 @@ import numpy as np
 import xarray as xr
 
 from undergrowth.analysis.areas import MIDWAY
-from undergrowth.analysis.changepoints import rise
 from undergrowth.analysis.events import DEFAULT_RULES, events
 from undergrowth.store import Run
 
@@ -58,7 +57,7 @@ def least_of_both_midway(run: Run, share: xr.DataArray) -> float:
 def wider_rise(run: Run, share: xr.DataArray) -> tuple[float, float]:
     """Bounds of log10(steps of the share's rise / steps of validation accuracy's), equal where known.
 
-    Both at the share's steps from when the run had memorised, by `analysis.changepoints.rise`. With no
+    Both at the share's steps from when the run had memorised, by `rise`. With no
     rise of the accuracy (or no memorising) anything within `UNKNOWN_DECADES`; with none of the share
     beside one of the accuracy, at most as wide.
     """
@@ -77,3 +76,27 @@ def wider_rise(run: Run, share: xr.DataArray) -> tuple[float, float]:
         return -UNKNOWN_DECADES, 0.0
     ratio = float(np.log10((mine[1] - mine[0]) / (its[1] - its[0])))
     return ratio, ratio
+
+
+def rise(
+    x: np.ndarray, y: np.ndarray, *, least: float, share: float = 0.1
+) -> tuple[float, float] | None:
+    """Where a curve has made a share of its way up, and where all but that share, between its points.
+
+    The way is from its first value to its last; each place is the first crossing, on a straight line
+    from point to point. None where the way is shorter than `least`.
+
+    >>> rise(np.array([0.0, 10.0, 20.0]), np.array([0.0, 0.0, 1.0]), least=0.2)
+    (11.0, 19.0)
+    """
+    if not len(x) or not y[-1] - y[0] >= least:
+        return None
+    start, end = (_first_crossing(x, y, y[0] + part * (y[-1] - y[0])) for part in (share, 1 - share))
+    return start, end
+
+
+def _first_crossing(x: np.ndarray, y: np.ndarray, level: float) -> float:
+    at = int(np.argmax(y >= level))
+    if at == 0:
+        return float(x[0])
+    return float(np.interp(level, y[at - 1 : at + 1], x[at - 1 : at + 1]))

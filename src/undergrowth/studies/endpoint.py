@@ -62,7 +62,10 @@ class Endpoint:
     def verdict(self, table: Table) -> Verdict:
         """What the runs say."""
         found = self.measured(table, self) if self.measured else measured_by_seed(table, self)
-        estimate = found.estimate.within(*self.statistic.range)
+        least, most = self.statistic.range
+        if self.control is not None and not self.paired:  # a difference of two such numbers
+            least, most = least - most, most - least
+        estimate = found.estimate.within(least, most)
         return Verdict(
             claim=self.claim,
             study=table.study,

@@ -1,0 +1,345 @@
+"""How sure is a network that has memorised, and does any gradient still flow? P4, C1, C2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import xarray as xr
+
+from undergrowth.analysis import Above, Exceeds, events
+from undergrowth.analysis.events import DEFAULT_RULES as RULES
+from undergrowth.analysis.events import EventName
+from undergrowth.analysis.predictions import Prediction
+from undergrowth.analysis.stages import at_event, between_events
+from undergrowth.measures import Confidence, Curves
+from undergrowth.report import panels
+from undergrowth.report.confidence import doubt_figure, push_figure
+from undergrowth.report.figure import Figure
+from undergrowth.report.numbers import told
+from undergrowth.schedules import Schedule
+from undergrowth.spec import RunSpec
+from undergrowth.store import Run
+from undergrowth.studies import one_layer_addition
+from undergrowth.studies.arm import Arm, Budget
+from undergrowth.studies.endpoint import Endpoint
+from undergrowth.studies.own_scale import STAND_IN
+from undergrowth.studies.statistic import Missing, Statistic, share
+from undergrowth.studies.study import Claim, Study
+from undergrowth.studies.table import Table
+from undergrowth.training.batches import MiniBatch
+
+WATCHED = Schedule(every=10, until=120, per_decade=16)
+"""Close enough around memorisation that it falls on a reading."""
+
+BASE = RunSpec(steps=1000, measures=(Curves(), Confidence(schedule=WATCHED)))
+"""x+y mod 53 on a split that does not leak: memorised near step 60, grokked near step 650."""
+
+PAPER = one_layer_addition.PAPER.replace(measures=BASE.measures)
+
+DECAY, FREE, MINI = "with decay", "without decay", "mini-batches, without decay"
+SHUFFLED = "shuffled labels"
+DRAWN = {
+    DECAY: ("#1F77B4", "solid"),
+    FREE: ("#C2428A", "8px,3px"),
+    MINI: ("#B8860B", "2px,2px"),
+    SHUFFLED: ("#7D93A8", "3px,3px"),
+}
+"""Colour and dash of each arm."""
+
+
+def arms(budget: Budget) -> tuple[Arm, ...]:
+    """With decay and without, without it in mini-batches too, and labels that can only be memorised."""
+    base = PAPER if budget == "full" else BASE
+    free = base.replace(optimiser=base.optimiser.model_copy(update={"weight_decay": 0.0}))
+    return (
+        Arm(DECAY, base),
+        Arm(FREE, free),
+        Arm(MINI, free.replace(batch=MiniBatch(batch_size=512))),
+        Arm(
+            SHUFFLED,
+            base.replace(labels="shuffled"),
+            "control",
+            seeds=2 if budget == "quick" else None,
+        ),
+    )
+
+
+LEAST = -38.0
+"""Of log10(1 - p): no lesser 1 - p is a float32."""
+MEDIAN, SUREST_BUT_5 = "0.5", "0.95"
+"""Quantiles of log10(1 - p): half of the examples, and all but 5 %, are at least that sure."""
+TOO_SHORT = "never memorised, or over at once what is measured from there on"
+
+
+def doubt(run: Run, quantile: str = MEDIAN) -> xr.DataArray:
+    """A quantile over training examples of log10(1 - p) [step]."""
+    return run["confidence_doubt"].sel(side="train", quantile=quantile).clip(min=LEAST)
+
+
+def stage(
+    reading: Callable[[Run], xr.DataArray],
+    until: EventName | None,
+    number: Callable[[xr.DataArray], float | Missing],
+) -> Callable[[Run], float | Missing]:
+    """A number of a reading [step] from memorised until an event, or to the end."""
+
+    def of(run: Run) -> float | Missing:
+        found = between_events(run, reading(run), "memorised", until)
+        return Missing(TOO_SHORT) if found is None else number(found)
+
+    return of
+
+
+def median_in_time(reading: xr.DataArray) -> float:
+    """The median over steps of a reading [step], linear between those at which it was taken."""
+    steps = reading["step"].values
+    return float(np.median(np.interp(np.arange(steps[0], steps[-1] + 1), steps, reading.values)))
+
+
+def decades_lost(norm: xr.DataArray) -> float:
+    """By how many decades a norm [step] falls from its first to its least."""
+    return float(np.log10(norm[0] / norm.min()))
+
+
+LEAST_CHANGE = np.log10(2)
+
+
+def slope(run: Run) -> float | Missing:
+    """Least squares of log10(gradient norm) on log10(1 - p) over the readings since memorised."""
+    doubts = between_events(run, doubt(run), "memorised", None)
+    norms = between_events(run, run["confidence_gradient_norm"], "memorised", None)
+    if doubts is None or norms is None:
+        return Missing(TOO_SHORT)
+    is_seen = (norms.values > 0) & (doubts.values > LEAST)
+    x, y = doubts.values[is_seen], np.log10(norms.values[is_seen])
+    if not len(x) or np.ptp(x) < LEAST_CHANGE:
+        return Missing("1 - p changes by less than a factor of 2, so that there is no slope")
+    return float(np.polyfit(x, y, 1)[0])
+
+
+def when_memorised(run: Run) -> float | Missing:
+    """The median of log10(1 - p) when the run had memorised."""
+    found = at_event(run, doubt(run), "memorised")
+    return Missing("never memorised") if found is None else float(found)
+
+
+def part_ratio(run: Run) -> xr.DataArray:
+    """log10(norm of the gradient's part of the update / of decay's part) [step]."""
+    ratio = run["confidence_data_norm"] / run["confidence_decay_norm"]
+    return xr.apply_ufunc(np.log10, ratio)
+
+
+def kept(run: Run) -> xr.DataArray:
+    """log10(norm of the loss gradient / its value when memorised) [step]."""
+    norm = run["confidence_gradient_norm"]
+    start = at_event(run, norm, "memorised")
+    return xr.apply_ufunc(np.log10, norm / (np.nan if start is None else float(start)))
+
+
+def pushing(run: Run) -> xr.DataArray:
+    """The effective share of the training examples that push [step]."""
+    return run["confidence_pushing_train"] / run.spec.data().n_train
+
+
+def probability(doubt: float) -> str:
+    """Of log10(1 - p), p in words."""
+    left = 10**doubt
+    return f"p = {told(1 - left)}" if left > 2e-3 else f"p = 1 − {told(left)}"
+
+
+def fold(what: str) -> Callable[[float], str]:
+    """Of a decimal logarithm, its number in words."""
+    return lambda decades: f"× {told(10**decades)} {what}"
+
+
+MEMORISED = f"Memorised: {RULES.describe('memorised')}."
+TO_ONSET = (
+    f"{MEMORISED} Onset: {RULES.describe('onset')}; a run that never sets off counts to its last step."
+)
+TO_GROKKED = (
+    f"Median over the readings, which are log-spaced. {MEMORISED} Grokked: "
+    f"{RULES.describe('grokked')}; a run that never groks counts to its last step."
+)
+TYPICAL = Statistic(
+    "log10(1 - p) of the label, median over training examples and steps from memorised to onset",
+    f"At each step the median over examples, and of that the median over steps. {TO_ONSET}",
+    stage(doubt, "onset", median_in_time),
+    says=probability,
+)
+WHEN_MEMORISED = Statistic(
+    "log10(1 - p) of the label, median over training examples, when memorised",
+    MEMORISED,
+    when_memorised,
+    says=probability,
+)
+SUREST, ALL_BUT_5 = (
+    Statistic(
+        f"log10(1 - p) of the label, {which} over training examples, at its lowest before the onset",
+        TO_ONSET,
+        stage(lambda run, quantile=quantile: doubt(run, quantile), "onset", lambda d: float(d.min())),
+        says=probability,
+    )
+    for quantile, which in ((MEDIAN, "median"), (SUREST_BUT_5, "95th percentile"))
+)
+SLOPE = Statistic(
+    "slope of log10(norm of the loss gradient) on log10(1 - p)",
+    f"Least squares within a run over the readings from memorised to its end; p: the median over "
+    f"training examples. {MEMORISED} 1: the gradient is in proportion to 1 - p, 0: it does not "
+    "depend on it.",
+    slope,
+    says=lambda slope: f"gradient × {told(10**-slope)} where 1 − p is × 0.1",
+)
+GRADIENT_LOST, UPDATE_LOST = (
+    Statistic(
+        f"decades that the norm of {what} loses from memorised to its least before the onset",
+        TO_ONSET,
+        stage(lambda run, reading=reading: run[reading], "onset", decades_lost),
+        says=lambda decades: f"÷ {told(10**decades)}",
+    )
+    for what, reading in (
+        ("the loss gradient", "confidence_gradient_norm"),
+        ("the gradient's part of the update", "confidence_data_norm"),
+    )
+)
+FLOW, KEPT = (
+    Statistic(
+        f"{what}, median from memorised to grokked",
+        TO_GROKKED,
+        stage(reading, "grokked", lambda values: float(values.median())),
+        says=fold(says),
+    )
+    for what, reading, says in (
+        (
+            "log10(norm of the gradient's part of the update / of its decay part)",
+            part_ratio,
+            "as far as decay moves the weights",
+        ),
+        (
+            "log10(norm of the loss gradient / its value when memorised)",
+            kept,
+            "the gradient at memorisation",
+        ),
+    )
+)
+PUSHING = Statistic(
+    "share of the training examples that push, median from memorised to grokked",
+    f"(sum |g|)^2 / (n sum |g|^2), with g the gradient of an example's own loss. {TO_GROKKED}",
+    stage(pushing, "grokked", lambda values: float(values.median())),
+    range=(0.0, 1.0),
+    says=share("of the training examples"),
+)
+
+
+def never_set_off(arm: str) -> Callable[[Table], str]:
+    """How many runs of an arm have no onset."""
+
+    def note(table: Table) -> str:
+        runs = table.of(arm)
+        never = sum(events(run.curves, RULES)["onset"].censored for run in runs)
+        return f"{never} of {len(runs)} runs never set off." if runs else ""
+
+    return note
+
+
+UNSURE = Above(float(np.log10(1 - 0.99)))
+"""p < 0.99."""
+TENFOLD, A_TENTH = Above(1.0), Above(-1.0)
+
+
+def endpoints(budget: Budget) -> tuple[Endpoint, ...]:
+    """C1 and C2 in mini-batches without decay, the setting in question; P4 beside decay."""
+    of_free = never_set_off(FREE)
+    stand_in = "" if budget == "full" else STAND_IN
+    return (
+        Endpoint("stops-short", "C1", TYPICAL, MINI, UNSURE, is_primary=True, note=never_set_off(MINI)),
+        Endpoint("stops-short-decay", "C1", TYPICAL, DECAY, UNSURE),
+        Endpoint("stops-short-free", "C1", TYPICAL, FREE, UNSURE, note=of_free),
+        Endpoint("stops-short-shuffled", "C1", TYPICAL, SHUFFLED, UNSURE),
+        Endpoint("unsure-when-memorised", "C1", WHEN_MEMORISED, MINI, UNSURE),
+        Endpoint("unsure-when-memorised-decay", "C1", WHEN_MEMORISED, DECAY, UNSURE),
+        Endpoint("never-sure", "C1", SUREST, MINI, UNSURE),
+        Endpoint("never-sure-decay", "C1", SUREST, DECAY, UNSURE),
+        Endpoint("never-sure-free", "C1", SUREST, FREE, UNSURE),
+        Endpoint("never-sure-shuffled", "C1", SUREST, SHUFFLED, UNSURE),
+        Endpoint("never-sure-of-95-percent", "C1", ALL_BUT_5, DECAY, UNSURE),
+        Endpoint("vanishes-with-doubt", "C2", SLOPE, MINI, Above(0.8), is_primary=True),
+        Endpoint("vanishes-with-doubt-free", "C2", SLOPE, FREE, Above(0.8)),
+        *(
+            Endpoint(f"{what}-dies{suffix}", "C2", statistic, arm, TENFOLD, note=note)
+            for arm, suffix, note in (
+                (MINI, "", None),
+                (DECAY, "-decay", None),
+                (FREE, "-free", of_free),
+            )
+            for what, statistic in (("gradient", GRADIENT_LOST), ("update", UPDATE_LOST))
+        ),
+        Endpoint("flows", "P4", FLOW, DECAY, A_TENTH, is_primary=True, waits_for=stand_in),
+        Endpoint("gradient-stays", "P4", KEPT, DECAY, A_TENTH),
+        Endpoint("many-push", "P4", PUSHING, DECAY, Above(0.1)),
+        Endpoint("more-push", "P4", PUSHING, DECAY, Exceeds(0.1), control=SHUFFLED, paired=False),
+    )
+
+
+def figures(table: Table) -> Iterator[Figure]:
+    """The distribution of 1 - p, and what still pushes."""
+    drawn = [panels.Arm(arm, table.of(arm), *DRAWN[arm]) for arm in table.among(DRAWN)]
+    if drawn:
+        yield doubt_figure(drawn)
+        yield push_figure(drawn)
+
+
+TINY, FREQUENT = "two circuits and tiny gradients", "frequency of reinforcement"
+EFFICIENT, COLLAPSE = "circuit efficiency", "softmax collapse"
+
+STUDY = Study(
+    name="confidence",
+    question="How sure is a network that has memorised, and does any gradient still flow?",
+    claims=(
+        Claim(
+            "C1",
+            "Each memorised pair is reinforced by one data point, so memorisation stops at p ~ 0.95, "
+            "not 0.99.",
+        ),
+        Claim("C2", "If what is memorised had p ~ 1, the gradients would be zero and nothing change."),
+        Claim("P4", "The gradient keeps flowing after memorisation, at near-zero training loss."),
+    ),
+    hypotheses={
+        TINY: (
+            "Memorising stops short of p = 0.99, with and without decay, and with shuffled labels; "
+            "where p does come near 1, the gradient and what it does to the weights die out."
+        ),
+        FREQUENT: (
+            "The gradient keeps flowing, and from many examples, until grokking. With shuffled labels, "
+            "where no circuit serves many, it comes from fewer."
+        ),
+        EFFICIENT: (
+            "p stops where decay undoes what the gradient does, so the two parts of the update are of "
+            "a size; without decay nothing stops p."
+        ),
+        COLLAPSE: (
+            "Without decay the gradient only scales the weights up: p goes to 1, and the gradient to 0 "
+            "in proportion to 1 - p."
+        ),
+    },
+    predictions=(
+        Prediction(TINY, "stops-short", ">"),
+        Prediction(TINY, "stops-short-decay", ">"),
+        Prediction(TINY, "stops-short-shuffled", ">"),
+        Prediction(TINY, "vanishes-with-doubt", ">"),
+        Prediction(TINY, "update-dies-free", ">"),
+        Prediction(FREQUENT, "flows", ">"),
+        Prediction(FREQUENT, "many-push", ">"),
+        Prediction(FREQUENT, "more-push", ">"),
+        Prediction(EFFICIENT, "flows", ">"),
+        Prediction(EFFICIENT, "stops-short", "<"),
+        Prediction(EFFICIENT, "stops-short-free", "<"),
+        Prediction(COLLAPSE, "stops-short", "<"),
+        Prediction(COLLAPSE, "gradient-dies-free", ">"),
+        Prediction(COLLAPSE, "vanishes-with-doubt", ">"),
+    ),
+    arms=arms,
+    endpoints=endpoints,
+    figures=figures,
+    needs={"confidence_doubt": "confidence"},
+)
