@@ -1,16 +1,16 @@
-"""The runs that several studies share: a one-layer transformer that groks addition, and its control."""
+"""The arms that several studies share: a one-layer transformer that groks addition, and its control."""
 
 from __future__ import annotations
 
 from undergrowth.measures import Curves, Deletion, Norms, Saliency
 from undergrowth.spec import RunSpec
-from undergrowth.studies.study import Budget
+from undergrowth.studies.arm import Arm, Budget
 from undergrowth.tasks import CommutationSafe, Modular
 from undergrowth.training.optimisers import AdamW
 from undergrowth.training.schedules import Schedule
 
-SEEDS: dict[Budget, tuple[int, int]] = {"quick": (4, 2), "standard": (16, 10), "full": (10, 10)}
-"""Seeds with true labels, and seeds of the control with shuffled labels."""
+TRUE, SHUFFLED = "one-layer transformer", "one-layer transformer, shuffled labels"
+"""The arms' names."""
 
 OBSERVED = Schedule(every=100, until=100, per_decade=12)
 ABLATED = Schedule(every=100, until=100, per_decade=8)
@@ -36,12 +36,9 @@ PAPER = SMALL.replace(
 """The scale of Nanda et al. 2023 (arXiv:2301.05217), on a split that does not leak."""
 
 
-def runs(budget: Budget, seeds: int | None = None) -> tuple[RunSpec, ...]:
-    """True labels, then the control with shuffled labels: of `seeds`, half as many and at least 2."""
-    n_true, n_control = SEEDS[budget] if seeds is None else (seeds, max(2, seeds // 2))
-    base = PAPER if budget == "full" else SMALL
-    control = base.replace(labels="shuffled")
-    return (
-        *(base.seeded(seed) for seed in range(n_true)),
-        *(control.seeded(seed) for seed in range(n_control)),
-    )
+def arms(budget: Budget) -> tuple[Arm, ...]:
+    """True labels, then the control with shuffled labels, of fewer seeds: that it stays at chance is soon
+    seen.
+    """
+    spec = PAPER if budget == "full" else SMALL
+    return Arm(TRUE, spec), Arm(SHUFFLED, spec.replace(labels="shuffled"), role="control", seeds=10)
