@@ -62,7 +62,9 @@ class Endpoint:
     def verdict(self, table: Table) -> Verdict:
         """What the runs say."""
         found = self.measured(table, self) if self.measured else measured_by_seed(table, self)
-        estimate = found.estimate.within(*self.statistic.range)
+        low, high = self.statistic.range
+        is_taken_away = self.control is not None and not self.paired
+        estimate = found.estimate.within(*((low - high, high - low) if is_taken_away else (low, high)))
         return Verdict(
             claim=self.claim,
             study=table.study,
