@@ -90,7 +90,7 @@ def test_damage_that_shrinks_contradicts_p17_and_says_when_it_was_largest() -> N
 
 
 @pytest.mark.parametrize(
-    ("late", "said"), [(0.1, "contradicted"), (0.5, "no effect"), (0.9, "supported")]
+    ("late", "said"), [(0.1, "contradicted"), (0.51, "no effect"), (0.9, "supported")]
 )
 def test_damage_may_fall_again_once_it_has_grokked(late: float, said: str) -> None:
     found = runs([0, 0.1, 0.3, 0.5, late, late], FLAT)

@@ -11,6 +11,7 @@ import xarray as xr
 from undergrowth.analysis import Exceeds
 from undergrowth.analysis.events import EventName
 from undergrowth.analysis.matching import MATCHED_WITHIN, is_matched
+from undergrowth.analysis.predictions import Prediction
 from undergrowth.report.ablation import deletion_by_k_figure, deletion_over_steps_figure
 from undergrowth.report.effects import Effect, effects_figure
 from undergrowth.report.figure import Figure
@@ -18,7 +19,7 @@ from undergrowth.store import Run
 from undergrowth.studies import small_arms
 from undergrowth.studies.arm import Budget
 from undergrowth.studies.changes import Change, against_shuffled
-from undergrowth.studies.endpoint import Endpoint, Prediction
+from undergrowth.studies.endpoint import Endpoint
 from undergrowth.studies.small_arms import ARMS, MAIN, control_of
 from undergrowth.studies.statistic import Statistic, points, unit
 from undergrowth.studies.study import Claim, Study

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from undergrowth.analysis.predictions import Prediction
 from undergrowth.measures import Curves, Deletion, Saliency, Shapley
 from undergrowth.models import MLPSpec, TwoTokenMLPSpec
 from undergrowth.spec import RunSpec
 from undergrowth.studies import one_layer_addition
 from undergrowth.studies.arm import Arm, Budget
-from undergrowth.studies.endpoint import Endpoint, Prediction
+from undergrowth.studies.endpoint import Endpoint
 from undergrowth.studies.own_scale import STAND_IN
 from undergrowth.tasks import CommutationSafe, LeakyRandom, Modular, SparseParity
 from undergrowth.training.batches import MiniBatch
