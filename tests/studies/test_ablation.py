@@ -1,101 +1,142 @@
-"""The ablation study on runs whose answers are known; every verdict can come out either way."""
+"""The ablation study on runs whose answers are known; every endpoint can come out either way."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.studies.made_up import KS, STEPS, deletion, made_up, norm_share
-from undergrowth.studies import ablation, small_arms
+from tests.studies.planted import ruling_of, table_of, verdict_of
+from undergrowth.store import Run
+from undergrowth.studies.ablation import GROWTHS, MEASURED, STUDY, damage
+from undergrowth.studies.changes import Change
+from undergrowth.studies.small_arms import CHEAP, MAIN, control_of
 
-
-def by_damage(damage: list[float], control: list[float]):
-    runs = []
-    for labels, damages in (("true", damage), ("shuffled", control)):
-        for seed in range(3):
-            reading = deletion([d * (1 + seed / 100) for d in damages])
-            runs.append(
-                made_up(
-                    seed,
-                    labels,
-                    deletion_accuracy=reading,
-                    deletion_log_prob=reading,
-                    deletion_norm_share=SHARE,
-                )
-            )
-    return ablation._verdicts(runs)
-
-
-SHARE = norm_share(matched_until=len(KS))
 GROWING = [0, 0.1, 0.2, 0.3, 0.4, 0.5]
-NONE = [0.0] * 6
+FLAT = [0.0] * len(STEPS)
+OTHERS = ("random", "least", "norm_matched")
 
 
-def test_damage_that_grows_supports_p17_against_every_control() -> None:
-    found = by_damage(GROWING, NONE)
-    assert {verdict.verdict for verdict in found} == {"supported"}
-    assert found[0].estimate.effect == pytest.approx(0.4 * 1.01)
-    assert {"random", "least", "norm matched"} <= {
-        name for v in found for name in ("random", "least", "norm matched") if name in v.statistic
+def run(
+    seed: int, arm: str, by_top: Sequence[float], by_others: Sequence[float] = FLAT, matched: int = 3
+) -> Run:
+    """A run whose readings drop so much at each step, a little more each seed."""
+    spec = next(each.spec for each in STUDY.arms("standard") if each.name == arm)
+    reading = deletion([drop * (1 + seed / 100) for drop in by_top])
+    for name in OTHERS:
+        for at, drop in enumerate(by_others):
+            reading.loc[{"strategy": name, "step": STEPS[at], "k": list(KS[1:])}] = 1 - drop
+    readings: dict[str, Any] = {f"deletion_{of}": reading for of in MEASURED}
+    readings["deletion_norm_share"] = norm_share(matched_until=matched)
+    return made_up(seed, spec.labels, base=spec, **readings)
+
+
+def runs(mine, its, arm: str = MAIN, others: Sequence[float] = FLAT) -> dict[str, list[Run]]:
+    return {
+        arm: [run(seed, arm, mine, others) for seed in range(4)],
+        control_of(arm): [run(seed, control_of(arm), its) for seed in range(4)],
     }
 
 
+@pytest.mark.parametrize("budget", ["quick", "standard", "full"])
+def test_its_parts_fit_one_another(budget) -> None:
+    STUDY.check(budget)
+    (primary,) = [e for e in STUDY.endpoints(budget) if e.is_primary]
+    assert (primary.claim, primary.arm, bool(primary.waits_for)) == ("P17", MAIN, True)
+
+
+@pytest.mark.parametrize(
+    ("mine", "its", "said"),
+    [
+        (GROWING, FLAT, "supported"),
+        (FLAT, GROWING, "contradicted"),
+        (GROWING, GROWING, "no effect"),
+    ],
+)
+@pytest.mark.parametrize("of", ["accuracy", "log-prob"])
+def test_p17_is_the_growth_of_the_drop_by_the_top_k(mine, its, said: str, of: str) -> None:
+    assert ruling_of(STUDY, f"drop-{of}", runs(mine, its)) == said
+
+
+def test_seeds_that_disagree_leave_p17_open() -> None:
+    mixed = runs(GROWING, FLAT)
+    mixed[MAIN] = [run(seed, MAIN, GROWING if seed % 2 else FLAT) for seed in range(4)]
+    assert ruling_of(STUDY, "drop-accuracy", mixed) == "inconclusive"
+
+
+def test_the_primary_endpoint_is_the_raw_drop_whatever_other_deletions_do() -> None:
+    found = verdict_of(STUDY, "drop-accuracy", runs(GROWING, FLAT, others=GROWING))
+    assert found.estimate.effect == pytest.approx(0.4 * 1.015)
+    assert found.rule.ruling(found.estimate) == "supported"
+    assert found.ruling == "open"
+
+
+@pytest.mark.parametrize("beyond", ["random", "least", "norm-matched"])
+@pytest.mark.parametrize("of", ["accuracy", "log-prob"])
+def test_damage_that_any_deletion_does_as_well_is_none_beyond_it(of: str, beyond: str) -> None:
+    name = f"drop-{of}-beyond-{beyond}"
+    assert ruling_of(STUDY, name, runs(GROWING, FLAT)) == "supported"
+    assert ruling_of(STUDY, name, runs(GROWING, FLAT, others=GROWING)) == "no effect"
+    assert ruling_of(STUDY, name, runs(FLAT, FLAT, others=GROWING)) == "contradicted"
+
+
 def test_damage_that_shrinks_contradicts_p17_and_says_when_it_was_largest() -> None:
-    found = by_damage([0, 0.3, 0.5, 0.2, 0.1, 0.1], NONE)
-    assert {verdict.verdict for verdict in found} == {"contradicted"}
-    assert "Largest near step 200" in found[0].note
+    found = verdict_of(STUDY, "drop-accuracy", runs([0, 0.3, 0.5, 0.2, 0.1, 0.1], FLAT))
+    assert found.rule.ruling(found.estimate) == "contradicted"
+    assert "Highest near step 200" in found.note
 
 
-def test_damage_that_any_deletion_does_as_well_supports_nothing() -> None:
-    reading = deletion(GROWING)
-    for name in ("random", "least", "norm_matched"):
-        reading.loc[{"strategy": name}] = reading.sel(strategy="top").values
-    runs = [
-        made_up(
-            seed, labels, deletion_accuracy=reading, deletion_log_prob=reading, deletion_norm_share=SHARE
-        )
-        for labels in ("true", "shuffled")
-        for seed in range(3)
-    ]
-    assert {verdict.verdict for verdict in ablation._verdicts(runs)} == {"inconclusive"}
-
-
-def test_damage_that_grows_as_much_in_the_control_supports_nothing() -> None:
-    assert {verdict.verdict for verdict in by_damage(GROWING, GROWING)} == {"inconclusive"}
+@pytest.mark.parametrize(
+    ("late", "said"), [(0.1, "contradicted"), (0.51, "no effect"), (0.9, "supported")]
+)
+def test_damage_may_fall_again_once_it_has_grokked(late: float, said: str) -> None:
+    found = runs([0, 0.1, 0.3, 0.5, late, late], FLAT)
+    assert ruling_of(STUDY, "drop-accuracy-after-grokked", found) == said
 
 
 def test_a_k_that_cannot_be_matched_in_norm_does_not_count() -> None:
-    reading = deletion(GROWING)
+    one = run(0, MAIN, GROWING, matched=2)
+    reading = one["deletion_accuracy"]
     reading.loc[{"strategy": "norm_matched", "k": 4}] = -9.0  # all the others deleted: no control
-    run = made_up(0, deletion_accuracy=reading, deletion_norm_share=norm_share(matched_until=2))
-    assert ablation.change(run, "deletion_accuracy", "norm_matched") == pytest.approx(0.4)
-    assert ablation.excess_damage(run, "deletion_accuracy", "norm_matched").isnull().sum() == len(STEPS)
+    readings = ("deletion_accuracy", "deletion_norm_share")
+    change = Change(readings, partial(damage, "deletion_accuracy", "norm_matched"))
+    assert change(one) == pytest.approx(0.4)
+    found = damage("deletion_accuracy", "norm_matched", one)
+    assert found.isnull().sum() == len(STEPS)
+    nothing = run(1, MAIN, GROWING, matched=1)
+    name = "drop-accuracy-beyond-norm-matched"
+    missing = verdict_of(STUDY, name, {MAIN: [one, nothing]}).missing
+    assert missing == {"nothing that can be compared at both ends": 1}
 
 
 def test_each_arm_is_held_against_its_own_control() -> None:
-    damages = {"two-token MLP": (GROWING, NONE), "Muon": (NONE, GROWING), "no decay": (NONE, NONE)}
-    runs = []
-    for arm, pair in damages.items():
-        for labels, damage in zip(("true", "shuffled"), pair, strict=True):
-            for seed in range(3):
-                reading = deletion([d * (1 + seed / 100) for d in damage])
-                readings: dict[str, Any] = {
-                    "deletion_accuracy": reading,
-                    "deletion_log_prob": reading,
-                    "deletion_norm_share": SHARE,
-                }
-                runs.append(made_up(seed, labels, base=small_arms.ARMS[arm], **readings))
-    answer = ablation.answer(runs)
-    assert len(answer.verdicts) == 6 * len(damages)
-    expected = {"two-token MLP": "supported", "Muon": "contradicted", "no decay": "inconclusive"}
-    for arm, verdict in expected.items():
-        assert {v.verdict for v in answer.verdicts if v.statistic.startswith(arm)} == {verdict}
+    arms = {CHEAP: (GROWING, FLAT, "supported"), "Muon": (FLAT, GROWING, "contradicted")}
+    arms["no decay"] = (FLAT, FLAT, "inconclusive")  # all alike, of too few seeds
+    found = {}
+    for arm, (mine, its, _) in arms.items():
+        found |= runs(mine, its, arm)
+    answer = STUDY.answer(table_of(STUDY, found, "standard"))
+    for arm, (*_, said) in arms.items():
+        of_arm = [v.ruling for v in answer.verdicts if v.arm == arm]
+        assert len(of_arm) == 2 * (1 + len(OTHERS))
+        assert set(of_arm) == {said}
     assert [figure.name for figure in answer.figures] == ["deletion_by_arm"]
-    backwards = ablation.answer(runs[::-1]).verdicts
-    assert [v.to_dict() for v in backwards] == [v.to_dict() for v in answer.verdicts]
 
 
-def test_runs_without_the_reading_decide_nothing() -> None:
-    for runs in ((), (made_up(0),), (made_up(0, base=small_arms.ARMS["Muon"]),)):
-        assert {v.verdict for v in ablation.answer(runs).verdicts} <= {"inconclusive"}
+def test_any_of_the_runs_are_answered_and_drawn() -> None:
+    assert STUDY.answer(table_of(STUDY, {})).figures == ()
+    some = {MAIN: [made_up(0)], control_of(MAIN): [made_up(0, "shuffled")]}
+    verdicts = STUDY.answer(table_of(STUDY, some)).verdicts
+    assert {v.ruling for v in verdicts} <= {"inconclusive", "open"}
+    assert {"has no deletion_accuracy": 2} in [v.missing for v in verdicts]
+    drawn = STUDY.answer(table_of(STUDY, runs(GROWING, FLAT))).figures
+    assert [figure.name for figure in drawn] == [
+        "deletion_change",
+        "deletion_by_k",
+        "deletion_over_steps",
+        "deletion_by_arm",
+    ]
+    assert len(drawn[3].table) == sum(growth.arm == MAIN for growth in GROWTHS)

@@ -11,8 +11,6 @@ from undergrowth.store import Run
 
 LEAST_WAY = 0.2
 """A rise by less, in shares or accuracy, is none."""
-UNKNOWN_DECADES = 1.0
-"""How far an open side of a ratio of widths is taken to reach: a convention."""
 
 
 def general_share(mean: xr.DataArray) -> xr.DataArray:
@@ -54,16 +52,15 @@ def least_of_both_midway(run: Run, share: xr.DataArray) -> float:
     return float(found.mean()) if len(found) else float("nan")
 
 
-def wider_rise(run: Run, share: xr.DataArray) -> tuple[float, float]:
+def wider_rise(run: Run, share: xr.DataArray) -> tuple[float, float] | None:
     """Bounds of log10(steps of the share's rise / steps of validation accuracy's), equal where known.
 
-    Both at the share's steps from when the run had memorised, by `rise`. With no
-    rise of the accuracy (or no memorising) anything within `UNKNOWN_DECADES`; with none of the share
-    beside one of the accuracy, at most as wide.
+    Both at the share's steps from when the run had memorised, by `rise`. Where the
+    accuracy alone rises, at most as wide; None where it does not, or the run never memorised.
     """
     memorised = events(run.curves, DEFAULT_RULES)["memorised"].first
     if memorised is None:
-        return -UNKNOWN_DECADES, UNKNOWN_DECADES
+        return None
     share = share.dropna("step")
     steps = share["step"].values[share["step"].values >= memorised]
     accuracy = run["val_accuracy"].dropna("step").sel(step=steps, method="nearest").values
@@ -71,9 +68,9 @@ def wider_rise(run: Run, share: xr.DataArray) -> tuple[float, float]:
         rise(steps, values, least=LEAST_WAY) for values in (share.sel(step=steps).values, accuracy)
     )
     if its is None:
-        return -UNKNOWN_DECADES, UNKNOWN_DECADES
+        return None
     if mine is None:
-        return -UNKNOWN_DECADES, 0.0
+        return -np.inf, 0.0
     ratio = float(np.log10((mine[1] - mine[0]) / (its[1] - its[0])))
     return ratio, ratio
 

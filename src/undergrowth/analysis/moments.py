@@ -6,9 +6,26 @@ from collections.abc import Callable
 
 import xarray as xr
 
-from undergrowth.analysis.events import DEFAULT_RULES, Rules
+from undergrowth.analysis.events import DEFAULT_RULES, EventName, Rules
 from undergrowth.analysis.stages import at_event
 from undergrowth.store import Run
+
+
+def ends(
+    run: Run,
+    reading: xr.DataArray,
+    since: EventName = "memorised",
+    until: EventName | None = None,
+    rules: Rules = DEFAULT_RULES,
+) -> tuple[xr.DataArray, xr.DataArray] | None:
+    """A reading [step, ...] at its first step at or after an event, and at its last step, or its first
+    at or after another event. None where the run failed, an event never came, or both are one step.
+    """
+    early = at_event(run, reading, since, rules)
+    late = reading.isel(step=-1) if until is None else at_event(run, reading, until, rules)
+    if early is None or late is None or late["step"] <= early["step"]:
+        return None
+    return early, late
 
 
 def change_since_memorised(
@@ -17,12 +34,8 @@ def change_since_memorised(
     statistic: Callable[[xr.DataArray], float],
     rules: Rules = DEFAULT_RULES,
 ) -> float:
-    """A statistic of a reading [step, ...] at its last step minus when the run had memorised.
-
-    The latter is the first step of the reading at or after the event. NaN where there is nothing to
-    compare: the run failed, never memorised, or did so only at the last step.
+    """A statistic of a reading [step, ...] at its last step minus when the run had memorised; NaN where
+    there is nothing to compare: see `ends`.
     """
-    early, late = at_event(run, reading, "memorised", rules), reading.isel(step=-1)
-    if early is None or early["step"] == late["step"]:
-        return float("nan")
-    return statistic(late) - statistic(early)
+    found = ends(run, reading, rules=rules)
+    return statistic(found[1]) - statistic(found[0]) if found else float("nan")

@@ -57,8 +57,8 @@ def effects_figure(name: str, title: str, effects: Sequence[Effect], caption: st
     theme.dress(plot, height=110 + tall, controls=0)
     plot.update_xaxes(tickformat=None)
     caption = (
-        "Marks are means over seeds, bars their 95 % intervals (bootstrap from 10 seeds on, t below); "
-        f"a mark without a bar has no interval. {caption}"
+        "Marks are means over seeds, bars their 95 % intervals; a mark without a bar has no interval. "
+        f"{caption}"
     )
     return Figure(name, title, caption, plot, _table(effects))
 

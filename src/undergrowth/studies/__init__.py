@@ -1,7 +1,7 @@
 """Why: a file or a folder for each question, readable from top to bottom."""
 
 from undergrowth.analysis.predictions import Prediction
-from undergrowth.studies import confidence, grokking, leak, lr_boost
+from undergrowth.studies import ablation, confidence, grokking, leak, lr_boost, saliency
 from undergrowth.studies.arm import Arm, Budget, Planned
 from undergrowth.studies.endpoint import Endpoint
 from undergrowth.studies.statistic import Missing, Statistic
@@ -12,6 +12,8 @@ STUDIES: dict[str, Study] = {
     study.name: study
     for study in (
         grokking.STUDY,
+        saliency.STUDY,
+        ablation.STUDY,
         confidence.STUDY,
         leak.STUDY,
         lr_boost.STUDY,

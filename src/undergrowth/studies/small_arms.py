@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
+from undergrowth.analysis.predictions import Prediction
 from undergrowth.measures import Curves, Deletion, Saliency, Shapley
 from undergrowth.models import MLPSpec, TwoTokenMLPSpec
 from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
-from undergrowth.store import Run
 from undergrowth.studies import one_layer_addition
-from undergrowth.studies.study import Budget
+from undergrowth.studies.arm import Arm, Budget
+from undergrowth.studies.endpoint import Endpoint
+from undergrowth.studies.own_scale import STAND_IN
 from undergrowth.tasks import CommutationSafe, LeakyRandom, Modular, SparseParity
 from undergrowth.training.batches import MiniBatch
 from undergrowth.training.optimisers import SGD, AdamW, Muon
-
-SEEDS: dict[Budget, tuple[int, int]] = {"quick": (4, 2), "standard": (10, 10), "full": (10, 10)}
-"""For each arm: seeds with true labels, and seeds of its control with shuffled labels."""
 
 OBSERVED = Schedule(every=100, until=100, per_decade=12)
 ABLATED = Schedule(every=100, until=100, per_decade=8)
@@ -87,31 +87,52 @@ on 75 % of the pairs ends between 50 % and 87 % of validation, whatever its deca
 decay 1 or 3 does not set off, and by SGD without decay ends at 81 %.
 """
 
-MAIN = "one-layer transformer"
-"""What the runs beside the arms are called."""
+MAIN = one_layer_addition.TRUE
+"""The arm beside the small ones, whose primary endpoints these studies have."""
 CHEAP = "two-token MLP"
 """The arm of the quick budget."""
 
-_KINDS = {spec.without_seeds().id: name for name, spec in ARMS.items()}
+NOT_NANDA: dict[Budget, str] = {
+    "quick": STAND_IN,
+    "standard": STAND_IN,
+    "full": "runs at the setting of Nanda et al. 2023 itself; these have their task, network and "
+    "optimiser, on a split that does not leak in the place of a plain random one, and no logit for '='",
+}
+"""Why the runs of a budget decide no claim about that setting."""
 
 
-def runs(budget: Budget, seeds: int | None = None) -> tuple[RunSpec, ...]:
-    """The one-layer transformer's runs, then each arm's: true labels and its own control."""
-    n_true, n_control = SEEDS[budget] if seeds is None else (seeds, max(2, seeds // 2))
-    arms = (ARMS[CHEAP],) if budget == "quick" else tuple(ARMS.values())
+def control_of(arm: str) -> str:
+    """The name of an arm's own control."""
+    return f"{arm}, shuffled labels"
+
+
+def arms(budget: Budget) -> tuple[Arm, ...]:
+    """The one-layer transformer, then each small arm, each with its own control."""
+    small = {CHEAP: ARMS[CHEAP]} if budget == "quick" else ARMS
     return (
-        *one_layer_addition.runs(budget, seeds),
-        *(arm.seeded(seed) for arm in arms for seed in range(n_true)),
-        *(arm.replace(labels="shuffled").seeded(seed) for arm in arms for seed in range(n_control)),
+        *one_layer_addition.arms(budget),
+        *(arm for name, spec in small.items() for arm in _with_control(name, spec)),
     )
 
 
-def parted(found: Sequence[Run]) -> tuple[tuple[Run, ...], dict[str, tuple[Run, ...]]]:
-    """The runs of the one-layer transformer, and those of each arm that has any, in a fixed order."""
-    ordered = sorted(found, key=lambda run: (run.spec.labels != "true", run.spec.seeds.model, run.id))
-    named = [(_KINDS.get(run.spec.replace(labels="true").without_seeds().id), run) for run in ordered]
-    by_arm = {arm: tuple(run for name, run in named if name == arm) for arm in ARMS}
-    return (
-        tuple(run for name, run in named if name is None),
-        {arm: members for arm, members in by_arm.items() if members},
+def _with_control(name: str, spec: RunSpec) -> tuple[Arm, Arm]:
+    return Arm(name, spec), Arm(control_of(name), spec.replace(labels="shuffled"), "control", seeds=10)
+
+
+def of_budget(
+    budget: Budget, endpoints: Iterable[Endpoint], predictions: Sequence[Prediction]
+) -> tuple[Endpoint, ...]:
+    """The endpoints of the arms that a budget trains; of other arms those that a prediction is of, which
+    wait for a larger one. Primary ones wait for Nanda's setting.
+    """
+    there = {arm.name for arm in arms(budget)}
+    predicted = {prediction.endpoint for prediction in predictions}
+    return tuple(
+        replace(endpoint, waits_for=NOT_NANDA[budget])
+        if endpoint.is_primary
+        else endpoint
+        if endpoint.arm in there
+        else replace(endpoint, waits_for="a larger budget, which trains this arm")
+        for endpoint in endpoints
+        if endpoint.arm in there or endpoint.name in predicted
     )

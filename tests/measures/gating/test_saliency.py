@@ -10,7 +10,9 @@ from hypothesis.extra import numpy as hnp
 
 from tests import tiny
 from undergrowth.gating import attribute, baselines, site_of
+from undergrowth.gating.gated_scores import gated_scores
 from undergrowth.measures import Reading, Saliency, breadth
+from undergrowth.measures.gating.saliency import by_few
 
 
 def readings_of(**parameters: Any) -> dict[str, Reading]:
@@ -43,12 +45,34 @@ def test_saliency_is_the_attribution_reduced_over_each_side() -> None:
         np.testing.assert_allclose(readings["saliency_breadth"].values[i], wide, rtol=1e-4)
 
 
+@pytest.mark.parametrize("method", ["integrated_gradients", "ablation"])
+def test_an_example_is_by_few_where_the_margin_goes_with_them(method: str) -> None:
+    model, data = tiny.transformer(), tiny.observed()
+    site = site_of(model, "neuron")
+    mean = baselines(model, data.train_inputs(), "mean")
+    few = readings_of(method=method)
+    for i, side in enumerate(data.sides()):
+        inputs, labels = data.inputs[side], data.labels[side]
+        each = [np.arange(6) != j for j in range(6)]
+        gates = np.stack([np.ones(6), np.zeros(6), *each]).astype(np.float32)
+        scores = gated_scores(model, inputs, labels, gates, site=site, score="margin", baseline=mean)
+        margin = scores[:, 0] - scores[:, 1]  # linear in the gates: what one neuron takes is its part
+        parts = scores[:, :1] - scores[:, 2:]
+        most_salient = np.median(np.abs(parts), axis=0).argmax()  # of 6, 5 % are one at least
+        counts = margin > 0
+        share = (parts[counts, most_salient] >= 0.9 * margin[counts]).mean()
+        np.testing.assert_allclose(few["saliency_by_few"].values[i], share)
+
+
 def test_saliency_names_its_axes() -> None:
     readings = readings_of(prefix="mine")
-    assert set(readings) == {"mine_median", "mine_mean", "mine_breadth", "mine_residual"}
+    endings = ("median", "mean", "breadth", "by_few", "residual")
+    assert set(readings) == {f"mine_{ending}" for ending in endings}
     for name, reading in readings.items():
         if name == "mine_residual":
             assert reading.dims == ()
+        elif name == "mine_by_few":
+            assert (reading.dims, reading.values.shape) == (("side",), (2,))
         else:
             assert reading.dims == ("side", "neuron")
             assert reading.values.shape == (2, 6)
@@ -87,3 +111,41 @@ def test_breadth_lies_in_its_range_and_has_no_unit(magnitude: np.ndarray, scale:
     assert (found <= 1 + 1e-6).all()
     np.testing.assert_allclose(breadth(scale * magnitude), found, rtol=1e-5)
     np.testing.assert_allclose(breadth(magnitude[::-1]), found, rtol=1e-5)
+
+
+def lookup(n: int, *, general: float) -> np.ndarray:
+    """Attributions of n examples to n look-up neurons, and to one that carries a share of each."""
+    return np.concatenate([np.full((n, 1), general), (1 - general) * np.eye(n)], axis=1)
+
+
+@pytest.mark.parametrize(("general", "share"), [(0.0, 1 / 19), (0.89, 0.0), (0.9, 1.0)])
+def test_a_look_up_neuron_is_few_for_its_own_example_and_a_general_one_for_all(
+    general: float, share: float
+) -> None:
+    assert by_few(lookup(19, general=general)) == share
+
+
+def test_two_of_forty_neurons_are_few_and_the_third_counts_no_more() -> None:
+    two, three = np.zeros((4, 40)), np.zeros((4, 40))
+    two[:, [3, 7]], three[:, [3, 7, 9]] = 1.0, 1.0
+    half = np.concatenate([two, three])
+    assert (by_few(two), by_few(three), by_few(half)) == (1.0, 0.0, 0.5)
+
+
+def test_what_lowers_a_margin_does_not_make_the_rest_of_it_few() -> None:
+    against = np.array([[1.0, 9.0, -5.0]])  # 9 of a total of 5
+    assert by_few(against) == 1.0
+    assert np.isnan(by_few(-against))
+    assert by_few(np.concatenate([against, -against])) == 1.0  # the other has no margin to lie anywhere
+
+
+@given(
+    parts=hnp.arrays(np.float64, (5, 30), elements=st.floats(-1e3, 1e3).map(lambda x: round(x, 3))),
+    order=st.permutations(range(30)),
+    scale=st.sampled_from([0.25, 8.0]),
+)
+def test_by_few_follows_no_order_and_has_no_unit(parts: np.ndarray, order: list, scale: float) -> None:
+    parts = parts + 1e-5 * np.arange(30)  # no ties, which are broken by their place
+    found = by_few(parts)
+    for other in (parts[:, order], parts[::-1], scale * parts):
+        np.testing.assert_equal(by_few(other), found)

@@ -15,20 +15,24 @@ from undergrowth.measures.gating.attributed import AttributedMeasure
 from undergrowth.measures.reading import SIDES, Observed, Reading, scalar
 from undergrowth.models import Model
 
+ROUNDING = 1e-9
+"""Of sums that are equal, as of 9 of 10 equal parts and 0.9 of all."""
+
 
 class Saliency(AttributedMeasure):
     """The distribution over components of |attribution|, reduced over the examples of each side.
 
     {prefix}_median, {prefix}_mean [side, component]: median and mean of |attribution| over examples,
-    in units of the score. {prefix}_breadth [side, component]: see `breadth`. {prefix}_residual: the
-    largest |completeness residual|, relative (integrated gradients only). What they are reduced from,
-    [example, component], is `attributed`.
+    in units of the score. {prefix}_breadth [side, component]: see `breadth`. {prefix}_by_few [side]: see
+    `by_few`. {prefix}_residual: the largest |completeness residual|, relative (integrated gradients
+    only). What they are reduced from, [example, component], is `attributed`.
     """
 
     endings: ClassVar[tuple[str, ...]] = (
         "median",
         "mean",
         "breadth",
+        "by_few",
         "residual",
     )
 
@@ -62,6 +66,10 @@ class Saliency(AttributedMeasure):
                 np.stack([reduce(magnitude[side]) for side in data.sides()]),
                 {"side": SIDES},
             )
+        few = [by_few(attribution[side]) for side in data.sides()]
+        readings[f"{self.prefix}_by_few"] = Reading(
+            ("side",), np.array(few, np.float32), {"side": SIDES}
+        )
         return readings
 
 
@@ -78,6 +86,29 @@ def breadth(magnitude: Float[np.ndarray, "example component"]) -> Float[np.ndarr
     total, squares = wide.sum(axis=0), (wide**2).sum(axis=0)
     share = np.divide(total**2, len(wide) * squares, out=np.zeros_like(total), where=squares > 0)
     return share.astype(np.float32)
+
+
+FEW, HELD = 0.05, 0.9
+"""The share of the components that are few, and of an example's score that is nearly all."""
+
+
+def by_few(attribution: Float[np.ndarray, "example component"]) -> float:
+    """Share of the examples nearly all of whose score lies in the same few components, in [0, 1].
+
+    The few are `FEW` of the components, rounded and one at least: those of the greatest median
+    |attribution| over these examples, of equals those of the greater mean. Nearly all is `HELD` of an
+    example's total attribution; one whose total is not above 0 does not count. NaN where none counts.
+
+    >>> by_few(np.array([[9.5, 0.5], [3.0, 4.0], [7.0, -1.0], [-2.0, 1.0]]))
+    0.6666666666666666
+    """
+    wide = attribution.astype(np.float64)
+    magnitude = np.abs(wide)
+    by_saliency = np.lexsort((-magnitude.mean(axis=0), -np.median(magnitude, axis=0)))
+    few = by_saliency[: max(1, round(FEW * wide.shape[1]))]
+    total = wide.sum(axis=1)
+    is_held = wide[:, few].sum(axis=1) >= HELD * total * (1 - ROUNDING)
+    return float(is_held[total > 0].mean()) if (total > 0).any() else float("nan")
 
 
 def _median(magnitude: np.ndarray) -> np.ndarray:
