@@ -1,0 +1,70 @@
+"""Does weight decay work because it degrades shallow circuits more than general ones? P8, its mechanism.
+
+The post: weight decay is the most effective regulariser, because it degrades shallow circuits more. Here
+the gradient of the loss is taken away from networks that have memorised, half grokked or grokked, and
+decay or noise goes on alone: what is lost first, predictions that are only memorised or generalised
+ones? And decay is switched on beside the gradient, in a network that has memorised without it: do
+labels that can only be memorised lose more of their lead than the others?
+
+What decay alone does is a straight line: every weight is multiplied by one number. A network without
+biases whose logits are homogeneous in all weights (the two-token MLP here: of degree 3) then has all
+logits multiplied by one number too, so no prediction can change, whatever circuit it rests on; it loses
+confidence alone. Attention, or biases, make a network inhomogeneous, and predictions change: the
+transformer here. So both are set side by side, and accuracy and confidence are both read.
+"""
+
+from __future__ import annotations
+
+from undergrowth.analysis.predictions import Prediction
+from undergrowth.studies.decay.arms import arms
+from undergrowth.studies.decay.endpoints import endpoints
+from undergrowth.studies.decay.figures import figures
+from undergrowth.studies.study import Claim, Study
+
+FREQUENT, EFFICIENT, SCALING = "frequency of reinforcement", "circuit efficiency", "scaling alone"
+
+STUDY = Study(
+    name="decay",
+    question="Do decay and noise alone undo shallow circuits sooner than general ones?",
+    claims=(
+        Claim(
+            "P8",
+            "Of all regularisers weight decay is the most effective, because it degrades shallow "
+            "circuits more than general ones.",
+        ),
+    ),
+    hypotheses={
+        FREQUENT: (
+            "Without the gradient shallow circuits go first: memorised-only predictions are lost sooner "
+            "than general ones, also where their leads are equal, and under decay more than under noise "
+            "of the same length. Beside the gradient decay costs memorised-only labels more of their "
+            "lead."
+        ),
+        EFFICIENT: (
+            "General circuits buy more lead by the same norm (Varma et al. 2023, arXiv:2309.02390), so "
+            "decay costs memorised-only predictions their confidence sooner, as far as their lead is "
+            "smaller; among predictions of equal lead there is no difference."
+        ),
+        SCALING: (
+            "Decay alone multiplies all weights by one number. In a homogeneous network no prediction "
+            "changes and all leads fall alike; what decay does to circuits it does with the gradient, "
+            "which rebuilds some of them. Where attention makes a network inhomogeneous, what goes "
+            "first is a matter of depth, not of shallow or general."
+        ),
+    },
+    predictions=(
+        Prediction(FREQUENT, "wrong-decay-right", ">"),
+        Prediction(FREQUENT, "transformer-decay-right", ">"),
+        Prediction(FREQUENT, "wrong-decay-matched", ">"),
+        Prediction(FREQUENT, "wrong-decay-noise", ">"),
+        Prediction(FREQUENT, "switched-on", ">"),
+        Prediction(EFFICIENT, "wrong-decay-confident", ">"),
+        Prediction(EFFICIENT, "wrong-decay-matched", "none"),
+        Prediction(SCALING, "mlp-decay-right", "none"),
+        Prediction(SCALING, "wrong-decay-matched", "none"),
+        Prediction(SCALING, "switched-on", ">"),
+    ),
+    arms=arms,
+    endpoints=endpoints,
+    figures=figures,
+)

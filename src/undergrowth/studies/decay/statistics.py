@@ -1,0 +1,217 @@
+"""What is lost of memorised-only and of general predictions, as the weights move or as decay goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+
+from undergrowth.analysis.forgetting import (
+    ALIKE_WITHIN,
+    LEAST_MATCHED,
+    along,
+    matched_difference,
+    share_lost,
+)
+from undergrowth.store import Run
+from undergrowth.studies.decay.arms import APART, PLACES, UPTO, WRONG, distance
+from undergrowth.studies.statistic import Missing, Statistic, points
+
+Score = Literal["right", "confident"]
+Class = Literal["general", "shallow"]
+GRID = APART * np.arange(PLACES + 1)
+NO_CLASS = "a class has no predictions at the fork"
+TOO_LATE = "came to its switch too late to go the whole way"
+SCORES: dict[Score, str] = {"right": "right", "confident": "held at p > ½"}
+
+
+@dataclass(frozen=True, eq=False)
+class Undone:
+    """A fork from the reading on at which the gradient is taken away, to the end of the path.
+
+    distance [reading]: of the weights from where they were; lead, log_prob [reading, example]: of the
+    label, see `Predictions`; general, shallow: bool [example], the classes, fixed at the fork.
+    val_accuracy: at the fork.
+    """
+
+    distance: np.ndarray
+    lead: np.ndarray
+    log_prob: np.ndarray
+    general: np.ndarray
+    shallow: np.ndarray
+    val_accuracy: float
+
+    def members(self, cls: Class, score: Score = "right") -> np.ndarray:
+        """bool [example]: those of a class for which the score holds at the fork."""
+        return getattr(self, cls) & self.holds(score)[0]
+
+    def holds(self, score: Score) -> np.ndarray:
+        """bool [reading, example]: whether it is right, or likelier right than not."""
+        return self.lead > 0 if score == "right" else self.log_prob > np.log(0.5)
+
+    def lost(self, cls: Class, score: Score = "right") -> np.ndarray:
+        """Of each member of a class the share of the path on which it is lost."""
+        return share_lost(self.distance, self.holds(score)[:, self.members(cls, score)], UPTO)
+
+    def mean_lost(self, cls: Class, score: Score = "right") -> float:
+        """The mean over a class; NaN where it has none."""
+        lost = self.lost(cls, score)
+        return float(lost.mean()) if len(lost) else float("nan")
+
+    def excess(self, score: Score) -> float | Missing:
+        """What is lost of shallow predictions minus what is lost of general ones."""
+        found = self.mean_lost("shallow", score) - self.mean_lost("general", score)
+        return Missing(NO_CLASS) if np.isnan(found) else found
+
+    def matched(self) -> tuple[float, float]:
+        """The same for right predictions with an equal lead at the fork, NaN where they are too few; and
+        the share of the smaller class that has such a match.
+        """
+        shallow, general = (self.members(cls) for cls in ("shallow", "general"))
+        lead = self.lead[0]
+        found, n = matched_difference(
+            self.lost("shallow"), lead[shallow], self.lost("general"), lead[general]
+        )
+        return found, n / max(1, min(int(shallow.sum()), int(general.sum())))
+
+    def kept(self, cls: Class, score: Score) -> np.ndarray:
+        """The share of a class that still holds at each distance of `GRID`; NaN where it has none."""
+        members = self.members(cls, score)
+        if not members.any():
+            return np.full(len(GRID), np.nan)
+        return along(self.distance, self.holds(score)[:, members].mean(axis=1), GRID)
+
+    def relative_lead(self, cls: Class) -> np.ndarray:
+        """Likewise the median over a class of the lead as a share of that at the fork."""
+        members = self.members(cls)
+        if not members.any():
+            return np.full(len(GRID), np.nan)
+        return along(
+            self.distance, np.median(self.lead[:, members] / self.lead[0, members], axis=1), GRID
+        )
+
+
+@lru_cache(maxsize=512)
+def undone(run: Run) -> Undone | Missing:
+    """What a fork's readings say."""
+    names = ("prediction_lead", "prediction_log_prob")
+    if not set(names) <= set(run.names):
+        return Missing(TOO_LATE)
+    lead, log_prob = (run[name].sel(step=slice(run.forked_at, None)) for name in names)
+    steps = lead["step"].values
+    away = distance(run.spec, steps - steps[:1])
+    if not len(away) or away[-1] < UPTO - 1e-9:
+        return Missing(TOO_LATE)
+    on_path = np.append(True, (np.diff(away) > 0) & (away[:-1] < UPTO))
+    lead, log_prob = (each.values[on_path] for each in (lead, log_prob))
+    data = run.spec.data()
+    right = lead[0] > 0
+    return Undone(
+        away[on_path],
+        lead,
+        log_prob,
+        general=data.is_val & right,
+        shallow=(data.is_noisy if run.spec.label_noise else data.is_train) & right,
+        val_accuracy=float(right[data.is_val].mean()),
+    )
+
+
+def beside(of: Callable[[Run], float | Missing]) -> Callable[..., float | Missing]:
+    """A number of a run, or of a run minus its control's."""
+
+    def measured(*runs: Run) -> float | Missing:
+        numbers = [of(run) for run in runs]
+        known = [number for number in numbers if not isinstance(number, Missing)]
+        if len(known) < len(numbers):
+            return next(number for number in numbers if isinstance(number, Missing))
+        return known[0] - sum(known[1:])
+
+    return measured
+
+
+def of_fork(number: Callable[[Undone], float | Missing]) -> Callable[..., float | Missing]:
+    """A number of a fork, or of a fork minus its control's."""
+
+    def of(run: Run) -> float | Missing:
+        fork = undone(run)
+        return fork if isinstance(fork, Missing) else number(fork)
+
+    return beside(of)
+
+
+PATH = (
+    f"Lost: the share of the way to {UPTO:g} of the norm on which a prediction is no longer {{}}; mean."
+)
+DILUTED = (
+    "Of right training predictions a part is general too (validation accuracy a at the fork), so the "
+    "difference between memorised-only and general ones is this one by 1 / (1 - a), of the same sign."
+)
+MATCHED = (
+    "Each prediction of the smaller class beside that of the other with the nearest lead at the fork, "
+    f"within {ALIKE_WITHIN:.0%}."
+)
+
+
+def excess(setup: str, score: Score = "right", minus: str = "") -> Statistic:
+    """What is lost of shallow predictions minus of general ones; minus: beside which other way."""
+    classes = f"{'wrong labels' if setup == WRONG else 'right training'} - right validation predictions"
+    return Statistic(
+        f"lost of {classes} ({SCORES[score]}), as a share of the way{minus}",
+        PATH.format(SCORES[score]) + ("" if setup == WRONG else f" {DILUTED}"),
+        of_fork(lambda fork: fork.excess(score)),
+        range=(-2.0, 2.0) if minus else (-1.0, 1.0),
+        says=points("of the way more are lost of what is memorised"),
+    )
+
+
+def matched(setup: str) -> Statistic:
+    """The same among predictions of equal lead."""
+    every = excess(setup)
+    few = Missing(f"fewer than {LEAST_MATCHED} predictions have one of equal lead in the other class")
+
+    def of(fork: Undone) -> float | Missing:
+        found, _ = fork.matched()
+        return few if np.isnan(found) else found
+
+    return replace(
+        every, name=f"{every.name}, of equal lead", how=f"{every.how} {MATCHED}", of=of_fork(of)
+    )
+
+
+def earlier(score: Score) -> Statistic:
+    """What a network that has memorised loses of its training predictions more than a grokked one."""
+    return Statistic(
+        f"lost of training predictions ({SCORES[score]}), memorised - grokked, as a share of the way",
+        PATH.format(SCORES[score]),
+        of_fork(lambda fork: fork.mean_lost("shallow", score)),
+        range=(-1.0, 1.0),
+        says=points("of the way more are lost when memorised"),
+    )
+
+
+def lag(run: Run) -> float | Missing:
+    """By how much the median lead of wrong labels is short of the right ones', as a share of it: mean
+    over the readings since the fork.
+    """
+    lead = run["prediction_lead"].sel(step=slice(run.forked_at, None)).values
+    data, right = run.spec.data(), lead[0] > 0
+    classes = (data.is_noisy & right, data.is_train & ~data.is_noisy & right)
+    if not all(members.any() for members in classes):
+        return Missing(NO_CLASS)
+    wrong_lead, right_lead = (np.median(lead[:, members], axis=1) for members in classes)
+    if (right_lead <= 0).any():
+        return Missing("half of the right labels are lost at some time")
+    return float(np.mean(1 - wrong_lead / right_lead))
+
+
+LAGGING = Statistic(
+    "lead of wrong labels, short of the right ones' by a share, with decay switched on - without",
+    "The gradient goes on. Of training labels predicted right at the fork, 1 - (median lead of the "
+    "wrong ones / median lead of the right ones), mean over the readings since; what scales all leads "
+    "alike changes nothing.",
+    beside(lag),
+    says=points("of the right labels' lead more that wrong labels lack"),
+)
