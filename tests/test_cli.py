@@ -22,19 +22,20 @@ import tomli_w
 import undergrowth
 from tests import tiny
 from undergrowth import __version__
-from undergrowth.analysis import Estimate, Verdict
+from undergrowth.analysis import Above, Estimate, Verdict
+from undergrowth.analysis.claims import answered
 from undergrowth.cli import app, main
 from undergrowth.measures.named import KINDS
 from undergrowth.plain_text import visible
 from undergrowth.presets import preset
-from undergrowth.printing import print_table, print_verdicts
+from undergrowth.printing import print_answers, print_table
 from undergrowth.spec import RunSpec
 from undergrowth.spec_file import read_file, read_runs
 from undergrowth.store import Store
 from undergrowth.store.layout import create
 from undergrowth.store.lock import writing
 from undergrowth.store.writer import Writer
-from undergrowth.studies.conducting import Report
+from undergrowth.studies.conducting import Places, Report
 from undergrowth.sweep import Layout, train
 
 
@@ -136,8 +137,9 @@ def test_what_looks_like_markup_is_printed_as_it_is(say, tmp_path, name) -> None
 def test_cells_and_verdicts_with_brackets_are_printed_as_they_are(capsys, tmp_path) -> None:
     print_table([{"run": "x[/b] [red]y"}])
     estimate = Estimate(1.0, 0.5, 2.0, level=0.95, n=10, method="none")
-    verdict = Verdict("P1", "saliency", "a[/b] [red]c", estimate, threshold=0.0, rule="")
-    print_verdicts(Report(tmp_path / "y[/b]", tmp_path / "v", (verdict,)))
+    verdict = Verdict("P1", "saliency", "e", "number", estimate, Above(0.0), is_primary=True)
+    places = Places(tmp_path / "y[/b]", tmp_path / "v", tmp_path / "c")
+    print_answers(Report(places, (verdict,), answered({"P1": "a[/b] [red]c"}, [verdict])))
     out = capsys.readouterr().out
     for part in ("x[/b] [red]y", "supported    a[/b] [red]c", "interval [0.5, 2]", f"{tmp_path}/y[/b]"):
         assert part in out
@@ -229,7 +231,8 @@ def test_a_run_is_trained_listed_verified_and_reported(say, spec_file, tmp_path)
     assert json.loads(say("verify", out, "--json").out)["damage"] == []
     assert say("report", out).code == 0
     assert spec.seeded(0).id in (out / "report.html").read_text()
-    assert json.loads((out / "verdicts.json").read_text()) == []
+    assert json.loads((out / "verdicts.json").read_text())["verdicts"] == []
+    assert json.loads((out / "claims.json").read_text()) == {"schema": 2, "claims": []}
 
 
 def test_a_file_of_arms_is_shown_run_and_listed(say, spec_file, tmp_path) -> None:
@@ -311,7 +314,7 @@ def test_studies_are_listed_and_shown_with_what_they_predict(say) -> None:
     assert {claim for study in listed for claim in study["claims"]} >= {"P1", "P2", "P14", "P16", "P17"}
     for study in listed:
         shown = json.loads(say("study", "show", study["name"], "--json").out)
-        assert len(shown["predictions"]) >= 2
+        assert len(shown["hypotheses"]) >= 2
         assert shown["runs"]["standard"] >= 20
         assert study["question"] in " ".join(say("study", "show", study["name"]).out.split())
 

@@ -19,11 +19,11 @@ from undergrowth.printing import (
     console,
     errors,
     in_figures,
+    print_answers,
     print_entry,
     print_json,
     print_table,
     print_toml,
-    print_verdicts,
     reading_rows,
     run_rows,
     shortened,
@@ -35,7 +35,8 @@ if TYPE_CHECKING:  # the command line starts without JAX
     from undergrowth.spec import RunSpec
     from undergrowth.spec_file import SpecFile
     from undergrowth.store import Run, Store
-    from undergrowth.studies import Study
+    from undergrowth.store.parts import Parts
+    from undergrowth.studies import Planned, Study
     from undergrowth.studies.conducting import Report
 
 HELP = """Why, and when, does gradient descent replace many shallow circuits by few general ones?
@@ -57,7 +58,7 @@ app.command(study_app)
 AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
 BudgetName = Literal["quick", "standard", "full"]
 Out = Annotated[Path, Parameter(help="Directory of the store; made if it is not there.")]
-Seeds = Annotated[int | None, Parameter(help="Seeds with true labels; the control gets half as many.")]
+Seeds = Annotated[int | None, Parameter(help="How many seeds of each arm; by default the budget's.")]
 # Helps stand in annotations, for cyclopts drops a docstring's where a parameter has no keyword, and
 # without `backticks`, which it takes for mark-up.
 SpecName = Annotated[str, Parameter(help="A TOML file, or one of those in 'undergrowth presets'.")]
@@ -89,11 +90,13 @@ def demo(*, out: Out = Path("demo"), seeds: Seeds = None) -> int:
     the report answers P1 to P3, P14 (grokking), P15, P16 (saliency) and P17 (ablation). About two
     minutes on two cores. Finished runs are not trained again.
     """
-    from undergrowth.studies import one_layer_addition
+    from undergrowth.studies import STUDIES, one_layer_addition
 
     if seeds is not None:
         _at_least_1(seeds)
-    return _conduct(DEMO, one_layer_addition.runs("quick", seeds), out)
+    shared = {arm.name for arm in one_layer_addition.arms("quick")}
+    planned = [each for name in DEMO for each in STUDIES[name].planned("quick", seeds)]
+    return _conduct(DEMO, [each for each in planned if each.part.arm in shared], out)
 
 
 @app.command
@@ -311,9 +314,9 @@ def report(
         raise WrongUseError(f"{directory} has no runs to report: train some into it first")
     written = _write_report(store, out)
     if as_json:
-        print_json([verdict.to_dict() for verdict in written.verdicts])
+        print_json([claim.to_dict() for claim in written.claims])
     else:
-        print_verdicts(written)
+        print_answers(written)
     return 0
 
 
@@ -380,14 +383,14 @@ def show_study(name: StudyName, /, *, as_json: AsJson = False) -> int:
     if as_json:
         claims = [{"id": claim.id, "says": claim.says} for claim in study.claims]
         described = {"name": study.name, "question": study.question, "claims": claims}
-        print_json({**described, "predictions": dict(study.predictions), "runs": sizes})
+        print_json({**described, "hypotheses": dict(study.hypotheses), "runs": sizes})
         return 0
     console.print(study.question, style="bold")
     for claim in study.claims:
         console.print(f"{claim.id:5} {claim.says}")
     console.print("Predictions", style="bold")
-    for hypothesis, prediction in study.predictions.items():
-        console.print(f"  {hypothesis}: {prediction}")
+    for hypothesis, expects in study.hypotheses.items():
+        console.print(f"  {hypothesis}: {expects}")
     console.print("Runs", style="bold")
     for budget, n_runs in sizes.items():
         console.print(f"  {budget:9} {n_runs} runs of {study.runs(budget, None)[0].steps:,} steps")
@@ -403,9 +406,7 @@ def run_study(
     *,
     budget: Annotated[
         BudgetName,
-        Parameter(
-            help="quick: minutes, shows that it works; standard: 10 or more seeds; full: paper scale."
-        ),
+        Parameter(help="quick: minutes, shows that it works; standard: 16 seeds; full: paper scale."),
     ] = "quick",
     seeds: Seeds = None,
     out: Out = Path("runs"),
@@ -419,21 +420,37 @@ def run_study(
     names = tuple(STUDIES) if name == "all" else (_study(name).name,)
     if seeds is not None:
         _at_least_1(seeds)
-    return _conduct(names, [s for name in names for s in STUDIES[name].runs(budget, seeds)], out)
+    planned = [each for name in names for each in STUDIES[name].planned(budget, seeds)]
+    return _conduct(names, planned, out)
 
 
-def _conduct(names: Sequence[str], specs: Sequence[RunSpec], out: Path) -> int:
-    store = _train(list({spec.id: spec for spec in specs}.values()), out)
-    print_verdicts(_write_report(store, None).of(names))
+def _conduct(names: Sequence[str], planned: Sequence[Planned], out: Path) -> int:
+    from undergrowth.studies.conducting import parts_in
+
+    specs = list({each.spec.id: each.spec for each in planned}.values())
+    parts = parts_in(planned)
+    called = {run_id: tuple(sorted({part.arm for part in its})) for run_id, its in parts.items()}
+    store = _train(specs, out, called=called, parts=parts)
+    print_answers(_write_report(store, None).of(names))
     return _report_ends(store, specs)
 
 
-def _train(specs: Sequence[RunSpec], out: Path, names: Names | None = None) -> Store:
+def _train(
+    specs: Sequence[RunSpec],
+    out: Path,
+    names: Names | None = None,
+    *,
+    called: Names | None = None,
+    parts: Parts | None = None,
+) -> Store:
+    """names: those that a spec file gives; called: what runs are called while they train, the same by
+    default; parts: those that they play in studies.
+    """
     from undergrowth.sweep import train
     from undergrowth.terminal import watching
 
-    with watching(specs, console, names) as board:
-        return train(specs, out, progress=board.hear, names=names or {})
+    with watching(specs, console, called or names) as board:
+        return train(specs, out, progress=board.hear, names=names or {}, parts=parts or {})
 
 
 def _say_where_to_go_on(specs: Sequence[RunSpec], out: Path) -> None:
@@ -468,7 +485,7 @@ def _write_report(store: Store, out: Path | None) -> Report:
     from undergrowth.studies.conducting import places, write_report
 
     try:
-        return write_report(store, STUDIES.values(), _this_command(), *places(store, out))
+        return write_report(store, STUDIES.values(), _this_command(), places(store, out))
     except OSError as error:
         again = command("undergrowth", "report", store.root, "--out", "PLACE")
         raise NotWrittenError(
@@ -555,7 +572,7 @@ def _report_ends(store: Store, specs: Sequence[RunSpec]) -> int:
     from undergrowth.naming import runs_told_apart
 
     stored = store.select(specs)
-    told = runs_told_apart([run.spec for run in stored], {run.id: run.given_names for run in stored})
+    told = runs_told_apart([run.spec for run in stored], {run.id: run.called for run in stored})
     failed = [run for run in stored if run.status == "failed"]
     _say_each([f"run {run.id} failed ({told[run.id]}): {run.message}" for run in failed], store)
     unfired = [(run, never) for run in stored if (never := never_fired(run))]

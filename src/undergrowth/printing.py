@@ -52,7 +52,7 @@ def run_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """What `undergrowth runs` lists of runs, one row each; a run that cannot be read says why."""
     from undergrowth.naming import runs_told_apart
 
-    names = {run.id: run.given_names for run in runs}
+    names = {run.id: run.called for run in runs}
     told = runs_told_apart([run.spec for run in runs], names)
     return [_run_row(run, told[run.id]) for run in runs]
 
@@ -148,24 +148,34 @@ def _cell(value: object) -> str:
     return f"{value:.4f}" if isinstance(value, float) else in_one_line(str(value))
 
 
-def print_verdicts(report: Report) -> None:
-    """The verdicts of a report with their intervals, and where it was written."""
-    colours = {"supported": "green", "contradicted": "red", "inconclusive": "yellow"}
-    for verdict in report.verdicts:
-        estimate, colour = verdict.estimate, colours[verdict.verdict]
-        shown = (f"{verdict.verdict:12}", colour)
-        console.print(Text.assemble(f"{verdict.claim:4} ", shown, f" {verdict.statistic}"))
-        console.print(f"     {_in_words(estimate)}, threshold {verdict.threshold:.3g}", style="dim")
-    if any(not verdict.is_claim for verdict in report.verdicts):
-        console.print("Fewer than 10 seeds: a demonstration, not yet a claim.")
-    console.print(f"report     {visible(str(report.page))}")
-    console.print(f"verdicts   {visible(str(report.verdicts_file))}")
+COLOURS = {"supported": "green", "contradicted": "red", "no effect": "yellow", "inconclusive": "yellow"}
+
+
+def print_answers(report: Report) -> None:
+    """The claims of a report: how each is ruled, by which effect; and where the report was written."""
+    from undergrowth.analysis.verdicts import CLAIM_SEEDS
+
+    for answer in report.claims:
+        shown = (f"{answer.ruling:12}", COLOURS.get(answer.ruling, "dim"))
+        console.print(Text.assemble(f"{answer.claim:4} ", shown, f" {answer.says}"))
+        if (primary := answer.primary) and primary.estimate.n:
+            console.print(f"     {primary.says}: {_in_words(primary.estimate)}", style="dim")
+        if answer.ruling == "open":
+            console.print(f"     open: waits for {answer.waits_for}", style="dim")
+        if answer.robustness:
+            console.print(f"     {answer.robustness}", style="dim")
+    answers = [answer.primary for answer in report.claims if answer.primary and answer.ruling != "open"]
+    if any(not primary.is_claim for primary in answers):
+        console.print(f"Fewer than {CLAIM_SEEDS} seeds: a demonstration, not yet a claim.")
+    console.print(f"report     {visible(str(report.places.page))}")
+    console.print(f"claims     {visible(str(report.places.claims))}")
+    console.print(f"verdicts   {visible(str(report.places.verdicts))}")
 
 
 def _in_words(estimate: Estimate) -> str:
     if not estimate.n:
         return "no number: no seed has one"
-    if not estimate.is_bounded:
+    if not estimate.is_known:
         return f"no interval from {estimate.seeds}"
     interval = f"{estimate.level:.0%} interval [{estimate.low:.3g}, {estimate.high:.3g}]"
     return f"{estimate.effect:.3g}, {interval} over {estimate.seeds} ({estimate.method})"

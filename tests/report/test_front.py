@@ -5,62 +5,64 @@ from __future__ import annotations
 import pytest
 
 from tests.studies.made_up import made_up
-from undergrowth.analysis import Estimate, Verdict
+from undergrowth.analysis import Above, Estimate, Verdict, estimate
+from undergrowth.report.forest import forest
 from undergrowth.report.front import Section, in_one_paragraph, lines
 from undergrowth.report.numbers import told
 from undergrowth.report.summary import in_one_sentence
 from undergrowth.tasks import Modular
 
-RULING = {"supported": (1.0, 2.0), "contradicted": (-2.0, -1.0), "inconclusive": (-1.0, 1.0)}
+VALUES = {"supported": [1.0, 1.1, 1.2], "contradicted": [-1.0, -1.1, -1.2], "inconclusive": [-1.0, 1.0]}
 
 
-def verdict(claim: str, ruling: str) -> Verdict:
-    low, high = RULING[ruling]
-    of = Estimate((low + high) / 2, low, high, 0.95, 10, "bootstrap (BCa)")
-    return Verdict(claim, "study", f"{claim}, {ruling}", of, 0.0, "rule")
+def verdict(claim: str, ruling: str, *, primary: bool = True, study: str = "study") -> Verdict:
+    found = Verdict(claim, study, claim, "number", estimate(VALUES[ruling]), Above(0.0), primary)
+    assert found.ruling == ruling
+    return found
 
 
-def section(*verdicts: Verdict, claims: tuple[str, ...]) -> Section:
-    return Section("study", "So?", tuple((c, f"Claim {c}.") for c in claims), {}, verdicts, ())
+def section(*verdicts: Verdict, claims: str, name: str = "study") -> Section:
+    return Section(name, "So?", {c: f"Claim {c}." for c in claims.split()}, {}, verdicts, ())
 
 
-def test_a_claim_with_verdicts_that_differ_is_mixed_and_counts_them() -> None:
-    found = section(
-        verdict("A", "contradicted"),
-        verdict("B", "supported"),
-        verdict("A", "supported"),
-        verdict("A", "contradicted"),
-        claims=("A", "B", "C"),
-    )
-    a, b, c = lines(found)
-    in_part = section(verdict("A", "inconclusive"), verdict("A", "contradicted"), claims=("A",))
-    (line,) = lines(in_part)
-    assert (line.ruling, line.says) == ("contradicted", "1 inconclusive, 1 contradicted")
-    assert (a.ruling, a.says) == ("mixed", "1 supported, 2 contradicted")
-    assert [place for place, _ in a.verdicts] == [1, 3, 4]
-    assert (b.ruling, b.says) == ("supported", "supported")
-    assert (c.ruling, c.says, c.verdicts) == ("none", "no answer", ())
+def test_a_claim_has_one_line_from_all_sections_and_leads_to_the_one_that_decides_it() -> None:
+    checks = section(verdict("P8", "contradicted", primary=False), claims="P8", name="decay")
+    decides = section(verdict("P8", "supported"), claims="C1 P10 P8", name="regularisers")
+    found = lines([checks, decides])
+    assert [line.answer.claim for line in found] == ["P8", "P10", "C1"]
+    assert [line.answer.ruling for line in found] == ["supported", "open", "open"]
+    assert found[0].section == "regularisers"
+    assert found[0].answer.robustness == "0 of 1 checks agree in sign"
 
 
 def test_runs_of_several_kinds_are_told_by_how_the_claims_stand() -> None:
     runs = [made_up(0), made_up(0, base=made_up(0).spec.replace(task=Modular(p=7)))]
     found = section(
-        verdict("A", "contradicted"),
-        verdict("B", "supported"),
-        verdict("C", "supported"),
-        verdict("C", "inconclusive"),
-        claims=("A", "B", "C", "D"),
+        verdict("P1", "contradicted"),
+        verdict("P2", "supported"),
+        verdict("P3", "supported"),
+        verdict("P3", "inconclusive", primary=False),
+        claims="P1 P2 P3 P4",
     )
-    assert in_one_paragraph([found, found], runs) == (
-        "Of 8 claims in 2 studies, tested on 2 runs: 4 supported by all verdicts that decide, "
-        "2 contradicted by all that decide, 2 without an answer."
+    assert in_one_paragraph([found], runs) == (
+        "Of 4 claims in 1 study, tested on 2 runs: 2 supported, 1 contradicted, 1 open. "
+        "3 on fewer seeds than a claim takes."
     )
 
 
 def test_runs_of_one_kind_are_told_by_when_they_grokked() -> None:
     runs = [made_up(seed) for seed in range(3)]
-    found = section(verdict("A", "supported"), claims=("A",))
+    found = section(verdict("P1", "supported"), claims="P1")
     assert in_one_paragraph([found], runs) == in_one_sentence(runs)
+
+
+def test_the_drawing_of_a_verdict_runs_to_the_edge_where_its_interval_is_open() -> None:
+    inf = float("inf")
+    open_below = Estimate(0.0, -inf, 1.0, 0.95, 6, "exact sign test")
+    drawn = forest(Verdict("P1", "s", "e", "number", open_below, Above(0.5)))
+    assert 'class="whisker" d="M0.0 11H226.0M226.0 7v8"' in drawn
+    assert "inf" not in drawn
+    assert "nan" not in drawn
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from undergrowth.analysis import Verdict, estimate
+from undergrowth.analysis import Above, Verdict, estimate
+from undergrowth.analysis.predictions import Prediction, Scored
 from undergrowth.report.ablation import deletion_by_k_figure
 from undergrowth.report.curves import accuracy_figure, loss_figure
 from undergrowth.report.front import Section
@@ -35,9 +36,12 @@ HOSTILE = "<script>alert('x')</script> & </style> \u2028"
 """Text that would break a page that does not escape it."""
 
 
-def verdict(values: list[float], note: str = "") -> Verdict:
-    statistic, rule = "effect in steps", "Supported if the interval lies above 1."
-    return Verdict("P1", "grokking", statistic, estimate(values), 1.0, rule, note)
+def verdict(claim: str, values: list[float], note: str = "", **fields: Any) -> Verdict:
+    fields = {"is_primary": True, "says": "12 steps later", "arm": "an arm"} | fields
+    name = f"{claim}-{sum(values)}"
+    return Verdict(
+        claim, "grokking", name, "effect in steps", estimate(values), Above(1.0), note=note, **fields
+    )
 
 
 def key(figure: str) -> str:
@@ -51,12 +55,19 @@ def key(figure: str) -> str:
 def report(runs: tuple[Run, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page with every kind of figure and of verdict."""
     verdicts = (
-        verdict([2.0, 2.1, 2.2]),
-        verdict([0.1, 0.2, 0.3] * 4),
-        verdict([0.0, 2.0, 1.0]),
-        verdict([3.0], note=HOSTILE),
+        verdict("P1", [2.0, 2.1, 2.2]),
+        verdict("P1", [3.0, 3.1, 0.2], is_primary=False, missing={"never memorised": 2}),
+        verdict("P2", [0.1, 0.2, 0.3] * 6),
+        verdict("P3", [0.0, 2.0, 1.0]),
+        verdict("P4", [3.0], note=HOSTILE),
+        verdict("P14", [2.0, 2.1, 2.2], waits_for="longer runs"),
     )
-    claims, predictions = (("P1", "It is late."),), {"Delay": "It is late.", HOSTILE: "It is not."}
+    claims = {v.claim: f"It is so: {v.claim}." for v in verdicts}
+    predictions = {"Delay": "It is late.", HOSTILE: "It is not."}
+    scores = [
+        Scored(Prediction("Delay", verdicts[0].endpoint, ">"), verdicts[0]),
+        Scored(Prediction(HOSTILE, verdicts[2].endpoint, ">"), verdicts[2]),
+    ]
     curves = (accuracy_figure(runs), loss_figure(runs))
     spread = (saliency_histogram(runs), concentration_figure(runs), deletion_by_k_figure(runs))
     out = tmp_path_factory.mktemp("page") / "report.html"
@@ -64,9 +75,9 @@ def report(runs: tuple[Run, ...], tmp_path_factory: pytest.TempPathFactory) -> P
         out,
         title="What happened",
         sections=(
-            Section("grokking", "Is it late?", claims, predictions, verdicts, curves),
-            Section("saliency", "Is it sparse?", claims, predictions, (), spread),
-            Section("other-1", "The same figure again?", (), {}, (), curves[:1]),
+            Section("grokking", "Is it late?", claims, predictions, verdicts, curves, tuple(scores)),
+            Section("saliency", "Is it sparse?", {"P16": "It is sparse."}, {}, (), spread),
+            Section("other-1", "The same figure again?", {}, {}, (), curves[:1]),
         ),
         runs=runs,
         commands=("undergrowth demo --out demo",),
@@ -92,10 +103,20 @@ def test_verdicts_say_what_they_are_worth(report: Path) -> None:
     html = report.read_text("utf-8")
     for ruling in ("supported", "contradicted", "inconclusive"):
         assert f'class="chip {ruling}"' in html
-    assert "demonstration: 3 seeds; a claim needs ≥ 10" in html
-    assert "12 seeds; a claim needs" not in html
+    assert "demonstration: 3 seeds; a claim takes 16" in html
+    assert "18 seeds; a claim takes" not in html
     assert "no interval from 1 seed" in html
-    assert "Supported if the interval lies above 1." in html
+    assert "Supported if the interval lies above 1; contradicted if below." in html
+    assert "Waits for longer runs." in html
+    assert "Seeds without a value: 2 never memorised." in html
+    assert "1 of 1 checks agree in sign" in html
+
+
+def test_hypotheses_are_scored_over_all_sections(report: Path) -> None:
+    ours = report.read_text("utf-8")
+    board = ours[ours.index('id="hypotheses"') :]
+    assert '<td>Delay</td><td class="n">1</td><td class="n">1</td><td class="n">0</td>' in board
+    assert '<span class="score wrong">wrong</span>' in board
 
 
 def test_text_is_escaped(report: Path) -> None:
@@ -105,7 +126,7 @@ def test_text_is_escaped(report: Path) -> None:
 
 
 def test_an_empty_store_has_a_page_too(tmp_path: Path) -> None:
-    section = Section("grokking", "Is it late?", (), {}, (), (accuracy_figure(()),))
+    section = Section("grokking", "Is it late?", {}, {}, (), (accuracy_figure(()),))
     write_page(tmp_path / "report.html", title="None", sections=[section], runs=(), commands=())
     assert "No run has been trained yet." in (tmp_path / "report.html").read_text("utf-8")
 
@@ -282,17 +303,23 @@ def test_nothing_is_wider_than_the_screen(page: Page, width: int) -> None:
 
 
 @pytest.mark.browser
-def test_a_mark_on_the_front_leads_to_its_verdict_and_opens_the_rule(page: Page) -> None:
-    page.evaluate("document.querySelectorAll('details.why').forEach((rule) => { rule.open = false; })")
-    marks = page.locator(".front .mark")
-    assert [mark.get_attribute("class") for mark in marks.all()] == [
-        f"mark {ruling}" for ruling in ("supported", "contradicted", "inconclusive", "inconclusive")
+def test_a_claim_on_the_front_leads_to_its_answer(page: Page) -> None:
+    rows = page.locator(".front tbody tr")
+    assert [row.locator("b").first.inner_text() for row in rows.all()] == [
+        "P1",
+        "P2",
+        "P3",
+        "P4",
+        "P14",
+        "P16",
     ]
-    marks.nth(1).click()
-    opened = page.locator("details.why[open]")
-    opened.wait_for()
-    assert opened.count() == 1
-    assert opened.locator("xpath=..").get_attribute("id") == "grokking-verdict-2"
+    chips = [chip.inner_text() for chip in page.locator(".front .chip").all()]
+    assert chips == ["supported", "contradicted", "inconclusive", "inconclusive", "open", "open"]
+    rows.nth(1).locator("a").click()
+    page.wait_for_function("location.hash === '#grokking-P2'")
+    target = page.locator("#grokking-P2")
+    assert page.evaluate("element => element.getBoundingClientRect().top", target.element_handle()) >= 0
+    assert target.locator(".chip").first.inner_text() == "contradicted"
 
 
 def test_the_data_behind_a_figure_can_be_saved(page: Page, runs: tuple[Run, ...]) -> None:

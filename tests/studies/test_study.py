@@ -1,157 +1,214 @@
-"""Laws of every study: stated before it runs, with a control, and the same runs in any order."""
+"""Laws of every study: stated before it runs, with a control, one primary endpoint for each claim; and
+a store is answered by the parts that its runs play.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import html
 import json
 import shutil
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests import tiny
-from undergrowth.spec import RunSpec
-from undergrowth.store import Store
-from undergrowth.studies import STUDIES, Study
-from undergrowth.studies.conducting import BUDGETS, runs_of, write_report
+from undergrowth.analysis import Exceeds
+from undergrowth.store import Run, Store
+from undergrowth.studies import STUDIES, Arm, Claim, Endpoint, Prediction, Statistic, Study
+from undergrowth.studies.conducting import BUDGETS, Report, parts_in, places, write_report
 from undergrowth.sweep import Layout, train
 
+DECIDED_LATER = {"P5", "P6", "P10", "P11", "P18", "P19", "P20"}
+"""Claims whose studies are yet to come."""
+
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=lambda study: study.name)
+@pytest.mark.parametrize("budget", BUDGETS)
 class TestEveryStudy:
-    def test_states_rival_predictions(self, study: Study) -> None:
-        assert len(study.predictions) >= 2
-        assert study.claims
+    def test_its_parts_fit_one_another(self, study: Study, budget) -> None:
+        study.check(budget)
+        assert len(study.hypotheses) >= 2
         assert study.question.endswith("?")
 
-    def test_brings_its_control_and_enough_seeds_for_a_claim(self, study: Study) -> None:
-        for budget in BUDGETS:
-            seeds = seeds_by_arm(study.runs(budget, None))
-            assert len(seeds) >= 2
-            assert min(seeds.values()) >= 2
-            of_true = [n for arm, n in seeds.items() if arm.labels == "true"]
-            assert min(of_true) >= (4 if budget == "quick" else 10)
+    def test_brings_a_control_and_enough_seeds_for_a_claim(self, study: Study, budget) -> None:
+        arms = study.arms(budget)
+        assert len(arms) >= 2
+        seeds = Counter(each.part.arm for each in study.planned(budget))
+        treated = [seeds[arm.name] for arm in arms if arm.role == "treatment"]
+        assert min(treated, default=16) >= (4 if budget == "quick" else 16)
+        assert min(seeds.values()) >= 2
 
-    def test_gives_as_many_seeds_as_it_is_asked_for(self, study: Study) -> None:
-        specs = study.runs("quick", 6)
-        of_true = {n for arm, n in seeds_by_arm(specs).items() if arm.labels == "true"}
-        assert of_true == {6}
-        assert len({spec.id for spec in specs}) == len(specs)
-
-
-def seeds_by_arm(specs: Sequence[RunSpec]) -> Counter[RunSpec]:
-    """How many runs each arm has, an arm being all that differ in their seeds alone."""
-    return Counter(spec.without_seeds() for spec in specs)
+    def test_gives_as_many_seeds_as_it_is_asked_for(self, study: Study, budget) -> None:
+        if budget == "quick":
+            assert max(Counter(e.part.arm for e in study.planned(budget, 6)).values()) == 6
+        one = {each.part.arm for each in study.planned(budget, 1)}
+        assert one == {arm.name for arm in study.arms(budget)}
 
 
-def test_a_larger_budget_trains_nothing_again() -> None:
-    study = STUDIES["grokking"]
-    quick, standard = ({spec.id for spec in study.runs(b, None)} for b in ("quick", "standard"))
-    assert quick < standard
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_no_claim_has_two_primaries_and_each_is_decided_by_a_study(budget) -> None:
+    primaries = [e.claim for s in STUDIES.values() for e in s.endpoints(budget) if e.is_primary]
+    assert max(Counter(primaries).values()) == 1
+    claims = {claim.id for study in STUDIES.values() for claim in study.claims}
+    assert claims - set(primaries) <= DECIDED_LATER
 
 
-MEASURED = [
-    {"name": "curves", "schedule": tiny.EVERY_10},
-    {"name": "saliency", "n_nodes": 2, "schedule": tiny.EVERY_10},
-    {"name": "deletion", "ks": [0, 1, 2], "n_nodes": 2, "schedule": tiny.EVERY_10},
-]
-
-
-def test_a_store_is_answered_by_the_studies_its_runs_belong_to(tmp_path: Path) -> None:
-    base = tiny.spec(measures=MEASURED)
-    specs = [
-        base.seeded(0),
-        base.seeded(1),
-        *(base.replace(labels="shuffled").seeded(seed) for seed in (0, 1)),
-    ]
-    store = train([*specs, tiny.spec(steps=20)], tmp_path / "store", layout=Layout(workers=1))
-    of_these = [STUDIES[name] for name in ("grokking", "saliency", "ablation")]
-    small = [dataclasses.replace(s, runs=lambda budget, seeds: tuple(specs)) for s in of_these]
-    other = dataclasses.replace(STUDIES["grokking"], name="other", runs=lambda budget, seeds: ())
-    assert {run.id for run in runs_of(small[0], store.runs)} == {spec.id for spec in specs}
-    written = write_report(Store(tmp_path / "store"), [*small, other], "undergrowth report store")
-    verdicts = json.loads(written.verdicts_file.read_text())
-    assert {v["claim"] for v in verdicts} == {"P1", "P2", "P3", "P14", "P15", "P16", "P17"}
-    for verdict in verdicts:
-        assert verdict["verdict"] in ("supported", "contradicted", "inconclusive")
-        assert {"study", "statistic", "effect", "interval", "level", "n_seeds", "rule"} <= set(verdict)
-        assert verdict["n_seeds"] <= 2
-    page = written.page.read_text()
-    assert "undergrowth report store" in page
-    assert tiny.spec(steps=20).id in page
-
-
-@pytest.mark.parametrize("study", STUDIES.values(), ids=lambda study: study.name)
-def test_one_seed_has_all_arms_of_a_budget(study: Study) -> None:
-    for budget in BUDGETS:
-        assert set(seeds_by_arm(study.runs(budget, 1))) == set(seeds_by_arm(study.runs(budget, None)))
-
-
+MEASURED = [{"name": "curves", "schedule": tiny.EVERY_10}]
 BASE = tiny.spec(measures=MEASURED)
-CONTROL = BASE.replace(labels="shuffled")
-ARMS = (BASE, BASE.seeded(1), CONTROL, CONTROL.seeded(1))
+ENDS = Statistic("last train loss", "At the last step.", lambda run: float(run["train_loss"][-1]))
+
+
+def small(name: str = "small", **fields) -> Study:
+    """A study of two arms that trains in a second."""
+    arms = (Arm("true", BASE), Arm("shuffled", BASE.replace(labels="shuffled"), "control", seeds=2))
+    given = {
+        "claims": (Claim("P1", "Losses differ."), Claim("P2", "Losses are small.")),
+        "hypotheses": {"A": "They do.", "B": "They do not."},
+        "arms": lambda budget: arms,
+        "endpoints": lambda budget: (
+            Endpoint(
+                "differ",
+                "P1",
+                ENDS,
+                "true",
+                Exceeds(),
+                control="shuffled",
+                paired=False,
+                is_primary=True,
+            ),
+            Endpoint("small", "P2", ENDS, "true", Exceeds(1e6), is_primary=True),
+        ),
+        "predictions": (Prediction("A", "differ", ">"), Prediction("B", "differ", "none")),
+    }
+    return Study(name, "Do they?", **{**given, **fields})
+
+
+def stored(study: Study, root: Path, *more) -> Store:
+    planned = study.planned("quick", 3)
+    specs = [*{each.spec.id: each.spec for each in planned}.values(), *more]
+    return train(specs, root, layout=Layout(workers=1), parts=parts_in(planned))
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train(ARMS, tmp_path_factory.mktemp("studies") / "store", layout=Layout(workers=1)).root
+    return stored(small(), tmp_path_factory.mktemp("studies") / "store", tiny.spec(steps=20)).root
 
 
-def asking_for(*specs: RunSpec, name: str = "ablation", part: tuple[RunSpec, ...] = ()) -> Study:
-    return dataclasses.replace(STUDIES[name], runs=lambda budget, seeds: specs, part=part)
+def report(root: Path, out: Path, *studies: Study) -> Report:
+    out.mkdir(exist_ok=True)
+    return write_report(Store(root), studies, "again", places(Store(root), out))
 
 
-def test_a_study_is_answered_only_where_all_its_arms_are(root: Path, tmp_path: Path) -> None:
-    runs = Store(root).runs
-    assert len(runs_of(asking_for(*ARMS), runs)) == 4
-    assert len(runs_of(asking_for(BASE, CONTROL.seeded(7)), runs)) == 4  # other seeds will do
-    shared = asking_for(BASE, CONTROL, BASE.replace(steps=31))
-    assert runs_of(shared, runs) == ()
-    assert runs_of(asking_for(BASE), [run for run in runs if run.spec.labels != "true"]) == ()
-    in_part = dataclasses.replace(shared, part=(BASE, CONTROL))
-    assert len(runs_of(in_part, runs)) == 4
-    written = write_report(Store(root), [shared], "again", tmp_path / "page.html", tmp_path / "v.json")
+def test_a_store_keeps_what_its_runs_were_trained_as(root: Path) -> None:
+    runs = {run.id: run for run in Store(root).runs}
+    for each in small().planned("quick", 3):
+        assert runs[each.spec.id].parts == (each.part,)
+        assert runs[each.spec.id].called == (each.part.arm,)
+        assert Store(root).run(each.spec.id).parts == (each.part,)
+    assert runs[tiny.spec(steps=20).id].parts == ()
+
+
+def test_a_store_is_answered_by_the_studies_that_its_runs_belong_to(root: Path, tmp_path: Path) -> None:
+    written = report(root, tmp_path, small(), small("another"))
+    assert {verdict.study for verdict in written.verdicts} == {"small"}
+    told = json.loads(written.places.verdicts.read_text())
+    assert told["schema"] == 2
+    by_name = {verdict["endpoint"]: verdict for verdict in told["verdicts"]}
+    assert by_name["differ"]["n_seeds"] == 3
+    assert by_name["differ"]["n_control"] == 2
+    assert by_name["differ"]["primary"]
+    assert by_name["small"]["ruling"] == "no effect"
+    assert by_name["small"]["p_adjusted"] >= by_name["small"]["p"]
+    assert [score["hypothesis"] for score in told["predictions"]] == ["A", "B"]
+    claims = json.loads(written.places.claims.read_text())["claims"]
+    assert [claim["claim"] for claim in claims] == ["P1", "P2"]
+    page = written.places.page.read_text()
+    assert tiny.spec(steps=20).id in page
+    assert 'id="other-1"' in page
+    assert 'id="other-2"' not in page
+
+
+def test_equal_runs_that_were_trained_as_something_else_answer_no_study(tmp_path: Path) -> None:
+    specs = [each.spec for each in small().planned("quick", 1)]
+    train(specs, tmp_path / "store", layout=Layout(workers=1))
+    written = report(tmp_path / "store", tmp_path, small())
     assert written.verdicts == ()
-    assert STUDIES["ablation"].question not in written.page.read_text()
+    assert "Do they?" not in written.places.page.read_text()
 
 
-def test_a_claim_that_a_part_does_not_bear_on_names_the_command(root: Path, tmp_path: Path) -> None:
-    saliency = asking_for(BASE.replace(steps=31), name="saliency", part=(BASE, CONTROL))
-    written = write_report(Store(root), [saliency], "again", tmp_path / "page.html", tmp_path / "v.json")
-    assert {verdict.claim for verdict in written.verdicts} == {"P15", "P16"}
-    page = html.unescape(written.page.read_text())
-    assert f"These runs do not bear on P10: `undergrowth study run saliency --out {root}`" in page
-    for cell in ("unknown", "0 seeds"):
-        assert f">{cell}" not in page
-        assert f"{cell}<" not in page
+def test_the_page_of_a_study_and_that_of_the_store_say_the_same(root: Path, tmp_path: Path) -> None:
+    one = report(root, tmp_path / "one", small())
+    other = report(root, tmp_path / "other", small("ghost"), small(), small("spectre"))
+    assert one.places.page.read_text() == other.places.page.read_text()
+    assert one.of(["small"]).claims == one.claims
+    assert one.of(["ghost"]).claims == ()
 
 
-CHANGES = {
-    "a curve": "UPDATE readings SET content = x'00' WHERE name = 'val_loss' AND run_id = ?",
-    "what only this study reads": (
-        "UPDATE readings SET content = x'00' WHERE name = 'deletion_accuracy' AND run_id = ?"
-    ),
-}
+def test_an_endpoint_whose_arm_has_no_run_is_open(root: Path, tmp_path: Path) -> None:
+    absent = Endpoint("absent", "P2", ENDS, "third", Exceeds(), is_primary=True)
+    study = small(
+        arms=lambda budget: (*small().arms(budget), Arm("third", BASE.replace(steps=31))),
+        endpoints=lambda budget: (absent, small().endpoints(budget)[0]),
+    )
+    written = report(root, tmp_path, study)
+    by_name = {verdict.endpoint: verdict for verdict in written.verdicts}
+    assert by_name["absent"].ruling == "open"
+    assert "third" in by_name["absent"].waits_for
+    assert by_name["differ"].ruling != "open"
 
 
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-@pytest.mark.parametrize("n_bad", [1, 4])
+def test_what_does_not_fit_is_a_fault_of_the_study() -> None:
+    of_no_arm = replace(small().endpoints("quick")[0], name="other", arm="nowhere")
+    for wrong in (
+        {"endpoints": lambda budget: (*small().endpoints(budget), of_no_arm)},
+        {"predictions": (Prediction("A", "nowhere", ">"), Prediction("B", "differ", ">"))},
+        {"predictions": (Prediction("A", "differ", ">"),)},
+        {"predictions": (*small().predictions, Prediction("C", "differ", ">"))},
+        {"claims": (Claim("P1", "Losses differ."),)},
+        {"endpoints": lambda budget: (*small().endpoints(budget), small().endpoints(budget)[0])},
+        {"arms": lambda budget: (small().arms(budget)[0],) * 2},
+    ):
+        with pytest.raises(ValueError, match="study 'small', quick"):
+            small(**wrong).check("quick")
+
+
+def test_a_study_that_lacks_a_reading_names_the_command_that_adds_it(root: Path, tmp_path: Path) -> None:
+    written = report(root, tmp_path, small(needs={"norms_W_Q": "norms"}))
+    assert written.verdicts == ()
+    assert "undergrowth measure" in written.places.page.read_text()
+
+
+CHANGE = "UPDATE readings SET content = x'00' WHERE name = ? AND run_id = ?"
+
+
+@pytest.mark.parametrize("reading", ["val_loss", "train_loss"])
+@pytest.mark.parametrize("n_bad", [1, 5])
 def test_damaged_runs_are_left_out_of_a_study_and_named(
-    root: Path, tmp_path: Path, change: str, n_bad: int
+    root: Path, tmp_path: Path, reading: str, n_bad: int
 ) -> None:
     copy = Path(shutil.copytree(root, tmp_path / "copy"))
-    bad = [spec.id for spec in ARMS[:n_bad]]
+    bad = [each.spec.id for each in small().planned("quick", 3)][:n_bad]
     for database in (copy / "readings").glob("*.sqlite"):
         with closing(sqlite3.connect(database)) as connection, connection:
-            connection.executemany(change, [(run_id,) for run_id in bad])
-    written = write_report(Store(copy), [asking_for(*ARMS)], "again")
-    page = written.page.read_text()
-    assert all(f"Left out: run {run_id}" in page for run_id in bad)
+            connection.executemany(CHANGE, [(reading, run_id) for run_id in bad])
+    written = report(copy, tmp_path / "out", small())
+    page = written.places.page.read_text()
     if n_bad == 1:
-        assert {verdict.estimate.n for verdict in written.verdicts} <= {0, 1}
-        assert len(written.verdicts) > 0
+        assert f"Left out: run {bad[0]}" in page
+        by_name = {verdict.endpoint: verdict for verdict in written.verdicts}
+        assert by_name["differ"].estimate.n == 2
+        assert sum(by_name["differ"].missing.values()) == 1
+    else:
+        assert written.verdicts == ()
+
+
+def test_a_fault_of_a_study_is_not_taken_for_damage(root: Path, tmp_path: Path) -> None:
+    def reads(run: Run) -> float:
+        raise ValueError(f"a fault of the study at {run.id}")
+
+    broken = Endpoint("differ", "P1", replace(ENDS, of=reads), "true", Exceeds())
+    with pytest.raises(ValueError, match="a fault of the study"):
+        report(root, tmp_path, small(endpoints=lambda budget: (broken,)))

@@ -112,9 +112,7 @@ class _Arm:
 
 
 def _arms(group: Group) -> list[_Arm]:
-    names = arms_told_apart(
-        [run.spec for run in group.runs], {run.id: run.given_names for run in group.runs}
-    )
+    names = arms_told_apart([run.spec for run in group.runs], {run.id: run.called for run in group.runs})
     tasks = {run.spec.task.describe() for run in group.runs}
     common = f"{tasks.pop()}, " if len(tasks) == 1 else ""
     by_name: dict[str, list[Run]] = {}

@@ -1,4 +1,4 @@
-"""What a page opens with: every claim in one line, and all of them in one sentence."""
+"""What a page opens with: one line per claim, and how each hypothesis did."""
 
 from __future__ import annotations
 
@@ -6,87 +6,100 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from undergrowth.analysis import Rules, Verdict
+from undergrowth.analysis import Rules
+from undergrowth.analysis.claims import Answered, answered
+from undergrowth.analysis.predictions import Scored, Tally, tallied
+from undergrowth.analysis.verdicts import Verdict
 from undergrowth.report.figure import Figure
 from undergrowth.report.groups import RULES, alike, plural
 from undergrowth.report.summary import in_one_sentence
 from undergrowth.store import Run
-
-RULINGS = ("supported", "inconclusive", "contradicted")
 
 
 @dataclass(frozen=True)
 class Section:
     """A study's part of a page.
 
-    claims: (id, what it says); predictions: by hypothesis; verdicts and figures: in reading order;
-    problems: why there is no answer, and what to do about it, a line each; notes: which of its runs
-    diverged, failed, or had interventions that never fired, a line each.
+    claims: by id, what each says; hypotheses: by name, what each expects; verdicts and figures: in
+    reading order; scores: how the predictions came out; problems: why there is no answer, and what to do
+    about it, a line each; notes: which of its runs diverged, failed, or had interventions that never
+    fired, a line each.
     """
 
     name: str
     question: str
-    claims: tuple[tuple[str, str], ...]
-    predictions: Mapping[str, str]
+    claims: Mapping[str, str]
+    hypotheses: Mapping[str, str]
     verdicts: tuple[Verdict, ...]
     figures: tuple[Figure, ...]
+    scores: tuple[Scored, ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def answers(self) -> tuple[Answered, ...]:
+        """One answer for each of its claims, from its own verdicts."""
+        return answered(self.claims, self.verdicts)
+
+    @property
+    def tallies(self) -> tuple[Tally, ...]:
+        """How each of its hypotheses did."""
+        return tallied(self.scores)
 
 
 @dataclass(frozen=True)
 class Line:
-    """A claim on the front page: what it says, and what a section's verdicts say of it.
+    """A claim on the front page, and the section that it links to."""
 
-    ruling: that of those which decided, 'mixed' where some support it and others contradict; says: how
-    many of each; verdicts: all of them, each with where it stands in the section, from 1.
-    """
-
-    claim: str
-    statement: str
-    ruling: str
-    says: str
-    verdicts: tuple[tuple[int, Verdict], ...]
-
-    @property
-    def first(self) -> tuple[int, Verdict] | None:
-        """The verdict that stands for them: the first that rests on any seed; None without one."""
-        of_any = (each for each in self.verdicts if each[1].estimate.n)
-        return next(of_any, self.verdicts[0] if self.verdicts else None)
+    answer: Answered
+    section: str
 
 
-def lines(section: Section) -> list[Line]:
-    """One line for each claim of a section, in the order in which it states them."""
-    return [_line(section, claim, statement) for claim, statement in section.claims]
+def lines(sections: Sequence[Section]) -> tuple[Line, ...]:
+    """One line per claim of all sections, with the verdicts of all, in the order of the claims' ids."""
+    says: dict[str, str] = {}
+    where: dict[str, str] = {}
+    for section in sections:
+        for claim, text in section.claims.items():
+            is_decided = any(v.claim == claim and v.is_primary for v in section.verdicts)
+            if claim not in says or is_decided:
+                says[claim], where[claim] = text, section.name
+    verdicts = [verdict for section in sections for verdict in section.verdicts]
+    found = answered(dict(sorted(says.items(), key=lambda item: _place(item[0]))), verdicts)
+    return tuple(Line(each, where[each.claim]) for each in found)
 
 
-def _line(section: Section, claim: str, statement: str) -> Line:
-    found = tuple((i, v) for i, v in enumerate(section.verdicts, start=1) if v.claim == claim)
-    counts = Counter(v.verdict for _, v in found)
-    if not counts:
-        return Line(claim, statement, "none", "no answer", ())
-    decided = [ruling for ruling in ("supported", "contradicted") if counts[ruling]]
-    ruling = "mixed" if len(decided) == 2 else decided[0] if decided else "inconclusive"
-    says = [f"{counts[each]} {each}" for each in RULINGS if counts[each]]
-    return Line(claim, statement, ruling, ruling if len(counts) == 1 else ", ".join(says), found)
+def _place(claim: str) -> tuple[bool, int, str]:
+    """The post's claims before the comments', by their numbers."""
+    number = claim[1:]
+    return not claim.startswith("P"), int(number) if number.isdigit() else 0, claim
+
+
+def scoreboard(sections: Sequence[Section]) -> tuple[Tally, ...]:
+    """How each hypothesis did over all sections."""
+    return tallied([score for section in sections for score in section.scores])
+
+
+SAID = {
+    "supported": "supported",
+    "contradicted": "contradicted",
+    "no effect": "without the effect",
+    "inconclusive": "undecided",
+    "open": "open",
+}
 
 
 def in_one_paragraph(sections: Sequence[Section], runs: Sequence[Run], rules: Rules = RULES) -> str:
     """What came out: of runs of one kind when they grokked, of several kinds how the claims stand."""
-    found = [line for section in sections for line in lines(section)]
-    if len(alike(runs)) < 2 or not any(line.verdicts for line in found):
+    found = [line.answer for line in lines(sections)]
+    if len(alike(runs)) < 2 or not any(answer.primary for answer in found):
         return in_one_sentence(runs, rules)
-    counts = Counter(line.ruling for line in found)
-    said = {
-        "supported": "supported by all verdicts that decide",
-        "mixed": "with verdicts for and against",
-        "contradicted": "contradicted by all that decide",
-        "inconclusive": "undecided",
-        "none": "without an answer",
-    }
-    parts = [f"{counts[ruling]} {told_as}" for ruling, told_as in said.items() if counts[ruling]]
+    counts = Counter(answer.ruling for answer in found)
+    parts = [f"{counts[ruling]} {said}" for ruling, said in SAID.items() if counts[ruling]]
+    demonstrations = sum(bool(a.primary and not a.primary.is_claim) for a in found if a.ruling != "open")
+    few = f" {demonstrations} on fewer seeds than a claim takes." if demonstrations else ""
     studies = sum(bool(section.claims) for section in sections)
     return (
         f"Of {plural(len(found), 'claim')} in {plural(studies, 'study', 'studies')}, tested on "
-        f"{len(runs):,} runs: {', '.join(parts)}."
+        f"{plural(len(runs), 'run')}: {', '.join(parts)}.{few}"
     )

@@ -16,11 +16,12 @@ from markupsafe import Markup
 
 from undergrowth import __version__
 from undergrowth.analysis import Rules, Verdict
+from undergrowth.analysis.predictions import EXPECTS
 from undergrowth.analysis.verdicts import CLAIM_SEEDS
 from undergrowth.report import theme
 from undergrowth.report.figure import CONFIG, Figure
 from undergrowth.report.forest import forest
-from undergrowth.report.front import Section, in_one_paragraph, lines
+from undergrowth.report.front import Section, in_one_paragraph, lines, scoreboard
 from undergrowth.report.groups import RULES, plural
 from undergrowth.report.numbers import told
 from undergrowth.report.tables import environments, run_rows, spec_blocks
@@ -31,10 +32,8 @@ MOST_ROWS = 60
 """Runs up to which their table is open."""
 MOST_SPECS = 12
 """Kinds of runs up to which their list is open."""
-MOST_OPEN = 8
-"""Verdicts of a section up to which the rule of each is open; beyond, it opens on a click."""
-MOST_MARKS = 16
-"""Verdicts of a claim up to which each has its mark on the front page; beyond, they are only counted."""
+MOST_NOTES = 8
+"""Notes of a section up to which they are open; beyond, they open on a click."""
 
 
 def write_page(
@@ -58,6 +57,9 @@ def write_page(
         answer=in_one_paragraph(sections, [run for run in runs if run.id not in damaged], rules),
         snapshot=snapshot(runs),
         sections=sections,
+        lines=lines(sections),
+        scoreboard=scoreboard(sections),
+        expects=EXPECTS,
         rows=run_rows(runs, rules, damaged),
         rules=[(event, rules.describe(event)) for event in ("memorised", "onset", "grokked")],
         specs=spec_blocks(runs),
@@ -73,9 +75,8 @@ def write_page(
         version=__version__,
         claim_seeds=CLAIM_SEEDS,
         most_rows=MOST_ROWS,
-        most_marks=MOST_MARKS,
         most_specs=MOST_SPECS,
-        most_open=MOST_OPEN,
+        most_notes=MOST_NOTES,
     )
     write_whole(Path(out), html.encode(errors="backslashreplace"))
 
@@ -107,10 +108,11 @@ def _environment() -> Environment:
         "table": lambda figure: _script_json(figure.table.to_csv(index=False)),
         "told": told,
         "value": value,
-        "lines": lines,
         "interval": interval,
-        "forest": lambda verdict: Markup(forest(verdict)),
+        "p_value": p_value,
+        "forest": lambda verdict, with_text=True: Markup(forest(verdict, with_text=with_text)),
         "ground": _ground,
+        "missing": _missing,
     }
     return environment
 
@@ -125,21 +127,52 @@ def interval(verdict: Verdict) -> str:
     e = verdict.estimate
     if not e.n:
         return "no number: no seed has one"
-    if not e.is_bounded:
+    if not e.is_known:
         return f"no interval from {e.seeds}"
+    if math.isinf(e.low):
+        return f"{e.level:.0%} interval: at most {told(e.high)}"
+    if math.isinf(e.high):
+        return f"{e.level:.0%} interval: at least {told(e.low)}"
     return f"{e.level:.0%} interval {told(e.low)} to {told(e.high)}"
 
 
+def p_value(verdict: Verdict) -> str:
+    """Its p, adjusted where it is that of a primary; empty without one."""
+    if math.isfinite(verdict.p_adjusted):
+        return f"p = {_small(verdict.p_adjusted)} after Holm"
+    return f"p = {_small(verdict.p)}" if math.isfinite(verdict.p) else ""
+
+
+def _small(p: float) -> str:
+    return "1" if p > 0.995 else f"{p:.2g}" if p >= 0.001 else "< 0.001"
+
+
 def _ground(verdict: Verdict) -> str:
-    """Why the verdict is what it is: where the interval lies."""
-    if not verdict.estimate.is_bounded:
-        return "there is no interval to compare with the threshold"
-    where = {
-        "supported": "lies wholly above",
-        "contradicted": "lies wholly below",
-        "inconclusive": "contains",
-    }[verdict.verdict]
-    return f"the interval {where} the threshold, {told(verdict.threshold)}"
+    """Why it is ruled so."""
+    e = verdict.estimate
+    if verdict.waits_for:
+        return f"it waits for {verdict.waits_for}"
+    if not e.is_known:
+        return "there is no interval to hold against the rule"
+    return f"the interval runs from {_end(e.low)} to {_end(e.high)}"
+
+
+def _end(bound: float) -> str:
+    return told(bound) if math.isfinite(bound) else "−∞" if bound < 0 else "∞"
+
+
+def _missing(verdict: Verdict) -> str:
+    """Which seeds have no value and why, and what they could have changed; empty where all have one."""
+    said = [f"{n} {why}" for why, n in verdict.missing.items()]
+    if not said:
+        return ""
+    worst = verdict.worst_case
+    bounds = (
+        f" With them the effect would lie between {told(worst[0])} and {told(worst[1])}."
+        if worst
+        else ""
+    )
+    return f"Seeds without a value: {', '.join(said)}.{bounds}"
 
 
 def _plot(figure: Figure) -> Markup:

@@ -44,7 +44,7 @@ def run_rows(
 
     damaged: by run id, why its readings cannot be read; its row says so in their place.
     """
-    names = {run.id: run.given_names for run in runs}
+    names = {run.id: run.called for run in runs}
     arms = arms_told_apart([run.spec.replace(labels="true") for run in runs])
     called = {run.id: arms[run.spec.replace(labels="true").id] for run in runs}
     return tuple(
@@ -94,7 +94,7 @@ def _seeds(run: Run) -> str:
 
 def spec_blocks(runs: Sequence[Run]) -> tuple[SpecBlock, ...]:
     """The specs, one for all runs that differ only in their seeds."""
-    arms = arms_told_apart([run.spec for run in runs], {run.id: run.given_names for run in runs})
+    arms = arms_told_apart([run.spec for run in runs], {run.id: run.called for run in runs})
     alike: dict[str, list[Run]] = {}
     for run in runs:
         alike.setdefault(run.spec.without_seeds().id, []).append(run)

@@ -1,4 +1,7 @@
-"""The part that a run plays in a study, kept beside what makes it the run that it is."""
+"""What runs are called: names that they were given, and the parts that they play in studies.
+
+Both are kept beside a run and are no part of what makes it the run that it is.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +31,19 @@ Parts = Mapping[str, Sequence[Part]]
 """By run id: a run may play several."""
 
 
-def parts_of(root: Path, run_id: str | None = None) -> dict[str, tuple[Part, ...]]:
-    """The parts of a run, or of all runs, also of those that are not trained yet; by run id."""
-    where, given = ("WHERE run_id = ?", (run_id,)) if run_id else ("", ())
+def names_of(root: Path, begins: str = "") -> dict[str, tuple[str, ...]]:
+    """The names that runs were given whose ids begin so, by run id, in the order of the alphabet."""
+    found: dict[str, set[str]] = {}
+    for row in rows.query(root, f"SELECT * FROM names {rows.BEGINNING}", rows.beginning(begins)):
+        if rows.is_whole(row):
+            found.setdefault(row["run_id"], set()).add(row["name"])
+    return {run_id: tuple(sorted(names)) for run_id, names in found.items()}
+
+
+def parts_of(root: Path, begins: str = "") -> dict[str, tuple[Part, ...]]:
+    """The parts of runs whose ids begin so, also of those that are not trained yet; by run id."""
     found: dict[str, set[Part]] = {}
-    for row in rows.query(root, f"SELECT * FROM parts {where}", given):
+    for row in rows.query(root, f"SELECT * FROM parts {rows.BEGINNING}", rows.beginning(begins)):
         if rows.is_whole(row):
             part = Part(row["study"], row["budget"], row["arm"], row["role"], row["seed"])
             found.setdefault(row["run_id"], set()).add(part)

@@ -22,7 +22,7 @@ from undergrowth.store.checkpoints import MODEL, load_model
 from undergrowth.store.errors import StoreError
 from undergrowth.store.layout import check, checkpoint_folder
 from undergrowth.store.lock import is_being_written
-from undergrowth.store.parts import Part, parts_of
+from undergrowth.store.parts import Part, names_of, parts_of
 from undergrowth.store.updates import UPDATE_LOSS, Stretch, joined, stretches_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class Run:
 
     status: 'done', 'failed', 'running', or 'interrupted' where nobody is writing to the store and the
     run has not ended: the command that trained it takes it up again. message: why it failed;
-    environment: versions and machine.
+    environment: versions and machine; given_names: those of a spec file, parts: what it was trained as
+    in studies, both in the order of the alphabet.
     """
 
     store: Store
@@ -49,6 +50,8 @@ class Run:
     environment: dict[str, str]
     began: float
     ended: float | None
+    given_names: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
 
     def __repr__(self) -> str:
         return f"Run({self.id}: {self.spec.describe()}, {self.status})"
@@ -63,16 +66,10 @@ class Run:
         """Whether it is done, or failed."""
         return self.status in ("done", "failed")
 
-    @cached_property
-    def given_names(self) -> tuple[str, ...]:
-        """Names that it was given where it was trained, in the order of the alphabet."""
-        found = self.store.query("SELECT * FROM names WHERE run_id = ?", (self.id,))
-        return tuple(sorted({row["name"] for row in found if rows.is_whole(row)}))
-
-    @cached_property
-    def parts(self) -> tuple[Part, ...]:
-        """The parts that it plays in studies, in the order of the alphabet."""
-        return parts_of(self.store.root, self.id).get(self.id, ())
+    @property
+    def called(self) -> tuple[str, ...]:
+        """What to call it: the names that it was given, or else those of the arms that it belongs to."""
+        return self.given_names or tuple(dict.fromkeys(part.arm for part in self.parts))
 
     def __getitem__(self, name: str) -> xr.DataArray:
         """A reading over steps, dims (step, ...); raises KeyError with the names there are.
@@ -237,13 +234,19 @@ class Store:
 
     def _accounts(self, beginning: str = "") -> dict[str, Run | str]:
         """Every run whose id begins so, by its id, or why it cannot be read."""
-        sql = "SELECT * FROM runs WHERE run_id >= ? AND run_id < ?"  # by the index
-        found = sorted(self.query(sql, (beginning, f"{beginning}\U0010ffff")), key=_precedence)
+        rows_of_runs = self.query(f"SELECT * FROM runs {rows.BEGINNING}", rows.beginning(beginning))
+        found = sorted(rows_of_runs, key=_precedence)
         latest = {row["run_id"]: row for row in found}
         in_use = any(row["status"] == "running" for row in latest.values()) and self.is_being_written
-        return {run_id: self._run(row, in_use) for run_id, row in latest.items()}
+        names, parts = names_of(self.root, beginning), parts_of(self.root, beginning)
+        return {
+            run_id: self._run(row, in_use, names.get(run_id, ()), parts.get(run_id, ()))
+            for run_id, row in latest.items()
+        }
 
-    def _run(self, row: sqlite3.Row, in_use: bool) -> Run | str:
+    def _run(
+        self, row: sqlite3.Row, in_use: bool, names: tuple[str, ...], parts: tuple[Part, ...]
+    ) -> Run | str:
         try:
             spec = rows.spec_of_row(row)
             if not rows.is_whole(row):
@@ -255,7 +258,7 @@ class Store:
         if status not in rows.STATUSES:
             return f"its status is {str(status)[:20]!r}: see {rows.VERIFY}"
         status = "interrupted" if status == "running" and not in_use else status
-        return Run(self, spec, status, message, environment, row["began"], row["ended"])
+        return Run(self, spec, status, message, environment, row["began"], row["ended"], names, parts)
 
 
 def _precedence(row: sqlite3.Row) -> tuple[bool, float]:

@@ -29,6 +29,19 @@ STATUSES = ("running", "done", "failed")
 VERIFY = "`undergrowth verify`"
 
 
+BEGINNING = "WHERE run_id >= ? AND run_id < ?"
+"""Rows of runs whose ids begin with something, by the index; `beginning` gives the two bounds."""
+
+
+def beginning(begins: str) -> tuple[str, str]:
+    """The bounds of ids that begin so.
+
+    >>> beginning("a1")[0]
+    'a1'
+    """
+    return begins, f"{begins}\U0010ffff"
+
+
 def query(root: Path, sql: str, parameters: Sequence[object] = ()) -> Iterator[Row]:
     """Rows of all the SQLite files of a store, one file after the other.
 

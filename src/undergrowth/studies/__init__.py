@@ -1,8 +1,9 @@
 """Why: one file a question, readable from top to bottom."""
 
+from undergrowth.analysis.predictions import Prediction
 from undergrowth.studies import lr_boost, partial_generality
 from undergrowth.studies.arm import Arm, Budget, Planned
-from undergrowth.studies.endpoint import Endpoint, Prediction
+from undergrowth.studies.endpoint import Endpoint
 from undergrowth.studies.statistic import Missing, Statistic
 from undergrowth.studies.study import Answer, Claim, Study
 from undergrowth.studies.table import Table

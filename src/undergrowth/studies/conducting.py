@@ -1,4 +1,4 @@
-"""Conducting studies: their runs into a store, and a store's runs into verdicts and a report."""
+"""Conducting studies: a store's runs into verdicts, claims and a page."""
 
 from __future__ import annotations
 
@@ -8,105 +8,149 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
-from undergrowth.analysis import Verdict
+from undergrowth.analysis.claims import Answered, adjusted
 from undergrowth.analysis.outcomes import damage, diverged_at, in_words
+from undergrowth.analysis.verdicts import Verdict
 from undergrowth.naming import arms_told_apart, runs_told_apart
 from undergrowth.plain_text import command, json_text
 from undergrowth.report.curves import accuracy_figure, loss_figure
 from undergrowth.report.figure import Figure
-from undergrowth.report.front import Section
+from undergrowth.report.front import Section, lines
 from undergrowth.report.groups import alike, plural
 from undergrowth.report.page import write_page
-from undergrowth.store import Run, Store
+from undergrowth.store import Part, Run, Store
 from undergrowth.store.files import write_whole
 from undergrowth.store.layout import run_folder
-from undergrowth.studies.study import Answer, Budget, Study
+from undergrowth.store.parts import Parts, parts_of
+from undergrowth.studies.arm import Budget, Planned
+from undergrowth.studies.study import Answer, Study
+from undergrowth.studies.table import Table, tabulated
 
 SHOWN = 12
 """Most kinds of runs outside the studies that a page draws; its table lists all."""
-
-PAGE, VERDICTS = "report.html", "verdicts.json"
+SCHEMA = 2
+"""Of verdicts.json and claims.json: 1 was a list of verdicts, none of which was primary."""
 BUDGETS: tuple[Budget, ...] = get_args(Budget)
 
 
 @dataclass(frozen=True)
-class Report:
-    """What was written, and the verdicts in it."""
+class Places:
+    """Where a report goes."""
 
     page: Path
-    verdicts_file: Path
+    verdicts: Path
+    claims: Path
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written, and the verdicts and answers in it."""
+
+    places: Places
     verdicts: tuple[Verdict, ...]
+    claims: tuple[Answered, ...]
 
     def of(self, studies: Iterable[str]) -> Report:
-        """The same with the verdicts of some studies only."""
-        chosen = tuple(verdict for verdict in self.verdicts if verdict.study in studies)
-        return Report(self.page, self.verdicts_file, chosen)
+        """The same with the claims of some studies only."""
+        verdicts = tuple(verdict for verdict in self.verdicts if verdict.study in studies)
+        about = {verdict.claim for verdict in verdicts}
+        return Report(self.places, verdicts, tuple(c for c in self.claims if c.claim in about))
 
 
-def places(store: Store, out: Path | None = None) -> tuple[Path, Path]:
-    """Where a page and its verdicts go: into a directory, the store by default, or to an .html file with
-    the verdicts beside it.
+def places(store: Store, out: Path | None = None) -> Places:
+    """Where a page, its verdicts and its claims go: into a directory, the store by default, or to an
+    .html file with the others beside it.
     """
     if out is not None and out.suffix == ".html" and not out.is_dir():
-        return out, out.with_suffix(".verdicts.json")
-    return (out or store.root) / PAGE, (out or store.root) / VERDICTS
+        return Places(out, out.with_suffix(".verdicts.json"), out.with_suffix(".claims.json"))
+    where = out or store.root
+    return Places(where / "report.html", where / "verdicts.json", where / "claims.json")
 
 
-def runs_of(study: Study, runs: Sequence[Run]) -> tuple[Run, ...]:
-    """The runs that answer a study: those of one of its budgets, or of its part, whose arms are all
-    there; of several such the most. None where some arm is missing.
+def parts_in(planned: Iterable[Planned]) -> dict[str, list[Part]]:
+    """By run id, the parts that runs play in studies."""
+    found: dict[str, list[Part]] = {}
+    for each in planned:
+        found.setdefault(each.spec.id, []).append(each.part)
+    return found
 
-    Runs that differ from a study's only in their seeds belong to it, and so do runs that failed: they
-    count. Runs that are not at their end do not.
+
+def table_of(study: Study, runs: Mapping[str, Run], parts: Parts, damaged: Mapping[str, str]) -> Table:
+    """The runs of a store that were trained as this study's, in the budget of which most have ended.
+
+    Runs that would be the same but were trained as something else are not among them. Raises LookupError
+    where there are none.
     """
-    kinds = {run.id: run.spec.without_seeds().id for run in runs if run.has_ended}
-    best: tuple[Run, ...] = ()
-    for specs in (*(study.runs(budget, 1) for budget in BUDGETS), study.part):
-        arms = {spec.without_seeds().id for spec in specs}
-        if arms and arms <= set(kinds.values()):
-            its = tuple(run for run in runs if kinds.get(run.id) in arms)
-            best = max(best, its, key=len)
-    return best
+    by_budget: dict[Budget, dict[str, dict[int, str]]] = {}
+    for run_id, its in parts.items():
+        for part in its:
+            if part.study == study.name and part.budget in BUDGETS:
+                arms = by_budget.setdefault(part.budget, {})
+                arms.setdefault(part.arm, {})[part.seed] = run_id
+    tables = [
+        tabulated(study.name, budget, _there(study, budget, planned), planned, runs, damaged)
+        for budget, planned in by_budget.items()
+    ]
+    found = max(tables, key=lambda table: len(table.all), default=None)
+    if found is None or not found.all:
+        raise LookupError(f"no run of the study {study.name!r} has ended")
+    return found
+
+
+def _there(study: Study, budget: Budget, planned: Mapping[str, object]):
+    return [arm for arm in study.arms(budget) if arm.name in planned]
 
 
 def write_report(
-    store: Store,
-    studies: Iterable[Study],
-    given: str,
-    page: Path | None = None,
-    verdicts_file: Path | None = None,
+    store: Store, studies: Iterable[Study], given: str, where: Places | None = None
 ) -> Report:
-    """Answer every study whose runs are in the store; write the page and its verdicts, by default into
-    the store, each complete or not at all.
+    """Answer every study whose runs are in the store; write the page, its verdicts and its claims, by
+    default into the store, each complete or not at all.
 
     given: the command that it comes from. Runs that belong to no study are shown with their curves. The
     store is only read: it may be in use by a writer. A run that cannot be read is left out, and said
     to be.
     """
-    runs = store.runs
+    runs, parts = store.runs, parts_of(store.root)
+    by_id = {run.id: run for run in runs}
     damaged = {run.id: why for run in runs if (why := damage(run))}
     sections: list[Section] = []
-    answered: set[str] = set()
+    in_studies: set[str] = set()
     for study in studies:
-        if its_runs := runs_of(study, runs):
-            sections.append(_answered(study, its_runs, damaged, store))
-            answered |= {run.id for run in its_runs}
+        try:
+            table = table_of(study, by_id, parts, damaged)
+        except LookupError:
+            continue
+        sections.append(_answered(study, table, by_id, parts, damaged, store))
+        in_studies |= {run_id for run_id, its in parts.items() if _plays(its, table)}
+    sections = _with_adjusted(sections)
     sound = [run for run in runs if run.id not in damaged]
-    sections.extend(_other_runs([run for run in sound if run.id not in answered and run.names]))
-    page, verdicts_file = page or store.root / PAGE, verdicts_file or store.root / VERDICTS
-    title = "Do shallow circuits give way to general ones?" if answered else "Runs"
+    sections.extend(_other_runs([run for run in sound if run.id not in in_studies and run.names]))
+    where = where or places(store)
     write_page(
-        page,
-        title=title,
+        where.page,
+        title="Do shallow circuits give way to general ones?" if in_studies else "Runs",
         sections=sections,
         runs=runs,
         commands=[given, *_one_run_again(store, runs)],
         damaged=damaged,
     )
     verdicts = tuple(verdict for section in sections for verdict in section.verdicts)
-    content = json_text([verdict.to_dict() for verdict in verdicts])
-    write_whole(verdicts_file, (content + "\n").encode())
-    return Report(page, verdicts_file, verdicts)
+    claims = tuple(line.answer for line in lines(sections))
+    scores = [score.to_dict() for section in sections for score in section.scores]
+    _write_json(where.verdicts, verdicts=[v.to_dict() for v in verdicts], predictions=scores)
+    _write_json(where.claims, claims=[claim.to_dict() for claim in claims])
+    return Report(where, verdicts, claims)
+
+
+def _write_json(path: Path, **fields: object) -> None:
+    write_whole(path, (json_text({"schema": SCHEMA, **fields}) + "\n").encode())
+
+
+def _with_adjusted(sections: Sequence[Section]) -> list[Section]:
+    """The sections, with the p of all primaries adjusted together."""
+    verdicts = iter(adjusted([verdict for section in sections for verdict in section.verdicts]))
+    return [replace(s, verdicts=tuple(next(verdicts) for _ in s.verdicts)) for s in sections]
 
 
 def _one_run_again(store: Store, runs: Sequence[Run]) -> Iterator[str]:
@@ -119,42 +163,45 @@ def _one_run_again(store: Store, runs: Sequence[Run]) -> Iterator[str]:
         yield command("undergrowth", "run", spec, "--out", folder.with_name(f"{folder.name}-again"))
 
 
-def _answered(study: Study, runs: Sequence[Run], damaged: Mapping[str, str], store: Store) -> Section:
+def _answered(
+    study: Study,
+    table: Table,
+    runs: Mapping[str, Run],
+    parts: Parts,
+    damaged: Mapping[str, str],
+    store: Store,
+) -> Section:
     """A study's section, from those of its runs that can be read."""
-    sound = [run for run in runs if run.id not in damaged and run.names]
-    lacking = study.lacks(sound)
-    left_out = _left_out(runs, damaged)
-    if lacking:
-        return _section(study, sound, Answer((), ()), (*left_out, *_what_adds(lacking, store)))
+    planned = [run for run_id, run in runs.items() if _plays(parts.get(run_id, ()), table)]
+    left_out = _left_out(planned, damaged)
+    if lacking := study.lacks(table.all):
+        return _section(study, table, Answer(), (*left_out, *_what_adds(lacking, store)))
     try:
-        answer = study.answer(sound)
-    except Exception as error:
-        more = {run.id: why for run in sound if (why := damage(run, thoroughly=True))}
-        if more:  # readings that only this study looks at
-            return _answered(study, runs, {**damaged, **more}, store)
-        if not left_out:
+        answer = study.answer(table)
+    except Exception:
+        more = {run.id: why for run in table.all if (why := damage(run, thoroughly=True))}
+        if not more:
             raise
-        told = f"No answer from the runs that are left ({type(error).__name__}: {error})."
-        return _section(study, sound, Answer((), ()), (*left_out, told))
-    return _section(study, sound, answer, (*left_out, *_unanswered(study, answer, store)))
+        without = {**damaged, **more}  # readings that only this study looks at
+        try:
+            fewer = table_of(study, runs, parts, without)
+        except LookupError:
+            return _section(study, table, Answer(), _left_out(planned, without))
+        return _answered(study, fewer, runs, parts, without, store)
+    return _section(study, table, answer, left_out)
+
+
+def _plays(its: Sequence[Part], table: Table) -> bool:
+    return any((part.study, part.budget) == (table.study, table.budget) for part in its)
 
 
 def _left_out(runs: Sequence[Run], damaged: Mapping[str, str]) -> tuple[str, ...]:
-    told = runs_told_apart([run.spec for run in runs])
+    said = runs_told_apart([run.spec for run in runs])
     return tuple(
-        f"Left out: run {run.id} ({told[run.id]}): {damaged[run.id]}."
+        f"Left out: run {run.id} ({said[run.id]}): {damaged[run.id]}."
         for run in runs
         if run.id in damaged
     )
-
-
-def _unanswered(study: Study, answer: Answer, store: Store) -> Iterator[str]:
-    """For claims that these runs do not bear on: what would."""
-    claims = {verdict.claim for verdict in answer.verdicts}
-    missing = [claim.id for claim in study.claims if claim.id not in claims]
-    if missing and study.part:
-        again = command("undergrowth", "study", "run", study.name, "--out", os.path.abspath(store.root))
-        yield f"These runs do not bear on {', '.join(missing)}: `{again}` trains those that do."
 
 
 def _what_adds(lacking: Mapping[str, str], store: Store) -> tuple[str, ...]:
@@ -171,16 +218,17 @@ def _what_adds(lacking: Mapping[str, str], store: Store) -> tuple[str, ...]:
     )
 
 
-def _section(study: Study, runs: Sequence[Run], answer: Answer, problems: Sequence[str]) -> Section:
+def _section(study: Study, table: Table, answer: Answer, problems: Sequence[str]) -> Section:
     return Section(
         name=study.name,
         question=study.question,
-        claims=tuple((claim.id, claim.says) for claim in study.claims),
-        predictions=study.predictions,
+        claims={claim.id: claim.says for claim in study.claims},
+        hypotheses=study.hypotheses,
         verdicts=answer.verdicts,
-        figures=tuple(_marked(figure, runs) for figure in answer.figures),
+        figures=tuple(_marked(figure, table.all) for figure in answer.figures),
+        scores=answer.scores,
         problems=tuple(problems),
-        notes=_ends(runs),
+        notes=_ends(table),
     )
 
 
@@ -193,15 +241,18 @@ def _marked(figure: Figure, runs: Sequence[Run]) -> Figure:
     return replace(figure, caption=f"{figure.caption} {told}")
 
 
-def _ends(runs: Sequence[Run]) -> tuple[str, ...]:
-    """Which runs of a section diverged, failed or have interventions that never fired: a line for each
-    arm and what there is to say, with its seeds.
-    """
-    arms = arms_told_apart([run.spec for run in runs], {run.id: run.given_names for run in runs})
+def _ends(table: Table) -> tuple[str, ...]:
+    """Which of a study's runs diverged, failed or have interventions that never fired."""
+    return _said_of_ends({arm: table.of(arm) for arm in table.arms})
+
+
+def _said_of_ends(by_arm: Mapping[str, Iterable[Run]]) -> tuple[str, ...]:
+    """A line for each arm and what there is to say, with its seeds."""
     said: dict[tuple[str, str], list[int]] = {}
-    for run in runs:
-        for words in in_words(run):
-            said.setdefault((arms[run.id], words), []).append(run.spec.seeds.model)
+    for arm, runs in by_arm.items():
+        for run in runs:
+            for words in in_words(run):
+                said.setdefault((arm, words), []).append(run.spec.seeds.model)
     return tuple(
         f"{arm}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}: {words}."
         for (arm, words), seeds in said.items()
@@ -210,15 +261,17 @@ def _ends(runs: Sequence[Run]) -> tuple[str, ...]:
 
 def _other_runs(runs: Sequence[Run]) -> Iterator[Section]:
     """A section for the runs that belong to no study, alike but for seeds and labels; largest first."""
-    names = {run.id: run.given_names for run in runs}
-    arms = arms_told_apart([run.spec for run in runs], names)
+    arms = arms_told_apart([run.spec for run in runs], {run.id: run.called for run in runs})
     for place, group in enumerate(alike(runs)[:SHOWN], start=1):
+        by_arm: dict[str, list[Run]] = {}
+        for run in group:
+            by_arm.setdefault(arms[run.id], []).append(run)
         yield Section(
             name=f"other-{place}",
             question=f"How did {arms[group[0].id]} go?",
-            claims=(),
-            predictions={},
+            claims={},
+            hypotheses={},
             verdicts=(),
             figures=(accuracy_figure(group), loss_figure(group)),
-            notes=_ends(group),
+            notes=_said_of_ends(by_arm),
         )

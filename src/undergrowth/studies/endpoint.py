@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,7 +19,6 @@ from undergrowth.analysis import (
     proportion,
 )
 from undergrowth.analysis.verdicts import Chosen
-from undergrowth.studies.arm import EXPLORE
 from undergrowth.studies.statistic import Missing, Statistic
 from undergrowth.studies.table import NOT_THERE, Table
 
@@ -172,47 +170,3 @@ def _any(values: Mapping[int, Value]) -> Value:
 
 def _range(found: Measured, endpoint: Endpoint) -> tuple[float, float]:
     return (0.0, 1.0) if isinstance(_any(found.values), bool | np.bool_) else endpoint.statistic.range
-
-
-Expected = Literal[">", "<", "none"]
-Score = Literal["right", "wrong", "open"]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a hypothesis expects at an endpoint: the claim ('>'), its opposite ('<'), or no effect."""
-
-    hypothesis: str
-    endpoint: str
-    expects: Expected
-
-    def score(self, verdict: Verdict) -> Score:
-        """Whether it came out so; open where the runs do not say.
-
-        At a threshold with no room for 'no effect', what is not above it counts for 'none' as for '<'.
-        """
-        ruling = verdict.ruling
-        if ruling in ("open", "inconclusive"):
-            return "open"
-        one_sided = verdict.rule.is_one_sided and self.expects == "none"
-        fits = {
-            ">": "supported",
-            "<": "contradicted",
-            "none": "contradicted" if one_sided else "no effect",
-        }
-        return "right" if ruling == fits[self.expects] else "wrong"
-
-
-__all__ = [
-    "EXPLORE",
-    "Endpoint",
-    "Expected",
-    "Measured",
-    "Prediction",
-    "Score",
-    "aggregate",
-    "measured_by_seed",
-    "replace",
-    "values_of",
-    "worst_case",
-]

@@ -2,7 +2,5 @@
 
 from __future__ import annotations
 
-STAND_IN = (
-    "runs at the post's own settings, for which these stand in"
-)
+STAND_IN = "runs at the post's own settings, for which these stand in"
 """Why the runs of a study cannot decide an endpoint yet."""

@@ -24,6 +24,7 @@ from undergrowth.analysis.areas import (
     shared_carriers,
 )
 from undergrowth.analysis.moments import change_since_memorised
+from undergrowth.analysis.predictions import Prediction
 from undergrowth.analysis.transfer import SHARE, Transfer, transfer
 from undergrowth.measures import Carriers, Curves, Norms, TableMap
 from undergrowth.measures.areas import AreaKind
@@ -41,7 +42,7 @@ from undergrowth.report.figure import Figure
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
 from undergrowth.studies.arm import Arm, Budget
-from undergrowth.studies.endpoint import Endpoint, Measured, Prediction, aggregate
+from undergrowth.studies.endpoint import Endpoint, Measured, aggregate
 from undergrowth.studies.statistic import Missing, Statistic, share
 from undergrowth.studies.study import Claim, Study
 from undergrowth.studies.table import Table

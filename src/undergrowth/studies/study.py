@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from undergrowth.analysis import Verdict
+from undergrowth.analysis.predictions import Prediction, Scored
+from undergrowth.analysis.verdicts import Verdict
 from undergrowth.report.figure import Figure
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
 from undergrowth.studies.arm import Arm, Budget, Planned, planned
-from undergrowth.studies.endpoint import Endpoint, Prediction, Score
+from undergrowth.studies.endpoint import Endpoint
 from undergrowth.studies.table import Table
 
 
@@ -20,15 +21,6 @@ class Claim:
 
     id: str
     says: str
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A prediction, and how it came out."""
-
-    prediction: Prediction
-    score: Score
-    verdict: Verdict | None
 
 
 @dataclass(frozen=True)
@@ -66,7 +58,9 @@ class Study:
         """Raise ValueError where its parts do not fit one another."""
         arms, endpoints = self.arms(budget), self.endpoints(budget)
         names = [endpoint.name for endpoint in endpoints]
+        needed = {arm for e in endpoints for arm in (e.arm, e.control) if arm is not None}
         for what, given, known in (
+            ("arm of an endpoint", needed, {arm.name for arm in arms}),
             ("claim of an endpoint", {e.claim for e in endpoints}, {c.id for c in self.claims}),
             ("prediction", {p.endpoint for p in self.predictions}, set(names)),
             ("hypothesis", {p.hypothesis for p in self.predictions}, set(self.hypotheses)),
@@ -97,7 +91,7 @@ class Study:
             endpoint.name: _without_runs(endpoint, table).verdict(table) for endpoint in endpoints
         }
         scores = tuple(
-            Scored(each, each.score(verdicts[each.endpoint]), verdicts[each.endpoint])
+            Scored(each, verdicts[each.endpoint])
             for each in self.predictions
             if each.endpoint in verdicts
         )
@@ -115,8 +109,7 @@ class Study:
 
 def _without_runs(endpoint: Endpoint, table: Table) -> Endpoint:
     """An endpoint whose arms have no run is open: it waits for them."""
-    arms = [arm for arm in (endpoint.arm, endpoint.control) if arm is not None and arm in table.arms]
-    lacking = [arm for arm in arms if not table.has(arm)]
+    lacking = [arm for arm in (endpoint.arm, endpoint.control) if arm is not None and not table.has(arm)]
     if lacking and not endpoint.waits_for:
         return replace(endpoint, waits_for=f"there is no run of {lacking[0]}")
     return endpoint

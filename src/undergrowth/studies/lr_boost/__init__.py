@@ -7,7 +7,7 @@ Lieberum tried 5, 10 and 100 times, on modular addition from step 300, on S5 and
 
 from __future__ import annotations
 
-from undergrowth.studies.endpoint import Prediction
+from undergrowth.analysis.predictions import Prediction
 from undergrowth.studies.lr_boost.arms import arms
 from undergrowth.studies.lr_boost.endpoints import endpoints
 from undergrowth.studies.lr_boost.figures import figures

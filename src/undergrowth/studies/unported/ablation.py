@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import xarray as xr
+from undergrowth.studies.against_control import CONTROL_RULE, against_control
 
 from undergrowth.analysis import Verdict
 from undergrowth.analysis.matching import MATCHED_WITHIN, is_matched
@@ -15,7 +16,6 @@ from undergrowth.report.effects import Effect, effects_figure
 from undergrowth.report.figure import Figure
 from undergrowth.store import Run
 from undergrowth.studies import one_layer_addition, small_arms
-from undergrowth.studies.against_control import CONTROL_RULE, against_control
 from undergrowth.studies.study import Answer, Claim, Study
 
 SIDE = "train"

@@ -21,6 +21,7 @@ from typing import Literal
 
 import numpy as np
 import xarray as xr
+from undergrowth.studies.boost_arms import TRUNKS
 
 from undergrowth.analysis import Verdict, estimate
 from undergrowth.analysis.forgetting import ALIKE_WITHIN, along, matched_difference, share_lost
@@ -33,7 +34,6 @@ from undergrowth.report.forgetting import Cell, Line, kept_figure
 from undergrowth.report.groups import plural
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
-from undergrowth.studies.boost_arms import TRUNKS
 from undergrowth.studies.study import Answer, Budget, Claim, Study
 from undergrowth.tasks import CommutationSafe
 from undergrowth.training.interventions import (

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from undergrowth.studies.against_control import CONTROL_RULE, against_control
 
 from undergrowth.analysis import Verdict, effective_number, gini, skewness
 from undergrowth.analysis.areas import MIDWAY
@@ -20,7 +21,6 @@ from undergrowth.report.groups import plural
 from undergrowth.report.saliency import breadth_figure, concentration_figure, saliency_histogram
 from undergrowth.store import Run
 from undergrowth.studies import one_layer_addition, small_arms
-from undergrowth.studies.against_control import CONTROL_RULE, against_control
 from undergrowth.studies.small_arms import ATTRIBUTIONS
 from undergrowth.studies.study import Answer, Claim, Study
 
