@@ -2,70 +2,147 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Bool, Float, Int
 
 from undergrowth.measures import areas_of, renamed_operands
 from undergrowth.measures.areas import AreaKind
 from undergrowth.store import Run
+from undergrowth.tasks import Operation, Task
 
 Score = Literal["correct", "margin"]
 MIDWAY = (0.2, 0.8)
 """Validation accuracies between which a network is midway through grokking."""
-N_RENAMINGS = 100
+N_RENAMINGS, N_HALVINGS = 100, 20
+SOME = 0.05
+"""Share of the cells that must be right, and wrong, for areas to be compared outside of midway."""
+N_GROUPS = 4
+"""Groups of rows, and of columns, into which co-clustering parts the table."""
+
+AreaTable = Int[np.ndarray, "x y"]
+"""The area of each cell of the table, from 0."""
 
 
-def share_between(values: np.ndarray, areas: np.ndarray) -> np.ndarray:
-    """The share of the variance over examples that lies between areas: eta squared, in [0, 1].
+def held_out_share(
+    values: Float[np.ndarray, "row example"],
+    areas: Int[np.ndarray, "draw example"],
+    half: Bool[np.ndarray, "draw example"],
+) -> Float[np.ndarray, "draw row"]:
+    """The variance between areas that both halves of the examples agree on, as a share of all variance.
 
-    values: [row, example]; areas: int [draw, example], from 0; returns [draw, row]. 1 where the area
-    decides the value; NaN where all values are equal. Examples dealt out at random have
-    (areas - 1) / (examples - 1) in mean.
-
-    >>> share_between(np.array([[0, 0, 1, 1], [0, 1, 0, 1]]), np.array([[0, 0, 1, 1]])).tolist()
-    [[1.0, 0.0]]
+    sum_a n_a d_a e_a / sum_a n_a over the variance of the values, where d_a and e_a are an area's mean
+    in either half less the mean of that half, over the areas with examples in both. 1 where the area
+    decides the value, up to how the halves happened to fall; in mean 0 where it says nothing, whatever
+    the number of areas; NaN where all values are equal.
     """
-    centred = np.asarray(values, np.float64)
-    centred = centred - centred.mean(axis=1, keepdims=True)
+    values = np.asarray(values, np.float64)
     draws, n_areas = len(areas), int(areas.max()) + 1
-    place = (areas + n_areas * np.arange(draws)[:, None]).ravel()
-    sizes = np.bincount(place, minlength=draws * n_areas)
-    between = []
-    for row in centred:
-        sums = np.bincount(place, weights=np.tile(row, draws), minlength=draws * n_areas)
-        between.append((sums**2 / np.maximum(sizes, 1)).reshape(draws, n_areas).sum(axis=1))
-    total = (centred**2).sum(axis=1)
-    share = np.full((draws, len(centred)), np.nan)
-    return np.divide(np.transpose(between), total, out=share, where=total > 1e-12)
+    place = ((2 * np.arange(draws)[:, None] + half) * n_areas + areas).ravel()
+    shape = (draws, 2, n_areas)
+    sizes = np.bincount(place, minlength=draws * 2 * n_areas).reshape(shape)
+    weights = np.where((sizes > 0).all(axis=1), sizes.sum(axis=1), 0)
+    share = np.full((draws, len(values)), np.nan)
+    for i, row in enumerate(values):
+        if np.ptp(row) < 1e-12:
+            continue
+        sums = np.bincount(place, np.tile(row, draws), draws * 2 * n_areas).reshape(shape)
+        means = sums / np.maximum(sizes, 1) - (sums.sum(axis=2) / sizes.sum(axis=2))[..., None]
+        agreed = (weights * means.prod(axis=1)).sum(axis=1)
+        share[:, i] = agreed / np.maximum(weights.sum(axis=1), 1) / row.var()
+    return share
+
+
+def beyond_renamed(
+    maps: xr.DataArray, cells: Int[np.ndarray, "cell 2"], area: AreaTable
+) -> xr.DataArray:
+    """`held_out_share` of some cells of maps [step, x, y], set so that 0 is chance, dim (step).
+
+    Chance is the mean share of the same areas after `N_RENAMINGS` random renamings of the operands,
+    which keeps what rows and columns have in common. (x, y) and (y, x) are in one half.
+    """
+    rng, n = np.random.default_rng(0), maps.sizes["x"]
+    named = [cells] * N_HALVINGS + [renamed_operands(cells, n, rng) for _ in range(N_RENAMINGS)]
+    areas = np.stack([area[*each.T] for each in named])
+    _, pair = np.unique(np.sort(cells, axis=1) @ (n, 1), return_inverse=True)
+    half = rng.random((len(areas), pair.max() + 1))[:, pair] < 0.5
+    found = held_out_share(maps.values[:, *cells.T], areas, half)
+    share, chance = found[:N_HALVINGS].mean(axis=0), found[N_HALVINGS:].mean(axis=0)
+    return xr.DataArray((share - chance) / (1 - chance), {"step": maps["step"].values}, ("step",))
 
 
 @lru_cache(maxsize=4096)
-def area_share(run: Run, kind: AreaKind, score: Score = "correct") -> xr.Dataset:
-    """How far areas decide which validation cells of the stored maps are right, dim (step).
+def area_share(run: Run, kind: AreaKind, score: Score = "correct") -> xr.DataArray:
+    """How far areas decide which validation cells of the stored maps are right: `beyond_renamed`.
 
-    `share`: see `share_between`; `chance`, `chance_sd`: its mean and standard deviation over
-    `N_RENAMINGS` renamings of the operands; `beyond`: (share - chance) / (1 - chance), 0 by chance and
-    1 where the area decides. Cells with an operand 0 are left out: a network answers them without
-    computing, and they all lie in the first bands.
+    Cells with an operand 0 are left out: a network answers them without computing, and they all lie in
+    the first bands.
     """
-    cells = validation_cells(run)
-    maps = run[f"table_{score}"]
-    values = maps.values[:, *cells.T]
-    rng, n = np.random.default_rng(0), maps.sizes["x"]
-    by_chance = [renamed_operands(cells, n, rng) for _ in range(N_RENAMINGS)]
-    areas = np.stack([areas_of(run.spec.task, named, kind) for named in (cells, *by_chance)])
-    share, *drawn = share_between(values, areas)
-    chance, sd = np.mean(drawn, axis=0), np.std(drawn, axis=0, ddof=1)
-    found = {
-        "share": share,
-        "chance": chance,
-        "chance_sd": sd,
-        "beyond": (share - chance) / (1 - chance),
-    }
-    return xr.Dataset({name: ("step", v) for name, v in found.items()}, {"step": maps["step"].values})
+    return beyond_renamed(run[f"table_{score}"], validation_cells(run), area_table(run.spec.task, kind))
+
+
+def area_table(task: Task, kind: AreaKind) -> AreaTable:
+    """The area of every cell of a task's table."""
+    assert isinstance(task, Operation)
+    n = task.n_operands
+    return areas_of(task, np.argwhere(np.ones((n, n), bool)), kind).reshape(n, n)
+
+
+def co_clustered(runs: Sequence[Run]) -> AreaTable | None:
+    """Areas that are right at other times than the rest in these runs: spectral co-clusters of how often
+    validation cells are right midway (Kluger et al. 2003), `N_GROUPS` of rows by as many of columns.
+
+    None where no run has such a map. Operand 0 is in area 0, of which nothing is asked.
+    """
+    from sklearn.cluster import SpectralBiclustering
+
+    n = runs[0]["table_correct"].sizes["x"]
+    sums, counts = np.zeros((2, n, n))
+    for run in runs:
+        x, y = validation_cells(run).T
+        maps = _midway(run, run["table_correct"]).values[:, x, y]
+        if len(maps):
+            sums[x, y] += maps.mean(axis=0)
+            counts[x, y] += 1
+    if not counts.any():
+        return None
+    mean = sums.sum() / counts.sum()
+    often = np.where(counts > 0, sums / np.maximum(counts, 1), mean)[1:, 1:] + 0.05
+    found = SpectralBiclustering(N_GROUPS, random_state=0).fit(often)
+    area = np.zeros((n, n), int)
+    row, column = np.asarray(found.row_labels_), np.asarray(found.column_labels_)
+    area[1:, 1:] = N_GROUPS * row[:, None] + column
+    return area
+
+
+def where_some_are_right(run: Run, share: xr.DataArray) -> xr.DataArray:
+    """A share [step] of a run where it is no noise: some cells are right, and some are not."""
+    right = run["table_correct"].values[:, *validation_cells(run).T].mean(axis=1)
+    return share.where((right >= SOME) & (right <= 1 - SOME))
+
+
+def accuracy_by_area(
+    runs: Sequence[Run], kind: AreaKind, draw: int | None = None
+) -> Float[np.ndarray, "step area"]:
+    """The share of each area's validation cells that are right, mean over runs; NaN where it has none.
+
+    draw: with the operands renamed at random, by that seed.
+    """
+    area, found = area_table(runs[0].spec.task, kind), []
+    for run in runs:
+        cells, right = validation_cells(run), run["table_correct"].values
+        renamed = (
+            cells if draw is None else renamed_operands(cells, len(area), np.random.default_rng(draw))
+        )
+        member = area[*renamed.T][:, None] == np.arange(area.max() + 1)
+        sums = right[:, *cells.T] @ member.astype(float)
+        found.append(np.where(member.any(axis=0), sums / np.maximum(member.sum(axis=0), 1), np.nan))
+    known = np.isfinite(found).sum(axis=0)
+    return np.where(known > 0, np.nansum(found, axis=0) / np.maximum(known, 1), np.nan)
 
 
 @lru_cache(maxsize=4096)
@@ -103,7 +180,28 @@ def midway(run: Run, steps: np.ndarray) -> np.ndarray:
     return steps[(accuracy >= MIDWAY[0]) & (accuracy <= MIDWAY[1])]
 
 
+def median_passing(runs: Sequence[Run], level: float) -> float:
+    """The median step at which validation accuracy first comes to a level, inf where it does not."""
+    first = []
+    for run in runs:
+        curve = run["val_accuracy"].dropna("step")
+        above = curve["step"].values[curve.values >= level]
+        first.append(above[0] if len(above) else np.inf)
+    return float(np.median(first))
+
+
+def _midway(run: Run, reading: xr.DataArray) -> xr.DataArray:
+    """A reading [step, ...] at the steps midway."""
+    return reading.sel(step=midway(run, reading["step"].values))
+
+
 def mean_midway(run: Run, reading: xr.DataArray) -> float:
     """The mean of a reading [step] over the steps midway; NaN where there is none."""
-    found = reading.sel(step=midway(run, reading["step"].values)).values
+    found = _midway(run, reading).values
     return float(np.mean(found)) if len(found) else float("nan")
+
+
+def share_midway(run: Run, area: AreaTable) -> float:
+    """`beyond_renamed` of what is right midway, of areas found elsewhere; NaN with no midway."""
+    maps = _midway(run, run["table_correct"])
+    return float(beyond_renamed(maps, validation_cells(run), area).mean()) if len(maps) else float("nan")

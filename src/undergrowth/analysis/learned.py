@@ -29,6 +29,13 @@ def first_learned(correct: xr.DataArray) -> xr.Dataset:
     )
 
 
+def learned_by_step(correct: xr.DataArray) -> np.ndarray:
+    """The share of the cells that are right from a step of the map on, to the end: float64 [step]."""
+    stable = first_learned(correct)["stable"].values
+    stable = stable[~np.isnan(stable)]
+    return (stable <= correct["step"].values[:, None]).mean(axis=1)
+
+
 def learned_by_area(learned: xr.DataArray, area: np.ndarray) -> pd.DataFrame:
     """How soon each area was learned: a row an area, with columns n_cells, share, median.
 

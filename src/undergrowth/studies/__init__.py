@@ -1,7 +1,16 @@
 """Why: a file or a folder for each question, readable from top to bottom."""
 
 from undergrowth.analysis.predictions import Prediction
-from undergrowth.studies import ablation, confidence, decay, grokking, leak, lr_boost, saliency
+from undergrowth.studies import (
+    ablation,
+    confidence,
+    decay,
+    grokking,
+    leak,
+    lr_boost,
+    partial_generality,
+    saliency,
+)
 from undergrowth.studies.arm import Arm, Budget, Planned
 from undergrowth.studies.endpoint import Endpoint
 from undergrowth.studies.statistic import Missing, Statistic
@@ -17,6 +26,7 @@ STUDIES: dict[str, Study] = {
         confidence.STUDY,
         leak.STUDY,
         lr_boost.STUDY,
+        partial_generality.STUDY,
         decay.STUDY,
     )
 }

@@ -1,0 +1,59 @@
+"""Whether the frequencies by which a network answers one area of the table answer the others too."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from undergrowth.measures.circuits.carriers import carriers
+
+SHARE = 0.9
+"""Of an area's margin, which the fewest frequencies that are found on it hold."""
+
+
+class Transfer(NamedTuple):
+    """accuracy: of the judged cells outside an area by the frequencies found on it, mean over areas by
+    their size; found: how many frequencies that takes, in the same mean; n: how many there are.
+    """
+
+    accuracy: float
+    found: float
+    n: int
+
+
+def transfer(
+    logits: Float[np.ndarray, "a b label"],
+    product: Int[np.ndarray, "a b"],
+    area: Int[np.ndarray, "a b"],
+    judged: Bool[np.ndarray, "a b"],
+) -> Transfer:
+    """How far frequencies found on one area of a cyclic group's table give the answer on the others.
+
+    logits: labels in the order of the group's elements; product: the right one. Frequency k of a cell's
+    logits is their part in cos and sin of 2 pi k label / n; what it adds to the right logit, less the
+    mean of all, is its share of the margin. The frequencies of an area are the fewest that hold `SHARE`
+    of its mean margin (none if that is <= 0); an answer by them is the largest logit with nothing else
+    left. An area without judged cells outside it does not count.
+    """
+    n = logits.shape[2]
+    spectrum = np.fft.rfft(np.asarray(logits, np.float64), axis=2)
+    frequencies = np.arange(1, spectrum.shape[2])
+    phase = np.exp(2j * np.pi * product[..., None] * frequencies / n)
+    added = (spectrum[..., 1:] * phase).real * np.where(2 * frequencies == n, 1, 2) / n
+    names, place, sizes = np.unique(area, return_inverse=True, return_counts=True)
+    place = place.reshape(area.shape)
+    by_area = np.stack([added[place == i].mean(axis=0) for i in range(len(names))])
+    rows = []
+    for i, kept in enumerate(carriers(by_area, SHARE)):
+        elsewhere = judged & (place != i)
+        if elsewhere.any():
+            left = np.fft.irfft(spectrum[elsewhere] * np.append(False, kept), n, axis=1)
+            right = left.argmax(axis=1) == product[elsewhere] if kept.any() else np.zeros(1)
+            rows.append((right.mean(), kept.sum(), sizes[i]))
+    if not rows:
+        return Transfer(float("nan"), float("nan"), len(frequencies))
+    accuracy, found, size = np.array(rows, float).T
+    weighted = [float(np.average(values, weights=size)) for values in (accuracy, found)]
+    return Transfer(weighted[0], weighted[1], len(frequencies))
