@@ -111,12 +111,13 @@ def arms(budget: Budget) -> tuple[Arm, ...]:
     small = {CHEAP: ARMS[CHEAP]} if budget == "quick" else ARMS
     return (
         *one_layer_addition.arms(budget),
-        *(arm for name, spec in small.items() for arm in _with_control(name, spec)),
+        *(arm for name, spec in small.items() for arm in _with_control(name, spec, budget)),
     )
 
 
-def _with_control(name: str, spec: RunSpec) -> tuple[Arm, Arm]:
-    return Arm(name, spec), Arm(control_of(name), spec.replace(labels="shuffled"), "control", seeds=10)
+def _with_control(name: str, spec: RunSpec, budget: Budget) -> tuple[Arm, Arm]:
+    few = 2 if budget == "quick" else None
+    return Arm(name, spec), Arm(control_of(name), spec.replace(labels="shuffled"), "control", seeds=few)
 
 
 def of_budget(

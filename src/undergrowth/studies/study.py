@@ -58,7 +58,8 @@ class Study:
         """Raise ValueError where its parts do not fit one another."""
         arms, endpoints = self.arms(budget), self.endpoints(budget)
         names = [endpoint.name for endpoint in endpoints]
-        needed = {arm for e in endpoints for arm in (e.arm, e.control) if arm is not None}
+        decided = [endpoint for endpoint in endpoints if not endpoint.waits_for]
+        needed = {arm for e in decided for arm in (e.arm, e.control) if arm is not None}
         for what, given, known in (
             ("arm of an endpoint", needed, {arm.name for arm in arms}),
             ("claim of an endpoint", {e.claim for e in endpoints}, {c.id for c in self.claims}),
