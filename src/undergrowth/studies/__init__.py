@@ -10,6 +10,7 @@ from undergrowth.studies import (
     lr_boost,
     partial_generality,
     saliency,
+    smoothness,
 )
 from undergrowth.studies.arm import Arm, Budget, Planned
 from undergrowth.studies.endpoint import Endpoint
@@ -28,6 +29,7 @@ STUDIES: dict[str, Study] = {
         lr_boost.STUDY,
         partial_generality.STUDY,
         decay.STUDY,
+        smoothness.STUDY,
     )
 }
 
