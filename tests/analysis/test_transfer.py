@@ -22,7 +22,15 @@ def waves(*frequencies: int) -> np.ndarray:
 
 def test_one_set_of_frequencies_for_all_areas_answers_them_all() -> None:
     found = transfer(waves(2, 5), PRODUCT, HALVES, EVERYWHERE)
-    assert found == (1.0, 2.0, 5)
+    assert (found.accuracy, found.found, found.n) == (1.0, 2.0, 5)
+
+
+def test_by_chance_one_of_five_frequencies_is_the_right_one() -> None:
+    """By the others noise answers, right in 1 of 11."""
+    noisy = waves(2) + 1e-3 * np.random.default_rng(0).standard_normal((N, N, N))
+    found = transfer(noisy, PRODUCT, HALVES, EVERYWHERE)
+    assert found.accuracy == 1.0
+    assert found.by_chance == pytest.approx(1 / 5 + 4 / 5 / 11, abs=5 * (0.16 / 40) ** 0.5)
 
 
 def test_frequencies_of_its_own_for_each_area_answer_no_other() -> None:
@@ -42,7 +50,7 @@ def test_an_area_counts_by_its_size_and_only_other_cells_are_judged() -> None:
 
 
 def test_what_is_wrong_on_an_area_finds_nothing_there() -> None:
-    assert transfer(-waves(2), PRODUCT, HALVES, EVERYWHERE)[:2] == (0.0, 0.0)
+    assert transfer(-waves(2), PRODUCT, HALVES, EVERYWHERE)[:3] == (0.0, 0.0, 0.0)
 
 
 def test_one_area_has_no_other() -> None:
@@ -53,4 +61,6 @@ def test_neither_the_scale_nor_a_constant_nor_the_names_of_areas_matter() -> Non
     rng = np.random.default_rng(0)
     logits = waves(1, 4) + 0.3 * rng.standard_normal((N, N, N))
     found = transfer(logits, PRODUCT, HALVES, EVERYWHERE)
-    assert transfer(3 * logits + 7, PRODUCT, 5 - HALVES, EVERYWHERE) == pytest.approx(found)
+    assert tuple(transfer(3 * logits + 7, PRODUCT, 2 * HALVES + 1, EVERYWHERE)) == pytest.approx(
+        tuple(found)
+    )

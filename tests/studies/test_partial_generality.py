@@ -89,17 +89,18 @@ def wave_of_its_own(behind: np.ndarray, band: np.ndarray) -> np.ndarray:
     return np.cos((1 + 6 * (band % 2)) * behind) + noise
 
 
-def run(
-    op: Operation, seed: int, *, right: Right = anywhere, carriers=FLAT, of=None, **how
-) -> MadeUpRun:
+def run(arm: str, seed: int, *, right: Right = anywhere, carriers=FLAT, of=None, **how) -> Run:
     """One run. of: the logits of its last checkpoint; None where it has none."""
-    labels = "true" if op in BANDS else "shuffled"
-    task: Operation = "x*y" if op.startswith("x*y") else "x+y"
+    labels = "true" if arm in BANDS else "shuffled"
+    task: Operation = "x*y" if arm.startswith("x*y") else "x+y"
     readings = {**maps(task, seed, right), **carried(carriers, seed)}
     found = made_up(seed, labels, base=SPECS[task], **readings, **how)
     assert isinstance(found, MadeUpRun)
     found.__dict__["checkpoints"] = () if of is None else (1600,)
-    found.__dict__["model"] = lambda: lambda inputs: jnp.asarray(logits(task, np.asarray(inputs), of))
+    if of is not None:
+        found.__dict__["model"] = lambda: (
+            lambda inputs: jnp.asarray(logits(task, np.asarray(inputs), of))
+        )
     return found
 
 
@@ -114,10 +115,9 @@ def logits(op: Operation, inputs: np.ndarray, of: Logits) -> np.ndarray:
 
 def runs(n: int = 6, control=FLAT, **how) -> dict[str, list[Run]]:
     """Every arm, of which `how` tells the treated ones."""
-    treated = {op: [run(op, seed, **how) for seed in range(n)] for op in BANDS}
-    return treated | {
-        shuffled(op): [run(shuffled(op), seed, carriers=control) for seed in range(n)] for op in BANDS
-    }
+    treated: dict[str, list[Run]] = {op: [run(op, seed, **how) for seed in range(n)] for op in BANDS}
+    names = map(shuffled, BANDS)
+    return treated | {name: [run(name, seed, carriers=control) for seed in range(n)] for name in names}
 
 
 def rulings(endpoint: str, of: dict[str, list[Run]]) -> set[str]:
@@ -201,6 +201,15 @@ def test_one_set_of_frequencies_for_all_bands_supports_p13() -> None:
     assert "A band has 1.0 of 15 frequencies in mean" in found.note
 
 
+def test_frequencies_that_are_no_better_than_others_have_nothing_beyond_chance() -> None:
+    """One of 15 carries all; and where all carry the same any 14 of them do."""
+    one = verdict_of(STUDY, "frequencies-over-chance-x*y", runs(of=one_wave))
+    assert one.ruling == "supported"
+    every = runs(of=lambda behind, band: (np.abs(behind % (2 * np.pi)) < 1e-6) + 0.0 * band)
+    assert rulings("frequencies-over-chance", every) == {"no effect"}
+    assert rulings("frequencies", every) == {"supported"}
+
+
 def test_frequencies_of_its_own_for_each_band_contradict_p13() -> None:
     of = runs(of=wave_of_its_own)
     assert rulings("frequencies", of) == {"contradicted"}
@@ -246,7 +255,7 @@ def test_the_figures_say_what_they_show_with_their_numbers() -> None:
     shares = next(figure for figure in figures if figure.name == "area_share").table
     shown = shares[(shares["panel"] == "x*y: share") & (shares["line"] == "bands of the product")]
     assert shown["step"].tolist() == [200]
-    assert shown["mean"].iloc[0] == pytest.approx(0.9, abs=0.1)
+    assert shown["mean"].tolist()[0] == pytest.approx(0.9, abs=0.1)
 
 
 def test_without_an_operation_or_the_control_the_rest_is_drawn_and_without_runs_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -9,16 +10,20 @@ from jaxtyping import Bool, Float, Int
 
 from undergrowth.measures.circuits.carriers import carriers
 
+N_DRAWS = 40
+"""Random sets of frequencies in all, spread over the areas, at least one each."""
 SHARE = 0.9
 """Of an area's margin, which the fewest frequencies that are found on it hold."""
 
 
 class Transfer(NamedTuple):
     """accuracy: of the judged cells outside an area by the frequencies found on it, mean over areas by
-    their size; found: how many frequencies that takes, in the same mean; n: how many there are.
+    their size; by_chance: by as many drawn at random; found: how many that is, in the same mean; n: how
+    many there are.
     """
 
     accuracy: float
+    by_chance: float
     found: float
     n: int
 
@@ -45,15 +50,22 @@ def transfer(
     names, place, sizes = np.unique(area, return_inverse=True, return_counts=True)
     place = place.reshape(area.shape)
     by_area = np.stack([added[place == i].mean(axis=0) for i in range(len(names))])
+    rng, draws = np.random.default_rng(0), max(1, N_DRAWS // len(names))
     rows = []
     for i, kept in enumerate(carriers(by_area, SHARE)):
         elsewhere = judged & (place != i)
         if elsewhere.any():
-            left = np.fft.irfft(spectrum[elsewhere] * np.append(False, kept), n, axis=1)
-            right = left.argmax(axis=1) == product[elsewhere] if kept.any() else np.zeros(1)
-            rows.append((right.mean(), kept.sum(), sizes[i]))
+            answers = partial(_accuracy, spectrum[elsewhere], n, product[elsewhere])
+            by_chance = np.mean([answers(rng.permutation(kept)) for _ in range(draws)])
+            rows.append((answers(kept), by_chance, kept.sum(), sizes[i]))
     if not rows:
-        return Transfer(float("nan"), float("nan"), len(frequencies))
-    accuracy, found, size = np.array(rows, float).T
-    weighted = [float(np.average(values, weights=size)) for values in (accuracy, found)]
-    return Transfer(weighted[0], weighted[1], len(frequencies))
+        return Transfer(float("nan"), float("nan"), float("nan"), len(frequencies))
+    *values, size = np.array(rows, float).T
+    accuracy, by_chance, found = (float(np.average(each, weights=size)) for each in values)
+    return Transfer(accuracy, by_chance, found, len(frequencies))
+
+
+def _accuracy(spectrum: np.ndarray, n: int, right: np.ndarray, kept: np.ndarray) -> float:
+    """The share of cells that are right with some frequencies left [frequency]; 0 with none."""
+    left = np.fft.irfft(spectrum * np.append(False, kept), n, axis=1)
+    return float((left.argmax(axis=1) == right).mean()) if kept.any() else 0.0

@@ -44,7 +44,7 @@ from undergrowth.spec import RunSpec
 from undergrowth.store import Run
 from undergrowth.studies.arm import Arm, Budget
 from undergrowth.studies.endpoint import Endpoint, Measured, aggregate
-from undergrowth.studies.statistic import Missing, Statistic, share
+from undergrowth.studies.statistic import Missing, Statistic, points, share
 from undergrowth.studies.study import Claim, Study
 from undergrowth.studies.table import Table
 from undergrowth.tasks import CommutationSafe, Modular
@@ -252,20 +252,23 @@ def transferred(run: Run, kind: AreaKind) -> Transfer | None:
     return transfer(by_label, products(table.group), area[at], is_val[at])
 
 
-def one_circuit(kind: AreaKind) -> Statistic:
-    """P13's."""
+def one_circuit(kind: AreaKind, beyond: bool = False) -> Statistic:
+    """P13's; beyond: less what as many frequencies do that are drawn at random."""
 
     def of(run: Run) -> float | Missing:
         found = transferred(run, kind)
-        return Missing("no checkpoint is stored") if found is None else found.accuracy
+        if found is None:
+            return Missing("no checkpoint is stored")
+        return found.accuracy - (found.by_chance if beyond else 0.0)
 
     return Statistic(
-        "accuracy on validation cells of other bands by the frequencies found on one band, at the end",
+        "accuracy on validation cells of other bands by the frequencies found on one band, at the end"
+        + (", minus that by as many at random" if beyond else ""),
         f"Frequencies of a band: the fewest, of the logits over the labels, that hold {SHARE:.0%} of "
         "its mean margin; all else is taken away. At the last checkpoint, mean over bands by size.",
         of,
-        range=(0.0, 1.0),
-        says=share("of the other bands' cells"),
+        range=(-1.0 if beyond else 0.0, 1.0),
+        says=points("of accuracy") if beyond else share("of the other bands' cells"),
     )
 
 
@@ -307,6 +310,9 @@ def _in_the_end(op: Operation, kind: AreaKind) -> Iterator[Endpoint]:
         Above(0.95),
         is_primary=op == "x*y",
         note=found,
+    )
+    yield Endpoint(
+        f"frequencies-over-chance-{op}", "P13", one_circuit(kind, beyond=True), op, Exceeds(LEAST)
     )
     yield Endpoint(
         f"carriers-unite-{op}",
