@@ -310,7 +310,7 @@ def _report(root: Path) -> None:
     from undergrowth.studies.conducting import places, write_report
 
     store = Store(root)
-    write_report(store, (), "undergrowth report", *places(store, None))
+    write_report(store, (), "undergrowth report", places(store))
 
 
 WORKS: Mapping[str, Callable[[Path], None]] = {"train": _train, "measure": _measure, "report": _report}

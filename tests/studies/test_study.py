@@ -11,6 +11,7 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,7 +65,7 @@ ENDS = Statistic("last train loss", "At the last step.", lambda run: float(run["
 def small(name: str = "small", **fields) -> Study:
     """A study of two arms that trains in a second."""
     arms = (Arm("true", BASE), Arm("shuffled", BASE.replace(labels="shuffled"), "control", seeds=2))
-    given = {
+    given: dict[str, Any] = {
         "claims": (Claim("P1", "Losses differ."), Claim("P2", "Losses are small.")),
         "hypotheses": {"A": "They do.", "B": "They do not."},
         "arms": lambda budget: arms,
@@ -162,7 +163,7 @@ def test_an_endpoint_whose_arm_has_no_run_is_open(root: Path, tmp_path: Path) ->
 
 def test_what_does_not_fit_is_a_fault_of_the_study() -> None:
     of_no_arm = replace(small().endpoints("quick")[0], name="other", arm="nowhere")
-    for wrong in (
+    wrongs: tuple[dict[str, Any], ...] = (
         {"endpoints": lambda budget: (*small().endpoints(budget), of_no_arm)},
         {"predictions": (Prediction("A", "nowhere", ">"), Prediction("B", "differ", ">"))},
         {"predictions": (Prediction("A", "differ", ">"),)},
@@ -170,7 +171,8 @@ def test_what_does_not_fit_is_a_fault_of_the_study() -> None:
         {"claims": (Claim("P1", "Losses differ."),)},
         {"endpoints": lambda budget: (*small().endpoints(budget), small().endpoints(budget)[0])},
         {"arms": lambda budget: (small().arms(budget)[0],) * 2},
-    ):
+    )
+    for wrong in wrongs:
         with pytest.raises(ValueError, match="study 'small', quick"):
             small(**wrong).check("quick")
 

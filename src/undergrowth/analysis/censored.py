@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -55,7 +56,7 @@ class Profile:
 
     def log_likelihood(self, mean: float) -> float:
         """Of a mean, on the scale of `bounds`, at the spread that makes it greatest."""
-        found = optimize.minimize_scalar(
+        found: Any = optimize.minimize_scalar(
             lambda log_spread: -self._at(mean, float(np.exp(log_spread))),
             bounds=(-9, 7),
             method="bounded",
@@ -104,6 +105,7 @@ def _crossing(excess: Callable[[float], float], start: float, direction: float) 
     while step < BEYOND * 2:
         outer = start + direction * step
         if excess(outer) < 0:
-            return float(optimize.brentq(excess, inner, outer, xtol=1e-8))
+            crossing: Any = optimize.brentq(excess, inner, outer, xtol=1e-8)
+            return float(crossing)
         inner, step = outer, step * 2
     return direction * np.inf

@@ -101,7 +101,7 @@ def difference(
     if min(n, n_control) < 2 or np.isnan(effect):
         return unknown(effect, level, n, n_control)
     if _are_alike(a) and _are_alike(b):
-        chance = 2 * float(stats.hypergeom(n + n_control, n, n).pmf(n)) if effect else 1.0
+        chance = 2 * float(stats.hypergeom.pmf(n, n + n_control, n, n)) if effect else 1.0
         return _only(effect, min(1.0, chance), level, n, PERMUTATION, n_control)
     squares = [x.var(ddof=1) / len(x) for x in (a, b)]
     thirds = [float(((x - x.mean()) ** 3).mean() / len(x) ** 2) for x in (a, b)]

@@ -22,6 +22,9 @@ class MeasuredRun(Setup, Protocol):
     @property
     def interventions(self) -> tuple[Intervention, ...]: ...
 
+    @property
+    def temperature(self) -> float: ...
+
 
 @dataclass(frozen=True, eq=False)
 class Update:
