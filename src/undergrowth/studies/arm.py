@@ -26,9 +26,8 @@ class Arm:
     for all.
 
     >>> trunk = Arm("no boost", RunSpec(), role="control")
-    >>> boosted = trunk.forked("lr x 10", AtStep(step=300), role="treatment")
-    >>> boosted.seeded(3).fork.of == trunk.seeded(3).id
-    True
+    >>> trunk.seeded(3).seeds.model
+    3
     """
 
     name: str
