@@ -85,7 +85,7 @@ def estimate(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Estim
         return _only(mean, 2.0 ** (1 - n), level, n, SIGN)
     error = float(x.std(ddof=1) / np.sqrt(n))
     third = float(((x - mean) ** 3).mean() / n**2)
-    return _corrected(mean, error, third / error**3, n - 1, level, n, T)
+    return _corrected(mean, error, third / error**3, float(n - 1), level, n, T)
 
 
 def difference(

@@ -408,7 +408,7 @@ def _drawn(table: Table, intervention: str, fraction: float) -> Tried:
         intervention,
         fraction,
         watched,
-        estimate([best_accuracy(run) for run in runs]).within(0, 1),
+        estimate([best_accuracy(run) for run in runs]).within(0.0, 1.0),
         survival([w.remaining for w in watched], [w.gets_there for w in watched]).median,
     )
 
