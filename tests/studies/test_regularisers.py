@@ -1,202 +1,257 @@
-"""The study of regularisers on runs whose answers are known; every verdict can come out either way."""
+"""The study of regularisers on runs whose answers are known; every endpoint can come out either way."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from functools import lru_cache
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 import pytest
 import xarray as xr
-from undergrowth.studies.regularisers import PLAIN, Kind
 
 from tests.studies.made_up import MadeUpRun
-from undergrowth.analysis import Verdict
+from tests.studies.planted import ruling_of, table_of, verdict_of
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
 from undergrowth.studies import regularisers
+from undergrowth.studies.arm import Budget
+from undergrowth.studies.regularisers import (
+    COMPARISONS,
+    FRACTIONS,
+    FULL_BATCH,
+    PLAIN,
+    QUICK,
+    STUDY,
+    arm_of,
+    shuffled_arm,
+)
 
+BUDGETS: tuple[Budget, ...] = ("quick", "standard", "full")
 STEPS = np.arange(0, 4001, 200)
-FRACTIONS = regularisers.FRACTIONS["quick"]
 NEVER, ALWAYS = 1.0, 0.0
-DATA, ACCURACY, SPEED = "data needed", "accuracy", "speed"
-VERDICTS = {
-    DATA: regularisers._data_needed,
-    ACCURACY: regularisers._accuracy,
-    SPEED: regularisers._speed,
-}
+Runs = Mapping[str, Sequence[Run]]
 
 
-@lru_cache
-def specs() -> Mapping[Kind, RunSpec]:
-    return {kind: spec for spec, kind in regularisers._kinds("standard").items()}
+@cache
+def spec_of(arm: str, budget: Budget = "quick") -> RunSpec:
+    return next(each.spec for each in STUDY.arms(budget) if each.name == arm)
 
 
-def stored(kind: Kind, seed: int, needs: float, at: int = 1600, status: str = "done") -> Run:
-    """A run that memorises at 400, and gets to 99 % at a step where its fraction is what it needs."""
-    gets_there = kind.fraction >= needs
-    end = 1.0 if gets_there else 0.1 + 0.5 * kind.fraction * (1 - needs) + 0.001 * seed
-    val = np.where(at + 20 * seed <= STEPS, end, 0.03)
-    train = np.where(STEPS >= 400, 1.0, 0.2)
-    curves = {"train_accuracy": train, "val_accuracy": val}
-    run = MadeUpRun(specs()[kind].seeded(seed), {})
-    arrays = xr.Dataset({name: ("step", v) for name, v in curves.items()}, {"step": STEPS})
-    run.__dict__.update(curves=arrays, names=tuple(curves), status=status)
+def stored(arm: str, seed: int, best: float, at: int = 1600, budget: Budget = "quick") -> Run:
+    """A run that memorises at 400, and whose validation accuracy rises to its best at a step."""
+    val, train = np.where(at <= STEPS, best, 0.03), np.where(STEPS >= 400, 1.0, 0.2)
+    arrays = xr.Dataset(
+        {"train_accuracy": ("step", train), "val_accuracy": ("step", val)}, {"step": STEPS}
+    )
+    run = MadeUpRun(spec_of(arm, budget).seeded(seed), {})
+    run.__dict__.update(curves=arrays, names=("train_accuracy", "val_accuracy"), trunks=())
     return run
 
 
-def of_arm(arm: str, needs: float, n: int = 6, at: int = 1600) -> list[Run]:
-    """An arm's runs at all fractions; of two seeds, one reaches it a little sooner."""
-    return [
-        stored(Kind(arm, fraction), seed, needs, at + 200 * (seed % 2))
-        for fraction in FRACTIONS
-        for seed in range(n)
-    ]
+def by_level(best: Sequence[float], *tried: str, spread: float = 0.01, n: int = 6) -> Runs:
+    """Interventions whose mean best accuracy is near a number that cycles over seeds."""
+    return {
+        arm_of(each, fraction): [
+            stored(arm_of(each, fraction), seed, best[seed % len(best)] + spread * (seed % 3 - 1))
+            for seed in range(n)
+        ]
+        for each in tried
+        for fraction in FRACTIONS["quick"]
+    }
 
 
-def shuffled(level: float, n: int = 5) -> list[Run]:
-    runs = []
-    for arm in regularisers.CONTROLS:
-        for seed in range(n):
-            run = stored(Kind(arm, FRACTIONS[-1], True), seed, NEVER)
-            run.curves["val_accuracy"][:] = level
-            runs.append(run)
-    return runs
+def by_need(needs: float, *tried: str, n: int = 6, at: int = 1600, last: float = 1.0) -> Runs:
+    """Interventions that get there from a fraction on; every other seed 200 steps later."""
+    return {
+        arm_of(each, fraction): [
+            stored(
+                arm_of(each, fraction), seed, last if fraction >= needs else 0.3, at + 200 * (seed % 2)
+            )
+            for seed in range(n)
+        ]
+        for each in tried
+        for fraction in FRACTIONS["quick"]
+    }
 
 
-def of(claim: str, runs: list[Run], about: str, how: str = DATA) -> Verdict:
-    found, verdict = regularisers.found_in(runs), VERDICTS[how]
-    told = (verdict(found, c) for c in regularisers.COMPARISONS if c.claim == claim)
-    return next(v for v in told if about in v.statistic)
+SIDES = {
+    "better-noise": (("weight noise 0.1", "dropout 0.1"), (FULL_BATCH,)),
+    "better-decay-over-rivals": (("decay 1",), ("weight noise 0.1", "dropout 0.1")),
+}
+"""The interventions of each primary that the quick budget has."""
 
 
-SAID = [(0.7, 0.9, "supported"), (0.9, 0.7, "contradicted"), (0.9, 0.9, "inconclusive")]
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_its_parts_fit_one_another(budget: Budget) -> None:
+    STUDY.check(budget)
+    primary = {e.claim: e.name for e in STUDY.endpoints(budget) if e.is_primary}
+    assert primary == {"P7": "better-noise", "P8": "better-decay-over-rivals"}
+    assert all(e.waits_for for e in STUDY.endpoints(budget) if e.is_primary)
 
 
-@pytest.mark.parametrize(("mine", "plain", "said"), SAID)
-def test_p7_goes_with_the_best_accuracy_under_decay_and_plain_adam(
-    mine: float, plain: float, said: str
+@pytest.mark.parametrize("endpoint", SIDES)
+@pytest.mark.parametrize(
+    ("mine", "its", "said"),
+    [
+        ([0.7], [0.5], "supported"),
+        ([0.5], [0.7], "contradicted"),
+        ([0.50, 0.52], [0.51], "no effect"),
+        ([0.2, 0.9], [0.5], "inconclusive"),
+    ],
+)
+def test_each_primary_can_come_out_in_every_way(
+    endpoint: str, mine: list[float], its: list[float], said: str
 ) -> None:
-    runs = of_arm("decay 1", mine) + of_arm(PLAIN, plain)
-    assert of("P7", runs, "decay against", ACCURACY).verdict == said
-
-
-@pytest.mark.parametrize("family", list(regularisers.FAMILIES))
-def test_p7_goes_either_way_for_each_family(family: str) -> None:
-    control = "full batch" if family == "mini-batches" else PLAIN
-    arm = regularisers.FAMILIES[family][-1]
-    for mine, its, said in SAID:
-        runs = of_arm(arm, mine) + of_arm(control, its)
-        assert of("P7", runs, f"{family} against").verdict == said
+    sides = SIDES[endpoint]
+    runs = {**by_level(mine, *sides[0]), **by_level(its, *sides[1], spread=0.0)}
+    assert ruling_of(STUDY, endpoint, runs) == said
+    verdict = verdict_of(STUDY, endpoint, runs)
+    assert (verdict.estimate.n, verdict.ruling) == (6, "open")
+    assert verdict.estimate.effect == pytest.approx(np.mean(mine) - np.mean(its))
 
 
 @pytest.mark.parametrize(
-    ("mine", "plain", "said"),
-    [(800, 2400, "supported"), (2400, 800, "contradicted")],
+    "comparison", [c for c in COMPARISONS if set(c.within("quick").all) <= {*QUICK}]
 )
-def test_p7s_speed_goes_with_the_steps(mine: int, plain: int, said: str) -> None:
-    runs = of_arm("decay 1", ALWAYS, at=mine) + of_arm(PLAIN, ALWAYS, at=plain)
-    assert of("P7", runs, "decay against", SPEED).verdict == said
+@pytest.mark.parametrize(
+    ("mine", "its", "said"),
+    [(0.7, 0.9, "supported"), (0.9, 0.7, "contradicted"), (0.9, 0.9, "inconclusive")],
+)
+def test_data_needed_and_accuracy_go_either_way(comparison, mine: float, its: float, said: str) -> None:
+    sides = comparison.within("quick")
+    runs = {**by_need(mine, *sides.mine), **by_need(its, *sides.control)}
+    assert ruling_of(STUDY, f"less-data-{comparison.name}", runs) == said
+    accuracy = "no effect" if said == "inconclusive" else said
+    assert ruling_of(STUDY, f"better-{comparison.name}", runs) == accuracy
 
 
-def test_a_plain_arm_that_never_gets_there_is_slower_by_what_it_was_watched_for() -> None:
-    found = of("P7", of_arm("decay 1", ALWAYS, at=800) + of_arm(PLAIN, NEVER), "decay against", SPEED)
-    assert found.verdict == "supported"
-    assert found.estimate.effect > 0.5
-    assert "6 of 6 get there, 6 stay against 0 of 6 get there, 0 stay" in found.note
+@pytest.mark.parametrize(
+    ("mine", "plain", "said"), [(800, 2400, "supported"), (2400, 800, "contradicted")]
+)
+def test_steps_go_either_way(mine: int, plain: int, said: str) -> None:
+    runs = {**by_need(ALWAYS, "decay 1", at=mine), **by_need(ALWAYS, PLAIN, at=plain)}
+    assert ruling_of(STUDY, "sooner-decay", runs) == said
 
 
-@pytest.mark.parametrize(("decay", "noise", "said"), SAID)
-def test_p8_goes_with_the_best_of_the_others(decay: float, noise: float, said: str) -> None:
-    runs = of_arm("decay 1", decay) + of_arm("weight noise 0.1", noise) + of_arm("dropout 0.1", NEVER)
-    found = of("P8", runs, "best of the others")
-    assert found.verdict == said
-    assert "against weight noise 0.1." in found.note
+def test_a_plain_arm_that_never_gets_there_is_slower_by_at_least_what_it_was_watched_for() -> None:
+    runs = {**by_need(ALWAYS, "decay 1", at=800), **by_need(NEVER, PLAIN)}
+    found = verdict_of(STUDY, "sooner-decay", runs)
+    assert found.ruling == "supported"
+    assert found.estimate.low > np.log10(4000 / 1400)
+    assert found.estimate.high == np.inf
 
 
-@pytest.mark.parametrize(("zero", "init", "said"), SAID)
-def test_p8_sets_decay_to_zero_against_decay_to_init(zero: float, init: float, said: str) -> None:
-    runs = of_arm("decay 1", zero) + of_arm("decay 1 to init", init)
-    assert of("P8", runs, "decay 1 to init").verdict == said
+def test_where_neither_gets_there_steps_say_nothing_and_the_seeds_are_counted() -> None:
+    found = verdict_of(STUDY, "sooner-decay", by_need(NEVER, "decay 1", PLAIN))
+    assert (found.ruling, found.estimate.n) == ("inconclusive", 0)
+    assert found.missing == {"neither gets to 99 %": 6}
 
 
-def test_the_best_of_the_others_is_chosen_on_other_seeds() -> None:
-    lucky = [run for run in of_arm("dropout 0.1", NEVER) if run.spec.seeds.model]
-    lucky += [stored(Kind("dropout 0.1", fraction), 0, ALWAYS) for fraction in FRACTIONS]
-    runs = lucky + of_arm("weight noise 0.1", 0.9)
-    found = regularisers.found_in(runs + of_arm("decay 1", 0.7))
-    chosen = {pair.names[1] for pair in regularisers.pairs(found, ("decay 1",), regularisers.OTHERS)}
-    assert chosen == {"weight noise 0.1"}
+@pytest.mark.parametrize("needs", [NEVER, ALWAYS])
+def test_where_all_or_none_get_there_nothing_is_said_of_the_data(needs: float) -> None:
+    found = verdict_of(STUDY, "less-data-decay", by_need(needs, "decay 1", PLAIN))
+    assert found.ruling == "inconclusive"
+    assert (found.estimate.low, found.estimate.high) == (0, 1)
 
 
-def test_seeds_that_all_agree_decide_from_six_on() -> None:
+def test_seeds_that_all_need_less_decide_from_six_on() -> None:
     for n, said in ((4, "inconclusive"), (6, "supported")):
-        runs = of_arm("decay 1", 0.7, n) + of_arm(PLAIN, NEVER, n)
-        assert of("P7", runs, "decay against").verdict == said
+        runs = {**by_need(0.7, "decay 1", n=n), **by_need(NEVER, PLAIN, n=n)}
+        assert ruling_of(STUDY, "less-data-decay", runs) == said
 
 
-def test_where_all_or_none_get_there_nothing_is_said_of_the_data() -> None:
-    for needs in (NEVER, ALWAYS):
-        runs = of_arm("decay 1", needs) + of_arm(PLAIN, needs)
-        assert of("P7", runs, "decay against").verdict == "inconclusive"
-    runs = of_arm("decay 1", NEVER) + of_arm(PLAIN, NEVER)
-    assert of("P7", runs, "decay against", SPEED).verdict == "inconclusive"
+def test_the_best_rival_is_chosen_on_the_other_seeds() -> None:
+    """Each rival is lucky in one seed: by hindsight the best of them would be ahead in both."""
+    lucky = {"dropout 0.1": 0, "weight noise 0.1": 1}
+    runs = {**by_level([0.7], "decay 1", spread=0.0)}
+    for each, seed in lucky.items():
+        level = {"dropout 0.1": 0.4, "weight noise 0.1": 0.5}[each]
+        runs |= by_level([0.95 if s == seed else level for s in range(6)], each, spread=0.0)
+    found = verdict_of(STUDY, "better-decay-over-rivals", runs)
+    chosen = {seed: 0.7 - value for seed, value in found.values.items()}  # pyright: ignore[reportOperatorIssue]
+    assert chosen == pytest.approx({0: 0.5, 1: 0.95, 2: 0.5, 3: 0.5, 4: 0.5, 5: 0.5})
+    assert "decay 1 (6) against weight noise 0.1 (6)." in found.note
 
 
-def test_a_larger_fraction_that_failed_after_a_smaller_sufficed_is_counted() -> None:
-    runs = of_arm("decay 1", 0.7) + of_arm(PLAIN, 0.9)
-    odd = [r for r in runs if (r.spec.seeds.model, r.spec.split.frac_train) != (3, 0.85)]
-    odd += [stored(Kind(arm, 0.85), 3, NEVER) for arm in ("decay 1", PLAIN)]
-    assert "In 1 of 12 cases a larger fraction failed" in of("P7", odd, "decay against").note
+def test_one_seed_has_nothing_to_choose_the_best_rival_by() -> None:
+    found = verdict_of(
+        STUDY, "better-noise", by_level([0.5], "weight noise 0.1", "dropout 0.1", FULL_BATCH, n=1)
+    )
+    assert (found.estimate.n, found.missing) == (0, {"no other seed to choose the best by": 1})
 
 
-def test_shuffled_labels_are_told_and_leaks_are_counted() -> None:
-    runs = of_arm("decay 1", 0.7) + of_arm(PLAIN, 0.9)
-    at_chance = of("P7", runs + shuffled(0.04), "decay against").note
-    assert "5 with shuffled labels (decay 1)" in at_chance
-    assert ", 0 above the" in at_chance
-    assert ", 5 above the" in of("P7", runs + shuffled(0.6), "decay against").note
-    assert "No control runs." in of("P7", runs, "decay against").note
+def test_a_seed_that_lacks_a_fraction_is_left_out_and_counted() -> None:
+    runs = dict(by_level([0.7], "decay 1", PLAIN))
+    runs[arm_of(PLAIN, 0.85)] = runs[arm_of(PLAIN, 0.85)][1:]
+    found = verdict_of(STUDY, "better-decay", runs)
+    assert (set(found.values), found.missing) == ({1, 2, 3, 4, 5}, {"not trained": 1})
 
 
-def test_any_subset_of_the_runs_is_answered() -> None:
-    runs = of_arm("decay 1", 0.7, 2) + of_arm(PLAIN, 0.9, 2) + shuffled(0.04, 2)
-    failed = [stored(Kind("decay 1", 0.95), seed, NEVER, status="failed") for seed in range(3)]
-    for some in ([], runs[:1], runs[-1:], runs[::7], failed, failed + of_arm(PLAIN, 0.9, 2)):
-        for verdict in regularisers.answer(some).verdicts:
-            assert verdict.verdict in ("supported", "contradicted", "inconclusive")
-            assert verdict.verdict == "inconclusive" or verdict.estimate.n > 1
-    missing = of("P7", of_arm(PLAIN, 0.9), "dropout against")
-    assert missing.note.startswith("No runs of dropout 0.1, dropout 0.3.")
+def test_what_the_quick_budget_does_not_train_waits() -> None:
+    answer = STUDY.answer(table_of(STUDY, by_level([0.7], *QUICK)))
+    waiting = {v.endpoint for v in answer.verdicts if v.ruling == "open" and not v.is_primary}
+    assert waiting == {
+        f"{kind}-{name}"
+        for kind in ("better", "less-data", "sooner")
+        for name in ("gradient-noise", "orthogonal-gradient")
+    }
+
+
+def test_decay_to_init_as_good_as_to_zero_is_right_for_frequency_and_wrong_for_efficiency() -> None:
+    runs = {**by_level([0.8], "decay 1", "decay 1 to init"), **by_level([0.5], *QUICK[:4])}
+    scores = {
+        (each.prediction.hypothesis, each.prediction.endpoint): each.score
+        for each in STUDY.answer(table_of(STUDY, runs)).scores
+    }
+    assert scores[regularisers.FREQUENT, "better-decay-over-init"] == "right"
+    assert scores[regularisers.EFFICIENT, "better-decay-over-init"] == "wrong"
+    assert scores[regularisers.COLLAPSE, "better-decay"] == "wrong"
+    assert scores[regularisers.EFFICIENT, "better-noise"] == "open"
+
+
+@pytest.mark.parametrize(("level", "leaks"), [(0.04, 0), (0.6, 2)])
+def test_shuffled_labels_are_told_and_leaks_are_counted(level: float, leaks: int) -> None:
+    arm = shuffled_arm("decay 1", FRACTIONS["quick"][-1])
+    runs = {**by_level([0.7], "decay 1", PLAIN), arm: [stored(arm, seed, level) for seed in range(2)]}
+    note = verdict_of(STUDY, "better-decay", runs).note
+    assert f"{leaks} of 2 above what guessing exceeds" in note
+    assert "shuffled" not in verdict_of(STUDY, "better-decay", by_level([0.7], "decay 1", PLAIN)).note
 
 
 def test_the_same_runs_in_another_order_give_the_same_answer() -> None:
-    runs = of_arm("decay 1", 0.7, 3) + of_arm(PLAIN, 0.9, 3) + of_arm("dropout 0.1", 0.8, 3)
-    mixed = random.Random(0).sample(runs, len(runs))
-    answers = [regularisers.answer(some) for some in (runs, mixed)]
-    told = [[str(v.to_dict()) for v in answer.verdicts] for answer in answers]
-    assert told[0] == told[1]
-    drawn = [[figure.plot.to_json() for figure in answer.figures] for answer in answers]
-    assert drawn[0] == drawn[1]
+    runs = dict(by_level([0.5, 0.7], *QUICK))
+    mixed = {
+        arm: random.Random(0).sample(list(runs[arm]), len(runs[arm])) for arm in reversed(list(runs))
+    }
+    one, other = (STUDY.answer(table_of(STUDY, some)) for some in (runs, mixed))
+    assert [v.to_dict() for v in one.verdicts] == [v.to_dict() for v in other.verdicts]
+    assert [f.plot.to_json() for f in one.figures] == [f.plot.to_json() for f in other.figures]
 
 
 def test_figures_hold_every_arm_and_fraction_and_mark_the_censored() -> None:
-    runs = of_arm("decay 1", ALWAYS) + of_arm(PLAIN, NEVER)
-    accuracy, steps, table = regularisers.answer(runs).figures
+    runs = {**by_need(ALWAYS, "decay 1"), **by_need(NEVER, PLAIN)}
+    accuracy, steps, table = STUDY.answer(table_of(STUDY, runs)).figures
     assert set(accuracy.table["arm"]) == {PLAIN, "decay 1"}
-    assert sorted(set(table.table["fraction"])) == list(FRACTIONS)
-    censored = {row["arm"] for row in steps.table.to_dict("records") if row["is_censored"]}
-    assert censored == {PLAIN}
-    assert len(steps.table) == len(runs)
+    assert sorted(set(table.table["fraction"])) == list(FRACTIONS["quick"])
+    assert {row["arm"] for row in steps.table.to_dict("records") if row["is_censored"]} == {PLAIN}
+    assert len(steps.table) == sum(map(len, runs.values()))
+    assert STUDY.answer(table_of(STUDY, {})).figures == ()
 
 
-def test_a_larger_budget_trains_nothing_again() -> None:
-    quick, standard = ({spec.id for spec in regularisers.runs(b, None)} for b in ("quick", "standard"))
-    assert quick < standard
+def test_a_larger_budget_trains_the_quick_ones_arms_at_their_fractions_again_on_other_seeds() -> None:
+    quick, standard = ({arm.name: arm.spec for arm in STUDY.arms(b)} for b in ("quick", "standard"))
+    assert quick.items() <= standard.items()
 
 
 def test_every_spec_is_possible_whatever_its_fraction() -> None:
     for budget in ("standard", "full"):
-        for spec in regularisers._kinds(budget):
-            assert spec.data().n_train > 1
+        for arm in STUDY.arms(budget):
+            assert arm.spec.data().n_train > 1
+
+
+def test_shuffled_labels_take_half_of_the_seeds() -> None:
+    for budget, n in (("quick", 2), ("full", 8)):
+        planned = Counter(each.part.arm for each in STUDY.planned(budget) if "shuffled" in each.part.arm)
+        assert set(planned.values()) == {n}

@@ -5,6 +5,7 @@ No estimate depends on the order of the seeds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -51,7 +52,13 @@ class Estimate:
     def within(self, least: float, most: float) -> Estimate:
         """The same of a number that cannot leave [least, most], such as a share."""
         low, high = (float(np.clip(bound, least, most)) for bound in (self.low, self.high))
-        return replace(self, low=low, high=high)
+        p = self.p
+        return replace(
+            self,
+            low=low,
+            high=high,
+            p=p and (lambda threshold: p(threshold) if least <= threshold <= most else 0.0),
+        )
 
     @property
     def seeds(self) -> str:
@@ -93,7 +100,8 @@ def difference(
 ) -> Estimate:
     """Mean over seeds minus the control's mean, with Welch's interval corrected for skewness.
 
-    Where each side has one value throughout, Fisher's exact test takes the place of the spread.
+    Where each side has one value throughout, an exact permutation test takes the place of the spread:
+    after any other shift than theirs all of one side would lie above all of the other.
     """
     a, b = (np.sort(np.asarray(v, np.float64)) for v in (values, control))
     n, n_control = len(a), len(b)
@@ -101,7 +109,7 @@ def difference(
     if min(n, n_control) < 2 or np.isnan(effect):
         return unknown(effect, level, n, n_control)
     if _are_alike(a) and _are_alike(b):
-        chance = 2 * float(stats.hypergeom.pmf(n, n + n_control, n, n)) if effect else 1.0
+        chance = 2 / math.comb(n + n_control, n)
         return _only(effect, min(1.0, chance), level, n, PERMUTATION, n_control)
     squares = [x.var(ddof=1) / len(x) for x in (a, b)]
     thirds = [float(((x - x.mean()) ** 3).mean() / len(x) ** 2) for x in (a, b)]
@@ -125,9 +133,11 @@ def _corrected(
 
     With T the studentised mean and c its standardised third cumulant, T + c T^2 / 3 + c^2 T^3 / 27 + c/6
     is nearer to Student's distribution (Hall 1992, J. R. Stat. Soc. B 54:221). For values that are not
-    skewed it is Student's interval. At 10 and 16 seeds it covers the mean of normal, gamma,
-    log-normal, exponential and t values in 93 to 96 of 100 samples, where Student's comes down to 90 and
-    a BCa bootstrap to 91 for normal ones.
+    skewed it is Student's interval. At 10 and 16 seeds it covers the mean of normal, gamma, exponential
+    and t values and of log-normal ones of spread 0.5 in 93 to 96 of 100 samples, where Student's comes
+    down to 90 and a BCa bootstrap to 91 for normal ones. Longer tails are covered less: log-normal
+    values of spread 1 in 89 (10 seeds) and 92 (16), a difference to 10 exponential controls of three
+    times the spread in 92.
 
     error: the standard error of the mean; skewness: c; freedom: degrees of freedom.
     """
@@ -172,6 +182,8 @@ def censored_proportion(
     high = float(stats.beta.isf(tail, most + 1, n - most)) if most < n else 1.0
 
     def p(threshold: float) -> float:
+        if not 0 <= threshold <= 1:
+            return 0.0
         tails = stats.binom.sf(k - 1, n, threshold), stats.binom.cdf(most, n, threshold)
         return min(1.0, 2 * float(min(tails)))
 
@@ -188,8 +200,8 @@ def censored_estimate(
     logarithms of times. The bounds are where the profile likelihood of the mean falls by
     n/2 log(1 + t^2 / (n - 1)), which makes them Student's where no value is censored (there `estimate`
     corrects them for skewness too). Seeds of which nothing is known (both sides open) count for nothing.
-    Where all are open on one side, only how many lie beyond a threshold is known: an exact sign test,
-    and for the effect the median of the known sides.
+    Where all seeds could have one and the same value, as when all are open on one side, nothing is known
+    of their spread, and an exact sign test of the median takes its place.
 
     >>> found = censored_estimate([0.4, 0.5, 0.7, 0.6], [0.4, 0.5, 0.7, float("inf")])
     >>> round(found.effect, 3), round(found.low, 3), round(found.high, 3)
@@ -203,39 +215,32 @@ def censored_estimate(
     low, high = bounds.T
     if np.array_equal(low, high):
         return estimate(low, level)
-    if np.isinf(high).all():
-        return _beyond(np.sort(low), level)
-    if np.isinf(low).all():
-        return _mirrored(_beyond(np.sort(-high), level))
+    if low.max() <= high.min():
+        return _median(low, high, level)
     from undergrowth.analysis.censored import Profile
 
     profile = Profile.of(bounds)
     ends = profile.interval(level)
-    return Estimate(profile.mean, *ends, level, n, CENSORED, p=profile.p)
+    effect = float(np.median(_middle(low, high))) if np.isinf(ends).all() else profile.mean
+    return Estimate(effect, *ends, level, n, CENSORED, p=profile.p)
 
 
-def _beyond(least: np.ndarray, level: float) -> Estimate:
-    """The median of values of which only lower bounds are known, in order."""
-    n = len(least)
+def _median(low: np.ndarray, high: np.ndarray, level: float) -> Estimate:
+    """The median of values between bounds, by how many lie beyond a threshold for certain."""
+    n = len(low)
     at = int(stats.binom.ppf((1 - level) / 2, n, 0.5))  # that fewer lie below the median is unlikely
-    low = float(least[at - 1]) if at else -np.inf
+    least, most = (float(np.sort(low)[at - 1]), float(np.sort(high)[-at])) if at else (-np.inf, np.inf)
 
     def p(threshold: float) -> float:
-        beyond = int((least > threshold).sum())
+        beyond = max(int((low > threshold).sum()), int((high < threshold).sum()))
         return min(1.0, 2 * float(stats.binom.sf(beyond - 1, n, 0.5)))
 
-    return Estimate(float(np.median(least)), low, np.inf, level, n, SIGN, p=p)
+    return Estimate(float(np.median(_middle(low, high))), least, most, level, n, SIGN, p=p)
 
 
-def _mirrored(found: Estimate) -> Estimate:
-    p = found.p
-    return replace(
-        found,
-        effect=-found.effect,
-        low=-found.high,
-        high=-found.low,
-        p=p and (lambda threshold: p(-threshold)),
-    )
+def _middle(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Halfway between bounds, or the one that is known."""
+    return np.where(np.isinf(low), high, np.where(np.isinf(high), low, (low + high) / 2))
 
 
 def _are_alike(x: np.ndarray) -> bool:

@@ -45,7 +45,7 @@ class Exceeds:
             return "supported"
         if found.high < -self.sesoi:
             return "contradicted"
-        return "no effect" if -self.sesoi <= found.low and found.high <= self.sesoi else "inconclusive"
+        return "no effect" if -self.sesoi < found.low and found.high < self.sesoi else "inconclusive"
 
     def p(self, found: Estimate) -> float:
         """Of the nearest of the three answers: the other two regions are excluded at this p. The regions
@@ -110,7 +110,7 @@ class Within:
         """By the interval alone."""
         if not found.is_known:
             return "inconclusive"
-        if -self.margin <= found.low and found.high <= self.margin:
+        if -self.margin < found.low and found.high < self.margin:
             return "supported"
         outside = found.low > self.margin or found.high < -self.margin
         return "contradicted" if outside else "inconclusive"

@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from undergrowth.analysis import Estimate, Rules, Switched, estimate, survival
+from undergrowth.analysis import Estimate, Rules, Switched
 from undergrowth.report import theme
 from undergrowth.report.axes import LogScale, add_buttons
 from undergrowth.report.bands import faint
@@ -25,28 +25,22 @@ FEWER_TO_MORE = [[0.0, "#f1f1ee"], [1.0, "#86b8e8"]]
 
 @dataclass(frozen=True, eq=False)
 class Tried:
-    """The runs of one arm at one fraction, seed by seed; at least one."""
+    """The runs of an intervention at one fraction, at least one.
+
+    best: of their highest validation accuracies; median_steps: Kaplan and Meier's median of the steps
+    to 99 %, inf where half had not got there.
+    """
 
     arm: str
     fraction: float
     runs: tuple[Switched, ...]
-
-    @property
-    def best(self) -> list[float]:
-        """Each seed's highest validation accuracy."""
-        return [float(run.curves["val_accuracy"].max()) for run in self.runs]
+    best: Estimate
+    median_steps: float
 
     @property
     def there(self) -> int:
         """How many got to 99 %."""
         return sum(run.gets_there for run in self.runs)
-
-    @property
-    def median_steps(self) -> float:
-        """Kaplan and Meier's median of the steps to 99 %; inf where half had not got there."""
-        return survival(
-            [run.remaining for run in self.runs], [run.gets_there for run in self.runs]
-        ).median
 
 
 def best_accuracy_figure(
@@ -56,7 +50,6 @@ def best_accuracy_figure(
     present = {t.arm for t in tried}
     shown = {name: [arm for arm in arms if arm in present] for name, arms in panels.items()}
     shown = {name: arms for name, arms in shown.items() if arms} or {plain: []}
-    estimates = {(t.arm, t.fraction): estimate(t.best) for t in tried}
     plot = make_subplots(
         rows=len(shown),
         cols=1,
@@ -68,7 +61,7 @@ def best_accuracy_figure(
     for row, arms in enumerate(shown.values(), start=1):
         here = [arm for arm in (plain, *arms) if arm in present]
         for arm, shift in zip(here, np.linspace(-0.008, 0.008, len(here)), strict=True):
-            line = _line(arm, estimates, places[arm], float(shift))
+            line = _line([t for t in tried if t.arm == arm], places[arm], float(shift))
             plot.add_trace(line.update(showlegend=arm != plain or row == 1), row=row, col=1)
     theme.dress(plot, height=150 + 220 * len(shown), controls=0)
     plot.update_annotations(x=0, xanchor="left", font={"size": 13})
@@ -80,27 +73,25 @@ def best_accuracy_figure(
         "fraction-accuracy",
         "Best validation accuracy within the budget, by the fraction of the data",
         "Points: mean over seeds of the highest validation accuracy at any evaluation, with its 95 % "
-        "interval (bootstrap from 10 seeds on, Student's t below; none where all seeds are equal); arms "
-        f"of one fraction stand side by side. Grey in every panel: {plain}. {_seeds(tried)}.",
+        "interval (Student's t, corrected for skewness); arms of one fraction stand side by side. "
+        f"Grey in every panel: {plain}. {_seeds(tried)}.",
         plot,
         _table(tried),
     )
 
 
-def _line(
-    arm: str, estimates: Mapping[tuple[str, float], Estimate], place: int, shift: float
-) -> go.Scatter:
+def _line(tried: Sequence[Tried], place: int, shift: float) -> go.Scatter:
     """An arm's points; its place decides its look, the plain arm's being 0."""
-    mine = {fraction: e for (of, fraction), e in estimates.items() if of == arm}
-    values = list(mine.values())
+    arm, estimates = tried[0].arm, [t.best for t in tried]
     colour = COLOURS[place % len(COLOURS)] if place else theme.NEUTRAL
     dash = DASHES[place % len(DASHES)] if place else "solid"
-    up, down = ([_half(e, side) for e in values] for side in (1, -1))
+    up = [e.high - e.effect if e.is_bounded else 0.0 for e in estimates]
+    down = [e.effect - e.low if e.is_bounded else 0.0 for e in estimates]
     return go.Scatter(
-        x=[fraction + shift for fraction in mine],
-        y=rounded([e.effect for e in values]),
+        x=[t.fraction + shift for t in tried],
+        y=rounded([e.effect for e in estimates]),
         customdata=[
-            [f"{fraction:.0%}", told(e.low), told(e.high), e.seeds] for fraction, e in mine.items()
+            [f"{t.fraction:.0%}", told(t.best.low), told(t.best.high), t.best.seeds] for t in tried
         ],
         error_y={"type": "data", "array": up, "arrayminus": down, "width": 3, "thickness": 1.2},
         mode="lines+markers",
@@ -111,13 +102,6 @@ def _line(
         hovertemplate=f"{arm} at %{{customdata[0]}}<br>%{{y:.3f}} [%{{customdata[1]}}, "
         "%{customdata[2]}], %{customdata[3]}<extra></extra>",
     )
-
-
-def _half(e: Estimate, side: int) -> float:
-    if not e.is_bounded:
-        return 0.0
-    bound = min(e.high, 1.0) - e.effect if side > 0 else e.effect - max(e.low, 0.0)
-    return float(max(0.0, bound))
 
 
 def steps_figure(tried: Sequence[Tried], rules: Rules) -> Figure:
@@ -271,7 +255,7 @@ def _hover(t: Tried) -> str:
     stay = sum(run.stays for run in t.runs)
     return (
         f"{t.arm} at {t.fraction:.0%}<br>{t.there} of {plural(len(t.runs), 'seed')} get there, "
-        f"{stay} stay<br>best validation accuracy {told(float(np.mean(t.best)))}"
+        f"{stay} stay<br>best validation accuracy {told(t.best.effect)}"
     )
 
 
@@ -281,20 +265,17 @@ def _seeds(tried: Sequence[Tried]) -> str:
 
 
 def _table(tried: Sequence[Tried]) -> pd.DataFrame:
-    rows = []
-    for t in tried:
-        e = estimate(t.best)
-        rows.append(
-            {
-                "arm": t.arm,
-                "fraction": t.fraction,
-                "seeds": len(t.runs),
-                "best_val_accuracy": e.effect,
-                "low": e.low,
-                "high": e.high,
-                "get_there": t.there,
-                "stay": sum(run.stays for run in t.runs),
-                "median_steps": t.median_steps,
-            }
-        )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        {
+            "arm": t.arm,
+            "fraction": t.fraction,
+            "seeds": len(t.runs),
+            "best_val_accuracy": t.best.effect,
+            "low": t.best.low,
+            "high": t.best.high,
+            "get_there": t.there,
+            "stay": sum(run.stays for run in t.runs),
+            "median_steps": t.median_steps,
+        }
+        for t in tried
+    )

@@ -9,6 +9,7 @@ from undergrowth.studies import (
     leak,
     lr_boost,
     partial_generality,
+    regularisers,
     saliency,
     smoothness,
 )
@@ -28,6 +29,7 @@ STUDIES: dict[str, Study] = {
         leak.STUDY,
         lr_boost.STUDY,
         partial_generality.STUDY,
+        regularisers.STUDY,
         decay.STUDY,
         smoothness.STUDY,
     )

@@ -27,15 +27,23 @@ def best_held_out(
     def measured(table: Table, endpoint: Endpoint) -> Measured:
         missing: Counter[str] = Counter()
         by_arm = values_of_arms(table, endpoint, missing)
-        seeds = sorted(set.intersection(*map(set, by_arm.values()))) if by_arm else []
-        best = {
-            seed: min(by_arm, key=lambda arm: _middle(by_arm[arm], [s for s in seeds if s != seed]))
-            for seed in (seeds if len(seeds) > 1 else ())
-        }
-        values = {seed: by_arm[arm][seed] for seed, arm in best.items()}
+        values = {seed: by_arm[arm][seed] for seed, arm in held_out(by_arm, min).items()}
         return Measured(aggregate(list(values.values())), values, {}, missing)
 
     return measured
+
+
+def held_out(by_arm: ByArm, best: Callable[..., str]) -> dict[int, str]:
+    """For each seed that every arm has, the arm that is best, by `min` or `max` of the median, for the
+    other seeds; none where there is no other seed to choose by, unless there is one arm only.
+    """
+    seeds = sorted(set.intersection(*map(set, by_arm.values()))) if by_arm else []
+    if len(by_arm) == 1:
+        return dict.fromkeys(seeds, *by_arm)
+    return {
+        seed: best(by_arm, key=lambda arm: _middle(by_arm[arm], [s for s in seeds if s != seed]))
+        for seed in (seeds if len(seeds) > 1 else ())
+    }
 
 
 def _middle(values: Mapping[int, Value], seeds: list[int]) -> float:

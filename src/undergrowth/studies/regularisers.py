@@ -1,0 +1,476 @@
+"""Do noise and regularisation speed generalisation, and decay the most? P7 and P8.
+
+The post reads both off figure 2a of Power et al. 2022 (arXiv:2201.02177): the best validation accuracy
+within a budget, by intervention and fraction of the data trained on. Here are its nine interventions,
+some at two strengths, and Muon and the orthogonal gradient beside them. Whether decay is ahead because
+it degrades shallow circuits more is another question: decay to init degrades them too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+import numpy as np
+from scipy import stats
+
+from undergrowth.analysis import (
+    Above,
+    Exceeds,
+    Needed,
+    Value,
+    censored_proportion,
+    estimate,
+    needed,
+    speed_up,
+    survival,
+)
+from undergrowth.analysis.events import DEFAULT_RULES as RULES
+from undergrowth.analysis.predictions import Prediction
+from undergrowth.measures import Curves
+from undergrowth.models import TransformerSpec, TwoTokenMLPSpec
+from undergrowth.report.figure import Figure
+from undergrowth.report.fractions import (
+    Tried,
+    best_accuracy_figure,
+    fraction_map_figure,
+    steps_figure,
+)
+from undergrowth.schedules import Schedule
+from undergrowth.spec import RunSpec
+from undergrowth.store import Run
+from undergrowth.studies.arm import SEEDS, Arm, Budget
+from undergrowth.studies.best_of import held_out
+from undergrowth.studies.endpoint import Endpoint, Measured, aggregate
+from undergrowth.studies.lr_boost.statistics import switched
+from undergrowth.studies.own_scale import STAND_IN
+from undergrowth.studies.statistic import Missing, Statistic, points, share, times
+from undergrowth.studies.study import Claim, Study
+from undergrowth.studies.table import NOT_THERE, Table
+from undergrowth.tasks import CommutationSafe, Group, Modular
+from undergrowth.training.batches import FullBatch, MiniBatch
+from undergrowth.training.noise import Noise
+from undergrowth.training.optimisers import AdamW, Muon, OrthogonalGradient
+
+FRACTIONS: dict[Budget, tuple[float, ...]] = {
+    "quick": (0.75, 0.85, 0.95),
+    "standard": (0.65, 0.75, 0.85, 0.95),
+    "full": (0.3, 0.5, 0.7, 0.9),
+}
+SPARSE = Schedule(every=1_000_000, until=1_000_000, per_decade=1)
+
+SMALL = RunSpec(
+    task=Modular(operation="x+y", p=31),
+    split=CommutationSafe(frac_train=0.95),
+    model=TwoTokenMLPSpec(d_embed=32, d_mlp=64, combine="summed"),
+    optimiser=AdamW(lr=3e-3, weight_decay=0.0),
+    steps=4_000,
+    measures=(Curves(schedule=Schedule(every=20, until=400, per_decade=40)),),
+    checkpoints=SPARSE,
+)
+"""Memorised near step 350 by all but the orthogonal gradient. Grokked near 1,100 at 95 % of the pairs
+with decay, near 2,000 at 80 %; plain Adam comes to 0.8 at 95 % and to 0.3 at 85 %, and stays there.
+
+Tried beside it, one seed each: S4 at 85 % and two embeddings laid end to end, where nothing but decay
+leaves chance; 10,000 steps, in which plain Adam gains nothing, and dropout of 0.1 gets there at 95 %; a
+square for the ReLU (the same ladder); weight noise of 0.2 and decay of 3, which prevent memorising.
+At 95 % validation has 48 pairs, so 99 % is all of them.
+"""
+
+PAPER = SMALL.replace(
+    task=Group(group="S5"),
+    model=TransformerSpec(
+        n_layers=2,
+        layer_norm="post",
+        mlp_bias=False,
+        prompt="<eos> x o y =",
+        pos_embed="sinusoidal",
+        logits="vocabulary",
+        init_mode="torch_linear",
+    ),
+    optimiser=AdamW(lr=1e-3, weight_decay=0.0),
+    steps=100_000,
+    measures=(Curves(schedule=Schedule(every=100, until=2_000, per_decade=40)),),
+)
+"""Power et al.'s network, task, rate and budget, with the exact loss and on a split that does not leak;
+their noise on the update is scaled to it, that on the gradient here is not."""
+
+WAITS: Mapping[Budget, str] = {
+    "quick": STAND_IN,
+    "standard": STAND_IN,
+    "full": "runs with the loss in float32, a plain random split and noise scaled to the update, as in "
+    "figure 2a: these have the exact loss, a split that does not leak, and noise of one size",
+}
+NOT_HERE = "the standard budget, which trains it"
+FULL_BATCH, PLAIN = "full batch", "Adam"
+
+
+def interventions(base: RunSpec) -> Mapping[str, RunSpec]:
+    """What is tried, each on its own, at the base's fraction; `PLAIN`: Adam, each batch half of it."""
+    n_train = round(base.split.frac_train * len(base.task.examples()))
+    plain = base.replace(batch=MiniBatch(batch_size=min(512, n_train // 2)))
+    lr = dict(base.optimiser)["lr"]
+
+    def adam(**fields) -> RunSpec:
+        return plain.replace(optimiser=AdamW(**{"lr": lr, "weight_decay": 0.0, **fields}))
+
+    def noisy(**fields) -> RunSpec:
+        return plain.replace(noise=Noise(**fields))
+
+    return {
+        FULL_BATCH: plain.replace(batch=FullBatch()),
+        PLAIN: plain,
+        "batches of 32": plain.replace(batch=MiniBatch(batch_size=32)),
+        "gradient noise 0.001": noisy(gradient=1e-3),
+        "weight noise 0.01": noisy(weight=0.01),
+        "weight noise 0.1": noisy(weight=0.1),
+        "dropout 0.1": noisy(dropout=0.1),
+        "dropout 0.3": noisy(dropout=0.3),
+        "decay 0.3": adam(weight_decay=0.3),
+        "decay 1": adam(weight_decay=1.0),
+        "decay 1 to init": adam(weight_decay=1.0, decay_to="init"),
+        "lr × 0.3": adam(lr=0.3 * lr),
+        "lr × 3": adam(lr=3 * lr),
+        "Muon": plain.replace(optimiser=Muon(weight_decay=0.0, adam_lr=lr, adam_weight_decay=0.0)),
+        "orthogonal gradient": adam(filter=OrthogonalGradient()),
+    }
+
+
+BATCHES, DECAY, TO_INIT = (PLAIN, "batches of 32"), ("decay 0.3", "decay 1"), "decay 1 to init"
+NOISES = {
+    "gradient-noise": ("gradient noise 0.001",),
+    "weight-noise": ("weight noise 0.01", "weight noise 0.1"),
+    "dropout": ("dropout 0.1", "dropout 0.3"),
+}
+"""Noise on top of mini-batches: the strengths of each."""
+NOISE = tuple(strength for strengths in NOISES.values() for strength in strengths)
+OTHER = ("lr × 0.3", "lr × 3", "Muon", "orthogonal gradient")
+RIVALS = ("batches of 32", *NOISE, *OTHER)
+"""What decay has to beat: all that neither decays nor is the plain arm."""
+
+QUICK = (FULL_BATCH, PLAIN, "weight noise 0.1", "dropout 0.1", "decay 1", TO_INIT)
+SHUFFLED = ("weight noise 0.1", "decay 1")
+"""Trained with shuffled labels too, at the largest fraction: they must stay at chance."""
+
+
+def tried(budget: Budget) -> tuple[str, ...]:
+    """The interventions of a budget."""
+    return QUICK if budget == "quick" else tuple(interventions(SMALL))
+
+
+def arm_of(intervention: str, fraction: float) -> str:
+    """The name of an arm."""
+    return f"{intervention} at {fraction:.0%}"
+
+
+def shuffled_arm(intervention: str, fraction: float) -> str:
+    """The name of the arm with shuffled labels."""
+    return f"{arm_of(intervention, fraction)}, shuffled labels"
+
+
+@cache
+def arms(budget: Budget) -> tuple[Arm, ...]:
+    """Each intervention at each fraction, then shuffled labels, on half of the seeds."""
+    base = PAPER if budget == "full" else SMALL
+    at = {f: interventions(base.replace(split=CommutationSafe(frac_train=f))) for f in FRACTIONS[budget]}
+    last, half = FRACTIONS[budget][-1], len(SEEDS[budget]) // 2
+    true = (
+        Arm(arm_of(each, f), specs[each], "control" if each in (FULL_BATCH, PLAIN) else "treatment")
+        for f, specs in at.items()
+        for each in tried(budget)
+    )
+    shuffled = {each: at[last][each].replace(labels="shuffled") for each in SHUFFLED}
+    return (
+        *true,
+        *(Arm(shuffled_arm(each, last), spec, "control", seeds=half) for each, spec in shuffled.items()),
+    )
+
+
+Runs = Mapping[float, Run]
+"""One seed's runs of an intervention, by fraction."""
+
+
+@lru_cache(maxsize=8192)
+def best_accuracy(run: Run) -> float:
+    """The highest validation accuracy within the budget, as in Power et al.'s figure."""
+    return float(run.curves["val_accuracy"].max())
+
+
+def _mean_best(runs: Runs) -> float:
+    return float(np.mean([best_accuracy(run) for run in runs.values()]))
+
+
+def fraction_needed(runs: Runs) -> Needed:
+    """The least fraction tried from which on all get to 99 % within the budget."""
+    return needed({fraction: switched(run).gets_there for fraction, run in runs.items()})
+
+
+def _needs_less(mine: Runs, control: Runs) -> tuple[float, float]:
+    certain, possible = fraction_needed(mine).is_less_than(fraction_needed(control))
+    return float(certain), float(possible)
+
+
+def _sooner(mine: Runs, control: Runs) -> tuple[float, float] | Missing:
+    runs = [switched(side[max(side)]) for side in (mine, control)]
+    return speed_up(*runs) if any(run.gets_there for run in runs) else Missing("neither gets to 99 %")
+
+
+CHOICE = "Of several strengths or kinds, for each seed the one that was best for the other seeds."
+GROKKED = RULES.describe("grokked").capitalize()
+BETTER = Statistic(
+    "best validation accuracy, higher by",
+    f"The highest at any evaluation within the budget, mean over the fractions of the data. {CHOICE}",
+    lambda mine, control: _mean_best(mine) - _mean_best(control),
+    range=(-1.0, 1.0),
+    says=points("of accuracy"),
+    takes_failed=True,
+)
+LESS_DATA = Statistic(
+    "share of seeds in which it needs a smaller fraction of the data",
+    f"{GROKKED} within the budget; needed is the least fraction tried from which on all get there. A "
+    "seed in which both lie between the same fractions counts against in the lower bound and for in the "
+    f"upper one. {CHOICE}",
+    _needs_less,
+    range=(0.0, 1.0),
+    says=share("of the seeds"),
+    takes_failed=True,
+)
+SOONER = Statistic(
+    "log10(steps of the control to 99 % / its own), at the largest fraction",
+    f"{GROKKED}, first time; a seed that does not get there takes more steps than it had. {CHOICE}",
+    _sooner,
+    says=times("sooner", "later"),
+    takes_failed=True,
+)
+RULES_OF = {"better": Exceeds(0.05), "less-data": Above(0.5), "sooner": Exceeds(0.1)}
+STATISTICS = {"better": BETTER, "less-data": LESS_DATA, "sooner": SOONER}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Interventions of which the best is claimed to be ahead of the best of others."""
+
+    name: str
+    claim: str
+    mine: tuple[str, ...]
+    control: tuple[str, ...]
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """The interventions of both sides."""
+        return (*self.mine, *self.control)
+
+    def within(self, budget: Budget) -> Comparison:
+        """Of the interventions of a budget, where a side has any of them."""
+        sides = (
+            tuple(i for i in side if i in tried(budget)) or side for side in (self.mine, self.control)
+        )
+        return Comparison(self.name, self.claim, *sides)
+
+    def chosen(self, table: Table, missing: Counter[str]) -> Iterator[tuple[int, dict[str, Runs]]]:
+        """Seed by seed the best for the other seeds of either side, mine first, and their runs.
+
+        A seed counts where every intervention has it at every fraction; `missing` counts the others.
+        """
+        found = _by_seed(table, self.all, missing)
+        scores = {i: {seed: _mean_best(runs[i]) for seed, runs in found.items()} for i in self.all}
+        best = [held_out({i: scores[i] for i in side}, max) for side in (self.mine, self.control)]
+        for seed, runs in found.items():
+            if all(seed in side for side in best):
+                yield seed, {side[seed]: runs[side[seed]] for side in best}
+            else:
+                missing["no other seed to choose the best by"] += 1
+
+    def measured(self, table: Table, endpoint: Endpoint) -> Measured:
+        """An endpoint's statistic of each seed."""
+        missing: Counter[str] = Counter()
+        values: dict[int, Value] = {}
+        for seed, sides in self.chosen(table, missing):
+            value = endpoint.statistic.of(*sides.values())
+            if isinstance(value, Missing):
+                missing[value.why] += 1
+            else:
+                values[seed] = value
+        found = list(values.values())
+        if endpoint.statistic is LESS_DATA:
+            certain, possible = np.reshape(found, (-1, 2)).T == 1
+            return Measured(censored_proportion(certain, possible), values, {}, missing)
+        return Measured(aggregate(found), values, {}, missing)
+
+    def note(self, table: Table) -> str:
+        """What was compared, and what shuffled labels came to under it."""
+        both = [list(sides) for _, sides in self.chosen(table, Counter())]
+        sides = [Counter(names) for names in zip(*both, strict=True)]
+        told = " against ".join(", ".join(f"{i} ({n})" for i, n in sorted(s.items())) for s in sides)
+        return " ".join(filter(None, (told and f"Compared, by seeds: {told}.", *self._leaks(table))))
+
+    def _leaks(self, table: Table) -> Iterator[str]:
+        last = FRACTIONS[table.budget][-1]
+        for each in SHUFFLED:
+            if each in self.mine and (runs := table.of(shuffled_arm(each, last))):
+                ends = [float(run.curves["val_accuracy"].dropna("step")[-1]) for run in runs]
+                leaks = sum(end > _by_chance(run) for end, run in zip(ends, runs, strict=True))
+                yield (
+                    f"With shuffled labels {each} ends at {np.mean(ends):.3f} validation accuracy, "
+                    f"{leaks} of {len(runs)} above what guessing exceeds once in 1,000."
+                )
+
+
+def _by_seed(table: Table, tried: tuple[str, ...], missing: Counter[str]) -> dict[int, dict[str, Runs]]:
+    arms = {i: {f: arm_of(i, f) for f in FRACTIONS[table.budget]} for i in tried}
+    names = [name for by_fraction in arms.values() for name in by_fraction.values()]
+    seeds = {seed for by in (table.runs, table.absent) for name in names for seed in by.get(name, ())}
+    found: dict[int, dict[str, Runs]] = {}
+    for seed in sorted(seeds):
+        if lacking := [name for name in names if seed not in table.runs.get(name, {})]:
+            missing[table.absent.get(lacking[0], {}).get(seed, NOT_THERE)] += 1
+        else:
+            found[seed] = {i: {f: table.runs[n][seed] for f, n in of.items()} for i, of in arms.items()}
+    return found
+
+
+def _by_chance(run: Run) -> float:
+    """The validation accuracy that guessing stays below, but for one in a thousand."""
+    data = run.spec.data()
+    n_val = len(data.labels) - data.n_train
+    return float(stats.binom.ppf(0.999, n_val, 1 / run.spec.task.n_labels)) / n_val
+
+
+COMPARISONS = (
+    Comparison("noise", "P7", NOISE, (FULL_BATCH,)),
+    Comparison("mini-batches", "P7", BATCHES, (FULL_BATCH,)),
+    *(Comparison(noise, "P7", strengths, (PLAIN,)) for noise, strengths in NOISES.items()),
+    Comparison("decay", "P7", DECAY, (PLAIN,)),
+    Comparison("decay-to-init", "P7", (TO_INIT,), (PLAIN,)),
+    Comparison("orthogonal-gradient", "P7", ("orthogonal gradient",), (PLAIN,)),
+    Comparison("decay-over-rivals", "P8", DECAY, RIVALS),
+    Comparison("decay-over-init", "P8", ("decay 1",), (TO_INIT,)),
+)
+PRIMARY = ("better-noise", "better-decay-over-rivals")
+
+
+@cache
+def endpoints(budget: Budget) -> tuple[Endpoint, ...]:
+    """Accuracy, data and steps of each comparison; an intervention is all its arms, over fractions."""
+    return tuple(
+        _endpoint(budget, comparison, kind) for comparison in COMPARISONS for kind in STATISTICS
+    )
+
+
+def _endpoint(budget: Budget, of: Comparison, kind: str) -> Endpoint:
+    there, name = of.within(budget), f"{kind}-{of.name}"
+    waits_for = WAITS[budget] if name in PRIMARY else ""
+    return Endpoint(
+        name,
+        of.claim,
+        STATISTICS[kind],
+        _best_of(there.mine),
+        RULES_OF[kind],
+        control=_best_of(there.control),
+        is_primary=name in PRIMARY,
+        waits_for=waits_for if set(there.all) <= set(tried(budget)) else NOT_HERE,
+        measured=there.measured,
+        note=there.note if kind == "better" else None,
+    )
+
+
+def _best_of(tried: tuple[str, ...]) -> str:
+    return tried[0] if len(tried) == 1 else f"the best of {', '.join(tried)}"
+
+
+PANELS: Mapping[str, tuple[str, ...]] = {
+    "stochasticity": (FULL_BATCH, "batches of 32", *NOISES["gradient-noise"], *NOISES["weight-noise"]),
+    "regularisation": (*NOISES["dropout"], *DECAY, TO_INIT),
+    "optimiser": OTHER,
+}
+"""Which arms are drawn together, each time beside plain Adam."""
+
+
+def figures(table: Table) -> Iterator[Figure]:
+    """Accuracy by fraction, times, and who gets there."""
+    drawn = [
+        _drawn(table, each, fraction)
+        for each in tried(table.budget)
+        for fraction in FRACTIONS[table.budget]
+        if table.has(arm_of(each, fraction))
+    ]
+    if drawn:
+        yield best_accuracy_figure(drawn, PANELS, PLAIN)
+        yield steps_figure(drawn, RULES)
+        yield fraction_map_figure(drawn, RULES)
+
+
+def _drawn(table: Table, intervention: str, fraction: float) -> Tried:
+    runs = table.of(arm_of(intervention, fraction))
+    watched = tuple(switched(run) for run in runs)
+    return Tried(
+        intervention,
+        fraction,
+        watched,
+        estimate([best_accuracy(run) for run in runs]).within(0.0, 1.0),
+        survival([w.remaining for w in watched], [w.gets_there for w in watched]).median,
+    )
+
+
+FREQUENT, EFFICIENT = "frequency of reinforcement", "circuit efficiency"
+FLAT, COLLAPSE = "flat minima", "softmax collapse"
+
+STUDY = Study(
+    name="regularisers",
+    question="Do noise and regularisation speed generalisation, and does weight decay do most?",
+    claims=(
+        Claim(
+            "P7",
+            "Stochasticity and regularisation speed generalisation: they need less data, fewer steps.",
+        ),
+        Claim(
+            "P8",
+            "Weight decay is the most effective of them, because it degrades shallow circuits more.",
+        ),
+    ),
+    hypotheses={
+        FREQUENT: (
+            "Whatever degrades circuits lets those win that more examples restore: mini-batches, noise, "
+            "dropout and decay all do better than training without. Decay to init degrades what was "
+            "learned as decay to zero does, so both do equally well."
+        ),
+        EFFICIENT: (
+            "Only a price on the size of weights favours the general circuit: decay does better than "
+            "all others, decay to init among them, and noise or smaller batches by themselves change "
+            "nothing."
+        ),
+        FLAT: (
+            "Noise on weights or activations prices sharpness, as decay does not: weight noise and "
+            "dropout of the right strength do as well as decay; smaller batches help too."
+        ),
+        COLLAPSE: (
+            "In exact arithmetic plain training does not stop, so regularisation is not needed and the "
+            "orthogonal gradient is ahead of plain Adam."
+        ),
+    },
+    predictions=tuple(
+        Prediction(hypothesis, f"better-{name}", expects)
+        for hypothesis, expected in {
+            FREQUENT: {
+                ">": ("noise", "mini-batches", *NOISES, "decay"),
+                "none": ("decay-over-init",),
+            },
+            EFFICIENT: {
+                ">": ("decay-over-rivals", "decay-over-init", "decay"),
+                "none": ("noise", "mini-batches"),
+            },
+            FLAT: {
+                ">": ("noise", "mini-batches", "weight-noise", "dropout"),
+                "none": ("decay-over-rivals",),
+            },
+            COLLAPSE: {">": ("orthogonal-gradient",), "none": ("decay",)},
+        }.items()
+        for expects, names in expected.items()
+        for name in names
+    ),
+    arms=arms,
+    endpoints=endpoints,
+    figures=figures,
+)
