@@ -201,7 +201,7 @@ def test_the_correction_is_halls_cubic() -> None:
         return t + skew * t**2 / 3 + skew**2 * t**3 / 27 + skew / 6
 
     for end, sign in ((found.low, 1), (found.high, -1)):
-        wanted = optimize.brentq(lambda m: cubic(m) - sign * t_quantile(0.95, n - 1), -9, 9)
+        wanted = optimize.brentq(lambda m, sign=sign: cubic(m) - sign * t_quantile(0.95, n - 1), -9, 9)
         assert end == pytest.approx(wanted)
     assert found.high - found.effect > found.effect - found.low
 

@@ -203,11 +203,12 @@ def test_a_database_of_another_make_is_refused_in_one_line(root: Path, sql: str)
 
 
 def test_a_store_of_the_version_before_is_whole(root: Path) -> None:
-    """It had neither the table of complete runs nor that of names, and each table made as it is now."""
-    assert SCHEMA.count("CREATE TABLE") == 6
+    """It lacked the tables of complete runs, of names and of parts, and had all others as they are now."""
+    assert SCHEMA.count("CREATE TABLE") == 7
     (database,) = databases(root)
     with closing(sqlite3.connect(database)) as connection:
-        connection.executescript("DROP TABLE complete; DROP TABLE names")
+        connection.executescript("DROP TABLE complete; DROP TABLE names; DROP TABLE parts")
     seal_of(database).unlink()
     assert verify(root).damage == ()
     assert Store(root).runs[0].given_names == ()
+    assert Store(root).runs[0].parts == ()
