@@ -223,6 +223,8 @@ def test_a_network_whose_right_labels_are_lost_has_no_share_of_their_lead() -> N
     }
     found = verdict_of(STUDY, "switched-on", runs)
     assert found.missing == {"half of the right labels are lost at some time": 1}
+    runs[SWITCHED_ON.name] = [MadeUpRun(SWITCHED_ON.arm("standard").seeded(0), {})]
+    assert verdict_of(STUDY, "switched-on", runs).missing == {TOO_LATE: 1}
 
 
 def test_forks_that_came_too_late_or_failed_are_left_out_and_counted() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -24,7 +25,7 @@ from undergrowth.studies import one_layer_addition
 from undergrowth.studies.arm import Arm, Budget
 from undergrowth.studies.endpoint import Endpoint
 from undergrowth.studies.own_scale import STAND_IN
-from undergrowth.studies.statistic import Missing, Statistic, share
+from undergrowth.studies.statistic import Missing, Statistic, Words, share
 from undergrowth.studies.study import Claim, Study
 from undergrowth.studies.table import Table
 from undergrowth.training.batches import MiniBatch
@@ -52,16 +53,12 @@ def arms(budget: Budget) -> tuple[Arm, ...]:
     """With decay and without, without it in mini-batches too, and labels that can only be memorised."""
     base = PAPER if budget == "full" else BASE
     free = base.replace(optimiser=base.optimiser.model_copy(update={"weight_decay": 0.0}))
+    few = 2 if budget == "quick" else None
     return (
         Arm(DECAY, base),
         Arm(FREE, free),
         Arm(MINI, free.replace(batch=MiniBatch(batch_size=512))),
-        Arm(
-            SHUFFLED,
-            base.replace(labels="shuffled"),
-            "control",
-            seeds=2 if budget == "quick" else None,
-        ),
+        Arm(SHUFFLED, base.replace(labels="shuffled"), "control", seeds=few),
     )
 
 
@@ -148,7 +145,7 @@ def probability(doubt: float) -> str:
     return f"p = {told(1 - left)}" if left > 2e-3 else f"p = 1 − {told(left)}"
 
 
-def fold(what: str) -> Callable[[float], str]:
+def fold(what: str) -> Words:
     """Of a decimal logarithm, its number in words."""
     return lambda decades: f"× {told(10**decades)} {what}"
 
@@ -161,73 +158,77 @@ TO_GROKKED = (
     f"Median over the readings, which are log-spaced. {MEMORISED} Grokked: "
     f"{RULES.describe('grokked')}; a run that never groks counts to its last step."
 )
+DOUBT = "log10(1 - p) of the label"
+
+
+def surest(which: str, quantile: str) -> Statistic:
+    """The lowest that a quantile comes."""
+    return Statistic(
+        f"{DOUBT}, {which} over training examples, at its lowest before the onset",
+        TO_ONSET,
+        stage(lambda run: doubt(run, quantile), "onset", lambda doubts: float(doubts.min())),
+        says=probability,
+    )
+
+
+def dies(what: str, reading: str) -> Statistic:
+    """How far a norm falls before the onset."""
+    return Statistic(
+        f"decades that the norm of {what} loses from memorised to its least before the onset",
+        TO_ONSET,
+        stage(lambda run: run[reading], "onset", decades_lost),
+        says=lambda decades: f"÷ {told(10**decades)}",
+    )
+
+
+def lasts(what: str, reading: Callable[[Run], xr.DataArray], says: Words, how: str = "") -> Statistic:
+    """What a reading is until grokking."""
+    until = stage(reading, "grokked", lambda values: float(values.median()))
+    return Statistic(f"{what}, median from memorised to grokked", f"{how}{TO_GROKKED}", until, says=says)
+
+
 TYPICAL = Statistic(
-    "log10(1 - p) of the label, median over training examples and steps from memorised to onset",
+    f"{DOUBT}, median over training examples and steps from memorised to onset",
     f"At each step the median over examples, and of that the median over steps. {TO_ONSET}",
     stage(doubt, "onset", median_in_time),
     says=probability,
 )
 WHEN_MEMORISED = Statistic(
-    "log10(1 - p) of the label, median over training examples, when memorised",
+    f"{DOUBT}, median over training examples, when memorised",
     MEMORISED,
     when_memorised,
     says=probability,
 )
-SUREST, ALL_BUT_5 = (
-    Statistic(
-        f"log10(1 - p) of the label, {which} over training examples, at its lowest before the onset",
-        TO_ONSET,
-        stage(lambda run, quantile=quantile: doubt(run, quantile), "onset", lambda d: float(d.min())),
-        says=probability,
-    )
-    for quantile, which in ((MEDIAN, "median"), (SUREST_BUT_5, "95th percentile"))
-)
 SLOPE = Statistic(
     "slope of log10(norm of the loss gradient) on log10(1 - p)",
-    f"Least squares within a run over the readings from memorised to its end; p: the median over "
-    f"training examples. {MEMORISED} 1: the gradient is in proportion to 1 - p, 0: it does not "
-    "depend on it.",
+    "Least squares within a run over the readings from memorised to its end; p: the median over "
+    f"training examples. {MEMORISED} 1: the gradient is in proportion to 1 - p; 0: it does not depend "
+    "on it.",
     slope,
     says=lambda slope: f"gradient × {told(10**-slope)} where 1 − p is × 0.1",
 )
-GRADIENT_LOST, UPDATE_LOST = (
-    Statistic(
-        f"decades that the norm of {what} loses from memorised to its least before the onset",
-        TO_ONSET,
-        stage(lambda run, reading=reading: run[reading], "onset", decades_lost),
-        says=lambda decades: f"÷ {told(10**decades)}",
-    )
-    for what, reading in (
-        ("the loss gradient", "confidence_gradient_norm"),
-        ("the gradient's part of the update", "confidence_data_norm"),
-    )
+DYING = {
+    "gradient": dies("the loss gradient", "confidence_gradient_norm"),
+    "update": dies("the gradient's part of the update", "confidence_data_norm"),
+}
+FLOW = lasts(
+    "log10(norm of the gradient's part of the update / of its decay part)",
+    part_ratio,
+    fold("as far as decay moves the weights"),
 )
-FLOW, KEPT = (
-    Statistic(
-        f"{what}, median from memorised to grokked",
-        TO_GROKKED,
-        stage(reading, "grokked", lambda values: float(values.median())),
-        says=fold(says),
-    )
-    for what, reading, says in (
-        (
-            "log10(norm of the gradient's part of the update / of its decay part)",
-            part_ratio,
-            "as far as decay moves the weights",
-        ),
-        (
-            "log10(norm of the loss gradient / its value when memorised)",
-            kept,
-            "the gradient at memorisation",
-        ),
-    )
+KEPT = lasts(
+    "log10(norm of the loss gradient / its value when memorised)",
+    kept,
+    fold("the gradient at memorisation"),
 )
-PUSHING = Statistic(
-    "share of the training examples that push, median from memorised to grokked",
-    f"(sum |g|)^2 / (n sum |g|^2), with g the gradient of an example's own loss. {TO_GROKKED}",
-    stage(pushing, "grokked", lambda values: float(values.median())),
+PUSHING = replace(
+    lasts(
+        "share of the training examples that push",
+        pushing,
+        share("of the training examples"),
+        "(sum |g|)^2 / (n sum |g|^2), with g the gradient of an example's own loss. ",
+    ),
     range=(0.0, 1.0),
-    says=share("of the training examples"),
 )
 
 
@@ -258,11 +259,11 @@ def endpoints(budget: Budget) -> tuple[Endpoint, ...]:
         Endpoint("stops-short-shuffled", "C1", TYPICAL, SHUFFLED, UNSURE),
         Endpoint("unsure-when-memorised", "C1", WHEN_MEMORISED, MINI, UNSURE),
         Endpoint("unsure-when-memorised-decay", "C1", WHEN_MEMORISED, DECAY, UNSURE),
-        Endpoint("never-sure", "C1", SUREST, MINI, UNSURE),
-        Endpoint("never-sure-decay", "C1", SUREST, DECAY, UNSURE),
-        Endpoint("never-sure-free", "C1", SUREST, FREE, UNSURE),
-        Endpoint("never-sure-shuffled", "C1", SUREST, SHUFFLED, UNSURE),
-        Endpoint("never-sure-of-95-percent", "C1", ALL_BUT_5, DECAY, UNSURE),
+        *(
+            Endpoint(f"never-sure{suffix}", "C1", surest("median", MEDIAN), arm, UNSURE)
+            for suffix, arm in (("", MINI), ("-decay", DECAY), ("-free", FREE), ("-shuffled", SHUFFLED))
+        ),
+        Endpoint("never-sure-of-95", "C1", surest("95th percentile", SUREST_BUT_5), DECAY, UNSURE),
         Endpoint("vanishes-with-doubt", "C2", SLOPE, MINI, Above(0.8), is_primary=True),
         Endpoint("vanishes-with-doubt-free", "C2", SLOPE, FREE, Above(0.8)),
         *(
@@ -272,7 +273,7 @@ def endpoints(budget: Budget) -> tuple[Endpoint, ...]:
                 (DECAY, "-decay", None),
                 (FREE, "-free", of_free),
             )
-            for what, statistic in (("gradient", GRADIENT_LOST), ("update", UPDATE_LOST))
+            for what, statistic in DYING.items()
         ),
         Endpoint("flows", "P4", FLOW, DECAY, A_TENTH, is_primary=True, waits_for=stand_in),
         Endpoint("gradient-stays", "P4", KEPT, DECAY, A_TENTH),

@@ -24,7 +24,7 @@ Score = Literal["right", "confident"]
 Class = Literal["general", "shallow"]
 GRID = APART * np.arange(PLACES + 1)
 NO_CLASS = "a class has no predictions at the fork"
-TOO_LATE = "came to its switch too late to go the whole way"
+TOO_LATE = "came to its switch too late"
 SCORES: dict[Score, str] = {"right": "right", "confident": "held at p > ½"}
 
 
@@ -79,19 +79,16 @@ class Undone:
 
     def kept(self, cls: Class, score: Score) -> np.ndarray:
         """The share of a class that still holds at each distance of `GRID`; NaN where it has none."""
-        members = self.members(cls, score)
-        if not members.any():
-            return np.full(len(GRID), np.nan)
-        return along(self.distance, self.holds(score)[:, members].mean(axis=1), GRID)
+        return self._along(self.holds(score)[:, self.members(cls, score)] * 1.0, np.mean)
 
     def relative_lead(self, cls: Class) -> np.ndarray:
         """Likewise the median over a class of the lead as a share of that at the fork."""
-        members = self.members(cls)
-        if not members.any():
-            return np.full(len(GRID), np.nan)
-        return along(
-            self.distance, np.median(self.lead[:, members] / self.lead[0, members], axis=1), GRID
-        )
+        lead = self.lead[:, self.members(cls)]
+        return self._along(lead / lead[0], np.median)
+
+    def _along(self, values: np.ndarray, middle: Callable[..., np.ndarray]) -> np.ndarray:
+        has_none = not values.size
+        return np.full(len(GRID), np.nan) if has_none else along(self.distance, middle(values, 1), GRID)
 
 
 @lru_cache(maxsize=512)
@@ -196,7 +193,11 @@ def lag(run: Run) -> float | Missing:
     """By how much the median lead of wrong labels is short of the right ones', as a share of it: mean
     over the readings since the fork.
     """
+    if "prediction_lead" not in run.names:
+        return Missing(TOO_LATE)
     lead = run["prediction_lead"].sel(step=slice(run.forked_at, None)).values
+    if not len(lead):
+        return Missing(TOO_LATE)
     data, right = run.spec.data(), lead[0] > 0
     classes = (data.is_noisy & right, data.is_train & ~data.is_noisy & right)
     if not all(members.any() for members in classes):
