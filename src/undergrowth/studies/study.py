@@ -58,7 +58,7 @@ class Study:
         """Raise ValueError where its parts do not fit one another."""
         arms, endpoints = self.arms(budget), self.endpoints(budget)
         names = [endpoint.name for endpoint in endpoints]
-        decided = [endpoint for endpoint in endpoints if not endpoint.waits_for]
+        decided = [e for e in endpoints if not e.waits_for and e.measured is None]
         needed = {arm for e in decided for arm in (e.arm, e.control) if arm is not None}
         for what, given, known in (
             ("arm of an endpoint", needed, {arm.name for arm in arms}),
@@ -109,8 +109,11 @@ class Study:
 
 
 def _without_runs(endpoint: Endpoint, table: Table) -> Endpoint:
-    """An endpoint whose arms have no run is open: it waits for them."""
-    lacking = [arm for arm in (endpoint.arm, endpoint.control) if arm is not None and not table.has(arm)]
+    """An endpoint whose arms have no run is open: it waits for them. One with a measurement of its own
+    may be of many arms, which `arm` then names together.
+    """
+    arms = [arm for arm in (endpoint.arm, endpoint.control) if arm is not None]
+    lacking = [arm for arm in arms if not table.has(arm) and endpoint.measured is None]
     if lacking and not endpoint.waits_for:
         return replace(endpoint, waits_for=f"there is no run of {lacking[0]}")
     return endpoint
