@@ -30,7 +30,7 @@ def test_it_is_ruled_by_its_rule_with_the_p_of_that() -> None:
 
 
 def test_what_waits_for_other_runs_is_open_however_clear_its_number() -> None:
-    found = verdict(of(5, 6), waits_for="runs at its own scale")
+    found = verdict(of(5.0, 6.0), waits_for="runs at its own scale")
     assert (found.ruling, found.estimate.low) == ("open", 5)
     assert math.isnan(found.p)
     assert found.to_dict()["waits_for"] == "runs at its own scale"

@@ -42,42 +42,43 @@ class Profile:
     def _best(self) -> float:
         known = self.bounds[np.isfinite(self.bounds)]
         least, most = float(known.min()), float(known.max())
-        near = np.linspace(least, most, 21)
         far = np.geomspace(0.1, BEYOND, 16)  # where most values are open, the mean lies beyond the known
-        grid = np.concatenate([least - far[::-1], near, most + far])
-        at = int(np.argmax([self.log_likelihood(float(m)) for m in grid]))
-        ends = grid[max(at - 1, 0)], grid[min(at + 1, len(grid) - 1)]
-        found = optimize.minimize_scalar(
-            lambda m: -self.log_likelihood(m), bounds=ends, method="bounded", options={"xatol": 1e-6}
-        )
-        return float(found.x)
+        grid = np.concatenate([least - far[::-1], np.linspace(least, most, 21), most + far])
+        for _ in range(7):
+            at = int(np.argmax(self.log_likelihood(grid)))
+            grid = np.linspace(grid[max(at - 1, 0)], grid[min(at + 1, len(grid) - 1)], 17)
+        return float(grid[8])
 
-    def log_likelihood(self, mean: float) -> float:
-        """Of a mean, on the scale of `bounds`, at the spread that makes it greatest."""
-        low, high, best = -9.0, 7.0, -np.inf
-        for _ in range(6):  # each time 8 times as fine, about the best so far
-            log_spreads = np.linspace(low, high, 17)
-            found = self._at(mean, np.exp(log_spreads))
-            at, step = int(np.argmax(found)), log_spreads[1] - log_spreads[0]
-            low, high = float(log_spreads[at] - step), float(log_spreads[at] + step)
-            best = max(best, float(found[at]))
-        return best
+    def log_likelihood(self, means: Float[np.ndarray, " mean"]) -> Float[np.ndarray, " mean"]:
+        """Of means, on the scale of `bounds`, each at the spread that makes it greatest."""
+        best, found = np.full(len(means), -1.0), np.empty((len(means), 0))
+        for step in 8.0 ** -np.arange(6):  # of the logarithm of the spread
+            log_spreads = best[:, None] + step * np.arange(-8, 9)
+            found = self._at(means[:, None], np.exp(log_spreads))
+            best = log_spreads[np.arange(len(means)), found.argmax(axis=1)]
+        return found.max(axis=1)
 
-    def _at(self, mean: float, spread: Float[np.ndarray, " spread"]) -> Float[np.ndarray, " spread"]:
-        low, high = ((self.bounds - mean) / spread[:, None, None]).transpose(2, 0, 1)
+    def _at(
+        self, mean: Float[np.ndarray, "mean 1"], spread: Float[np.ndarray, "mean spread"]
+    ) -> Float[np.ndarray, "mean spread"]:
+        low, high = ((side - mean[..., None]) / spread[..., None] for side in self.bounds.T)
         is_known = self.bounds[:, 0] == self.bounds[:, 1]
-        squares = (low[:, is_known] ** 2).sum(axis=1)
+        squares = (low[..., is_known] ** 2).sum(axis=-1)
         density = -squares / 2 - is_known.sum() * (np.log(spread) + np.log(2 * np.pi) / 2)
-        return density + _log_between(low[:, ~is_known], high[:, ~is_known]).sum(axis=1)
+        return density + _log_between(low[..., ~is_known], high[..., ~is_known]).sum(axis=-1)
+
+    def _fall(self, mean: float) -> float:
+        """By how much the likelihood of a mean is below the greatest."""
+        best, its = self.log_likelihood(np.array([self._best, mean]))
+        return float(best - its)
 
     def interval(self, level: float) -> tuple[float, float]:
         """The means whose likelihood is not too low for the level: see `censored_estimate`."""
         n = len(self.bounds)
         quantile = float(stats.t.ppf((1 + level) / 2, n - 1))
-        least = self.log_likelihood(self._best) - n / 2 * np.log1p(quantile**2 / (n - 1))
+        most = float(n / 2 * np.log1p(quantile**2 / (n - 1)))
         low, high = (
-            _crossing(lambda mean: self.log_likelihood(mean) - least, self._best, side)
-            for side in (-1.0, 1.0)
+            _crossing(lambda mean: most - self._fall(mean), self._best, side) for side in (-1.0, 1.0)
         )
         return self.centre + self.scale * low, self.centre + self.scale * high
 
@@ -85,7 +86,7 @@ class Profile:
         """Two-sided, of the mean being that."""
         n, at = len(self.bounds), (threshold - self.centre) / self.scale
         at = float(np.clip(at, self._best - BEYOND, self._best + BEYOND))
-        fall = max(0.0, self.log_likelihood(self._best) - self.log_likelihood(at))
+        fall = max(0.0, self._fall(at))
         return float(2 * stats.t.sf(np.sqrt((n - 1) * np.expm1(2 * fall / n)), n - 1))
 
 
@@ -104,6 +105,6 @@ def _crossing(excess: Callable[[float], float], start: float, direction: float) 
     while step <= BEYOND:
         outer = start + direction * step
         if excess(outer) < 0:
-            return float(optimize.brentq(excess, inner, outer, xtol=1e-8))  # pyright: ignore[reportArgumentType]
+            return float(optimize.brentq(excess, inner, outer, xtol=1e-7))  # pyright: ignore[reportArgumentType]
         inner, step = outer, step * 2
     return direction * np.inf

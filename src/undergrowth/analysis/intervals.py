@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 P = Callable[[float], float]
 """From a threshold to the two-sided p of the number being that."""
@@ -141,20 +142,23 @@ def _corrected(
 
     error: the standard error of the mean; skewness: c; freedom: degrees of freedom.
     """
-    quantile = float(stats.t.ppf((1 + level) / 2, freedom))
-
-    def untransformed(y: float) -> float:
-        if abs(skewness) < 1e-6:
-            return y - skewness / 6
-        return 3 / skewness * (float(np.cbrt(1 + skewness * (y - skewness / 6))) - 1)
-
-    def p(threshold: float) -> float:
-        t = (mean - threshold) / error
-        y = t + skewness * t**2 / 3 + skewness**2 * t**3 / 27 + skewness / 6
-        return float(2 * stats.t.sf(abs(y), freedom))
-
-    low, high = (mean - error * untransformed(sign * quantile) for sign in (1, -1))
+    quantile = float(special.stdtrit(freedom, (1 + level) / 2))
+    low, high = (mean - error * _untransformed(sign * quantile, skewness) for sign in (1, -1))
+    p = partial(_corrected_p, mean, error, skewness, freedom)
     return Estimate(mean, low, high, level, n, method, n_control, p)
+
+
+def _corrected_p(mean: float, error: float, skewness: float, freedom: float, threshold: float) -> float:
+    t = (mean - threshold) / error
+    y = t + skewness * t**2 / 3 + skewness**2 * t**3 / 27 + skewness / 6
+    return float(2 * special.stdtr(freedom, -abs(y)))
+
+
+def _untransformed(y: float, skewness: float) -> float:
+    """The t that Hall's transformation takes to y."""
+    if abs(skewness) < 1e-6:
+        return y - skewness / 6
+    return 3 / skewness * (float(np.cbrt(1 + skewness * (y - skewness / 6))) - 1)
 
 
 def proportion(happened: Sequence[bool] | np.ndarray, level: float = 0.95) -> Estimate:
@@ -180,14 +184,14 @@ def censored_proportion(
     tail = (1 - level) / 2
     low = float(stats.beta.ppf(tail, k, n - k + 1)) if k else 0.0
     high = float(stats.beta.isf(tail, most + 1, n - most)) if most < n else 1.0
+    return Estimate(k / n, low, high, level, n, EXACT, p=partial(_share_p, k, most, n))
 
-    def p(threshold: float) -> float:
-        if not 0 <= threshold <= 1:
-            return 0.0
-        tails = stats.binom.sf(k - 1, n, threshold), stats.binom.cdf(most, n, threshold)
-        return min(1.0, 2 * float(min(tails)))
 
-    return Estimate(k / n, low, high, level, n, EXACT, p=p)
+def _share_p(certain: int, possible: int, n: int, threshold: float) -> float:
+    if not 0 <= threshold <= 1:
+        return 0.0
+    tails = stats.binom.sf(certain - 1, n, threshold), stats.binom.cdf(possible, n, threshold)
+    return min(1.0, 2 * float(min(tails)))
 
 
 def censored_estimate(
@@ -230,12 +234,13 @@ def _median(low: np.ndarray, high: np.ndarray, level: float) -> Estimate:
     n = len(low)
     at = int(stats.binom.ppf((1 - level) / 2, n, 0.5))  # that fewer lie below the median is unlikely
     least, most = (float(np.sort(low)[at - 1]), float(np.sort(high)[-at])) if at else (-np.inf, np.inf)
+    effect = float(np.median(_middle(low, high)))
+    return Estimate(effect, least, most, level, n, SIGN, p=partial(_median_p, low, high))
 
-    def p(threshold: float) -> float:
-        beyond = max(int((low > threshold).sum()), int((high < threshold).sum()))
-        return min(1.0, 2 * float(stats.binom.sf(beyond - 1, n, 0.5)))
 
-    return Estimate(float(np.median(_middle(low, high))), least, most, level, n, SIGN, p=p)
+def _median_p(low: np.ndarray, high: np.ndarray, threshold: float) -> float:
+    beyond = max(int((low > threshold).sum()), int((high < threshold).sum()))
+    return min(1.0, 2 * float(stats.binom.sf(beyond - 1, len(low), 0.5)))
 
 
 def _middle(low: np.ndarray, high: np.ndarray) -> np.ndarray:
