@@ -1,14 +1,14 @@
 """Why: one file a question, readable from top to bottom."""
 
 from undergrowth.analysis.predictions import Prediction
-from undergrowth.studies import lr_boost
+from undergrowth.studies import lr_boost, spikes
 from undergrowth.studies.arm import Arm, Budget, Planned
 from undergrowth.studies.endpoint import Endpoint
 from undergrowth.studies.statistic import Missing, Statistic
 from undergrowth.studies.study import Answer, Claim, Study
 from undergrowth.studies.table import Table
 
-STUDIES: dict[str, Study] = {study.name: study for study in (lr_boost.STUDY,)}
+STUDIES: dict[str, Study] = {study.name: study for study in (lr_boost.STUDY, spikes.STUDY)}
 
 __all__ = [
     "STUDIES",
