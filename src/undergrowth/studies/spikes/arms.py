@@ -68,15 +68,10 @@ POST = SMALL.replace(
 does not leak. An hour on a core."""
 
 
-def name(decay: float, loss: str = "float32", *extra: str) -> str:
-    """Of an arm."""
-    return ", ".join([loss, f"decay {decay:g}", *extra])
-
-
-ROUNDED, EXACT, EPSILONS, KICKED = (
-    {decay: name(decay, *of) for decay in DECAYS}
-    for of in (("float32",), ("exact",), ("float32", f"ε = {LARGE_EPSILON:g}"), ("float32", "kicked"))
-)
+ROUNDED = {decay: f"float32, decay {decay:g}" for decay in DECAYS}
+EXACT = {decay: f"exact, decay {decay:g}" for decay in DECAYS}
+EPSILONS = {decay: f"{name}, ε = {LARGE_EPSILON:g}" for decay, name in ROUNDED.items()}
+KICKED = {decay: f"{name}, kicked" for decay, name in ROUNDED.items()}
 """By decay the names of the arms: those in float32, whose spikes are asked about, and three controls."""
 
 
@@ -88,10 +83,11 @@ def kicked_at(spec: RunSpec) -> list[int]:
 def arms(budget: Budget) -> tuple[Arm, ...]:
     """Four at each decay."""
     base = POST if budget == "full" else SMALL
-    return tuple(arm for decay in DECAYS for arm in _at(base, decay))
+    return tuple(arm for decay in DECAYS for arm in arms_at(base, decay))
 
 
-def _at(base: RunSpec, decay: float) -> tuple[Arm, ...]:
+def arms_at(base: RunSpec, decay: float) -> tuple[Arm, ...]:
+    """Float32 and exact loss, a large epsilon, and the float32 one kicked."""
     adam = {**dict(base.optimiser), "weight_decay": decay}
     rounded = base.replace(loss="cross_entropy_float32", optimiser=adam)
     trunk = Arm(ROUNDED[decay], rounded)

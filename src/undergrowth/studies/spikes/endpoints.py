@@ -32,7 +32,7 @@ from undergrowth.studies.spikes.statistics import (
     onset,
     spikes_of,
 )
-from undergrowth.studies.statistic import Missing, Statistic, points
+from undergrowth.studies.statistic import Missing, Statistic, points, share
 from undergrowth.studies.table import Table
 
 NOTHING = 0.1
@@ -134,7 +134,7 @@ def _early(structure: Structure) -> Endpoint:
         f"onset ({DEFAULT_RULES.describe('onset')}). Gain: from memorised to the end, mean over seeds; "
         "where its interval is not above 0 there is no share.",
         of,
-        says=lambda left: f"{100 * (NOTHING - left):.0f} % of the gain across early spikes",
+        says=lambda left: share("of the gain across early spikes")(NOTHING - left),
     )
     return Endpoint(
         f"early, {structure.name}",
@@ -173,10 +173,11 @@ def _collapsed(decay: float) -> Callable[[Table], str]:
             if "collapse_share" in run.names
         ]
         shares = np.concatenate([np.empty(0), *(before.values for before in befores)])
-        told = f"rounds away the whole gradient of {np.nanmean(shares):.0%}" if len(shares) else ""
-        return counted(EXACT[decay], ROUNDED[decay])(table) + (
-            f" Before a spike float32 {told} of the training examples." if told else ""
-        )
+        told = counted(EXACT[decay], ROUNDED[decay])(table)
+        if np.isfinite(shares).any():
+            told += f" Before a spike float32 rounds away the whole gradient of {np.nanmean(shares):.0%}"
+            told += " of the training examples."
+        return told
 
     return note
 
