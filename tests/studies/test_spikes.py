@@ -1,4 +1,4 @@
-"""The study of spikes on planted ones: every verdict can come out either way."""
+"""The study of spikes on planted ones: every ruling can come out either way."""
 
 from __future__ import annotations
 
@@ -7,34 +7,40 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import xarray as xr
-from undergrowth.studies.spikes import EXACT, FLOAT32, Arm
 
 from tests.studies.made_up import MadeUpRun
-from undergrowth.spec import RunSpec
+from tests.studies.planted import ruling_of, table_of, verdict_of
 from undergrowth.store import Run
-from undergrowth.studies import spikes
+from undergrowth.studies.spikes import STUDY
+from undergrowth.studies.spikes.arms import (
+    DECAYS,
+    EPSILONS,
+    EXACT,
+    KICKED,
+    KICKED_AT,
+    ROUNDED,
+    SMALL,
+    arms_at,
+)
+from undergrowth.studies.spikes.statistics import STRUCTURES, rate, spikes_of
 
 N, ONSET = 3000, 1700
 PEAKS = (900, 1400, 1900, 2400)
 EVERY = 20
-TRUNKS = {Arm.of(spec): spec for spec in spikes.runs("standard", 1)}
-CONCENTRATION, GENERALITY = spikes.STRUCTURES[1].name, spikes.STRUCTURES[0].name
-
-
-def spec_of(arm: Arm, seed: int) -> RunSpec:
-    spec = TRUNKS[arm].replace(fork=None, interventions=()).seeded(seed).replace(steps=N)
-    return spikes.kicked(spec) if arm.kicked else spec
+ARMS = {arm.name: arm for decay in DECAYS for arm in arms_at(SMALL.replace(steps=N), decay)}
+NAMES = [structure.name for structure in STRUCTURES]
 
 
 class Planted(MadeUpRun):
     """A run that memorises at 60, sets off at ONSET, spikes at `peaks`, and whose structure jumps there.
 
-    jumps: how far the structure rises at each of `at` (by default its peaks); drift: at every step.
+    jumps: how far the structure rises at each of `at` (by default its peaks); drift: from one reading
+    to the next.
     """
 
     def __init__(
         self,
-        arm: Arm,
+        arm: str,
         seed: int,
         peaks: Sequence[int] = (),
         *,
@@ -42,8 +48,9 @@ class Planted(MadeUpRun):
         at: Sequence[int] = (),
         validation: Sequence[int] | None = None,
         onset: int = ONSET,
+        drift: float = 2e-4,
     ):
-        self.__dict__.update(spec=spec_of(arm, seed), status="done")
+        self.__dict__.update(spec=ARMS[arm].seeded(seed), status="done")
         wave = 1 + 1e-3 * seed
         updates = np.arange(N)
         loss = 1e-5 * np.exp(_tents(updates, peaks, 8.0, 30))
@@ -57,7 +64,7 @@ class Planted(MadeUpRun):
         dataset = xr.Dataset(
             {name: ("step", values) for name, values in curves.items()}, {"step": steps}
         )
-        level = 0.1 + 1e-5 * wave * np.arange(0, N + 1, EVERY)
+        level = 1.5 + drift / EVERY * wave * np.arange(0, N + 1, EVERY)
         for place, jump in zip(at or peaks, jumps, strict=False):
             level += wave * jump * (np.arange(0, N + 1, EVERY) >= place)
         readings = {
@@ -93,175 +100,207 @@ def _unequal(level: np.ndarray) -> np.ndarray:
     return np.concatenate([1 + 8 * level[:, None], np.ones((len(level), 15))], axis=1)
 
 
-ROUNDED, TRUE = Arm(1.0, FLOAT32), Arm(1.0, EXACT)
-KICKED = Arm(1.0, EXACT, kicked=True)
-
-
-def planted(arm: Arm, n: int = 4, /, **fields) -> list[Run]:
-    """So many seeds, whose spikes come a little later seed by seed."""
+def planted(arm: str, n: int = 6, /, **fields) -> list[Run]:
+    """So many seeds, whose spikes come a little later seed by seed, and of which every other has one
+    less."""
     peaks = fields.pop("peaks", ())
-    return [Planted(arm, seed, tuple(p + 7 * seed for p in peaks), **fields) for seed in range(n)]
-
-
-def verdicts(*runs: Run):
-    return {verdict.statistic: verdict for verdict in spikes.answer(runs).verdicts}
-
-
-def the(found, *words: str):
-    """The one verdict whose statistic has all of some words."""
-    those = [v for statistic, v in found.items() if all(word in statistic for word in words)]
-    assert len(those) == 1, [v.statistic for v in those]
-    return those[0]
-
-
-def test_validation_spikes_beside_train_spikes_support_the_coincidence() -> None:
-    found = the(verdicts(*planted(ROUNDED, peaks=PEAKS[:3])), "validation spike", "decay 1")
-    assert found.verdict == "inconclusive"  # every seed has them all: nothing is known of their spread
-    assert found.estimate.effect > 0.8
-    some = [*planted(ROUNDED, 3, peaks=PEAKS), Planted(ROUNDED, 3, PEAKS, validation=PEAKS[:3])]
-    assert the(verdicts(*some), "validation spike", "decay 1").verdict == "supported"
-
-
-def test_validation_spikes_elsewhere_contradict_the_coincidence() -> None:
-    between = (1150, 1650, 2150, 2650)
-    shifted = [Planted(ROUNDED, s, PEAKS, validation=between[: 2 + s % 3]) for s in range(6)]
-    assert the(verdicts(*shifted), "validation spike", "decay 1").verdict == "contradicted"
-
-
-def test_a_seed_without_spikes_has_no_coincidence_but_a_rate_of_none() -> None:
-    runs = [*planted(ROUNDED, 3, peaks=PEAKS), Planted(ROUNDED, 3), *planted(TRUE)]
-    found = verdicts(*runs)
-    assert the(found, "validation spike", "decay 1").estimate.n == 3
-    assert the(found, "exact loss", "decay 1").estimate.n == 4
-    assert "12 spikes in 3 of 4 seeds (float32, decay 1)" in the(found, "exact loss", "decay 1").note
-
-
-@pytest.mark.parametrize(
-    ("exact", "ruling"),
-    [((), "contradicted"), (PEAKS, "supported")],
-)
-def test_spikes_are_rounding_where_the_exact_loss_has_none(exact: tuple[int, ...], ruling: str) -> None:
-    rounded = [Planted(ROUNDED, seed, PEAKS[: 4 - seed % 2]) for seed in range(6)]
-    others = [Planted(TRUE, seed, exact) for seed in range(6)]
-    found = the(verdicts(*rounded, *others), "exact loss", "decay 1")
-    assert found.verdict == ruling
-    assert "gradient of 75%" in found.note
-
-
-def test_no_spike_in_either_arm_decides_nothing() -> None:
-    found = the(verdicts(*planted(ROUNDED), *planted(TRUE)), "exact loss", "decay 1")
-    assert (found.estimate.effect, found.verdict) == (0.0, "inconclusive")
-
-
-@pytest.mark.parametrize(("jump", "ruling"), [(0.05, "supported"), (-0.02, "contradicted")])
-@pytest.mark.parametrize("structure", [s.name for s in spikes.STRUCTURES])
-def test_structure_that_jumps_at_spikes_is_told_from_drift(
-    structure: str, jump: float, ruling: str
-) -> None:
-    runs = planted(ROUNDED, peaks=PEAKS, jumps=(jump,) * 4)
-    assert the(verdicts(*runs), structure, "matched windows", "decay 1").verdict == ruling
-
-
-def test_mere_drift_is_no_change_across_spikes() -> None:
-    found = the(verdicts(*planted(ROUNDED, peaks=PEAKS)), GENERALITY, "matched", "decay 1")
-    assert abs(found.estimate.effect) < 1e-4
-
-
-@pytest.mark.parametrize(("by_kick", "ruling"), [(0.0, "supported"), (0.1, "contradicted")])
-def test_spikes_are_held_against_kicks_of_equal_norm(by_kick: float, ruling: str) -> None:
-    at = [round(share * N) + 10 for share in spikes.KICKED_AT]
-    runs = [
-        *planted(ROUNDED, peaks=PEAKS, jumps=(0.05,) * 4),
-        *planted(KICKED, at=at, jumps=(by_kick,) * 3),
+    return [
+        Planted(arm, seed, tuple(p + 7 * seed for p in peaks[seed % 2 :]), **fields) for seed in range(n)
     ]
-    found = the(verdicts(*runs), GENERALITY, "kick", "decay 1")
-    assert found.verdict == ruling
-    assert found.estimate.n == 4
-    assert "12 kicks in 4 seeds" in found.note
+
+
+F0, F1 = ROUNDED[0.0], ROUNDED[1.0]
+
+
+@pytest.mark.parametrize("budget", ["quick", "standard", "full"])
+def test_its_parts_fit_one_another_and_each_claim_has_one_primary_that_waits(budget) -> None:
+    STUDY.check(budget)
+    primaries = [each for each in STUDY.endpoints(budget) if each.is_primary]
+    assert [each.claim for each in primaries] == ["P9", "C12"]
+    assert all(each.waits_for for each in primaries)
+
+
+def test_what_is_kicked_is_the_float32_run_of_the_same_seed() -> None:
+    trunks = {arm.name: arm for arm in STUDY.arms("quick")}
+    for planned in STUDY.planned("quick"):
+        if planned.spec.fork is not None:
+            decay = dict(planned.spec.optimiser)["weight_decay"]
+            trunk = trunks[ROUNDED[decay]].seeded(planned.part.seed)
+            assert planned.part.arm == KICKED[decay]
+            assert (planned.spec.fork.of, planned.spec.loss) == (trunk.id, "cross_entropy_float32")
+            assert len(planned.spec.interventions) == len(KICKED_AT)
+
+
+CHANGES = [(0.3, "supported"), (-0.3, "contradicted"), (0.01, "no effect")]
+
+
+@pytest.mark.parametrize(("jump", "ruling"), CHANGES)
+@pytest.mark.parametrize("name", NAMES)
+def test_structure_that_jumps_at_spikes_is_told_from_drift(name: str, jump: float, ruling: str) -> None:
+    """Between spikes it drifts, by 0.3 in all."""
+    runs = {F0: planted(F0, peaks=PEAKS, jumps=(jump,) * 4, drift=2e-3)}
+    assert ruling_of(STUDY, f"{name}, decay 0", runs) == ruling
+
+
+def test_structure_that_jumps_in_some_seeds_and_falls_in_others_decides_nothing() -> None:
+    runs = [Planted(F0, s, PEAKS[s % 3 :], jumps=((-1) ** s * 0.2,) * 4) for s in range(6)]
+    assert ruling_of(STUDY, "structure, decay 0", {F0: runs}) == "inconclusive"
+
+
+def test_seeds_count_not_spikes_and_those_without_are_told() -> None:
+    """A seed of many spikes counts for more than one of few, for less than their number."""
+    level = (0.1, 0.11, 0.1, 0.11)
+    few = [Planted(F0, s, PEAKS[:1], jumps=level) for s in (0, 1)]
+    many = [Planted(F0, s, PEAKS, jumps=level) for s in (2, 3)]
+    found = verdict_of(STUDY, "structure, decay 0", {F0: [*few, *many, Planted(F0, 4)]})
+    assert (found.estimate.n, set(found.values)) == (4, {0, 1, 2, 3})
+    assert found.missing == {"no spike after it memorised": 1}
+    assert "random intercept" in found.estimate.method
+    assert found.note == "10 spikes in 4 of 5 seeds (float32, decay 0)."
 
 
 @pytest.mark.parametrize(
-    ("jumps", "ruling"),
-    [((0.0, 0.0, 0.1, 0.1), "supported"), ((0.1, 0.1, 0.0, 0.0), "contradicted")],
+    ("by_spike", "by_kick", "ruling"),
+    [(0.1, 0.0, "supported"), (0.0, 0.1, "contradicted"), (0.0, 0.0, "no effect")],
 )
+def test_spikes_are_held_against_kicks_of_the_same_trajectory(
+    by_spike: float, by_kick: float, ruling: str
+) -> None:
+    at = [round(share * N) + 10 for share in KICKED_AT]
+    runs = {
+        F1: planted(F1, peaks=PEAKS, jumps=(by_spike,) * 4, drift=1e-3),
+        KICKED[1.0]: planted(KICKED[1.0], at=at, jumps=(by_kick,) * 3, drift=1e-3),
+    }
+    assert ruling_of(STUDY, "structure beyond kicks, decay 1", runs) == ruling
+    del runs[KICKED[1.0]]
+    assert verdict_of(STUDY, "structure beyond kicks, decay 1", runs).estimate.n == 0
+
+
+def test_spikes_of_a_kicked_run_do_not_count_as_windows_without_one() -> None:
+    """Half of what a kicked run gains it gains at spikes of its own, between the kicks."""
+    at = [round(share * N) + 10 for share in KICKED_AT]
+    own = [a + 300 for a in at]
+    kicked = [
+        Planted(KICKED[1.0], s, own, at=[*at, *own], jumps=(0.1, 0.1, 0.1 + s / 100) * 2)
+        for s in range(6)
+    ]
+    runs = {F1: planted(F1, peaks=PEAKS, jumps=(0.15,) * 4), KICKED[1.0]: kicked}
+    found = verdict_of(STUDY, "structure beyond kicks, decay 1", runs)
+    by_spike = verdict_of(STUDY, "structure, decay 1", runs).estimate.effect
+    assert by_spike - found.estimate.effect == pytest.approx(1 / 6, abs=0.02)
+
+
+EARLY = {
+    "supported": (0.0, 0.0, 0.1, 0.1),
+    "contradicted": (0.1, 0.1, 0.0, 0.0),
+}
+
+
+@pytest.mark.parametrize(("ruling", "jumps"), EARLY.items())
+@pytest.mark.parametrize("name", NAMES)
 def test_early_spikes_are_failed_attempts_where_they_gain_nothing(
-    jumps: tuple[float, ...], ruling: str
+    name: str, ruling: str, jumps: tuple[float, ...]
 ) -> None:
-    found = the(verdicts(*planted(ROUNDED, peaks=PEAKS, jumps=jumps)), GENERALITY, "before the onset")
-    assert found.verdict == ruling
-    assert found.claim == "C12"
+    runs = {F1: [Planted(F1, s, [p + 7 * s for p in PEAKS], jumps=jumps) for s in range(6)]}
+    assert ruling_of(STUDY, f"early, {name}", runs) == ruling
 
 
-def test_with_no_onset_every_spike_is_early_and_with_no_gain_there_is_no_estimate() -> None:
-    never = planted(ROUNDED, peaks=PEAKS, jumps=(0.1,) * 4, onset=N + 1)
-    found = the(verdicts(*never), GENERALITY, "before the onset")
-    assert found.verdict == "contradicted"
-    assert "4 of 4 seeds never set off" in found.note
-    falls = planted(ROUNDED, peaks=PEAKS, jumps=(-0.1,) * 4)
-    assert not the(verdicts(*falls), GENERALITY, "before the onset").estimate.is_bounded
+def test_early_spikes_that_gain_a_tenth_more_or_less_decide_nothing() -> None:
+    jumps = [((0.0, 0.0, 0.2, 0.2), (0.05, 0.05, 0.1, 0.1))[s % 2] for s in range(6)]
+    runs = {F1: [Planted(F1, s, [p + 7 * s for p in PEAKS], jumps=jumps[s]) for s in range(6)]}
+    assert ruling_of(STUDY, "early, structure", runs) == "inconclusive"
 
 
-def test_one_seed_decides_nothing() -> None:
-    runs = [
-        Planted(ROUNDED, 0, PEAKS, jumps=(0.1,) * 4),
-        Planted(TRUE, 0),
-        Planted(KICKED, 0),
-    ]
-    assert {v.verdict for v in verdicts(*runs).values()} == {"inconclusive"}
+def test_all_early_spikes_together_are_held_against_the_gain() -> None:
+    """Two of 0.05 each, of a gain of 0.5 and a little drift: about a fifth."""
+    jumps = (0.05, 0.05, 0.2, 0.2)
+    runs = {F1: [Planted(F1, s, [p + 7 * s for p in PEAKS], jumps=jumps) for s in range(6)]}
+    found = verdict_of(STUDY, "early, generality", runs)
+    assert found.estimate.effect == pytest.approx(0.1 - 0.2, abs=0.01)
+    assert found.says == "20 % of the gain across early spikes"
 
 
-def test_a_missing_arm_is_said() -> None:
-    found = verdicts(*planted(ROUNDED, peaks=PEAKS))
-    assert "No run with exact, decay 1." in the(found, "exact loss", "decay 1").note
-    assert "No run with float32, decay 0." in the(found, "validation spike", "decay 0").note
-    assert the(found, "exact loss", "decay 1").verdict == "inconclusive"
+def test_a_seed_without_an_early_spike_is_told_and_where_runs_gain_nothing_there_is_no_share() -> None:
+    runs = planted(F1, peaks=PEAKS, jumps=(0.1,) * 4)
+    late = Planted(F1, 6, PEAKS[2:], jumps=(0.1, 0.1))
+    found = verdict_of(STUDY, "early, structure", {F1: [*runs, late, Planted(F1, 7)]})
+    assert found.missing == {
+        "no spike between memorised and the onset": 1,
+        "no spike after it memorised": 1,
+    }
+    assert found.estimate.n == 6
+    falls = planted(F1, peaks=PEAKS, jumps=(-0.1,) * 4)
+    assert not verdict_of(STUDY, "early, structure", {F1: falls}).estimate.is_known
+    never = planted(F1, peaks=PEAKS, jumps=(0.1,) * 4, onset=N + 1)
+    assert "6 never set off" in verdict_of(STUDY, "early, structure", {F1: never}).note
 
 
-def test_no_runs_at_all_make_figures_and_verdicts_without_numbers() -> None:
-    answer = spikes.answer([])
-    assert {v.verdict for v in answer.verdicts} == {"inconclusive"}
+def test_validation_spikes_beside_train_spikes_are_told_from_others() -> None:
+    beside = planted(F1, peaks=PEAKS)
+    assert ruling_of(STUDY, "validation spikes, decay 1", {F1: beside}) == "supported"
+    between = (1150, 1650, 2150, 2650)
+    elsewhere = [Planted(F1, s, PEAKS, validation=between[: 2 + s % 3]) for s in range(6)]
+    found = verdict_of(STUDY, "validation spikes, decay 1", {F1: [*elsewhere, Planted(F1, 6)]})
+    assert found.estimate.high < 0
+    assert found.missing == {"no spike after it memorised": 1}
 
 
-def test_a_run_that_diverged_is_counted_up_to_there() -> None:
-    runs = planted(ROUNDED, peaks=PEAKS)
-    broken = Planted(ROUNDED, 4, PEAKS)
+@pytest.mark.parametrize(("peaks", "ruling"), [((), "contradicted"), (PEAKS, "supported")])
+@pytest.mark.parametrize(("name", "others"), [("exact", EXACT), ("large epsilon", EPSILONS)])
+def test_spikes_are_rounding_where_they_go_without_it(
+    name: str, others: dict[float, str], peaks: tuple[int, ...], ruling: str
+) -> None:
+    runs = {F1: planted(F1, peaks=PEAKS), others[1.0]: planted(others[1.0], peaks=peaks)}
+    found = verdict_of(STUDY, f"remain, {name}, decay 1", runs)
+    assert found.ruling == ruling
+    assert "21 spikes in 6 of 6 seeds (float32, decay 1)." in found.note
+    assert ("gradient of 75%" in found.note) == (name == "exact")
+
+
+def test_a_run_without_a_spike_has_a_rate_of_none() -> None:
+    assert rate(Planted(F1, 0)) == 0.0
+    runs = {F1: planted(F1), EXACT[1.0]: planted(EXACT[1.0])}
+    found = verdict_of(STUDY, "remain, exact, decay 1", runs)
+    assert (found.estimate.n, found.estimate.effect, found.ruling) == (6, 0.0, "inconclusive")
+
+
+def test_a_run_that_diverged_counts_up_to_there_but_has_no_gain() -> None:
+    broken = Planted(F1, 6, PEAKS, jumps=(0.1,) * 4)
     broken.__dict__["status"] = "failed"
     broken.readings["update_loss"][1200:] = np.nan
-    assert len(spikes.spikes_of(broken)) == 1
-    assert (
-        "17 spikes in 5 of 5 seeds (float32, decay 1), 1 diverged."
-        in the(verdicts(*runs, broken), GENERALITY, "matched", "decay 1").note
-    )
-
-
-def test_the_same_runs_in_another_order_give_the_same_answer() -> None:
-    runs = [
-        *planted(ROUNDED, peaks=PEAKS, jumps=(0.1, 0.0, 0.1, 0.05)),
-        *planted(TRUE),
-        *planted(KICKED),
-    ]
-    there, back = spikes.answer(runs), spikes.answer(runs[::-1])
-    assert there.verdicts == back.verdicts
-    assert [f.plot.to_json() for f in there.figures] == [f.plot.to_json() for f in back.figures]
+    assert len(spikes_of(broken)) == 1
+    runs = {F1: [*planted(F1, peaks=PEAKS, jumps=(0.1,) * 4), broken]}
+    assert verdict_of(STUDY, "structure, decay 1", runs).estimate.n == 7
+    assert verdict_of(STUDY, "early, structure", runs).missing == {"diverged": 1}
 
 
 def test_figures_hold_all_arms_and_the_numbers_that_they_draw() -> None:
-    runs = [*planted(ROUNDED, peaks=PEAKS), *planted(TRUE), *planted(KICKED)]
-    by_arm, rate, across = spikes.answer(runs).figures
+    runs = {
+        F1: planted(F1, peaks=PEAKS),
+        EXACT[1.0]: planted(EXACT[1.0]),
+        KICKED[1.0]: planted(KICKED[1.0]),
+    }
+    by_arm, rates, changes = STUDY.answer(table_of(STUDY, runs)).figures
     assert len(by_arm.table) == len(PEAKS)
-    rates = dict(zip(rate.table["arm"], rate.table["value"].tolist(), strict=True))
-    assert rates["float32, decay 1"] > 1
-    assert rates["exact, decay 1"] == 0
-    assert "exact, decay 1, kicked" not in rates
-    assert set(across.table["arm"]) >= {"spike before the onset", "random kick, exact loss"}
+    values = dict(zip(rates.table["arm"], rates.table["value"].tolist(), strict=True))
+    assert values[F1] > 1
+    assert values[EXACT[1.0]] == 0
+    assert KICKED[1.0] not in values
+    rows = {"spike before the onset", "spike after the onset", "random kick"}
+    assert set(changes.table["arm"]) == rows
+    assert np.isfinite(changes.table["value"]).any()
+    assert STUDY.answer(table_of(STUDY, {})).figures == ()
 
 
-def test_every_arm_has_its_partner_at_equal_decay_and_seed() -> None:
-    for budget in ("quick", "standard", "full"):
-        specs = spikes.runs(budget, None)
-        arms = {Arm.of(spec) for spec in specs}
-        for decay in spikes.DECAYS:
-            assert {Arm(decay, FLOAT32), Arm(decay, EXACT), Arm(decay, EXACT, kicked=True)} <= arms
-        for spec in specs:
-            if spec.fork is not None:
-                assert spec.fork.of in {trunk.id for trunk in specs}
+def test_a_hypothesis_is_scored_by_spikes_that_rounding_makes() -> None:
+    runs = {
+        arm: planted(arm, peaks=PEAKS if arm == F0 else ()) for arm in (F0, EXACT[0.0], EPSILONS[0.0])
+    }
+    scores = {
+        (each.prediction.hypothesis, each.prediction.endpoint): each.score
+        for each in STUDY.answer(table_of(STUDY, runs)).scores
+    }
+    assert scores["softmax collapse", "remain, exact, decay 0"] == "right"
+    assert scores["slingshot", "remain, exact, decay 0"] == "wrong"
+    assert scores["slingshot", "remain, large epsilon, decay 0"] == "right"
+    assert scores["failed attempts", "early, structure"] == "open"

@@ -18,6 +18,7 @@ from undergrowth.analysis.intervals import (
     proportion,
 )
 from undergrowth.analysis.needed import Needed, needed
+from undergrowth.analysis.nested import nested_estimate
 from undergrowth.analysis.resampling import Resampled, resampled
 from undergrowth.analysis.rulings import Above, Exceeds, Rule, Within, holm
 from undergrowth.analysis.spikes import (
@@ -65,6 +66,7 @@ __all__ = [
     "matched_windows",
     "narrowing",
     "needed",
+    "nested_estimate",
     "number_holding",
     "proportion",
     "resampled",

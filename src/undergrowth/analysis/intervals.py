@@ -93,7 +93,7 @@ def estimate(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Estim
         return _only(mean, 2.0 ** (1 - n), level, n, SIGN)
     error = float(x.std(ddof=1) / np.sqrt(n))
     third = float(((x - mean) ** 3).mean() / n**2)
-    return _corrected(mean, error, third / error**3, float(n - 1), level, n, T)
+    return corrected_t(mean, error, third / error**3, float(n - 1), level, n, T)
 
 
 def difference(
@@ -117,10 +117,10 @@ def difference(
     freedom = sum(squares) ** 2 / sum(s**2 / (len(x) - 1) for s, x in zip(squares, (a, b), strict=True))
     error = float(np.sqrt(sum(squares)))
     skewness = (thirds[0] - thirds[1]) / error**3
-    return _corrected(effect, error, skewness, freedom, level, n, WELCH, n_control)
+    return corrected_t(effect, error, skewness, freedom, level, n, WELCH, n_control)
 
 
-def _corrected(
+def corrected_t(
     mean: float,
     error: float,
     skewness: float,

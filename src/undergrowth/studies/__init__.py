@@ -12,6 +12,7 @@ from undergrowth.studies import (
     regularisers,
     saliency,
     smoothness,
+    spikes,
 )
 from undergrowth.studies.arm import Arm, Budget, Planned
 from undergrowth.studies.endpoint import Endpoint
@@ -28,6 +29,7 @@ STUDIES: dict[str, Study] = {
         confidence.STUDY,
         leak.STUDY,
         lr_boost.STUDY,
+        spikes.STUDY,
         partial_generality.STUDY,
         regularisers.STUDY,
         decay.STUDY,

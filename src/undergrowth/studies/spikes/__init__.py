@@ -1,0 +1,72 @@
+"""Do loss spikes mark shallow circuits merging into general ones, or rounding? P9 and C12.
+
+Spikes are those of the loss of the updates, in float32 as the post's curves were made. Beside each
+seed's run are one with the exact loss, in which nothing is rounded away, one with a large epsilon, and a
+fork of it that is kicked at random as hard as a spike moves the weights.
+"""
+
+from __future__ import annotations
+
+from undergrowth.analysis.predictions import Prediction
+from undergrowth.studies.spikes.arms import arms
+from undergrowth.studies.spikes.endpoints import endpoints
+from undergrowth.studies.spikes.figures import figures
+from undergrowth.studies.study import Claim, Study
+
+MERGING, FAILED = "unification events", "failed attempts"
+SLINGSHOT, COLLAPSE = "slingshot", "softmax collapse"
+
+STUDY = Study(
+    name="spikes",
+    question="Are spikes of the loss shallow circuits merging into general ones, or rounding?",
+    claims=(
+        Claim(
+            "P9",
+            "Spikes of train loss coincide with spikes of validation loss, and mark many shallow "
+            "circuits being replaced by fewer, more general ones.",
+        ),
+        Claim("C12", "The early spikes are failed attempts to find the one general circuit."),
+    ),
+    hypotheses={
+        MERGING: (
+            "Spikes come with circuits merging, however the loss is rounded: they persist with the "
+            "exact loss; generality, concentration and Fourier share rise across them by more than "
+            "across matched windows and random kicks of equal norm; and each has a validation spike."
+        ),
+        FAILED: (
+            "Spikes persist with the exact loss; those before the onset leave generality, "
+            "concentration and Fourier share where they were."
+        ),
+        SLINGSHOT: (
+            "Spikes are Adam's own: they persist with the exact loss, and are fewer or none with "
+            "ε = 1e-5; features move across them (Thilak et al. 2022, arXiv:2206.04817)."
+        ),
+        COLLAPSE: (
+            "Spikes come once float32 rounds gradients to zero (Prieto et al. 2025, arXiv:2501.04697; "
+            "Liu et al. 2026, arXiv:2605.06152): few or none with the exact loss or with ε = 1e-5; what "
+            "changes across them changes across a kick of equal norm too."
+        ),
+    },
+    predictions=(
+        Prediction(MERGING, "remain, exact, decay 0", ">"),
+        Prediction(MERGING, "structure, decay 0", ">"),
+        Prediction(MERGING, "structure beyond kicks, decay 0", ">"),
+        Prediction(MERGING, "validation spikes, decay 0", ">"),
+        Prediction(FAILED, "remain, exact, decay 0", ">"),
+        Prediction(FAILED, "early, structure", ">"),
+        Prediction(SLINGSHOT, "remain, exact, decay 0", ">"),
+        Prediction(SLINGSHOT, "remain, large epsilon, decay 0", "<"),
+        Prediction(SLINGSHOT, "structure, decay 0", ">"),
+        Prediction(COLLAPSE, "remain, exact, decay 0", "<"),
+        Prediction(COLLAPSE, "remain, large epsilon, decay 0", "<"),
+        Prediction(COLLAPSE, "structure beyond kicks, decay 0", "none"),
+    ),
+    arms=arms,
+    endpoints=endpoints,
+    figures=figures,
+    needs={
+        "saliency_median": "saliency",
+        "generality_group_sufficient": "generality",
+        "fourier_neuron_share": "fourier",
+    },
+)

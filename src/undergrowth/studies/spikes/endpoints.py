@@ -1,0 +1,187 @@
+"""What decides P9 and C12, and what shows how robust that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from undergrowth.analysis import Above, Exceeds, across, estimate, nested_estimate
+from undergrowth.analysis.events import DEFAULT_RULES
+from undergrowth.analysis.intervals import unknown
+from undergrowth.report.groups import plural
+from undergrowth.studies.arm import Budget
+from undergrowth.studies.endpoint import Endpoint, Measured, measured_by_seed
+from undergrowth.studies.own_scale import STAND_IN
+from undergrowth.studies.spikes.arms import DECAYS, EPSILONS, EXACT, KICK_NORM, KICKED, ROUNDED
+from undergrowth.studies.spikes.statistics import (
+    COINCIDE,
+    EXCESS,
+    PERSIST,
+    STRUCTURE,
+    STRUCTURES,
+    Structure,
+    across_spikes,
+    beyond_kicks,
+    gain,
+    gained_early,
+    last,
+    mean_over_spikes,
+    onset,
+    spikes_of,
+)
+from undergrowth.studies.statistic import Missing, Statistic, points, share
+from undergrowth.studies.table import Table
+
+NOTHING = 0.1
+"""Of what a run gains from memorised to its end, the share below which early spikes gained nothing."""
+
+WORTH = 0.05
+"""The least change across a spike that counts, as a share of how far the reading ranges over the run:
+twenty such spikes would make up the whole way."""
+
+
+def endpoints(budget: Budget) -> tuple[Endpoint, ...]:
+    """Both primaries are of the regime of the post's curves, which these runs are not."""
+    found = (*(each for decay in DECAYS for each in _at(decay)), *map(_early, STRUCTURES))
+    primaries = f"{STRUCTURE.name}, decay 0", f"early, {STRUCTURE.name}"
+    return tuple(
+        replace(each, is_primary=True, waits_for=STAND_IN) if each.name in primaries else each
+        for each in found
+    )
+
+
+def _at(decay: float) -> Iterator[Endpoint]:
+    """P9 at one weight decay."""
+    at, rounded, exact, epsilon = f"decay {decay:g}", ROUNDED[decay], EXACT[decay], EPSILONS[decay]
+    for structure in STRUCTURES:
+        yield _across(structure, decay, "across matched windows", across_spikes)
+        yield _across(structure, decay, "across a random kick", beyond_kicks, KICKED[decay])
+    yield Endpoint(
+        f"validation spikes, {at}", "P9", COINCIDE, rounded, Exceeds(0.1), note=counted(rounded)
+    )
+    for name, arm, note in (
+        ("exact", exact, _collapsed(decay)),
+        ("large epsilon", epsilon, counted(epsilon, rounded)),
+    ):
+        yield Endpoint(
+            f"remain, {name}, {at}", "P9", PERSIST, arm, Above(0.0), control=rounded, note=note
+        )
+
+
+def _across(
+    structure: Structure,
+    decay: float,
+    minus: str,
+    of: Callable[..., np.ndarray],
+    kicked: str | None = None,
+) -> Endpoint:
+    """Of a value for each spike, which seeds have unequally many of."""
+    each = partial(of, structure=structure)
+    kicks = (
+        f"A kick moves the weights at random by {KICK_NORM[decay]:g} of their norm, as far as a spike "
+        "does; its windows are as long as the seed's spikes are in the median. "
+    )
+    statistic = Statistic(
+        f"{structure.name}: change across a spike minus {minus}, in shares of its range",
+        f"{structure.name.capitalize()}: {structure.says}. {EXCESS} {kicks if kicked else ''}Mean over "
+        "spikes with a random intercept for each seed.",
+        mean_over_spikes(each),
+        says=points("of the range, across a spike"),
+        takes_failed=True,
+    )
+
+    def measured(table: Table, endpoint: Endpoint) -> Measured:
+        found = measured_by_seed(table, endpoint)
+        arms = [arm for arm in (endpoint.arm, endpoint.control) if arm is not None]
+        values = [each(*(table.runs[arm][seed] for arm in arms)) for seed in found.values]
+        return replace(found, estimate=nested_estimate(values))
+
+    return Endpoint(
+        f"{structure.name}{' beyond kicks' if kicked else ''}, decay {decay:g}",
+        "P9",
+        statistic,
+        ROUNDED[decay],
+        Exceeds(WORTH),
+        control=kicked,
+        measured=measured,
+        note=counted(ROUNDED[decay]),
+    )
+
+
+def _early(structure: Structure) -> Endpoint:
+    """C12: the part of the runs' gain that is made across early spikes, as a ratio of means."""
+
+    def of(run) -> float | Missing:
+        gained = gained_early(run, structure)
+        return gained if isinstance(gained, Missing) else NOTHING * gain(run, structure) - gained
+
+    def measured(table: Table, endpoint: Endpoint) -> Measured:
+        found = measured_by_seed(table, endpoint)
+        runs = table.runs.get(endpoint.arm, {})
+        whole = estimate([gain(runs[seed], structure) for seed in found.values])
+        if not whole.low > 0:
+            return replace(found, estimate=unknown(np.nan, whole.level, whole.n))
+        values = {seed: float(value) / whole.effect for seed, value in found.values.items()}  # pyright: ignore[reportArgumentType]
+        return replace(found, estimate=estimate(list(values.values())), values=values)
+
+    statistic = Statistic(
+        f"{NOTHING:g} minus the share of the runs' gain that is made across early spikes: "
+        f"{structure.name}",
+        f"{structure.name.capitalize()}: {structure.says}. {EXCESS} Summed over the spikes before the "
+        f"onset ({DEFAULT_RULES.describe('onset')}). Gain: from memorised to the end, mean over seeds; "
+        "where its interval is not above 0 there is no share.",
+        of,
+        says=lambda left: share("of the gain across early spikes")(NOTHING - left),
+    )
+    return Endpoint(
+        f"early, {structure.name}",
+        "C12",
+        statistic,
+        ROUNDED[1.0],
+        Above(0.0),
+        measured=measured,
+        note=_never_set_off,
+    )
+
+
+def counted(*names: str) -> Callable[[Table], str]:
+    """How many spikes arms have, in how many seeds."""
+
+    def note(table: Table) -> str:
+        told = []
+        for arm in table.among(names):
+            counts = [len(spikes_of(run)) for run in table.of(arm)]
+            some = sum(count > 0 for count in counts)
+            told.append(
+                f"{plural(sum(counts), 'spike')} in {some} of {plural(len(counts), 'seed')} ({arm})."
+            )
+        return " ".join(told)
+
+    return note
+
+
+def _collapsed(decay: float) -> Callable[[Table], str]:
+    """Spikes, and how many examples' gradient is rounded to nothing just before one."""
+
+    def note(table: Table) -> str:
+        befores = [
+            across(run["collapse_share"].sel(side="train"), spikes_of(run), within=last(run))["before"]
+            for run in table.of(ROUNDED[decay])
+            if "collapse_share" in run.names
+        ]
+        shares = np.concatenate([np.empty(0), *(before.values for before in befores)])
+        told = counted(EXACT[decay], ROUNDED[decay])(table)
+        if np.isfinite(shares).any():
+            told += f" Before a spike float32 rounds away the whole gradient of {np.nanmean(shares):.0%}"
+            told += " of the training examples."
+        return told
+
+    return note
+
+
+def _never_set_off(table: Table) -> str:
+    never = sum(np.isinf(onset(run)) for run in table.of(ROUNDED[1.0]))
+    return f"{counted(ROUNDED[1.0])(table)} {never} never set off: all of their spikes count as early."
