@@ -64,10 +64,7 @@ class Profile:
         return -float(found.fun)
 
     def _at(self, mean: float, spread: float) -> float:
-        low, high = ((self.bounds - mean) / spread).T
-        is_known = low == high
-        density = stats.norm.logpdf(low[is_known]) - np.log(spread)
-        return float(density.sum() + _log_between(low[~is_known], high[~is_known]).sum())
+        return float(log_probability((self.bounds - mean) / spread, spread).sum())
 
     def interval(self, level: float) -> tuple[float, float]:
         """The means whose likelihood is not too low for the level: see `censored_estimate`."""
@@ -86,6 +83,19 @@ class Profile:
         n, at = len(self.bounds), (threshold - self.centre) / self.scale
         fall = max(0.0, self.log_likelihood(self._best) - self.log_likelihood(at))
         return float(2 * stats.t.sf(np.sqrt((n - 1) * np.expm1(2 * fall / n)), n - 1))
+
+
+def log_probability(z: Float[np.ndarray, "value 2"], spread: float) -> Float[np.ndarray, " value"]:
+    """Of normal values each known to lie between two bounds: the logarithm of the probability, or where
+    the bounds are equal of the density.
+
+    z: the bounds less the mean, in units of the spread.
+    """
+    low, high = z.T
+    is_known = low == high
+    found = stats.norm.logpdf(low) - np.log(spread)
+    found[~is_known] = _log_between(low[~is_known], high[~is_known])
+    return found
 
 
 def _log_between(low: np.ndarray, high: np.ndarray) -> np.ndarray:
