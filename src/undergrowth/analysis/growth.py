@@ -218,7 +218,11 @@ def _fitted(design: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, float, 
     if found[-1] > 0.99 * SHARPEST:
         return None
     moved = np.linalg.lstsq(design, np.full(len(y), centre), rcond=None)[0]
-    return moved + found[:-1] / found[-1] * scale, scale / float(found[-1]), at_each(found)[0] - is_known * np.log(scale)
+    return (
+        moved + found[:-1] / found[-1] * scale,
+        scale / float(found[-1]),
+        at_each(found)[0] - is_known * np.log(scale),
+    )
 
 
 def _transformed(complexity: ArrayLike, law: Law) -> np.ndarray:

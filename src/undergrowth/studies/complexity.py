@@ -14,7 +14,7 @@ from typing import get_args
 
 import numpy as np
 
-from undergrowth.analysis import Estimate, Event, Exceeds, events
+from undergrowth.analysis import Event, Exceeds, events
 from undergrowth.analysis.events import DEFAULT_RULES
 from undergrowth.analysis.growth import Ladder, exponential_over_power_law, slope
 from undergrowth.measures import Curves
@@ -244,13 +244,13 @@ class Rungs:
 
 
 @lru_cache(maxsize=64)
-def rungs_of(table: Table, measure: Measure, statistic: Statistic) -> Rungs:
+def rungs_of(table: Table, measure: Measure, time: str = GROKKED) -> Rungs:
     """The arms that have a time, from the least complexity to the highest."""
     missing: Counter[str] = Counter()
     found = {
         arm: its
         for arm in measure.arms(table.budget)
-        if (its := values_of(table, arm.name, statistic, missing))
+        if (its := values_of(table, arm.name, later(measure, time), missing))
     }
     ladder = Ladder(
         np.repeat(np.arange(len(found)), [len(its) for its in found.values()]),
@@ -266,23 +266,19 @@ ladder is none to speak of."""
 
 
 def over_tasks(
-    name: str,
-    measure: Measure,
-    statistic: Statistic,
-    of: Callable[[Ladder], Estimate],
-    rule: Exceeds,
-    budget: Budget,
+    name: str, measure: Measure, statistic: Statistic, rule: Exceeds, budget: Budget, time: str = GROKKED
 ) -> Endpoint:
     """A number of a ladder, which runs from its control, the least complex task, to its arm."""
     its = measure.arms(budget)
+    of = slope if name.startswith("grows") else exponential_over_power_law
 
     def measured(table: Table, endpoint: Endpoint) -> Measured:
-        rungs = rungs_of(table, measure, endpoint.statistic)
+        rungs = rungs_of(table, measure, time)
         return Measured(of(rungs.ladder), missing=rungs.missing)
 
     def note(table: Table) -> str:
         told_control = _of_control(table) if name == "grows-p" else []
-        return " ".join([*_about(measure, rungs_of(table, measure, statistic)), *told_control])
+        return " ".join([*_about(measure, rungs_of(table, measure, time)), *told_control])
 
     return Endpoint(
         name,
@@ -300,17 +296,12 @@ def over_tasks(
 def endpoints(budget: Budget) -> tuple[Endpoint, ...]:
     """Of each measure whether the time grows, and whether exponentially."""
     rows = MEASURES[0]
-    _, waits, for_good = TIMES
+    _, since, for_good = TIMES
     return (
-        *(over_tasks(f"grows-{m.slug}", m, later(m), slope, WORTH, budget) for m in MEASURES),
-        over_tasks("grows-rows-since-memorised", rows, later(rows, waits), slope, WORTH, budget),
-        over_tasks("grows-rows-for-good", rows, later(rows, for_good), slope, WORTH, budget),
-        *(
-            over_tasks(
-                f"exponential-{m.slug}", m, exponential(m), exponential_over_power_law, Exceeds(), budget
-            )
-            for m in MEASURES
-        ),
+        *(over_tasks(f"grows-{m.slug}", m, later(m), WORTH, budget) for m in MEASURES),
+        over_tasks("grows-rows-since-memorised", rows, later(rows, since), WORTH, budget, since),
+        over_tasks("grows-rows-for-good", rows, later(rows, for_good), WORTH, budget, for_good),
+        *(over_tasks(f"exponential-{m.slug}", m, exponential(m), Exceeds(), budget) for m in MEASURES),
     )
 
 
@@ -344,7 +335,7 @@ def _end(run: Run) -> float:
 def figures(table: Table) -> Iterator[Figure]:
     """Of each ladder that has runs."""
     for measure in MEASURES:
-        rungs = rungs_of(table, measure, later(measure))
+        rungs = rungs_of(table, measure)
         if rungs.arms:
             tasks = tuple(_said(measure, arm) for arm in rungs.arms)
             name = f"growth_{measure.slug}"
