@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
 import xarray as xr
+<<<<<<< HEAD
+=======
+
+from tests.studies.made_up import made_up
+from tests.studies.planted import ruling_of, table_of, verdict_of
+from undergrowth.report.axes import traces_of
+from undergrowth.store import Run
+from undergrowth.studies import Arm, Budget, Missing
+>>>>>>> port-complexity
 from undergrowth.studies.complexity import (
     EXAMPLES,
-    GROUPS,
+    GROKKED,
     MEASURES,
     OPERATIONS,
     PRIMES,
+    ROWS,
     STUDY,
+    TIMES,
+    controls,
     families,
-    family_of,
-    runs,
-    timed,
 )
+<<<<<<< HEAD
 
 from tests.studies.made_up import made_up
 from undergrowth.analysis import Verdict
@@ -27,218 +38,227 @@ from undergrowth.spec import RunSpec
 from undergrowth.store import Run
 from undergrowth.studies import complexity
 from undergrowth.tasks import Operation
+=======
+>>>>>>> port-complexity
 
 STEPS = np.arange(0, 3001, 10)
+BY_SLUG = {measure.slug: measure for measure in MEASURES}
+BUDGETS: tuple[Budget, ...] = ("quick", "standard", "full")
 Law = Callable[[float], float]
+Runs = dict[str, list[Run]]
 
 
-def run(spec: RunSpec, seed: int, grokked: float, memorised: int | None = 50) -> Run:
+def run(arm: Arm, seed: int, grokked: float, memorised: float = 50) -> Run:
     """A run of 3,000 steps that groks at the next evaluation from a step on, if it is one of them."""
-    found = made_up(seed, spec.labels, base=spec)
-    train = np.where((np.inf if memorised is None else memorised) <= STEPS, 1.0, 0.1)
-    curves = {"train_accuracy": train, "val_accuracy": np.where(grokked <= STEPS, 1.0, 0.02)}
-    found.__dict__["curves"] = xr.Dataset(
-        {name: ("step", values) for name, values in curves.items()}, {"step": STEPS}
-    )
-    return found
-
-
-def complexity_of(measure: complexity.Measure, spec: RunSpec) -> float:
-    assert isinstance(spec.task, Operation)
-    return measure.of(spec.task)
-
-
-def rising(measure: complexity.Measure, law: Law, seeds: int = 5, *, sigma: float = 0.12) -> list[Run]:
-    """Runs of the standard tasks of a family whose times follow a law of one measure."""
-    rng = np.random.default_rng(0)
-    return [
-        run(task, seed, law(complexity_of(measure, task)) * float(np.exp(sigma * rng.normal())))
-        for task in families("standard")[measure.family]
-        for seed in range(seeds)
-    ]
-
-
-def control(end: float = 0.02) -> list[Run]:
-    shuffled = [spec for spec in runs("standard", 4) if spec.labels == "shuffled"]
-    found = [run(spec, spec.seeds.model, np.inf) for spec in shuffled]
-    for each in found:
-        each.curves["val_accuracy"][:] = end
-    return found
-
-
-def ruled(found: Sequence[Run]) -> tuple[Verdict, ...]:
-    its = [each for one in found if (each := timed(one))]
-    return complexity._verdicts(found, its, complexity._climbs(its, "grokked step", 199))
-
-
-def verdicts(found: Sequence[Run]) -> dict[str, tuple[Verdict, Verdict]]:
-    """By measure: which law, and whether it grows."""
-    given = ruled(found)
-    return {m.name: (given[2 * i], given[2 * i + 1]) for i, m in enumerate(MEASURES)}
-
-
-BY_NAME = {measure.name: measure for measure in MEASURES}
-LAWS: dict[str, Law] = {
-    "exponential": lambda c: 60 * np.exp(0.07 * c),
-    "power law": lambda c: 0.5 * c**2,
-    "falling": lambda c: 6000 / c,
-}
-PRIMES_BY = {name: rising(BY_NAME["p"], law) for name, law in LAWS.items()}
-
-
-def test_a_time_that_grows_exponentially_supports_the_claim() -> None:
-    law, grows = verdicts([*PRIMES_BY["exponential"], *control()])["p"]
-    assert (law.verdict, grows.verdict) == ("supported", "supported")
-    assert "35 runs, 0 censored, of 7 tasks; complexity takes 7 values from 11 to 47" in law.note
-    assert "AIC: constant" in law.note
-    assert "Control at p = 11: 2 seeds with shuffled labels end at 0.02 (chance 0.0909)." in law.note
-
-
-def test_a_time_that_grows_as_a_power_contradicts_it_and_grows() -> None:
-    law, grows = verdicts(PRIMES_BY["power law"])["p"]
-    assert (law.verdict, grows.verdict) == ("contradicted", "supported")
-    assert grows.estimate.effect == pytest.approx(2, abs=0.15)
-    assert "No control runs." in law.note
-
-
-def test_a_time_that_falls_contradicts_both() -> None:
-    law, grows = verdicts(PRIMES_BY["falling"])["p"]
-    assert (law.verdict, grows.verdict) == ("contradicted", "contradicted")
-    assert grows.estimate.effect == pytest.approx(-1, abs=0.1)
-
-
-def test_a_time_that_has_nothing_to_do_with_it_is_inconclusive() -> None:
-    law, grows = verdicts(rising(BY_NAME["p"], lambda c: 400.0, sigma=0.8))["p"]
-    assert (law.verdict, grows.verdict) == ("inconclusive", "inconclusive")
-
-
-@pytest.mark.parametrize("name", ["symbols", "bytes", "irreps", "group_bytes"])
-def test_every_other_measure_can_come_out_each_way(name: str) -> None:
-    measure = BY_NAME[name]
-    least, most = (
-        f(complexity_of(measure, t) for t in families("standard")[measure.family]) for f in (min, max)
-    )
-    laws: dict[str, Law] = {
-        "exponential": lambda c: 40 * 60 ** ((c - least) / (most - least)),
-        "power law": lambda c: 40 * 60 ** (np.log(c / least) / np.log(most / least)),
-        "falling": lambda c: 2400 * 60 ** (-(c - least) / (most - least)),
+    found = made_up(seed, arm.spec.labels, base=arm.spec)
+    curves = {
+        "train_accuracy": np.where(memorised <= STEPS, 1.0, 0.1),
+        "val_accuracy": np.where(grokked <= STEPS, 1.0, 0.02),
     }
-    found = {law: verdicts(rising(measure, laws[law], sigma=0.05))[name] for law in laws}
-    assert [v.verdict for v in found["exponential"]] == ["supported", "supported"]
-    assert [v.verdict for v in found["power law"]] == ["contradicted", "supported"]
-    assert [v.verdict for v in found["falling"]] == ["contradicted", "contradicted"]
+    found.__dict__["curves"] = xr.Dataset({n: ("step", v) for n, v in curves.items()}, {"step": STEPS})
+    return found
 
 
-@pytest.mark.parametrize("name", ["p_examples", "degree"])
-def test_narrow_ladders_grow_or_fall_and_say_how_narrow_they_are(name: str) -> None:
-    measure = BY_NAME[name]
-    law, grows = verdicts(rising(measure, lambda c: 20 * c**1.1))[name]
-    assert grows.verdict == "supported"
-    assert ("below the 3 that parts the laws" in law.note) == (name == "p_examples")
-    assert verdicts(rising(measure, lambda c: 9000 / c))[name][1].verdict == "contradicted"
+def rising(
+    slug: str, law: Law, seeds: int = 4, *, of_task: float = 0.0, sigma: float = 0.05, rng: int = 0
+) -> Runs:
+    """Runs of the standard tasks of a family whose times follow a law of the complexity, 0 the least and
+    1 the highest; of_task, sigma: spreads of tasks and seeds, in decades.
+    """
+    measure, draw = BY_SLUG[slug], np.random.default_rng(rng)
+    arms = measure.arms("standard")
+    least, most = measure.complexity(arms[0]), measure.complexity(arms[-1])
+    found: Runs = {}
+    for arm in arms:
+        middle = np.log10(law((measure.complexity(arm) - least) / (most - least)))
+        middle += of_task * draw.normal()
+        found[arm.name] = [
+            run(arm, seed, 10 ** (middle + sigma * draw.normal())) for seed in range(seeds)
+        ]
+    return found
 
 
-def test_censored_runs_count_as_later() -> None:
-    found = rising(BY_NAME["p"], lambda c: 150 * np.exp(0.09 * c))
-    law, grows = verdicts(found)["p"]
-    censored = sum(float(each.curves["val_accuracy"].max()) < 1 for each in found)
-    assert 5 < censored < 25
-    assert f"{censored} censored" in law.note
-    assert (law.verdict, grows.verdict) == ("supported", "supported")
+def later(decades: float, start: float = 200) -> Law:
+    return lambda share: start * 10 ** (decades * share)
 
 
-def test_all_censored_says_so_and_rules_nothing() -> None:
-    law, grows = verdicts(rising(BY_NAME["p"], lambda c: 1e6))["p"]
-    assert (law.verdict, grows.verdict) == ("inconclusive", "inconclusive")
-    assert "No fit: every run is censored." in law.note
+def power(slug: str, decades: float) -> Law:
+    """A power law that is later by so many decades at the end."""
+    arms = BY_SLUG[slug].arms("standard")
+    ratio = BY_SLUG[slug].complexity(arms[-1]) / BY_SLUG[slug].complexity(arms[0])
+    start = 200 if decades > 0 else 2000
+    return lambda share: start * 10 ** (decades * np.log(1 + share * (ratio - 1)) / np.log(ratio))
 
 
-def test_one_seed_has_no_interval() -> None:
-    law, grows = verdicts(rising(BY_NAME["p"], LAWS["exponential"], seeds=1))["p"]
-    assert (law.verdict, grows.verdict) == ("inconclusive", "inconclusive")
-    assert "every task needs 2 seeds or more" in law.note
-    assert not law.is_claim
+@cache
+def primary_runs(kind: str) -> Runs:
+    return {
+        "later": lambda: rising("rows", later(0.8)),
+        "sooner": lambda: rising("rows", later(-0.8, 1500)),
+        "alike": lambda: rising("rows", later(0), of_task=0.03),
+        "tasks differ": lambda: rising("rows", later(0.3), of_task=0.35),
+    }[kind]()
 
 
-def test_a_missing_family_and_two_complexities_are_said() -> None:
-    two = [each for each in PRIMES_BY["exponential"] if each.spec.task.n_labels in (11, 47)]
-    found = verdicts(two)
-    assert found["irreps"][0].note == "No runs."
-    assert found["irreps"][0].verdict == "inconclusive"
-    law, grows = found["p"]
-    assert (law.verdict, grows.verdict) == ("inconclusive", "supported")
-    assert "Two laws differ from 3 values on; there are 2." in law.note
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("later", "supported"),
+        ("sooner", "contradicted"),
+        ("alike", "no effect"),
+        ("tasks differ", "inconclusive"),
+    ],
+)
+def test_the_primary_comes_out_as_planted(kind: str, said: str) -> None:
+    assert ruling_of(STUDY, "grows-rows", primary_runs(kind), "standard") == said
 
 
-def test_no_runs_at_all_is_no_traceback() -> None:
-    answer = STUDY.answer([])
-    assert {verdict.verdict for verdict in answer.verdicts} == {"inconclusive"}
-    assert answer.figures == ()
+def test_the_primary_says_how_much_later_and_of_how_many_tasks() -> None:
+    found = verdict_of(STUDY, "grows-rows", primary_runs("later"), "standard")
+    assert found.is_primary
+    assert (found.ruling, found.estimate.n) == ("supported", 4)
+    assert found.estimate.effect == pytest.approx(0.8, abs=0.1)
+    assert found.p < 0.05 / 34
+    assert found.says.endswith("later")
+    assert (found.arm, found.control) == ("x+y mod 53, as many a row", "x+y mod 23, as many a row")
+    assert found.note == "8 tasks; p: 23 to 53, a factor of 2.3, below the 3 that parts the laws."
 
 
-def test_runs_that_failed_or_never_memorised_are_said() -> None:
-    found = rising(BY_NAME["p"], LAWS["exponential"])
-    found[0].__dict__["status"] = "failed"
-    never = run(families("standard")[PRIMES][0], 9, np.inf, memorised=None)
-    _, grows = verdicts([*found, never])["p"]
-    assert "1 run failed and left out." in grows.note
-    assert "1 never memorised." in grows.note
-    failed = [run(each.spec, 0, 100.0) for each in found]
-    for each in failed:
-        each.__dict__["status"] = "failed"
-    assert verdicts(failed)["p"][0].verdict == "inconclusive"
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_everything_fits_together_and_one_endpoint_decides(budget: Budget) -> None:
+    STUDY.check(budget)
+    primary = [each.name for each in STUDY.endpoints(budget) if each.is_primary]
+    assert primary == ["grows-rows"]
+    assert not any(each.waits_for for each in STUDY.endpoints(budget))
 
 
-def test_a_wait_is_from_memorised_to_grokked_and_never_nothing() -> None:
-    spec = families("standard")[PRIMES][0]
-    made = [(400.0, 50), (50.0, 50), (np.inf, 50), (400.0, None)]
-    waits = [found.wait for at, m in made if (found := timed(run(spec, 0, at, memorised=m)))]
-    assert waits == [(350.0, True), (10.0, True), (2950.0, False), None]
+@pytest.mark.parametrize("slug", [slug for slug in BY_SLUG if slug != "rows"])
+def test_every_other_ladder_can_grow_and_fall(slug: str) -> None:
+    up, down = rising(slug, later(0.9)), rising(slug, later(-0.9, 2000))
+    assert ruling_of(STUDY, f"grows-{slug}", up, "standard") == "supported"
+    assert ruling_of(STUDY, f"grows-{slug}", down, "standard") == "contradicted"
 
 
-def test_the_order_of_the_runs_does_not_matter() -> None:
-    found = [*PRIMES_BY["power law"], *control()]
-    assert str(ruled(found)) == str(ruled(found[::-1]))
+@pytest.mark.parametrize("slug", list(BY_SLUG))
+def test_either_law_can_fit_better_whether_times_rise_or_fall(slug: str) -> None:
+    found = {
+        (law, decades): verdict_of(
+            STUDY,
+            f"exponential-{slug}",
+            rising(
+                slug,
+                power(slug, decades)
+                if law == "power law"
+                else later(decades, 200 if decades > 0 else 2000),
+                sigma=0.02,
+                seeds=6,
+            ),
+            "standard",
+        ).estimate.effect
+        for law in ("power law", "exponential")
+        for decades in (1.1, -1.1)
+    }
+    assert all((effect > 0) == (law == "exponential") for (law, _), effect in found.items()), found
 
 
-def test_whether_tasks_differ_by_chance_is_told() -> None:
-    _, grows = verdicts(PRIMES_BY["power law"])["p"]
-    assert "Complexities dealt to the tasks at random are as steep in 0." in grows.note
+def test_a_ladder_over_a_wide_range_decides_between_the_laws() -> None:
+    for law, said in ((later(1.1), "supported"), (power("p", 1.1), "contradicted")):
+        runs = rising("p", law, sigma=0.02, seeds=12)
+        assert ruling_of(STUDY, "exponential-p", runs, "standard") == said
+    same = rising("p", later(0), of_task=0.1)
+    assert ruling_of(STUDY, "exponential-p", same, "standard") == "inconclusive"
 
 
-@pytest.mark.parametrize("budget", ["quick", "standard", "full"])
-def test_every_run_is_of_the_family_that_it_was_made_for(budget: complexity.Budget) -> None:
-    for family, its in families(budget).items():
-        for task in its:
-            assert family_of(made_up(0, base=task)) == family
-            assert task.task.n_labels >= 2
-    groups = [task.task.n_labels for task in families(budget)[GROUPS]]
-    assert len(set(groups)) == 1
+def test_where_the_most_complex_never_grok_the_interval_is_open_and_they_are_named() -> None:
+    runs = rising("rows", later(1.2, 250))
+    found = verdict_of(STUDY, "grows-rows", runs, "standard")
+    assert (found.ruling, np.isinf(found.estimate.high)) == ("supported", True)
+    assert found.note.endswith("No run got there: x+y mod 53, as many a row.")
+    never = verdict_of(STUDY, "grows-rows", rising("rows", later(0, 1e6)), "standard")
+    assert never.ruling == "inconclusive"
 
 
-def test_the_arm_of_examples_has_as_many_everywhere_and_the_other_the_same_share() -> None:
-    counts = {int(task.data().is_train.sum()) for task in families("standard")[EXAMPLES]}
+def test_runs_that_failed_or_never_memorised_are_counted_and_a_ladder_without_runs_is_open() -> None:
+    runs = {arm: list(its) for arm, its in rising("rows", later(0.8)).items()}
+    first = BY_SLUG["rows"].arms("standard")[0]
+    failed, never = run(first, 5, 200), run(first, 6, np.inf, memorised=np.inf)
+    failed.__dict__["status"] = "failed"
+    runs[first.name] += [failed, never]
+    found = verdict_of(STUDY, "grows-rows", runs, "standard")
+    assert found.missing == {"diverged": 1}
+    waits = verdict_of(STUDY, "grows-rows-since-memorised", runs, "standard")
+    assert waits.missing == {"diverged": 1, "never memorised": 1}
+    answer = STUDY.answer(table_of(STUDY, runs, "standard"))
+    by_name = {verdict.endpoint: verdict for verdict in answer.verdicts}
+    assert by_name["grows-rows"].ruling == "supported"
+    assert by_name["grows-irreps"].ruling == by_name["exponential-irreps"].ruling == "open"
+    assert [figure.name for figure in answer.figures] == ["growth_rows"]
+
+
+def test_times_lie_between_evaluations_or_after_the_last_one() -> None:
+    arm, stays = families("standard")[PRIMES][0], STEPS.copy()
+    grokked, since, for_good = TIMES.values()
+    each = run(arm, 0, 400, memorised=50)
+    assert grokked(each) == pytest.approx((np.log10(390), np.log10(400)))
+    assert since(each) == pytest.approx((np.log10(340), np.log10(360)))
+    assert for_good(each) == pytest.approx((np.log10(400), np.log10(400)))
+    assert since(run(arm, 0, 50, memorised=50)) == pytest.approx((0, 1))
+    assert since(run(arm, 0, np.inf)) == pytest.approx((np.log10(2950), np.inf))
+    assert since(run(arm, 0, 400, memorised=np.inf)) == Missing("never memorised")
+    each.curves["val_accuracy"][stays == 500] = 0.5
+    assert for_good(each) == pytest.approx((np.log10(510), np.log10(510)))
+    each.curves["val_accuracy"][-1] = 0.5
+    assert for_good(each) == pytest.approx((np.log10(3000), np.inf))
+
+
+def test_what_the_times_are_taken_from_does_not_undo_the_primary() -> None:
+    for name in ("grows-rows-since-memorised", "grows-rows-for-good"):
+        assert ruling_of(STUDY, name, primary_runs("later"), "standard") == "supported"
+        assert ruling_of(STUDY, name, primary_runs("sooner"), "standard") == "contradicted"
+
+
+def test_the_control_says_where_shuffled_labels_end() -> None:
+    runs = rising("p", later(0.8))
+    runs |= {arm.name: [run(arm, seed, np.inf) for seed in range(2)] for arm in controls("standard")}
+    note = verdict_of(STUDY, "grows-p", runs, "standard").note
+    first = (
+        "x+y mod 11, same share, shuffled: 2 seeds end at a validation accuracy of 0.02 (chance 0.0909)."
+    )
+    assert first in note
+
+
+def test_ladders_hold_what_they_say() -> None:
+    its = families("standard")
+    shares = {arm.spec.split.frac_train for arm in its[PRIMES]}
+    counts = [int(arm.spec.data().is_train.sum()) for arm in its[EXAMPLES]]
+    of_rows = [arm.spec.data().is_train.sum() / arm.spec.task.n_labels for arm in its[ROWS]]
+    assert len(shares) == 1
     assert max(counts) - min(counts) <= 1
-    assert len({task.split.frac_train for task in families("standard")[PRIMES]}) == 1
-    assert len({task.task.n_labels for task in families("standard")[OPERATIONS]}) == 1
+    assert of_rows == pytest.approx([20] * len(of_rows), abs=0.05)
+    assert len({arm.spec.task.n_labels for arm in its[OPERATIONS]}) == 1
 
 
 def test_a_ladder_has_a_figure_with_every_run_and_both_laws() -> None:
-    figures = {figure.name: figure for figure in STUDY.answer(PRIMES_BY["exponential"]).figures}
-    assert set(figures) == {"growth_p", "criteria"}
-    figure = figures["growth_p"]
-    table = figure.table
-    assert len(table) == 35
-    assert np.allclose(table["exponential"], 60 * np.exp(0.07 * table["complexity"]), rtol=0.2)
-    assert "35 runs, 0 censored" in figure.caption
+    table = table_of(STUDY, rising("p", later(1.1)), "standard")
+    (figure,) = STUDY.figures(table)
+    assert (figure.name, len(figure.table)) == ("growth_p", 28)
+    share = (figure.table["complexity"].to_numpy() - 11) / 36
+    assert np.allclose(figure.table["exponential"], 200 * 10 ** (1.1 * share), rtol=0.15)
+    assert "28 runs, 0 censored" in figure.caption
     names = [trace.name for trace in traces_of(figure.plot)]
     assert {"power law", "exponential", "one run"} <= set(names)
     assert "one run, censored" not in names
+    assert GROKKED.capitalize() in figure.title
 
 
-def test_the_figure_of_criteria_has_its_best_model_at_zero() -> None:
-    table = STUDY.answer(PRIMES_BY["power law"]).figures[-1].table
-    assert set(table["time"]) == set(complexity.TIMES)
-    best = table[table["over best"] == 0]
-    assert set(best["model"]) == {"power law"}
-    assert not (table["over best"].to_numpy() < 0).any()
+def test_a_figure_of_runs_that_never_grok_has_no_law() -> None:
+    (figure,) = STUDY.figures(table_of(STUDY, rising("p", later(0, 1e6)), "standard"))
+    names = [trace.name for trace in traces_of(figure.plot)]
+    assert "one run, censored" in names
+    assert "exponential" not in names
+
+
+def test_no_runs_are_no_figure_and_no_traceback() -> None:
+    answer = STUDY.answer(table_of(STUDY, {}, "standard"))
+    assert {verdict.ruling for verdict in answer.verdicts} == {"open"}
+    assert answer.figures == ()

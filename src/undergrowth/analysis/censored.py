@@ -90,6 +90,19 @@ class Profile:
         return float(2 * stats.t.sf(np.sqrt((n - 1) * np.expm1(2 * fall / n)), n - 1))
 
 
+def log_probability(z: Float[np.ndarray, "value 2"], spread: float) -> Float[np.ndarray, " value"]:
+    """Of normal values each known to lie between two bounds: the logarithm of the probability, or where
+    the bounds are equal of the density.
+
+    z: the bounds less the mean, in units of the spread.
+    """
+    low, high = z.T
+    is_known = low == high
+    found = stats.norm.logpdf(low) - np.log(spread)
+    found[~is_known] = _log_between(low[~is_known], high[~is_known])
+    return found
+
+
 def _log_between(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """The logarithm of the normal probability between bounds, in the tail where it is not lost."""
     flip = low > 0

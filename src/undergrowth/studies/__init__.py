@@ -3,6 +3,7 @@
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.studies import (
     ablation,
+    complexity,
     confidence,
     decay,
     grokking,
@@ -31,6 +32,7 @@ STUDIES: dict[str, Study] = {
         lr_boost.STUDY,
         spikes.STUDY,
         partial_generality.STUDY,
+        complexity.STUDY,
         regularisers.STUDY,
         decay.STUDY,
         smoothness.STUDY,
