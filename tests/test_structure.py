@@ -21,9 +21,6 @@ import pytest
 import undergrowth
 
 ROOT = Path(undergrowth.__file__).parent
-UNPORTED = ROOT / "studies" / "unported"
-"""Studies that wait to be carried over to the present form: nothing imports them."""
-
 ORDER = (
     # what everything may use
     *("version", "plain_text", "toml_text", "precision", "spec_errors"),
@@ -50,8 +47,7 @@ def named(file: Path) -> str:
 @cache
 def sources() -> dict[str, str]:
     """By name the text of every module."""
-    files = (file for file in ROOT.rglob("*.py") if UNPORTED not in file.parents)
-    return {named(file): file.read_text() for file in files}
+    return {named(file): file.read_text() for file in ROOT.rglob("*.py")}
 
 
 def package(module: str) -> str:

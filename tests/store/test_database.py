@@ -203,7 +203,7 @@ def test_a_database_of_another_make_is_refused_in_one_line(root: Path, sql: str)
 
 
 def test_a_store_of_the_version_before_is_whole(root: Path) -> None:
-    """It lacked the tables of complete runs, of names and of parts, and had all others as they are now."""
+    """It lacked the tables of complete runs, of names, of parts; all others are as they were."""
     assert SCHEMA.count("CREATE TABLE") == 7
     (database,) = databases(root)
     with closing(sqlite3.connect(database)) as connection:

@@ -44,7 +44,8 @@ class Endpoint:
     same seed each run is put where it is `paired`, and whose mean is otherwise taken away; is_primary:
     whether it gives the claim its ruling, which one endpoint of one study does; waits_for: why the runs
     of this budget cannot decide it; measured: in place of a number a seed, an estimate from the whole
-    table, of which `arm` and `control` then are only names; note: what else a reader should know, from the table.
+    table, of which `arm` and `control` then are only names; note: what else a reader should know, from
+    the table.
     """
 
     name: str
