@@ -8,15 +8,12 @@ from functools import cache
 import numpy as np
 import pytest
 import xarray as xr
-<<<<<<< HEAD
-=======
 
 from tests.studies.made_up import made_up
 from tests.studies.planted import ruling_of, table_of, verdict_of
 from undergrowth.report.axes import traces_of
 from undergrowth.store import Run
 from undergrowth.studies import Arm, Budget, Missing
->>>>>>> port-complexity
 from undergrowth.studies.complexity import (
     EXAMPLES,
     GROKKED,
@@ -29,17 +26,6 @@ from undergrowth.studies.complexity import (
     controls,
     families,
 )
-<<<<<<< HEAD
-
-from tests.studies.made_up import made_up
-from undergrowth.analysis import Verdict
-from undergrowth.report.axes import traces_of
-from undergrowth.spec import RunSpec
-from undergrowth.store import Run
-from undergrowth.studies import complexity
-from undergrowth.tasks import Operation
-=======
->>>>>>> port-complexity
 
 STEPS = np.arange(0, 3001, 10)
 BY_SLUG = {measure.slug: measure for measure in MEASURES}
