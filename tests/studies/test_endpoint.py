@@ -55,6 +55,15 @@ def test_an_unpaired_control_is_taken_away_as_a_mean() -> None:
     assert (found.estimate.n, found.estimate.n_control) == (5, 3)
 
 
+def test_a_difference_of_shares_may_go_below_none_but_not_beyond_minus_one() -> None:
+    share = Statistic("share", "", lambda run: run.spec.seeds.model % 2 / 10, range=(0.0, 1.0))
+    runs = {"treated": {0: made_up(0), 2: made_up(2), 4: made_up(5)}}
+    runs["control"] = {seed: made_up(seed) for seed in (1, 3, 6)}
+    found = endpoint(share, control="control", paired=False).verdict(Table("s", "quick", ARMS, runs))
+    assert found.estimate.low < found.estimate.effect < 0
+    assert found.estimate.low >= -1
+
+
 def test_seeds_without_a_value_are_counted_by_reason_and_bound_the_effect() -> None:
     of = lambda run: Missing("never memorised") if run.spec.seeds.model > 2 else 0.5  # noqa: E731
     found = endpoint(Statistic("share", "", of, range=(0.0, 1.0))).verdict(table(treated=4))

@@ -103,16 +103,15 @@ RISES = {
 
 
 @pytest.mark.parametrize("said", RISES)
-@pytest.mark.parametrize("side", SIDES)
-def test_p15_is_the_rise_of_the_share_of_examples_by_few_neurons(said: str, side: str) -> None:
+def test_p15_is_the_rise_of_the_share_of_examples_by_few_neurons(said: str) -> None:
     mine, its = RISES[said]
 
     def of(arm: str, rise: Callable[[int], float]) -> Callable[[int], Run]:
         return lambda seed: run(seed, arm, few=[0.9, 0.1, 0.7, 0.1, 0.1, 0.1 + rise(seed)])
 
     runs = pair(MAIN, of(MAIN, mine), of(control_of(MAIN), its))
-    assert ruling_of(STUDY, f"by-few-{side}", runs) == said
-    found = verdict_of(STUDY, f"by-few-{side}", runs).estimate
+    assert ruling_of(STUDY, "by-few-train", runs) == said
+    found = verdict_of(STUDY, "by-few-train", runs).estimate
     assert found.effect == pytest.approx(np.mean([mine(s) - its(s) for s in range(4)]))
 
 
@@ -258,7 +257,7 @@ def test_any_of_the_runs_are_answered_and_drawn() -> None:
         "saliency_by_arm",
         "general_share",
     ]
-    assert len(drawn[3].table) == 6 + 6 + 3 * 4
+    assert len(drawn[3].table) == 5 + 5 + 3 * 4
 
 
 def test_every_small_arm_has_a_control_that_differs_in_its_labels_alone() -> None:

@@ -132,7 +132,6 @@ class Rise:
 
 OF_MAIN = (
     Rise(BY_FEW, "train", is_primary=True),
-    Rise(BY_FEW, "val"),
     Rise(BREADTH, "train"),
     Rise(BREADTH, "val"),
     Rise(SKEWNESS, "train", until="grokked", is_primary=True),
@@ -141,13 +140,19 @@ OF_MAIN = (
     Rise(SKEWNESS, "val"),
     Rise(UNEQUAL, "val"),
 )
-OF_ARMS = tuple(
-    Rise(quantity, side, arm, attribution)
-    for arm in ARMS
-    for attribution in ATTRIBUTIONS
-    for quantity in ((BY_FEW,) if attribution == MARGIN else ()) + (BREADTH, SKEWNESS)
-    for side in SIDES
+OF_ARMS = (
+    *(Rise(BY_FEW, "train", arm) for arm in ARMS),
+    *(
+        Rise(quantity, side, arm, attribution)
+        for arm in ARMS
+        for attribution in ATTRIBUTIONS
+        for quantity in (BREADTH, SKEWNESS)
+        for side in SIDES
+    ),
 )
+"""`BY_FEW` is of training examples alone: before grokking the margins of unseen ones are near 0, sums
+that nearly cancel, of which a few neurons hold 90 % by chance.
+"""
 
 GENERAL_PART = (
     "A neuron's general part: of what it adds to a training example's margin in mean, as much as it "

@@ -97,7 +97,8 @@ def by_few(attribution: Float[np.ndarray, "example component"]) -> float:
 
     The few are `FEW` of the components, rounded and one at least: those of the greatest median
     |attribution| over these examples, of equals those of the greater mean. Nearly all is `HELD` of an
-    example's total attribution; one whose total is not above 0 does not count. NaN where none counts.
+    example's total attribution; one whose total is not above 0 does not count. NaN where none counts. A
+    total that is small beside its parts, as of an example that is answered wrong, says little.
 
     >>> by_few(np.array([[9.5, 0.5], [3.0, 4.0], [7.0, -1.0], [-2.0, 1.0]]))
     0.6666666666666666
