@@ -150,11 +150,20 @@ def _those_left(group: int) -> str:
 
 
 def _is_alive(pid: str, group: int) -> bool:
+    """Whether a process of the group has a thread that is not at its end and so keeps files open."""
     try:
-        state, _, its_group = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:3]
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
     except OSError:
         return False
-    return int(its_group) == group and state != "Z"  # a zombie has closed its files
+    return any(_runs(thread, group) for thread in threads)
+
+
+def _runs(thread: Path, group: int) -> bool:
+    try:
+        state, _, its_group = (thread / "stat").read_text().rpartition(")")[2].split()[:3]
+    except OSError:  # it has ended meanwhile
+        return False
+    return int(its_group) == group and state not in "ZX"
 
 
 def _looked_at(command: Command, root: Path) -> str:
