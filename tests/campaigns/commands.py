@@ -150,13 +150,20 @@ def _those_left(group: int) -> str:
 
 
 def _is_alive(pid: str, group: int) -> bool:
-    """Whether a thread of it is: as long as one is at its end, files of a dead process are open."""
+    """Whether a process of the group has a thread that is not at its end and so keeps files open."""
     try:
-        threads = [thread / "stat" for thread in Path(f"/proc/{pid}/task").iterdir()]
-        stats = [stat.read_text().rpartition(")")[2].split()[:3] for stat in threads]
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
     except OSError:
         return False
-    return any(int(its_group) == group and state not in "ZX" for state, _, its_group in stats)
+    return any(_runs(thread, group) for thread in threads)
+
+
+def _runs(thread: Path, group: int) -> bool:
+    try:
+        state, _, its_group = (thread / "stat").read_text().rpartition(")")[2].split()[:3]
+    except OSError:  # it has ended meanwhile
+        return False
+    return int(its_group) == group and state not in "ZX"
 
 
 def _looked_at(command: Command, root: Path) -> str:

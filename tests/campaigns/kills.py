@@ -58,12 +58,17 @@ class Base:
 def with_faults(arguments: list[str]) -> int:
     """This program anew, with the library of faults before all others."""
     with tempfile.TemporaryDirectory(prefix="undergrowth-faults-") as folder:
-        library = Path(folder) / "faults.so"
-        build = ["cc", "-shared", "-fPIC", "-O1", "-w", str(SOURCE), "-o", str(library), "-ldl"]
-        subprocess.run(build, check=True)
-        environment = {**os.environ, "LD_PRELOAD": str(library), ARMED: "1"}
+        environment = {**os.environ, "LD_PRELOAD": str(built(Path(folder))), ARMED: "1"}
         again = [sys.executable, "-m", "tests.campaigns.kills", *arguments]
         return subprocess.run(again, env=environment, check=False).returncode
+
+
+def built(folder: Path) -> Path:
+    """The library of faults, compiled into a folder."""
+    library = folder / "faults.so"
+    build = ["cc", "-shared", "-fPIC", "-O1", "-w", str(SOURCE), "-o", str(library), "-ldl"]
+    subprocess.run(build, check=True)
+    return library
 
 
 def campaign(n_trials: int, seed: int, processes: int, restart_every: int = 1) -> int:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.campaigns.kills import built
 from tests.store.conftest import SPECS
 from undergrowth.measures import Norms
 from undergrowth.store import Store, StoreError, measured, verify
@@ -212,3 +215,53 @@ def test_a_store_of_the_version_before_is_whole(root: Path) -> None:
     assert verify(root).damage == ()
     assert Store(root).runs[0].given_names == ()
     assert Store(root).runs[0].parts == ()
+
+
+FAULTS_WHILE_MADE = """
+import ctypes, os, sqlite3, sys
+from pathlib import Path
+from undergrowth.store.database import close_whole, open_for_writing, reading
+
+faults, root = ctypes.CDLL(None), Path(sys.argv[1])
+
+
+def made(path, at, kind):
+    path.parent.mkdir()
+    faults.fault_arm(os.fsencode(path.parent), ctypes.c_long(at), kind)
+    try:
+        close_whole(path, open_for_writing(path))
+    except (OSError, sqlite3.Error):
+        pass
+    finally:
+        faults.fault_arm(b"", 0, 0)
+
+
+faults.fault_count.restype = ctypes.c_long
+path = root / "whole" / "x.sqlite"
+path.parent.mkdir()
+faults.fault_arm(os.fsencode(path.parent), 0, 0)
+close_whole(path, open_for_writing(path))
+calls = faults.fault_count()
+faults.fault_arm(b"", 0, 0)
+for kind in (2, 3):
+    for at in range(1, calls + 1):
+        path = root / f"{kind}-{at}" / "x.sqlite"
+        made(path, at, kind)
+        if path.exists():
+            with reading(path) as connection:
+                assert not list(connection.execute("SELECT * FROM runs")), (kind, at)
+print(calls)
+"""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="faults.c needs a C compiler")
+def test_a_call_that_fails_while_a_database_is_made_leaves_a_whole_one_or_none(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS_WHILE_MADE, tmp_path],
+        env={**os.environ, "LD_PRELOAD": str(built(tmp_path))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 20

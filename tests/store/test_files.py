@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.store.test_verify import change
 from undergrowth.store import Store, StoreError, verify
+from undergrowth.store.database import seal_of
 from undergrowth.store.files import inside, sweep_up, write_whole
 from undergrowth.store.layout import databases
 from undergrowth.store.lock import LOCK, writing
@@ -118,9 +121,6 @@ def test_json_that_cannot_be_is_one_run_that_cannot_be_read(root: Path, spec: st
 def test_a_reading_that_is_none_is_one_line_though_its_digest_fits(
     root: Path, column: str, value: object
 ) -> None:
-    import sqlite3
-    from contextlib import closing
-
     run = Store(root).runs[0]
     (database,) = databases(root)
     names = ("run_id", "name", "step", "axes", "dtype", "shape", "content")
@@ -137,6 +137,23 @@ def test_a_reading_that_is_none_is_one_line_though_its_digest_fits(
     with pytest.raises(StoreError) as error:
         _ = Store(root).run(run.id)["val_loss"]
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("environment", ["[" * 100_000, "1", '"text"'])
+def test_an_environment_that_is_none_spoils_one_run_alone(root: Path, environment: str) -> None:
+    one, other = Store(root).runs
+    (database,) = databases(root)
+    with closing(sqlite3.connect(database)) as connection, connection:
+        row = connection.execute("SELECT * FROM runs WHERE run_id = ?", (one.id,)).fetchone()
+        columns = (*row[:-2], environment)
+        connection.execute(
+            "UPDATE runs SET environment = ?, digest = ? WHERE run_id = ?",
+            (environment, digest(*columns), one.id),
+        )
+    seal_of(database).unlink()
+    assert [run.id for run in Store(root).runs] == [other.id]
+    assert Store(root).unreadable == ((one.id, "its environment is none: see `undergrowth verify`"),)
+    assert [damage.place for damage in verify(root).damage] == [f"run {one.id}"]
 
 
 def test_a_flipped_bit_never_comes_back_as_a_number(root: Path) -> None:
