@@ -49,6 +49,7 @@ $(VENV)/installed-bench: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/installed-oracles: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(PIP) --editable '.[dev,oracles]'
+	@$(PIP) --no-deps lifelines # which asks for pandas 2; what is used of it takes 3, as its tests show
 	@touch $@ $(VENV)/installed-dev $(VENV)/installed
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python

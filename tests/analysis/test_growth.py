@@ -6,14 +6,11 @@ from collections.abc import Callable
 from itertools import permutations
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 
 from undergrowth.analysis.growth import (
-    LAWS,
     Ladder,
-    Law,
     exponential_over_power_law,
     fit,
     slope,
@@ -212,28 +209,6 @@ def test_a_planted_exponential_is_recovered_with_and_without_censoring(until: fl
     assert found is not None
     assert found.slope == pytest.approx(0.05 / np.log(10), abs=0.0005)
     assert 10**found.intercept == pytest.approx(50.0, rel=0.03)
-
-
-@pytest.mark.filterwarnings("ignore:Starting with pandas")
-@pytest.mark.parametrize("law", LAWS)
-@pytest.mark.parametrize("every", [0.0, 50.0])
-def test_a_fit_is_that_of_an_accelerated_failure_time_model(law: Law, every: float) -> None:
-    from lifelines import LogNormalAFTFitter
-
-    runs = ladder(exponential, until=700.0, sigma=0.3, every=every)
-    found = fit(runs, law)
-    assert found is not None
-    c = runs.complexity[runs.task]
-    low, high = (10**bound for bound in runs.bounds.T)
-    table = pd.DataFrame({"low": low, "high": high, "g": np.log(c) if law == "power law" else c})
-    expected = LogNormalAFTFitter().fit_interval_censoring(table, "low", "high")
-    factor = 1 if law == "power law" else np.log(10)
-    assert found.slope * factor == pytest.approx(expected.params_["mu_", "g"], rel=1e-3)
-    assert found.sigma * np.log(10) == pytest.approx(
-        np.exp(expected.params_["sigma_"].iloc[0]), rel=1e-3
-    )
-    in_steps = np.where(low == high, np.log(np.log(10) * high), 0)  # density of a log as of a time
-    assert (found.log_likelihood - in_steps).sum() == pytest.approx(expected.log_likelihood_, abs=1e-3)
 
 
 def test_times_without_spread_have_no_fit_rather_than_an_infinite_likelihood() -> None:

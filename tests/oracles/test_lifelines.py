@@ -1,4 +1,4 @@
-"""Means of censored values against lifelines' interval-censored log-normal fit."""
+"""Censored means and accelerated failure times against lifelines' interval-censored fits."""
 # pyright: reportMissingImports=false
 
 from __future__ import annotations
@@ -7,12 +7,15 @@ import math
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
-from lifelines import LogNormalFitter
+from lifelines import LogNormalAFTFitter, LogNormalFitter
 from scipy import stats
 
+from tests.analysis.test_growth import exponential, ladder
 from undergrowth.analysis import censored_estimate
 from undergrowth.analysis.censored import Profile
+from undergrowth.analysis.growth import LAWS, Law, fit
 
 INF = math.inf
 VALUES = np.random.default_rng(0).normal(0.5, 0.4, 16)
@@ -82,3 +85,23 @@ def test_the_interval_holds_what_their_likelihood_does_not_put_too_low() -> None
         at = stats.norm.logpdf(low[known, None], mean, spreads).sum(axis=0)
         at = at + stats.norm.logsf(low[~known, None], mean, spreads).sum(axis=0)
         assert fit.log_likelihood_ + low[known].sum() - at.max() == pytest.approx(wanted, abs=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:Starting with pandas")  # of calls in lifelines
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("every", [0.0, 50.0])
+def test_a_fit_is_that_of_an_accelerated_failure_time_model(law: Law, every: float) -> None:
+    runs = ladder(exponential, until=700.0, sigma=0.3, every=every)
+    found = fit(runs, law)
+    assert found is not None
+    c = runs.complexity[runs.task]
+    low, high = (10**bound for bound in runs.bounds.T)
+    table = pd.DataFrame({"low": low, "high": high, "g": np.log(c) if law == "power law" else c})
+    expected = LogNormalAFTFitter().fit_interval_censoring(table, "low", "high")
+    factor = 1 if law == "power law" else np.log(10)
+    assert found.slope * factor == pytest.approx(expected.params_["mu_", "g"], rel=1e-3)
+    assert found.sigma * np.log(10) == pytest.approx(
+        np.exp(expected.params_["sigma_"].iloc[0]), rel=1e-3
+    )
+    in_steps = np.where(low == high, np.log(np.log(10) * high), 0)  # density of a log as of a time
+    assert (found.log_likelihood - in_steps).sum() == pytest.approx(expected.log_likelihood_, abs=1e-3)

@@ -71,6 +71,16 @@ def test_seeds_without_a_value_are_counted_by_reason_and_bound_the_effect() -> N
     assert found.worst_case == pytest.approx((1.5 / 4, 2.5 / 4))
 
 
+def test_a_controls_seeds_without_a_value_are_its_own_and_bound_the_effect_the_other_way() -> None:
+    of = lambda run: Missing("never memorised") if run.spec.seeds.model > 2 else 0.5  # noqa: E731
+    statistic = Statistic("share", "", of, range=(0.0, 1.0))
+    runs = {"treated": {0: made_up(0), 1: made_up(1)}}
+    runs["control"] = {seed: made_up(seed) for seed in (2, 3)}
+    found = endpoint(statistic, control="control", paired=False).verdict(Table("s", "quick", ARMS, runs))
+    assert found.missing == {"never memorised": 1}
+    assert found.worst_case == pytest.approx((0.5 - 0.75, 0.5 - 0.25))
+
+
 def test_what_is_only_not_trained_bounds_nothing() -> None:
     there = table(treated=3)
     absent = Table("study", "quick", ARMS, there.runs, {"treated": {7: "not trained"}})
@@ -88,10 +98,16 @@ def test_a_run_that_diverged_has_a_value_only_where_the_statistic_takes_it() -> 
 
 @pytest.mark.parametrize(
     ("value", "method"),
-    [(True, "Clopper-Pearson"), ((0.0, 1.0), "censored normal likelihood"), (1.0, "exact sign test")],
+    [
+        (lambda seed: seed > 2, "Clopper-Pearson"),
+        (lambda seed: (float(seed), seed + 0.5), "censored normal likelihood"),
+        (float, "Student's t, corrected for skewness"),
+        (lambda seed: 1.0, "exact sign test"),
+    ],
 )
 def test_the_kind_of_the_values_decides_the_interval(value, method: str) -> None:
-    found = endpoint(Statistic("s", "", lambda run: value)).verdict(table(treated=6))
+    of = lambda run: value(run.spec.seeds.model)  # noqa: E731
+    found = endpoint(Statistic("s", "", of)).verdict(table(treated=6))
     assert found.estimate.method == method
 
 

@@ -44,9 +44,9 @@ def by_arm_figure(name: str, title: str, panels: Sequence[Panel], caption: str) 
     theme.dress(plot, height=140 + 70 * len(panels) + 34 * sum(rows), controls=0)
     plot.update_xaxes(tickformat=None)
     told = (
-        "Dots are seeds, the diamond their mean with its 95 % interval (bootstrap from 10 seeds on, "
-        "Student's t below; none where there is one seed or all are equal); n: how many seeds there "
-        f"are to draw. {caption}"
+        "Dots are seeds, the diamond their mean with its 95 % interval (Student's t, corrected for "
+        "skewness; none of one seed, nor of fewer than six that are all equal); n: how many seeds "
+        f"there are to draw. {caption}"
     )
     return Figure(name, title, told, plot, pd.concat(tables, ignore_index=True))
 

@@ -27,13 +27,15 @@ from undergrowth.studies.table import NOT_THERE, Table
 class Measured:
     """What an endpoint comes to.
 
-    values, control: by seed; missing: by reason, how many seeds have no value.
+    values, control: by seed; missing: by reason, how many seeds have no value, and of the control
+    where that has values of its own.
     """
 
     estimate: Estimate
     values: Mapping[int, Value] = field(default_factory=dict)
     control: Mapping[int, Value] = field(default_factory=dict)
     missing: Mapping[str, int] = field(default_factory=dict)
+    missing_control: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Endpoint:
             how=self.statistic.how,
             says=self.statistic.says(estimate.effect) if estimate.n else "",
             note=self.note(table) if self.note else "",
-            missing=found.missing,
+            missing=dict(Counter(found.missing) + Counter(found.missing_control)),
             worst_case=worst_case(found, self),
             values=found.values,
             waits_for=self.waits_for,
@@ -101,9 +103,10 @@ def measured_by_seed(table: Table, endpoint: Endpoint) -> Measured:
         values = values_of(table, endpoint.arm, endpoint.statistic, missing)
         if endpoint.control is None:
             return Measured(aggregate(list(values.values())), values, {}, missing)
-        control = values_of(table, endpoint.control, endpoint.statistic, missing)
+        without: Counter[str] = Counter()
+        control = values_of(table, endpoint.control, endpoint.statistic, without)
         found = difference([*map(float, values.values())], [*map(float, control.values())])  # pyright: ignore[reportArgumentType]
-        return Measured(found, values, control, missing)
+        return Measured(found, values, control, missing, without)
     missing += Counter(table.absent.get(endpoint.arm, {}).values())
     values = {}
     for seed, run in sorted(table.runs.get(endpoint.arm, {}).items()):
@@ -152,20 +155,30 @@ def aggregate(values: Sequence[Value]) -> Estimate:
 
 def worst_case(found: Measured, endpoint: Endpoint) -> tuple[float, float] | None:
     """The effect if the seeds that have no value, for how they went, had come out at either end of the
-    statistic's range, or where that is open of the values that there are (Manski 1990); None with none.
+    statistic's range, or where that is open of the values that there are (Manski 1990); of a difference,
+    the control's at the other end. None with none.
     """
-    n = sum(count for why, count in found.missing.items() if why != NOT_THERE)
-    n_control = len(found.control)
-    if not n or not found.values or endpoint.measured or isinstance(_any(found.values), tuple):
+    n, n_control = (
+        sum(count for why, count in missing.items() if why != NOT_THERE)
+        for missing in (found.missing, found.missing_control)
+    )
+    if (
+        not n + n_control
+        or not found.values
+        or endpoint.measured
+        or isinstance(_any(found.values), tuple)
+    ):
         return None
     values, control = ([float(v) for v in side.values()] for side in (found.values, found.control))  # pyright: ignore[reportArgumentType]
     least, most = (
         bound if np.isfinite(bound) else extreme([*values, *control])
         for bound, extreme in zip(_range(found, endpoint), (min, max), strict=True)
     )
-    taken_away = np.mean(control) if n_control else 0.0
-    ends = (float(np.mean([*values, *[end] * n]) - taken_away) for end in (least, most))
-    return tuple(ends)  # pyright: ignore[reportReturnType]
+    return tuple(
+        float(np.mean([*values, *[end] * n]) - (np.mean(its) if its else 0.0))
+        for end, other in ((least, most), (most, least))
+        for its in [[*control, *[other] * n_control]]
+    )  # pyright: ignore[reportReturnType]
 
 
 def _any(values: Mapping[int, Value]) -> Value:

@@ -89,7 +89,7 @@ class Study:
         """The verdict at each endpoint, figures, and how each prediction came out."""
         endpoints = self.endpoints(table.budget)
         verdicts = {
-            endpoint.name: _without_runs(endpoint, table).verdict(table) for endpoint in endpoints
+            endpoint.name: _open_without_runs(endpoint.verdict(table), table) for endpoint in endpoints
         }
         scores = tuple(
             Scored(each, verdicts[each.endpoint])
@@ -108,12 +108,12 @@ class Study:
         }
 
 
-def _without_runs(endpoint: Endpoint, table: Table) -> Endpoint:
-    """An endpoint whose arms have no run is open: it waits for them. One with a measurement of its own
-    may be of many arms, which `arm` then names together.
+def _open_without_runs(verdict: Verdict, table: Table) -> Verdict:
+    """A verdict whose arms have no run is open: it waits for them. One with a measurement of its own may
+    be of many arms, which `arm` then names together: it waits where no seed came of them.
     """
-    arms = [arm for arm in (endpoint.arm, endpoint.control) if arm is not None]
-    lacking = [arm for arm in arms if not table.has(arm) and endpoint.measured is None]
-    if lacking and not endpoint.waits_for:
-        return replace(endpoint, waits_for=f"there is no run of {lacking[0]}")
-    return endpoint
+    arms = [arm for arm in (verdict.arm, verdict.control) if arm is not None]
+    lacking = [arm for arm in arms if not table.has(arm)]
+    if verdict.waits_for or verdict.estimate.n or not lacking:
+        return verdict
+    return replace(verdict, waits_for=f"there is no run of {lacking[0]}")
