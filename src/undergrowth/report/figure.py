@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
+
+from undergrowth.report.charts.description import Chart, Layer
+from undergrowth.report.charts.paper import on_paper
+from undergrowth.report.charts.screen import on_screen
 
 CONFIG: dict[str, Any] = {
     "responsive": True,
@@ -23,14 +29,16 @@ class Figure:
     """A plot with what must be known to read it.
 
     name: a slug, unique in a report; title: what it shows, as a sentence; caption: how to read it,
-    with rules, n and units; plot: the plotly figure; table: the numbers that it draws, tidy.
+    with rules, n and units; plot: the plotly figure; table: the numbers that it draws, tidy; chart: the
+    same for paper.
     """
 
     name: str
     title: str
     caption: str
     plot: go.Figure
-    table: pd.DataFrame = field(default_factory=pd.DataFrame)
+    table: pd.DataFrame
+    chart: Chart
 
     def titled(self) -> go.Figure:
         """The plot with its title in it, for where nothing else shows the title."""
@@ -48,6 +56,27 @@ class Figure:
         """Show it in a notebook or a browser."""
         self.titled().show(config=CONFIG)
 
+    def save(self, path: str | Path) -> Path:
+        """Write it for a paper, as a .pdf, .svg or .png: one column wide, light, without controls.
+
+        Title and caption are left to the paper. Of what buttons and a slider choose, what is seen first.
+        Raises ValueError for another suffix, ModuleNotFoundError without matplotlib.
+        """
+        return on_paper(self.chart, Path(path))
+
     def _ipython_display_(self) -> None:
         """Show it as the last value of a notebook's cell."""
         self.show()
+
+
+def chart(
+    name: str,
+    title: str,
+    caption: str,
+    table: pd.DataFrame,
+    layers: Mapping[str, Layer] | Layer,
+    **how: Any,
+) -> Figure:
+    """A figure that draws a table; how: the fields of `Chart`."""
+    drawn = Chart(table, {"": layers} if isinstance(layers, Layer) else layers, **how)
+    return Figure(name, title, caption, on_screen(drawn), table, drawn)

@@ -18,6 +18,21 @@ def rounded(values: Any, digits: int = 5) -> list[Any]:
     return [float(f"{v:.{digits}g}") if math.isfinite(v) else None for v in array.tolist()]
 
 
+def said(value: Any) -> str:
+    """Anything of a table in running text; '' where it is missing.
+
+    >>> said(12000), said(True), said("seed"), said(float("nan"))
+    ('12,000', 'yes', 'seed', '')
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, int | np.integer):
+        return f"{value:,}"
+    return told(float(value)) if value is not None and math.isfinite(value) else ""
+
+
 def told(value: float, digits: int = 3) -> str:
     """A number in running text: significant digits, thousands apart, a real minus sign."""
     if not math.isfinite(value):

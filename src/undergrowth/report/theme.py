@@ -15,7 +15,11 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, s
 SIDES = {"train": "#1F77B4", "val": "#D55E00"}
 CONTROL_SIDES = {"train": "#7D93A8", "val": "#AE8B74"}
 STRATEGIES = {"top": "#C2428A", "random": "#B8860B", "least": "#0A9A74", "norm_matched": "#7371DE"}
+SERIES = ("#C2428A", "#D55E00", "#B8860B", "#0A9A74", "#1F77B4", "#7371DE", "#7A5C3E", "#5B8C1A")
+DASHES = ("solid", "8px,3px", "2px,3px", "6px,3px,2px,3px", "14px,4px")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
 NEUTRAL = "#858585"
+CELL_INK = "#1c1e21"
 
 PAPER: dict[Mode, dict[str, str]] = {
     "light": {
@@ -37,6 +41,19 @@ PAPER: dict[Mode, dict[str, str]] = {
         "active": "#48525f",
     },
 }
+
+
+def looks(n: int) -> list[tuple[str, str, str]]:
+    """Colour, dash and symbol of as many series, told apart by each of the three."""
+    return [
+        (SERIES[i % len(SERIES)], DASHES[i % len(DASHES)], SYMBOLS[i % len(SYMBOLS)]) for i in range(n)
+    ]
+
+
+def faint(colour: str, opacity: float) -> str:
+    """A '#rrggbb' colour with an opacity."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity:g})"
 
 
 def template(mode: Mode = "light") -> go.layout.Template:

@@ -1,0 +1,291 @@
+"""A chart for a screen: plotly's figure, with hover texts, a legend, buttons and a slider."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import replace
+from math import ceil
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from undergrowth.report import theme
+from undergrowth.report.axes import (
+    Axis,
+    LogScale,
+    add_axis_buttons,
+    add_buttons,
+    subplot_names,
+    traces_of,
+)
+from undergrowth.report.charts.description import Chart, Piece, Scale
+from undergrowth.report.charts.marks import MARKS
+from undergrowth.report.sliders import add_slider
+
+ROW, PANEL = 30, 170
+"""Pixels of a row, and of a panel without rows."""
+LETTERS = 34
+"""Of a row's name in a line."""
+
+
+def on_screen(chart: Chart) -> go.Figure:
+    """The chart as it is first seen: the first choice, the slider at its start."""
+    lines = ceil(len(chart.panels) / chart.across)
+    heights, gap = _heights(chart, lines), _gap(chart)
+    tall = sum(heights) + gap * (lines - 1)
+    shared: Any = {  # plotly annotates them as bool
+        "shared_xaxes": "columns" if _shares_x(chart) else False,
+        "shared_yaxes": "rows" if chart.across > 1 else False,
+    }
+    plot = make_subplots(
+        lines,
+        chart.across,
+        row_heights=heights,
+        **shared,
+        vertical_spacing=min(gap / tall, 1 / lines),
+        horizontal_spacing=0.06,
+        subplot_titles=[_wrapped(name, 64) for name in chart.panels] if any(chart.panels) else None,
+    )
+    pieces = list(chart.pieces(chart.start))
+    _draw(plot, chart, pieces)
+    controls = _controls(chart)
+    theme.dress(plot, height=int(tall) + 104 + 20 * _legend_lines(chart), controls=controls)
+    plot.update_annotations(
+        font={"size": 12}, **({"x": 0, "xanchor": "left"} if chart.across == 1 else {})
+    )
+    for place, panel in enumerate(chart.panels):
+        _scale(plot, chart, panel, place)
+    _add_controls(plot, chart, pieces)
+    if any(chart.panels):
+        _make_room(plot)
+    if chart.is_square:
+        plot.update_layout(yaxis={"scaleanchor": "x", "constrain": "domain"}, xaxis_constrain="domain")
+    return plot
+
+
+def _draw(plot: go.Figure, chart: Chart, pieces: Sequence[Piece]) -> None:
+    shown: set[tuple[str, str]] = set()
+    first = next((piece.choice for piece in pieces), "")
+    for piece in pieces:
+        if piece.layer.mark != "rules":
+            traces = MARKS[piece.layer.mark](piece)
+            for trace in traces:
+                if piece.series and trace.name == piece.series and trace.showlegend is None:
+                    trace.showlegend = (piece.choice, piece.series) not in shown
+                    shown.add((piece.choice, piece.series))
+                elif trace.type == "scatter":
+                    trace.showlegend = False
+                trace.visible = piece.choice in ("", first)
+            row, col = _place(chart, piece.panel)
+            plot.add_traces(traces, rows=row, cols=col)
+    for piece in pieces:
+        if piece.layer.mark == "rules":
+            _rules(plot, chart, piece)
+
+
+def _place(chart: Chart, panel: str) -> tuple[int, int]:
+    row, col = divmod(chart.panels.index(panel), chart.across)
+    return row + 1, col + 1
+
+
+def _heights(chart: Chart, lines: int) -> list[float]:
+    """Pixels of each line of panels."""
+    found = []
+    for line in range(lines):
+        panels = chart.panels[line * chart.across : (line + 1) * chart.across]
+        rows = [chart.order("y", p) for p in panels if chart.scale("y", p).kind == "rows"]
+        layers = [layer for layer in chart.layers.values() if layer.mark == "intervals"]
+        marks = max((len(chart.beside(layer)) for layer in layers), default=1)
+        each = chart.tall or max(ROW, 14 * marks)
+        found.append(float(max(20 + each * max(map(len, rows)), 60) if rows else chart.tall or PANEL))
+    return found
+
+
+def _gap(chart: Chart) -> int:
+    """Pixels between panels: for a title, for the ticks of the one above, for the title of its axis."""
+    titled = 24 * any(chart.panels)
+    scales = [chart.scale("x", panel) for panel in chart.panels]
+    return titled + (8 if _shares_x(chart) else 30 + 18 * any(scale.title for scale in scales))
+
+
+def _shares_x(chart: Chart) -> bool:
+    return isinstance(chart.x, Scale) and chart.x.kind != "rows"
+
+
+def _legend_lines(chart: Chart) -> int:
+    return ceil(sum(9 + len(name) for name in chart.shown_series) / 90)
+
+
+def _scale(plot: go.Figure, chart: Chart, panel: str, place: int) -> None:
+    row, col = _place(chart, panel)
+    is_last = place >= len(chart.panels) - chart.across
+    for letter in "xy":
+        scale = chart.scale(letter, panel)
+        update = plot.update_xaxes if letter == "x" else plot.update_yaxes
+        titled = (is_last or not _shares_x(chart)) if letter == "x" else col == 1
+        update(**_axis(chart, scale, letter, panel), row=row, col=col)
+        if scale.title and titled:
+            update(title_text=_wrapped(scale.title, 34 if letter == "y" else 70), row=row, col=col)
+        for at in scale.lines:
+            line = {"dash": "dot", "width": 1.2, "color": theme.NEUTRAL}
+            add = plot.add_vline if letter == "x" else plot.add_hline
+            add(at, line=line, row=row, col=col)  # pyright: ignore[reportArgumentType]
+
+
+def _axis(chart: Chart, scale: Scale, letter: str, panel: str) -> dict[str, Any]:
+    """Fields of plotly's axis."""
+    if scale.kind == "rows":
+        names = chart.order(letter, panel)
+        ends = [len(names) - 0.5, -0.5] if letter == "y" else [-0.5, len(names) - 0.5]
+        text = [_wrapped(str(name), LETTERS if letter == "y" else 14) for name in names]
+        return {
+            "tickmode": "array",
+            "tickvals": list(range(len(names))),
+            "ticktext": text,
+            "range": ends,
+            "showgrid": False,
+            "tickformat": None,
+        }
+    found: dict[str, Any] = {"tickformat": ".0%"} if scale.percent else {}
+    if scale.limits and not scale.is_switchable:
+        found["range"] = list(np.log10(scale.limits)) if scale.kind == "log" else list(scale.limits)
+    if scale.ticks is not None:
+        found |= {"tickvals": list(scale.ticks), "ticktext": list(scale.ticks.values())}
+    elif scale.kind == "log" and not scale.is_switchable:
+        at, labels = replace(_log_scale(chart, letter, panel), marks=scale.marks).ticks()
+        found |= {"type": "log", "tickvals": at, "ticktext": labels}
+    return found
+
+
+def _log_scale(chart: Chart, letter: str, panel: str | None = None) -> LogScale:
+    """Where values stand in a panel, or in all of them."""
+    pieces = [p for p in chart.pieces() if panel in (None, p.panel) and p.layer.mark != "rules"]
+    bounds = [each for p in pieces if p.along == letter for each in p.interval or ()]
+    return LogScale.of([], *(getattr(p, letter) for p in pieces), *bounds)
+
+
+def _controls(chart: Chart) -> int:
+    """Rows of buttons."""
+    switches = any(_switchable(chart, letter) for letter in "xy")
+    return (switches or chart.other_x is not None) + bool(chart.choose and chart.positions(chart.choose))
+
+
+def _switchable(chart: Chart, letter: str) -> Scale | None:
+    found = chart.x if letter == "x" else chart.y
+    return found if isinstance(found, Scale) and found.is_switchable else None
+
+
+def _add_controls(plot: go.Figure, chart: Chart, pieces: Sequence[Piece]) -> None:
+    moving = range(len(traces_of(plot)))
+    axes = []
+    for letter in "xy":
+        if scale := _switchable(chart, letter):
+            n = ceil(len(chart.panels) / chart.across) * chart.across
+            placed = replace(_log_scale(chart, letter), marks=scale.marks)
+            start = "log" if scale.kind == "log" else "linear"
+            ends = scale.log_limits
+            limits = ends and (float(np.log10(ends[0])), float(np.log10(ends[1])))
+            names = subplot_names(letter, n)
+            axes.append(Axis(names, placed, start, scale.limits, limits))
+    add_axis_buttons(plot, *axes)
+    if chart.other_x is not None:
+        _add_other_x(plot, chart, pieces)
+    row = bool(axes) or chart.other_x is not None
+    if chart.choose and (choices := chart.positions(chart.choose)):
+        add_buttons(plot, [_choice(plot, str(choice)) for choice in choices], row=int(row))
+    if chart.slide and (stops := chart.positions(chart.slide)):
+        add_slider(
+            plot,
+            labels=[f"{stop:,}" if not isinstance(stop, str) else stop for stop in stops],
+            updates=[(_moved(chart, stop), {}) for stop in stops],
+            traces=moving,
+            prefix=chart.slide_title,
+            active=stops.index(chart.start),
+            rows=_controls(chart),
+        )
+        plot.update_layout(margin_t=28 + 40 * _controls(chart) + 74)
+        plot.update_layout(height=_height(plot) + 74)
+
+
+def _height(plot: go.Figure) -> int:
+    layout: Any = plot.layout
+    return int(layout.height)
+
+
+def _choice(plot: go.Figure, choice: str) -> dict[str, Any]:
+    visible = [(trace.meta or {}).get("choice", choice) == choice for trace in traces_of(plot)]
+    return {"label": choice, "method": "restyle", "args": [{"visible": visible}]}
+
+
+def _moved(chart: Chart, stop: Any) -> dict[str, Any]:
+    """What the slider changes: the values of every trace and what they say."""
+    traces = [t for p in chart.pieces(stop) if p.layer.mark != "rules" for t in MARKS[p.layer.mark](p)]
+    return {"y": [t.y for t in traces], "customdata": [t.customdata for t in traces]}
+
+
+def _add_other_x(plot: go.Figure, chart: Chart, pieces: Sequence[Piece]) -> None:
+    """Buttons that put another column in the place of x."""
+    assert chart.other_x is not None
+    assert isinstance(chart.x, Scale)
+    column, title = chart.other_x
+    xs: dict[str, list[Any]] = {"x": [], column: []}
+    for piece in pieces:
+        n = len(MARKS[piece.layer.mark](piece))
+        xs["x"] += [piece.x.tolist()] * n
+        xs[column] += [piece.rows[column].to_numpy(float).tolist()] * n
+    names = subplot_names("x", ceil(len(chart.panels) / chart.across) * chart.across)
+    buttons = [
+        {
+            "label": label,
+            "method": "update",
+            "args": [
+                {"x": xs[key]},
+                {f"{names[-1]}.title.text": label, **{f"{name}.autorange": True for name in names}},
+            ],
+        }
+        for key, label in (("x", chart.x.title), (column, title))
+    ]
+    add_buttons(plot, buttons)
+
+
+def _rules(plot: go.Figure, chart: Chart, piece: Piece) -> None:
+    """Lines from edge to edge of their panel: upright at x, level at y; names below one another."""
+    row, col = _place(chart, piece.panel)
+    n = (row - 1) * chart.across + col
+    axis = {letter: f"{letter}{'' if n == 1 else n}" for letter in "xy"}
+    upright = bool(piece.layer.x)
+    along, across = ("x", "y") if upright else ("y", "x")
+    values = getattr(piece, along)
+    for line, (at, name) in enumerate(zip(values, piece.texts(piece.layer.label), strict=True)):
+        place = {"textposition": "end", "textangle": 0, "yanchor": "top"}
+        if not upright:
+            place = {"textposition": "start", "yanchor": "bottom"}
+        is_late = upright and at == max(values) and len(values) > 1
+        plot.add_shape(
+            type="line",
+            name=name,
+            **{f"{along}ref": axis[along], f"{across}ref": f"{axis[across]} domain"},
+            **{f"{along}0": at, f"{along}1": at, f"{across}0": 0, f"{across}1": 1},
+            line={"dash": "dot", "width": 1.4, "color": theme.NEUTRAL},
+            label={
+                "text": "<br>" * line * upright + name,
+                "font": {"size": 11},
+                "xanchor": "right" if is_late else "left",
+                **place,
+            },
+        )
+
+
+def _make_room(plot: go.Figure) -> None:
+    """Lift the controls above the title of the first panel."""
+    layout: Any = plot.layout
+    for control in (*layout.updatemenus, *layout.sliders):
+        control.pad.b += 20
+    plot.update_layout(margin_t=layout.margin.t + 20, height=layout.height + 20)
+
+
+def _wrapped(text: str, letters: int) -> str:
+    return "<br>".join("<br>".join(textwrap.wrap(line, letters)) for line in text.split("<br>"))
