@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from tests import tiny
 from undergrowth.analysis import Rules, effective_number, estimate, events, gini, skewness
-from undergrowth.report.ablation import deletion_by_k_figure, deletion_over_steps_figure
+from undergrowth.report.ablation import METRICS, deletion_by_k_figure, deletion_over_steps_figure
 from undergrowth.report.axes import LogScale
 from undergrowth.report.curves import accuracy_figure, loss_figure
 from undergrowth.report.figure import Figure
@@ -45,6 +46,13 @@ def traces(figure: Figure, **meta: Any) -> list[Any]:
     return [t for t in found if meta.items() <= (t.meta or {}).items()]
 
 
+def drawn(figure: Figure, run: Run, side: str) -> list[Any]:
+    """The traces of a run's curves on a side."""
+    name = {"train": "training", "val": "validation"}[side]
+    found = traces(figure, layer="curve", each=run.id)
+    return [trace for trace in found if trace.name.startswith(name)]
+
+
 def button(figure: Figure, label: str) -> Any:
     menus = layout(figure).updatemenus
     return next(b for menu in menus for b in menu.buttons if b.label == label)
@@ -67,6 +75,16 @@ def test_a_figure_of_no_runs_is_empty_and_says_so(draw: Any) -> None:
 
 
 @pytest.mark.parametrize("draw", FIGURES)
+def test_every_figure_is_saved_for_a_paper(draw: Any, runs: Runs, tmp_path: Path) -> None:
+    figure = draw(runs)
+    text = figure.save(tmp_path / "figure.svg").read_text("utf-8")
+    written = [*figure.chart.panels, *figure.chart.shown_series]
+    assert written
+    assert [words for words in written if words not in text] == []
+    assert "y linear" not in text
+
+
+@pytest.mark.parametrize("draw", FIGURES)
 def test_figures_of_the_same_runs_are_equal(draw: Any, runs: Runs) -> None:
     assert draw(runs).plot.to_json() == draw(runs).plot.to_json()
 
@@ -76,29 +94,33 @@ def test_curves_are_the_stored_readings(draw: Any, name: str, runs: Runs) -> Non
     figure = draw(runs)
     for run in runs:
         for side in ("train", "val"):
-            (curve,) = traces(figure, kind="curve", run=run.id, side=side)
             stored = run[f"{side}_{name}"]
-            steps, values = zip(*curve.customdata, strict=True)
-            assert steps == tuple(stored["step"].values)
-            np.testing.assert_allclose(values, stored, rtol=1e-4)
+            rows = table(figure).query("layer == 'curve' and run == @run.id and side == @side")
+            assert set(rows["seed"]) == {run.spec.seeds.model}
+            (curve,) = drawn(figure, run, side)
+            for steps, values in (zip(*curve.customdata, strict=True), (rows["step"], rows[name])):
+                assert tuple(steps) == tuple(stored["step"].values)
+                np.testing.assert_allclose(values, stored, rtol=1e-4)
 
 
 def test_the_control_is_drawn_apart(runs: Runs) -> None:
-    curves = traces(accuracy_figure(runs), kind="curve")
+    curves = traces(accuracy_figure(runs), layer="curve")
     control = {run.id for run in runs if run.spec.labels == "shuffled"}
-    dashes = {t.meta["run"]: t.line.dash for t in curves}
+    dashes = {t.meta["each"]: t.line.dash for t in curves}
     assert {run for run, dash in dashes.items() if dash != "solid"} == control
-    true = {t.line.color for t in curves if t.meta["run"] not in control}
-    assert true.isdisjoint(t.line.color for t in curves if t.meta["run"] in control)
+    true = {t.line.color for t in curves if t.meta["each"] not in control}
+    assert true.isdisjoint(t.line.color for t in curves if t.meta["each"] in control)
 
 
 @pytest.mark.parametrize("event", ["memorised", "onset", "grokked"])
 def test_an_event_is_marked_where_its_rule_first_held(event: Any, runs: Runs) -> None:
     found = {run.id: events(run.curves, EASY)[event].first for run in runs}
-    marked = {}
-    for trace in traces(accuracy_figure(runs, EASY), event=event):
-        marked |= dict(zip(trace.meta["runs"], trace.x, strict=True))
+    figure = accuracy_figure(runs, EASY)
+    rows = table(figure).query("layer == 'event' and series == @event")
+    marked = dict(zip(rows["run"], rows["step"], strict=True))
     assert marked == {run: step for run, step in found.items() if step is not None}
+    drawn_at = [x for trace in traces(figure, layer="event", series=event) for x in trace.x]
+    assert drawn_at == rows["step"].tolist()
     assert marked or event != "memorised"
 
 
@@ -115,7 +137,7 @@ def test_buttons_switch_each_axis_and_leave_the_other_alone(runs: Runs) -> None:
 
 def test_step_zero_is_kept_on_a_log_axis_beyond_a_break(runs: Runs) -> None:
     figure = accuracy_figure(runs)
-    (curve,) = traces(figure, kind="curve", run=runs[0].id, side="train")
+    (curve,) = drawn(figure, runs[0], "train")
     assert 0 < curve.x[0] < curve.x[1] == 2
     assert layout(figure).xaxis.ticktext[0] == "0"
     assert layout(figure).xaxis.tickvals[0] == curve.x[0]
@@ -157,7 +179,8 @@ def test_the_slider_stands_at_what_the_figure_shows(draw: Any, runs: Runs) -> No
     shown = traces(figure)
     assert [list(shown[i].y) for i in which] == [list(y) for y in data["y"]]
     for i, annotation in enumerate(layout(figure).annotations):
-        assert annotation.text == changed[f"annotations[{i}].text"]
+        if annotation.name:  # the others are titles of panels
+            assert annotation.text == changed[f"annotations[{i}].text"]
 
 
 def test_the_histogram_counts_every_neuron_at_every_step(runs: Runs) -> None:
@@ -190,7 +213,7 @@ def test_concentration_is_the_mean_over_seeds_with_its_interval(
     name: str, statistic: Any, runs: Runs
 ) -> None:
     all_rows = table(concentration_figure(runs))
-    rows = all_rows.query("statistic == @name and labels == 'true labels' and side == 'val'")
+    rows = all_rows.query("panel == @name and labels == 'true labels' and side == 'val'")
     for row in rows.itertuples():
         readings = [run["saliency_median"].sel(side="val", step=row.step) for run in runs[:2]]
         expected = estimate([float(statistic(r.values)) for r in readings])
@@ -208,6 +231,7 @@ def test_one_seed_has_a_mean_and_no_interval(runs: Runs) -> None:
 def test_breadth_shows_quantiles_over_the_neurons_of_all_seeds(runs: Runs) -> None:
     rows = table(breadth_figure(runs))
     last = rows.query("labels == 'true labels' and side == 'train'").iloc[-1]
+    assert set(rows["layer"]) == {"all", "half"}
     pooled = np.concatenate([run["saliency_breadth"].sel(side="train")[-1] for run in runs[:2]])
     np.testing.assert_allclose(last["quantile_0.5"], np.median(pooled), rtol=1e-4)
 
@@ -215,8 +239,8 @@ def test_breadth_shows_quantiles_over_the_neurons_of_all_seeds(runs: Runs) -> No
 @pytest.mark.parametrize("metric", ["accuracy", "log_prob"])
 def test_deletion_shows_the_mean_over_seeds_at_every_k(metric: str, runs: Runs) -> None:
     figure = deletion_by_k_figure(runs)
-    chosen = {"kind": "mean", "view": "validation", "metric": metric, "strategy": "top"}
-    (line,) = traces(figure, **chosen)
+    panel = METRICS[metric]
+    (line,) = traces(figure, choice="validation", panel=panel, series="k most salient")
     stored = [run[f"deletion_{metric}"].sel(side="val", strategy="top")[-1] for run in runs[:2]]
     np.testing.assert_allclose(line.y, np.mean(stored, axis=0), rtol=1e-3, atol=1e-4)
     assert [row[0] for row in line.customdata] == [0, 1, 4, 16]
@@ -250,8 +274,9 @@ def test_views_show_one_set_of_examples_at_a_time(runs: Runs) -> None:
     figure = deletion_by_k_figure(runs)
     for label in ("validation", "training", "shuffled labels"):
         (change,) = button(figure, label).args
-        views = {t.meta["view"] for t, on in zip(traces(figure), change["visible"], strict=True) if on}
-        assert views == {label}
+        shown = [t for t, on in zip(traces(figure), change["visible"], strict=True) if on]
+        assert {t.meta["choice"] for t in shown} == {label}
+        assert len(shown) == 2 * 4 * 3  # panels, strategies, a line with its bounds
 
 
 def test_a_figure_shown_by_itself_carries_its_title(runs: Runs) -> None:
@@ -274,7 +299,7 @@ def of_arms(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 @pytest.mark.parametrize("draw", [accuracy_figure, loss_figure])
 def test_arms_have_legends_and_dashes_of_their_own(draw: Any, of_arms: Runs) -> None:
-    curves = traces(draw(of_arms), kind="curve", side="val")
+    curves = [t for run in of_arms for t in drawn(draw(of_arms), run, "val")]
     assert len({curve.name for curve in curves}) == len({curve.line.dash for curve in curves}) == 3
     assert "validation, faster" in {curve.name for curve in curves}
     assert all(curve.showlegend for curve in curves)
@@ -283,14 +308,14 @@ def test_arms_have_legends_and_dashes_of_their_own(draw: Any, of_arms: Runs) -> 
 @pytest.mark.parametrize("draw", [accuracy_figure, loss_figure])
 def test_a_run_that_diverged_is_marked_where_it_ends(draw: Any, of_arms: Runs) -> None:
     figure = draw(of_arms)
-    (marks,) = traces(figure, kind="diverged")
+    (marks,) = traces(figure, layer="end")
     (failed,) = (run for run in of_arms if run.status == "failed")
-    assert marks.meta["runs"] == [failed.id]
-    (curve,) = traces(figure, kind="curve", run=failed.id, side="val")
+    assert table(figure).query("layer == 'end'")["run"].tolist() == [failed.id]
+    (curve,) = drawn(figure, failed, "val")
     known = [x for x, y in zip(curve.x, curve.y, strict=True) if y is not None]
     assert list(marks.x) == known[-1:]
     assert "1 of which diverged at step 10" in figure.caption
-    assert not traces(draw([run for run in of_arms if run.status == "done"]), kind="diverged")
+    assert not traces(draw([run for run in of_arms if run.status == "done"]), layer="end")
 
 
 def test_captions_count_seeds_of_an_arm_and_not_runs(of_arms: Runs) -> None:

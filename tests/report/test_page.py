@@ -265,8 +265,8 @@ def test_sliders_and_buttons_can_be_reached_by_keyboard(page: Page) -> None:
 def test_views_of_a_deletion_are_a_click_apart(page: Page) -> None:
     plot = drawn(page, "deletion_by_k")
     press(plot, "shuffled labels")
-    shown = "plot._fullData.filter(t => t.visible === true).map(t => t.meta.view)"
-    wait_for(page, "deletion_by_k", f"{shown}.every(view => view === 'shuffled labels')")
+    shown = "plot._fullData.filter(t => t.visible === true).map(t => t.meta.choice)"
+    wait_for(page, "deletion_by_k", f"{shown}.every(choice => choice === 'shuffled labels')")
     press(plot, "x linear")
     wait_for(page, "deletion_by_k", "plot._fullLayout.xaxis2.type === 'linear'")
 
@@ -326,8 +326,11 @@ def test_the_data_behind_a_figure_can_be_saved(page: Page, runs: tuple[Run, ...]
     with page.expect_download() as download:
         page.click("[data-csv=grokking-accuracy]")
     lines = download.value.path().read_text("utf-8").splitlines()
-    assert lines[0] == "run,seed,labels,step,train_accuracy,val_accuracy"
-    assert len(lines) == 1 + sum(run["val_accuracy"].sizes["step"] for run in runs)
+    columns = lines[0].split(",")
+    assert columns[:7] == ["run", "seed", "labels", "side", "layer", "series", "step"]
+    curves = [line for line in lines if ",curve," in line]
+    assert len(curves) == 2 * sum(run["val_accuracy"].sizes["step"] for run in runs)
+    assert {line.split(",")[0] for line in curves} == {run.id for run in runs}
 
 
 @pytest.mark.browser

@@ -24,8 +24,8 @@ def curve(values: np.ndarray) -> xr.DataArray:
 
 def test_a_short_run_is_drawn_at_every_step(runs: Runs) -> None:
     figure = spikes_figure(runs[0])
-    (train,) = traces(figure, kind="curve", side="train")
-    (val,) = traces(figure, kind="curve", side="val")
+    train, val = traces(figure, layer="curve")
+    assert (train.name, val.name) == ("training, each update", "validation")
     for trace, name in ((train, "update_loss"), (val, "val_loss")):
         stored = runs[0][name]
         steps, values = zip(*trace.customdata, strict=True)
@@ -48,12 +48,15 @@ def test_the_spikes_given_are_marked_and_are_the_table(runs: Runs) -> None:
     loss[40] = 50.0
     found = spikes(loss)
     figure = spikes_figure(runs[0], found)
-    (marks,) = traces(figure, kind="spike")
+    (marks,) = traces(figure, layer="spike")
     assert (list(marks.x), list(marks.y)) == ([40], [50.0])
-    assert "spike at step 40<br>loss 50" in marks.text[0]
+    assert "spike<br>step 40<br>loss 50" in marks.text[0]
     table: Any = figure.table
-    assert table["peak"].tolist() == [40]
-    assert table["run"].tolist() == [runs[0].id]
+    marked = table[table["layer"] == "spike"]
+    assert marked["step"].tolist() == [40]
+    assert set(table["run"]) == {runs[0].id}
+    for column in ("base", "left", "right"):
+        assert marked[column].tolist() == found[column].tolist()
 
 
 @pytest.mark.parametrize("broken", [np.inf, np.nan])
@@ -68,7 +71,7 @@ def test_a_run_that_diverged_is_drawn(
         return found
 
     monkeypatch.setattr(Run, "__getitem__", diverging)
-    (train,) = traces(spikes_figure(runs[0]), kind="curve", side="train")
+    train, _ = traces(spikes_figure(runs[0]), layer="curve")
     assert list(train.y[-3:]) == [None] * 3
 
 

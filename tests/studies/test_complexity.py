@@ -227,9 +227,12 @@ def test_ladders_hold_what_they_say() -> None:
 def test_a_ladder_has_a_figure_with_every_run_and_both_laws() -> None:
     table = table_of(STUDY, rising("p", later(1.1)), "standard")
     (figure,) = STUDY.figures(table)
-    assert (figure.name, len(figure.table)) == ("growth_p", 28)
-    share = (figure.table["complexity"].to_numpy() - 11) / 36
-    assert np.allclose(figure.table["exponential"], 200 * 10 ** (1.1 * share), rtol=0.15)
+    runs = figure.table[figure.table["layer"] == "run"]
+    assert (figure.name, len(runs)) == ("growth_p", 28)
+    assert runs[["run", "seed", "task"]].notna().all(axis=None)
+    law = figure.table[figure.table["series"] == "exponential"]
+    share = (law["complexity"].to_numpy(float) - 11) / 36
+    assert np.allclose(law["time"], 200 * 10 ** (1.1 * share), rtol=0.15)
     assert "28 runs, 0 censored" in figure.caption
     names = [trace.name for trace in traces_of(figure.plot)]
     assert {"power law", "exponential", "one run"} <= set(names)

@@ -278,6 +278,6 @@ def test_figures_have_their_numbers() -> None:
     assert of_transformer[NAMES["shallow"]] < 0.05
     assert of_transformer[NAMES["general"]] > 0.95
     lost = figures[-1].table
-    flat = lost[lost["quantity"].str.startswith("neither")]
+    flat = lost[lost["panel"].str.startswith("neither")]
     assert len(flat)
     assert set(flat["value"]) == {0}

@@ -233,11 +233,33 @@ def test_the_figures_show_every_arm_and_can_be_aligned_at_the_switch() -> None:
     assert drawn >= {"lr × 10, rate × decay held", "decay × 10", "moments reset", "no-op"}
     curves = figures["boost-addition-at-memorised"]
     aligned = curves.plot.layout["updatemenus"][0]["buttons"][1]["args"][0]["x"]
-    switches = [i for i, t in enumerate(curves.plot.data) if t.meta["kind"] == "switch"]
+    switches = [i for i, t in enumerate(curves.plot.data) if t.meta["layer"] == "switch"]
     assert switches
-    assert {tuple(aligned[i]) for i in switches} == {(0,)}
-    survivals = figures["boost-survival"].plot.data
-    assert all(y == sorted(y, reverse=True) for y in ([*t.y] for t in survivals if t.mode == "lines"))
+    assert {x for i in switches for x in aligned[i]} == {0}
+    at_switch = curves.table[curves.table["layer"] == "switch"]
+    assert (at_switch["since_switch"] == 0).all()
+    assert at_switch[["run", "seed"]].notna().all(axis=None)
+    survivals = figures["boost-survival"]
+    for _, stairs in survivals.table.groupby(["panel", "series"]):
+        assert stairs["share"].is_monotonic_decreasing
+    stairs = [t for t in survivals.plot.data if t.mode == "lines"]
+    named = set(survivals.table[["panel", "series"]].itertuples(index=False, name=None))
+    assert {(t.meta["panel"], t.name) for t in stairs} == named
+    assert {t.line.shape for t in stairs} == {"hv"}
+
+
+def test_the_map_of_boosts_says_how_much_sooner_and_how_many_stay() -> None:
+    boosts = [lr(10, "memorised"), lr(100, "memorised")]
+    table = table_of(STUDY, pairs(boosts, later(1300), n=4))
+    (figure,) = (f for f in STUDY.answer(table).figures if f.name == "boost-map")
+    cells = {cell["arm"]: cell for cell in figure.table.to_dict("records")}
+    assert list(cells) == ["no-op", "lr × 10", "lr × 100"]
+    for cell in (cells["lr × 10"], cells["lr × 100"]):
+        assert cell["decades_of_median"] == pytest.approx(np.log10(cell["median_speed_up"]))
+        assert cell["low"] <= cell["log10_speed_up"] <= cell["high"]
+        assert cell["text"].endswith(f"{cell['stay']}/{cell['seeds']}")
+    (heat,) = figure.plot.data
+    assert [z for (z,) in heat.z] == pytest.approx(figure.table["decades_of_median"].tolist(), rel=1e-4)
 
 
 def test_nothing_is_drawn_or_ruled_without_runs() -> None:

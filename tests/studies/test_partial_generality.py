@@ -248,14 +248,18 @@ def test_a_run_that_failed_has_no_areas() -> None:
 
 def test_the_figures_say_what_they_show_with_their_numbers() -> None:
     figures = list(STUDY.figures(table_of(STUDY, runs(right=by_band, carriers=UNITED, n=2))))
-    assert len({figure.name for figure in figures}) == len(figures) == 8
+    assert len({figure.name for figure in figures}) == len(figures) == 10
     for figure in figures:
         assert figure.caption
         assert len(figure.table)
     shares = next(figure for figure in figures if figure.name == "area_share").table
-    shown = shares[(shares["panel"] == "x*y: share") & (shares["line"] == "bands of the product")]
+    shown = shares[(shares["panel"] == "x*y") & (shares["line"] == "bands of the product")]
     assert shown["step"].tolist() == [200]
     assert shown["mean"].tolist()[0] == pytest.approx(0.9, abs=0.1)
+    learned = next(figure for figure in figures if figure.name == "first_learned_xy_band").table
+    cells = learned[learned["layer"] == "cell"]
+    assert set(cells["run"]) == {learned["run"].iloc[0]}
+    assert (10 ** cells["decades"]).round().tolist() == cells["step"].clip(1).tolist()
 
 
 def test_without_an_operation_or_the_control_the_rest_is_drawn_and_without_runs_nothing() -> None:

@@ -235,8 +235,15 @@ def test_figures_hold_every_arm_and_fraction_and_mark_the_censored() -> None:
     accuracy, steps, table = STUDY.answer(table_of(STUDY, runs)).figures
     assert set(accuracy.table["arm"]) == {PLAIN, "decay 1"}
     assert sorted(set(table.table["fraction"])) == list(FRACTIONS["quick"])
-    assert {row["arm"] for row in steps.table.to_dict("records") if row["is_censored"]} == {PLAIN}
-    assert len(steps.table) == sum(map(len, runs.values()))
+    seeds = steps.table[steps.table["layer"] == "seed"]
+    assert {row["arm"] for row in seeds.to_dict("records") if row["is_censored"]} == {PLAIN}
+    assert len(seeds) == sum(map(len, runs.values()))
+    assert set(seeds["run"]) == {run.id for its in runs.values() for run in its}
+    medians = steps.table[steps.table["layer"] == "median"]
+    assert set(medians["arm"]) == {"decay 1"}
+    for arm, its in medians.groupby("trained_on"):
+        each = seeds[(seeds["arm"] == "decay 1") & (seeds["trained_on"] == arm)]["steps"]
+        assert its["steps"].tolist() == [sorted(each)[(len(each) - 1) // 2]]
     assert STUDY.answer(table_of(STUDY, {})).figures == ()
 
 

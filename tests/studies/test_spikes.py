@@ -281,8 +281,11 @@ def test_figures_hold_all_arms_and_the_numbers_that_they_draw() -> None:
         KICKED[1.0]: planted(KICKED[1.0]),
     }
     by_arm, rates, changes = STUDY.answer(table_of(STUDY, runs)).figures
-    assert len(by_arm.table) == len(PEAKS)
-    values = dict(zip(rates.table["arm"], rates.table["value"].tolist(), strict=True))
+    marked = by_arm.table[by_arm.table["layer"] == "spike"]
+    assert len(marked) == len(PEAKS)
+    assert set(marked["arm"]) == {F1}
+    means = rates.table[rates.table["layer"] == "mean"]
+    values = dict(zip(means["arm"], means["value"].tolist(), strict=True))
     assert values[F1] > 1
     assert values[EXACT[1.0]] == 0
     assert KICKED[1.0] not in values

@@ -6,13 +6,19 @@ Stored readings may be given as they are. The statistics are plain arrays; with
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+import pandas as pd
+import xarray as xr
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 Statistic = Float[np.ndarray, "*batch"]
 
 ROUNDING = 1e-12
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def skewness(values: ArrayLike) -> Statistic:
@@ -94,6 +100,33 @@ def histogram(values: ArrayLike, edges: ArrayLike) -> Int[np.ndarray, "*batch bi
     wide, bounds = np.asarray(values, np.float64), np.asarray(edges, np.float64)
     rows = [np.histogram(row, bounds)[0] for row in wide.reshape(-1, wide.shape[-1])]
     return np.reshape(rows, (*wide.shape[:-1], len(bounds) - 1))
+
+
+def over_components(values: xr.DataArray, statistic: Callable[[np.ndarray], np.ndarray]) -> xr.DataArray:
+    """A statistic along the last dim of a reading; the other dims stay."""
+    return xr.apply_ufunc(statistic, values, input_core_dims=[[str(values.dims[-1])]])
+
+
+def pooled_quantiles(values: xr.DataArray) -> pd.DataFrame:
+    """Columns step and quantile_0.05, ... of a reading at each step, over all its other dims."""
+    over = [dim for dim in values.dims if dim != "step"]
+    found = values.quantile(QUANTILES, dim=over).transpose("step", "quantile").values
+    names = [f"quantile_{q:g}" for q in QUANTILES]
+    return pd.DataFrame(found, columns=names).assign(step=values["step"].values)
+
+
+def folded(share: xr.DataArray, lowest: int) -> pd.DataFrame:
+    """The mean over runs of histograms [run, step, bin], without step 0 and bins that are empty.
+
+    Columns step, doubt (the middle of a bin, whose coordinates are its lower edges), share. What lies
+    below the bin at `lowest` is counted in it.
+    """
+    mean = share.mean("run")
+    edges = mean["bin"].values.astype(float)
+    at = np.maximum(edges, lowest) + np.diff(edges).min() / 2
+    table: Any = mean.assign_coords(bin=at).rename(bin="doubt").rename("share").to_dataframe()
+    summed = table.groupby(["step", "doubt"])["share"].sum().reset_index()
+    return summed[(summed["step"] > 0) & (summed["share"] > 0)]
 
 
 def _magnitudes(values: ArrayLike) -> Float[np.ndarray, "*batch component"]:

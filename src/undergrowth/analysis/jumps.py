@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from scipy.ndimage import median_filter
 from scipy.optimize import isotonic_regression
@@ -75,6 +77,26 @@ def _jump(steps: np.ndarray, values: np.ndarray, axis: StepAxis) -> Jump | None:
     if not rise >= max(LEAST_RISE, LEAST_RATIO * noise):
         return None
     return _steepest(_positions(steps, axis), fit, axis)
+
+
+PLACES = np.unique(np.concatenate([[0.0], np.geomspace(1e-3, 1.5, 70), np.linspace(0.02, 1.5, 75)]))
+"""Shares of the steps that it took to learn, dense enough for a linear axis and for a log one."""
+
+
+def mean_rise(curves: Sequence[tuple[xr.DataArray, Jump]]) -> pd.DataFrame:
+    """The mean of learning curves, each counted by its own length and rise: columns steps, rise.
+
+    steps: `PLACES`, as shares of `Jump.learned`; rise: 0 at the level where the isotonic fit begins and
+    1 where it ends, NaN beyond the end of all curves.
+    """
+    found = []
+    for curve, jump in curves:
+        steps, values = _known(curve)
+        scaled = (values - jump.level) / jump.rise
+        found.append(np.interp(PLACES, steps / jump.learned, scaled, right=np.nan))
+    known = np.isfinite(found).sum(axis=0)
+    rise = np.where(known > 0, np.nansum(found, axis=0) / np.maximum(known, 1), np.nan)
+    return pd.DataFrame({"steps": PLACES, "rise": rise})
 
 
 def noise_floor(curve: xr.DataArray, axis: StepAxis, rng: np.random.Generator, draws: int = 20) -> float:

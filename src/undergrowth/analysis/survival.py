@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 Times = Sequence[float] | Sequence[int]
@@ -32,6 +33,17 @@ class Survival:
         """
         reached = self.steps[self.share <= 0.5 + 1e-12]
         return float(reached[0]) if len(reached) else float("inf")
+
+
+def staircase(times: Times, happened: Sequence[bool]) -> pd.DataFrame:
+    """The survival curve as a table: steps, share from there on, and how many left unseen there.
+
+    >>> staircase([1, 2], [True, False]).to_dict("list")
+    {'steps': [0.0, 1.0, 2.0], 'share': [1.0, 0.5, 0.5], 'censored': [0, 0, 1]}
+    """
+    found = survival(times, happened)
+    left = [int((found.censored == step).sum()) for step in found.steps]
+    return pd.DataFrame({"steps": found.steps, "share": found.share, "censored": left})
 
 
 def survival(times: Times, happened: Sequence[bool]) -> Survival:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -140,6 +141,17 @@ def log_ratio(switched: tuple[int, bool], control: tuple[int, bool]) -> tuple[fl
     (steps, got), (its_steps, it_got) = switched, control
     ratio = float(np.log10(its_steps / steps))
     return ratio if got else -np.inf, ratio if it_got else np.inf
+
+
+def median_speed_up(pairs: Sequence[tuple[Switched, Switched]]) -> tuple[float, str]:
+    """The median, over pairs of a switched run and its control, of the control's remaining steps / its.
+
+    And '<' where the run at the median had not got there, '>' where its control had not. NaN without a
+    pair.
+    """
+    ratios = sorted((c.remaining / r.remaining, r.gets_there, c.gets_there) for r, c in pairs)
+    ratio, got, its_got = ratios[len(ratios) // 2] if ratios else (float("nan"), True, True)
+    return ratio, {(False, True): "<", (True, False): ">"}.get((got, its_got), "")
 
 
 def narrowing(switched: Switched, control: Switched) -> float:

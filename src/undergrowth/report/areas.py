@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import xarray as xr
-from plotly.subplots import make_subplots
 
 from undergrowth.analysis.areas import (
     MIDWAY,
@@ -18,6 +18,7 @@ from undergrowth.analysis.areas import (
     area_share,
     area_table,
     median_passing,
+    renamed_accuracy,
     shared_carriers,
     where_some_are_right,
 )
@@ -25,12 +26,13 @@ from undergrowth.analysis.learned import first_learned, learned_by_step
 from undergrowth.measures import SIDES, Observed
 from undergrowth.measures.areas import AreaKind
 from undergrowth.report import theme
-from undergrowth.report.axes import ZERO_ON_LOG, Axis, LogScale, add_axis_buttons, add_buttons
-from undergrowth.report.bands import band_traces
-from undergrowth.report.figure import Figure
-from undergrowth.report.groups import SIDE_NAMES, Band, counted
+from undergrowth.report.axes import ZERO_ON_LOG, add_buttons
+from undergrowth.report.charts import Chart, Colours, Layer, Look, Scale
+from undergrowth.report.charts.description import SHARE, STEPS
+from undergrowth.report.figure import Figure, chart
+from undergrowth.report.groups import SIDE_NAMES, counted
 from undergrowth.report.numbers import rounded
-from undergrowth.report.panels import Line, Panel, panels_figure
+from undergrowth.report.panels import panels_figure
 from undergrowth.report.sliders import add_slider
 from undergrowth.store import Run
 
@@ -52,7 +54,7 @@ STATES = {
 }
 """Cells as the film shows them: pale where they are trained on, red wrong, blue right."""
 DIVERGING = [[0.0, "#A63A00"], [0.25, "#E58A4E"], [0.5, "#E9E9E9"], [0.75, "#5B9BCB"], [1.0, "#0B4F8A"]]
-EVEN = [[(i + end) / 4, colour] for i, colour in enumerate(STATES.values()) for end in (0, 1)]
+EVEN = [((i + end) / 4, colour) for i, colour in enumerate(STATES.values()) for end in (0, 1)]
 ALONG_BANDS = np.array([[11, 79, 138], [10, 154, 116], [213, 94, 0]])
 """Colours of the first band, the middle one and the last."""
 
@@ -110,148 +112,171 @@ def table_film(runs: Sequence[Run], kind: AreaKind, name: str = "table_film") ->
     cells = xr.Dataset({"correct": correct, "margin": margin}).to_dataframe().reset_index().dropna()
     x, y = cells["x"].to_numpy(int), cells["y"].to_numpy(int)
     table = cells.assign(trained=trained[x, y], area=areas[x, y]).round(4)
-    return Figure(name, f"The table of {run.spec.task.describe()}, step by step", caption, plot, table)
+    table["state"] = 2 * (1 - table["trained"]) + table["correct"]
+    seen: Any = table[table["step"] == kept[at][active]]
+    paper = Chart(
+        seen,
+        {"": Layer("cells", "y", "x", shade="state")},
+        x=Scale("y"),
+        y=Scale("x", limits=(len(trained) - 0.5, -0.5)),
+        colours=Colours(EVEN, (-0.5, 3.5), ticks=dict(enumerate(STATES)), has_bar=True),
+        is_square=True,
+    )
+    title = f"The table of {run.spec.task.describe()}, step by step"
+    return Figure(name, title, caption, plot, table, paper)
 
 
 def area_share_figure(by_operation: ByOperation) -> Figure:
     """How far areas decide which validation cells are right, beyond renamed operands, over steps."""
-    colours = dict(zip(BANDS, theme.STRATEGIES.values(), strict=False))
-    dashes = {"xy_band": "solid", "sum_band": "6px,3px", "block": "2px,3px"}
-    panels = []
-    for op, (_, runs, _) in by_operation.items():
-        shares = {
-            kind: _joined([where_some_are_right(run, area_share(run, kind)) for run in runs])
-            for kind in BANDS
-        }
-        lines = tuple(
-            Line(legend, shares[kind].dropna("step"), colours[kind], dashes[kind])
-            for kind, legend in BANDS.items()
-        )
-        panels.append(Panel(f"{op}:<br>share", lines, limits=(-0.15, 1.03), marks=_midway(runs)))
-    caption = (
+    dashes = ("solid", "6px,3px", "2px,3px")
+    looks = map(Look, theme.STRATEGIES.values(), dashes)
+    return panels_figure(
+        "area_share",
+        "How far the area of the table decides what is right on validation cells",
         "The variance of validation accuracy between areas on which two halves of the cells agree, as a "
         "share of all of it: 0 is chance, the mean of the same areas after "
         f"{N_RENAMINGS} random renamings of the operands, and 1 an area that decides alone. Cells with "
         f"an operand 0 are left out. {_counted(by_operation)}, at steps at which each of them has some "
-        f"cells right and some wrong. {MARKS}"
+        f"cells right and some wrong. {MARKS}",
+        {
+            op: {
+                name: _joined([where_some_are_right(run, area_share(run, kind)) for run in runs]).dropna(
+                    "step"
+                )
+                for kind, name in BANDS.items()
+            }
+            for op, (_, runs, _) in by_operation.items()
+        },
+        looks=dict(zip(BANDS.values(), looks, strict=True)),
+        y=Scale("share", limits=(-0.15, 1.03)),
+        marks={op: _midway(runs) for op, (_, runs, _) in by_operation.items()},
     )
-    title = "How far the area of the table decides what is right on validation cells"
-    return panels_figure("area_share", title, caption, panels)
 
 
 def band_accuracy_figure(runs: Sequence[Run], kind: AreaKind, name: str = "band_accuracy") -> Figure:
     """Validation accuracy of each band over steps, mean over seeds, on that of renamed bands."""
+    steps, task = runs[0]["table_correct"]["step"].values, runs[0].spec.task.describe()
     by_band = accuracy_by_area(runs, kind)
-    drawn = [accuracy_by_area(runs, kind, draw) for draw in range(N_RENAMINGS)]
-    low, mid, high = np.nanpercentile(drawn, [2.5, 50, 97.5], axis=(0, 2))
-    steps, n = runs[0]["table_correct"]["step"].values, by_band.shape[1]
-    hover = f"{RENAMED}<br>step %{{customdata[0]:,}}<br>accuracy"
-    look = {"colour": theme.NEUTRAL, "dash": "2px,3px", "hover": hover, "showlegend": True}
-    plot = go.Figure(band_traces(steps, Band(mid, low, high, ""), name=RENAMED, **look))
-    for area in range(n):
-        at = 2 * area / max(n - 1, 1)
-        rgb = [round(float(np.interp(at, [0, 1, 2], channel))) for channel in ALONG_BANDS.T]
-        plot.add_scatter(
-            x=steps.tolist(),
-            y=rounded(by_band[:, area], 3),
-            customdata=steps.tolist(),
-            mode="lines",
-            line={"color": "#{:02x}{:02x}{:02x}".format(*rgb), "width": 1.3},
-            name=f"band {area}",
-            showlegend=area in (0, n // 2, n - 1),
-            meta={"area": area},
-            hovertemplate=f"band {area}<br>step %{{customdata:,}}<br>accuracy %{{y:.3f}}<extra></extra>",
-        )
-    theme.dress(plot, height=480)
-    plot.update_xaxes(title_text="training step")
-    plot.update_yaxes(title_text="validation accuracy", range=[-0.03, 1.03])
-    add_axis_buttons(plot, Axis(("xaxis",), LogScale.of(steps), "log"))
-    task = runs[0].spec.task.describe()
-    caption = (
+    n = by_band.shape[1]
+    renamed = renamed_accuracy(runs, kind).assign(layer="renamed", series=RENAMED, step=steps)
+    bands = {f"band {area}": by_band[:, area] for area in range(n)}
+    frames = [
+        pd.DataFrame({"layer": "band", "series": band, "step": steps, "accuracy": values})
+        for band, values in bands.items()
+    ]
+    along = np.linspace(0, 2, n)
+    rgb = np.stack([np.interp(along, [0, 1, 2], channel) for channel in ALONG_BANDS.T], 1).round()
+    looks = {
+        b: Look("#{:02x}{:02x}{:02x}".format(*map(int, c))) for b, c in zip(bands, rgb, strict=True)
+    }
+    return chart(
+        name,
+        f"Validation accuracy of {task} by band",
         f"{task}: one line for each of the {n} {BANDS[kind]}, mean over {counted(runs, 'of it')}; cells "
         "with an operand 0 are left out. Grey: where 95% of such lines lie when the operands are "
         f"renamed at random ({N_RENAMINGS} times), and their median. Bands that are learned apart leave "
-        f"the grey. {ZERO_ON_LOG}"
+        f"the grey. {ZERO_ON_LOG}",
+        pd.concat([renamed, *frames], ignore_index=True),
+        {
+            "renamed": Layer("lines", "step", "accuracy"),
+            "band": Layer("lines", "step", "accuracy", low="", high=""),
+        },
+        x=STEPS,
+        y=replace(SHARE, title="validation accuracy"),
+        looks={RENAMED: Look(theme.NEUTRAL, "2px,3px"), **looks},
+        tall=320,
     )
-    steps_areas = pd.MultiIndex.from_product([steps, range(n)], names=["step", "area"])
-    table = pd.DataFrame({"accuracy": by_band.ravel()}, steps_areas).reset_index()
-    table = table.assign(renamed_low=np.repeat(low, n), renamed_high=np.repeat(high, n)).round(5)
-    return Figure(name, f"Validation accuracy of {task} by band", caption, plot, table)
 
 
-def learned_figure(runs: Sequence[Run], name: str = "first_learned") -> Figure:
+def learned_figures(runs: Sequence[Run], kind: AreaKind) -> Iterator[Figure]:
     """When each cell was right for good: as a map of one run, and how many by each step of all."""
     run, task = runs[0], runs[0].spec.task.describe()
-    steps = run["table_correct"]["step"].values
-    stable = first_learned(run["table_correct"])["stable"].values
-    decades = np.log10(np.where(np.isinf(stable), np.nan, stable).clip(1))
-    ticks = [v for v in (10, 30, 100, 300, 1000, 3000, 10_000, 30_000) if steps[1] <= v <= steps[-1]]
-    bar = {"tickvals": np.log10(ticks).tolist(), "ticktext": [f"{v:,}" for v in ticks]}
-    bar |= {"title": {"text": "step"}, "y": 1, "yanchor": "top", "len": 0.64}
-    ends = float(np.log10(steps[1])), float(np.log10(steps[-1]))
-    hover = "x %{y}, y %{x}<br>right for good: 10^%{z:.2f}"
-    plot = make_subplots(rows=2, cols=1, row_heights=[0.68, 0.32], vertical_spacing=0.1)
-    plot.add_trace(_cells(rounded(decades, 3), ends, "Viridis", bar, hover), row=1, col=1)
-    plot.add_trace(_dots(_trained(run)), row=1, col=1)
-    tables = []
-    for side in SIDES:
-        share = np.mean([_learned(run, side) for run in runs], axis=0)
-        told = f"{SIDE_NAMES[side]} cells"
-        line = {"color": theme.SIDES[side]}
-        hover = f"{told}<br>step %{{x:,}}<br>%{{y:.1%}} right for good<extra></extra>"
-        x, y = steps[1:].tolist(), rounded(share[1:], 4)
-        plot.add_scatter(x=x, y=y, name=told, line=line, hovertemplate=hover, row=2, col=1)
-        tables.append(pd.DataFrame({"side": side, "step": steps, "share": share}))
-    theme.dress(plot, height=880, controls=0)
-    _square(plot)
-    values, labels = LogScale.of(steps[1:]).ticks()
-    axis = {"type": "log", "tickmode": "array", "tickvals": values, "ticktext": labels}
-    plot.update_xaxes(title_text="training step", **axis, row=2, col=1)
-    plot.update_yaxes(title_text="share of cells", range=[-0.03, 1.03], row=2, col=1)
-    caption = (
-        f"{task}. Above: seed {run.spec.seeds.model}; a cell's colour is the first kept step from which "
-        "on it was right to the end, dots are trained on, gaps were not right at the end. Below: the "
-        f"share of cells that are right for good from that step on, mean over {counted(runs, 'of it')}."
+    steps, n = run["table_correct"]["step"].values, run["table_correct"].sizes["x"]
+    stable = first_learned(run["table_correct"])["stable"].rename("step")
+    cells = stable.where(np.isfinite(stable)).to_dataframe().reset_index().dropna()
+    cells["decades"] = np.log10(cells["step"].clip(1))
+    trained = pd.DataFrame(np.argwhere(_trained(run)), columns=["x", "y"])
+    table = pd.concat([cells.assign(layer="cell"), trained.assign(layer="trained", series="trained on")])
+    ticks = {float(np.log10(v)): f"{v:,}" for v in TICKS if steps[1] <= v <= steps[-1]}
+    yield chart(
+        f"first_learned_{kind}",
+        f"When each cell of {task} was learned",
+        f"{task}, seed {run.spec.seeds.model}: a cell's colour is the first kept step from which on it "
+        "was right to the end, dots are trained on, gaps were not right at the end.",
+        table.assign(run=run.id, seed=run.spec.seeds.model),
+        {
+            "cell": Layer("cells", "y", "x", shade="decades", tell=("step",)),
+            "trained": Layer("dots", "y", "x"),
+        },
+        x=Scale("y", limits=(-0.5, n - 0.5)),
+        y=Scale("x", limits=(n - 0.5, -0.5)),
+        colours=Colours(VIRIDIS, (np.log10(steps[1]), np.log10(steps[-1])), "step", ticks, has_bar=True),
+        looks={"trained on": Look("#ffffff", size=max(1.5, 81 / n), opacity=0.65)},
+        tall=560,
+        is_square=True,
     )
-    return Figure(name, f"When each cell of {task} was learned", caption, plot, pd.concat(tables))
+    shares = [
+        pd.DataFrame({"series": f"{SIDE_NAMES[side]} cells", "step": steps, "share": share})
+        for side in SIDES
+        for share in [np.mean([_learned(each, side) for each in runs], axis=0)]
+    ]
+    yield chart(
+        f"learned_share_{kind}",
+        f"How many cells of {task} are learned by each step",
+        "The share of cells that are right for good from that step on, mean over "
+        f"{counted(runs, 'of it')}. {ZERO_ON_LOG}",
+        pd.concat(shares, ignore_index=True),
+        Layer("lines", "step", "share"),
+        x=STEPS,
+        y=replace(SHARE, title="share of cells"),
+        looks={f"{SIDE_NAMES[side]} cells": Look(theme.SIDES[side]) for side in SIDES},
+        tall=240,
+    )
+
+
+TICKS = (10, 30, 100, 300, 1000, 3000, 10_000, 30_000)
+VIRIDIS = ((0.0, "#440154"), (0.25, "#3b528b"), (0.5, "#21918c"), (0.75, "#5ec962"), (1.0, "#fde725"))
 
 
 def shared_carriers_figure(by_operation: ByOperation) -> Figure:
     """Overlap of carriers of two examples within an area and across, over steps, with renamed areas."""
-    top, least = theme.STRATEGIES["top"], theme.STRATEGIES["least"]
-    pairs = (
-        ("within", "within a band", top, "solid"),
-        ("across", "across bands", least, "solid"),
-        ("within_renamed", "within a band, renamed", top, "2px,3px"),
-        ("across_renamed", "across bands, renamed", least, "2px,3px"),
-    )
-    panels = []
+    panels = {}
     for op, (kind, runs, control) in by_operation.items():
         shared = _joined([shared_carriers(run, f"{kind}_carriers", "val") for run in runs])
-        lines = [Line(said, shared.sel(pair=pair), *look) for pair, said, *look in pairs]
+        panels[op] = {name: shared.sel(pair=pair, drop=True) for pair, (name, _) in PAIRS.items()}
         if control:
             its = _joined([shared_carriers(run, f"{kind}_carriers", "train") for run in control])
-            look = theme.CONTROL_SIDES["train"], "4px,3px"
-            lines.append(Line("across bands, shuffled labels (training)", its.sel(pair="across"), *look))
-        panels.append(Panel(f"{op}:<br>overlap", tuple(lines), limits=(-0.3, 1.03), marks=_midway(runs)))
-    caption = (
+            panels[op][SHUFFLED] = its.sel(pair="across", drop=True)
+    return panels_figure(
+        "shared_carriers",
+        "How far two examples share the neurons that carry them, within bands and across",
         "Carriers of an example are the fewest neurons that hold 90% of its margin. Overlap of two "
         "examples' carriers is the shared part of the smaller set, set so that 0 is that of random sets "
         "of equal size and 1 that of equal sets. Validation examples, pairs from one band and from two; "
         "dotted the same after the operands were renamed at random; dashed training examples of the "
-        f"control. {_counted(by_operation)}. {MARKS}"
+        f"control. {_counted(by_operation)}. {MARKS}",
+        panels,
+        looks={**dict(PAIRS.values()), SHUFFLED: Look(theme.CONTROL_SIDES["train"], "4px,3px")},
+        y=Scale("overlap", limits=(-0.3, 1.03)),
+        marks={op: _midway(runs) for op, (_, runs, _) in by_operation.items()},
     )
-    title = "How far two examples share the neurons that carry them, within bands and across"
-    return panels_figure("shared_carriers", title, caption, panels)
 
 
+TOP, LEAST = theme.STRATEGIES["top"], theme.STRATEGIES["least"]
+PAIRS = {
+    "within": ("within a band", Look(TOP)),
+    "across": ("across bands", Look(LEAST)),
+    "within_renamed": ("within a band, renamed", Look(TOP, "2px,3px")),
+    "across_renamed": ("across bands, renamed", Look(LEAST, "2px,3px")),
+}
+SHUFFLED = "across bands, shuffled labels (training)"
 MARKS = "Dotted: the median step at which validation first comes to either end of midway."
 
 
-def _midway(runs: Sequence[Run]) -> tuple[tuple[float, str], ...]:
-    """The marks of a panel at which validation is midway."""
-    steps = ((median_passing(runs, level), f"{level:.0%}") for level in MIDWAY)
-    return tuple((step, name) for step, name in steps if 0 < step < np.inf)
+def _midway(runs: Sequence[Run]) -> dict[str, float]:
+    """The steps at which validation is midway."""
+    steps = {f"{level:.0%}": median_passing(runs, level) for level in MIDWAY}
+    return {name: step for name, step in steps.items() if 0 < step < np.inf}
 
 
 def _counted(by_operation: ByOperation) -> str:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import xarray as xr
 
-from undergrowth.analysis import Estimate, estimate
 from undergrowth.analysis.events import DEFAULT_RULES
 from undergrowth.analysis.outcomes import diverged_at
 from undergrowth.report import theme
+from undergrowth.report.charts import Look
 from undergrowth.store import Run, Store
 from undergrowth.store.reader import together
 
@@ -32,14 +31,11 @@ class Group:
         """What their labels are."""
         return "shuffled labels" if self.is_control else "true labels"
 
-    @property
-    def dash(self) -> str:
-        """The dash of their lines."""
-        return "4px,3px" if self.is_control else "solid"
-
-    def colour(self, side: str) -> str:
-        """The colour of a side ('train' or 'val')."""
-        return (theme.CONTROL_SIDES if self.is_control else theme.SIDES)[side]
+    def look(self, side: str, **more: Any) -> Look:
+        """How a side ('train' or 'val') is drawn."""
+        colours = theme.CONTROL_SIDES if self.is_control else theme.SIDES
+        dash = more.pop("dash", "4px,3px" if self.is_control else "solid")
+        return Look(colours[side], dash, **more)
 
     def legend(self, side: str) -> str:
         """A legend entry for a side."""
@@ -120,35 +116,3 @@ def measured_as(groups: Sequence[Group], reading: str) -> str:
             score = parameters["score"].replace("_", " ")
             return f"{method} of the {score}, {parameters['baseline']} baseline"
     return reading
-
-
-@dataclass(frozen=True, eq=False)
-class Band:
-    """Means over seeds with the bounds of their intervals: arrays of one shape, NaN where unknown."""
-
-    mean: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    method: str
-
-
-def over_seeds(values: xr.DataArray) -> Band:
-    """`analysis.estimate` along `run`, for each of the other coordinates, in the order of their dims."""
-    seeds = values.transpose("run", ...).values
-    found = [_estimate(tuple(column)) for column in seeds.reshape(len(seeds), -1).T.tolist()]
-    shape = seeds.shape[1:]
-    mean, low, high = (
-        np.array([getattr(e, field) for e in found], float).reshape(shape)
-        for field in ("effect", "low", "high")
-    )
-    methods = {e.method for e in found} - {"none"}
-    return Band(mean, low, high, " or ".join(sorted(methods)) or "one seed: no interval")
-
-
-@lru_cache(maxsize=1 << 16)
-def _estimate(values: tuple[float, ...]) -> Estimate:
-    known = [value for value in values if value == value]
-    found = estimate(known)
-    if len(known) > 1 and not found.is_bounded:  # all alike: the band is the line
-        return replace(found, low=found.effect, high=found.effect)
-    return found

@@ -16,13 +16,14 @@ from undergrowth.analysis import effective_number, gini, skewness
 from undergrowth.measures import SIDES
 from undergrowth.report import theme
 from undergrowth.report.axes import Axis, LogScale, add_axis_buttons, subplot_names, traces_of
-from undergrowth.report.bands import faint
+from undergrowth.report.charts import Chart, Layer, Scale
 from undergrowth.report.figure import Figure
 from undergrowth.report.groups import SIDE_NAMES, Group, Runs, count, groups, measured_as
 from undergrowth.report.numbers import rounded, told
 from undergrowth.report.sliders import add_slider
 
 N_BINS = 50
+RELATIVE = "saliency ÷ mean over the run’s neurons"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +72,15 @@ def saliency_histogram(runs: Runs, reading: str = "saliency_median") -> Figure:
             active=active,
         )
     title = "How salient each neuron is, step by step"
-    return Figure("saliency_histogram", title, _caption(found, reading, edges), plot, _table(histograms))
+    table = _table(histograms)
+    last: Any = table[table["step"] == steps[-1]] if steps else table
+    paper = Chart(
+        last.assign(panel=last["side"].map(SIDE_NAMES)) if steps else last,
+        {"": Layer("survival", "from", "share", series="labels")},
+        x=Scale(RELATIVE),
+        y=Scale("share of neurons"),
+    )
+    return Figure("saliency_histogram", title, _caption(found, reading, edges), plot, table, paper)
 
 
 def histogram(group: Group, reading: str, edges: np.ndarray) -> Histogram:
@@ -126,16 +135,19 @@ def _bars(h: Histogram, side: str, step: int) -> go.Scatter | go.Bar:
         "hovertemplate": f"{h.group.legend(side)}<br>%{{customdata}} times the mean"
         "<br>%{y:.2%} of neurons<extra></extra>",
     }
-    colour = h.group.colour(side)
+    look = h.group.look(side)
+    colour = look.colour
     if h.group.is_control:
         return go.Scatter(
             **common,
             mode="lines",
-            line={"shape": "hv", "color": colour, "width": 1.8, "dash": h.group.dash},
+            line={"shape": "hv", "color": colour, "width": 1.8, "dash": look.dash},
             legendrank=1010,
         )
     outline = {"color": colour, "width": 0.8}
-    return go.Bar(**common, marker={"color": faint(colour, 0.55), "line": outline}, legendrank=1000)
+    return go.Bar(
+        **common, marker={"color": theme.faint(colour, 0.55), "line": outline}, legendrank=1000
+    )
 
 
 def _share_axis(histograms: Sequence[Histogram]) -> Axis:
@@ -201,7 +213,7 @@ def _label_x(plot: go.Figure, edges: np.ndarray) -> None:
         ticktext=[*(f"{v:g}" for v in ticks), f"≥ {end:g}"],
         range=[0, float(edges[-1])],
     )
-    plot.update_xaxes(title_text="saliency ÷ mean over the run’s neurons", row=len(SIDES), col=1)
+    plot.update_xaxes(title_text=RELATIVE, row=len(SIDES), col=1)
 
 
 def _caption(found: Sequence[Group], reading: str, edges: np.ndarray) -> str:

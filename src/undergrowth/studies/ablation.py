@@ -13,7 +13,7 @@ from undergrowth.analysis.events import EventName
 from undergrowth.analysis.matching import MATCHED_WITHIN, is_matched
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.report.ablation import deletion_by_k_figure, deletion_over_steps_figure
-from undergrowth.report.effects import Effect, effects_figure
+from undergrowth.report.estimates import effects_figure
 from undergrowth.report.figure import Figure
 from undergrowth.store import Run
 from undergrowth.studies import small_arms
@@ -117,7 +117,7 @@ def figures(table: Table) -> Iterator[Figure]:
             "deletion_by_arm",
             "Whether deleting the k most salient neurons comes to hurt more, by network and by control",
             [
-                Effect(
+                (
                     f"drop in {MEASURED[each.of]}: growth",
                     each.arm,
                     f"beyond {BEYOND[each.beyond]}" if each.beyond else "by the k most salient",

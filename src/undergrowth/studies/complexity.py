@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
+import pandas as pd
 
 from undergrowth.analysis import Event, Exceeds, events
 from undergrowth.analysis.events import DEFAULT_RULES
@@ -20,9 +21,10 @@ from undergrowth.analysis.growth import Ladder, exponential_over_power_law, slop
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.measures import Curves
 from undergrowth.models import TransformerSpec, TwoTokenMLPSpec
-from undergrowth.report.figure import Figure
+from undergrowth.report import theme
+from undergrowth.report.charts import Layer, Look, Scale
+from undergrowth.report.figure import Figure, chart
 from undergrowth.report.groups import plural
-from undergrowth.report.growth import Climb, growth_figure
 from undergrowth.report.numbers import told
 from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
@@ -240,7 +242,7 @@ class Rungs:
 
     ladder: Ladder
     arms: tuple[Arm, ...]
-    seeds: tuple[int, ...]
+    runs: tuple[Run, ...]
     missing: Counter[str] = field(default_factory=Counter)
 
 
@@ -258,7 +260,8 @@ def rungs_of(table: Table, measure: Measure, time: str = GROKKED) -> Rungs:
         np.array([measure.complexity(arm) for arm in found]),
         np.array([value for its in found.values() for value in its.values()]).reshape(-1, 2),
     )
-    return Rungs(ladder, tuple(found), tuple(seed for its in found.values() for seed in its), missing)
+    runs = tuple(table.runs[arm.name][seed] for arm, its in found.items() for seed in its)
+    return Rungs(ladder, tuple(found), runs, missing)
 
 
 WORTH = Exceeds(0.3)
@@ -338,10 +341,95 @@ def figures(table: Table) -> Iterator[Figure]:
     for measure in MEASURES:
         rungs = rungs_of(table, measure)
         if rungs.arms:
-            tasks = tuple(_said(measure, arm) for arm in rungs.arms)
-            name = f"growth_{measure.slug}"
-            climb = Climb(name, measure.family, measure.label, rungs.ladder, tasks, rungs.seeds)
-            yield growth_figure(climb, GROKKED)
+            yield _figure(measure, rungs)
+
+
+LAWS = {
+    "power law": Look(theme.STRATEGIES["norm_matched"], "8px,3px"),
+    "exponential": Look(theme.STRATEGIES["top"]),
+}
+RUNS = {
+    "one run": Look(theme.SIDES["val"], opacity=0.6),
+    "one run, censored": Look(theme.SIDES["val"], symbol="triangle-up-open", size=10),
+}
+
+
+def _figure(measure: Measure, rungs: Rungs) -> Figure:
+    """Every run's time over complexity, with the power law and the exponential; x linear or log."""
+    table, ladder = _drawn(measure, rungs), rungs.ladder
+    times = table["time"].to_numpy(float)
+    low, high = float(times.min()) / 1.4, float(times.max()) * 2.2
+    least, most = float(ladder.complexity.min()), float(ladder.complexity.max())
+    margin, ratio = 0.07 * (most - least), (most / least) ** 0.07
+    slopes = [
+        f"{law}: {'exponent' if law == 'power law' else 'decades for each unit'} {told(found.slope)}"
+        for law, found in ladder.fits.items()
+        if found
+    ]
+    told_laws = f" ({'; '.join(slopes)})" if slopes else ""
+    return chart(
+        f"growth_{measure.slug}",
+        f"{GROKKED.capitalize()} against {measure.label}: {measure.family}",
+        f"A dot a run: {plural(len(ladder.task), 'run')}, {int((~ladder.happened).sum())} censored; a "
+        "triangle is a run to which it had not happened by its last step, and the fits count it as "
+        f"later. Complexity spans a factor of {told(ladder.span)}; below 3 the laws can hardly be told "
+        "apart. Lines: medians by maximum likelihood with log-normal spread"
+        f"{told_laws}.",
+        table,
+        {
+            "law": Layer("lines", "complexity", "time"),
+            "run": Layer("dots", "complexity", "time", label="name", tell=("task", "seed", "run")),
+        },
+        x=Scale(
+            measure.label,
+            is_switchable=True,
+            limits=(least - margin, most + margin),
+            log_limits=(least / ratio, most * ratio),
+            marks=_apart(np.unique(ladder.complexity).tolist()),
+        ),
+        y=Scale(GROKKED, "log", is_switchable=True, limits=(0, high), log_limits=(low, high)),
+        looks={name: look for name, look in (LAWS | RUNS).items() if name in set(table["series"])},
+        tall=360,
+    )
+
+
+def _apart(marks: list[float]) -> tuple[float, ...]:
+    """Those that stand apart far enough on a log axis for ticks to be read."""
+    kept: list[float] = []
+    for mark in marks:
+        if not kept or np.log(mark / kept[-1]) > 0.05 * np.log(marks[-1] / marks[0]):
+            kept.append(mark)
+    return tuple(kept)
+
+
+def _drawn(measure: Measure, rungs: Rungs) -> pd.DataFrame:
+    """A row a run, the highest of each complexity with the names of its tasks; then the laws."""
+    ladder, names = rungs.ladder, [_said(measure, arm) for arm in rungs.arms]
+    table = pd.DataFrame(
+        {
+            "layer": "run",
+            "series": np.where(ladder.happened, "one run", "one run, censored"),
+            "task": [names[place] for place in ladder.task],
+            "run": [run.id for run in rungs.runs],
+            "seed": [run.spec.seeds.model for run in rungs.runs],
+            "complexity": ladder.complexity[ladder.task],
+            "time": 10 ** ladder.bounds[np.arange(len(ladder.task)), ladder.happened.astype(int)],
+            "happened": ladder.happened,
+        }
+    )
+    named: Any = table[~table["task"].str.contains("=")]
+    highest = {
+        its["time"].idxmax(): "<br>".join(dict.fromkeys(its["task"]))
+        for _, its in named.groupby("complexity")
+    }
+    table["name"] = pd.Series(highest, dtype=object)
+    at = np.geomspace(ladder.complexity.min(), ladder.complexity.max(), 60)
+    laws = [
+        pd.DataFrame({"layer": "law", "series": law, "complexity": at, "time": found.median(at)})
+        for law, found in ladder.fits.items()
+        if found
+    ]
+    return pd.concat([table, *laws], ignore_index=True)
 
 
 def _said(measure: Measure, arm: Arm) -> str:

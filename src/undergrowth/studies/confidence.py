@@ -14,7 +14,7 @@ from undergrowth.analysis.events import EventName
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.analysis.stages import at_event, between_events
 from undergrowth.measures import Confidence, Curves
-from undergrowth.report import panels
+from undergrowth.report.charts import Look
 from undergrowth.report.confidence import doubt_figure, push_figure
 from undergrowth.report.figure import Figure
 from undergrowth.report.numbers import told
@@ -41,12 +41,12 @@ PAPER = one_layer_addition.PAPER.replace(measures=BASE.measures)
 DECAY, FREE, MINI = "with decay", "without decay", "mini-batches, without decay"
 SHUFFLED = "shuffled labels"
 DRAWN = {
-    DECAY: ("#1F77B4", "solid"),
-    FREE: ("#C2428A", "8px,3px"),
-    MINI: ("#B8860B", "2px,2px"),
-    SHUFFLED: ("#7D93A8", "3px,3px"),
+    DECAY: Look("#1F77B4"),
+    FREE: Look("#C2428A", "8px,3px"),
+    MINI: Look("#B8860B", "2px,2px"),
+    SHUFFLED: Look("#7D93A8", "3px,3px"),
 }
-"""Colour and dash of each arm."""
+"""Of each arm."""
 
 
 def arms(budget: Budget) -> tuple[Arm, ...]:
@@ -284,10 +284,10 @@ def endpoints(budget: Budget) -> tuple[Endpoint, ...]:
 
 def figures(table: Table) -> Iterator[Figure]:
     """The distribution of 1 - p, and what still pushes."""
-    drawn = [panels.Arm(arm, table.of(arm), *DRAWN[arm]) for arm in table.among(DRAWN)]
+    drawn = {arm: table.of(arm) for arm in table.among(DRAWN)}
     if drawn:
         yield doubt_figure(drawn)
-        yield push_figure(drawn)
+        yield push_figure(drawn, DRAWN)
 
 
 TINY, FREQUENT = "two circuits and tiny gradients", "frequency of reinforcement"

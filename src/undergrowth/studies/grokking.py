@@ -13,9 +13,8 @@ from undergrowth.analysis.events import DEFAULT_RULES as RULES
 from undergrowth.analysis.events import onset_by_loss
 from undergrowth.analysis.falls import DROP, Falls, falls
 from undergrowth.analysis.predictions import Prediction
-from undergrowth.report import theme
-from undergrowth.report.by_arm import Panel, by_arm_figure
 from undergrowth.report.curves import accuracy_figure, loss_figure
+from undergrowth.report.estimates import Numbers, by_arm_figure
 from undergrowth.report.figure import Figure
 from undergrowth.store import Run
 from undergrowth.studies.endpoint import Endpoint
@@ -200,19 +199,17 @@ def figures(table: Table) -> Iterator[Figure]:
     if not true:
         return
     onsets = " ".join(f"{name}: {says}." for name, (says, _) in ONSETS.items())
-    by_onset = by_arm_figure(
+    yield by_arm_figure(
         "onset_rules",
         "How much of the way to grokking comes after the onset, by what is called the onset",
-        [
-            Panel(
-                "share of the steps up to grokking that come after the onset",
-                {name: _middles(most_of_the_way(name), true) for name in ONSETS},
-            )
-        ],
+        {
+            "share of the steps up to grokking that come after the onset": {
+                name: _middles(most_of_the_way(name), true) for name in ONSETS
+            }
+        },
         f"P14 asks whether the share lies above a half, the dotted line. {onsets}",
+        lines=(0.0, 0.5),
     )
-    by_onset.plot.add_vline(x=0.5, line={"dash": "dot", "width": 1.4, "color": theme.NEUTRAL})
-    yield by_onset
     leads = {
         f"{what}{labels}": _middles(first_to_fall(drop), runs)
         for labels, runs in (("", true), (", shuffled labels", control))
@@ -221,17 +218,18 @@ def figures(table: Table) -> Iterator[Figure]:
     yield by_arm_figure(
         "fall_rules",
         "Which loss falls first, by how far it is to fall",
-        [Panel(first_to_fall(DROP).name, leads)],
+        {first_to_fall(DROP).name: leads},
         f"Right of 0 validation loss falls first. {first_to_fall(DROP).how} Only seeds in which both "
         "fall are drawn; the verdicts count the others by their bounds.",
     )
 
 
-def _middles(statistic: Statistic, runs: Sequence[Run]) -> list[float]:
+def _middles(statistic: Statistic, runs: Sequence[Run]) -> Numbers:
     """Between the bounds of each run; NaN where one is open or there are none."""
     found = [statistic.of(run) for run in runs]
     middles = [np.mean(bounds) if isinstance(bounds, tuple) else np.nan for bounds in found]
-    return [float(middle) if np.isfinite(middle) else np.nan for middle in middles]
+    known = [float(middle) if np.isfinite(middle) else np.nan for middle in middles]
+    return list(zip(runs, known, strict=True))
 
 
 FREQUENT, TINY = "frequency of reinforcement", "two circuits and tiny gradients"

@@ -11,11 +11,14 @@ import xarray as xr
 
 from undergrowth.analysis import Above, Exceeds, Within
 from undergrowth.analysis.events import DEFAULT_RULES as RULES
+from undergrowth.analysis.means import median_events
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.analysis.stages import at_event, between_events
 from undergrowth.measures import Curves, Swaps
+from undergrowth.report.charts import Look
+from undergrowth.report.charts.description import SHARE
 from undergrowth.report.figure import Figure
-from undergrowth.report.panels import Line, Panel, event_marks, panels_figure
+from undergrowth.report.panels import panels_figure
 from undergrowth.store import Run
 from undergrowth.store.reader import together
 from undergrowth.studies import confidence
@@ -169,31 +172,25 @@ ENDPOINTS = (
 """In a safe split no pair of validation has its swap in training: it stands for unseen pairs."""
 
 CLASSES = {
-    "train_accuracy": ("training", "#1F77B4", "solid"),
-    "swap_in_train_accuracy": ("validation, swap in training", "#C2428A", "8px,3px"),
-    "unseen_accuracy": ("validation, swap unseen", "#0A9A74", "2px,3px"),
-    "val_accuracy": ("validation, all", "#D55E00", "6px,3px,2px,3px"),
+    "train_accuracy": ("training", Look("#1F77B4")),
+    "swap_in_train_accuracy": ("validation, swap in training", Look("#C2428A", "8px,3px")),
+    "unseen_accuracy": ("validation, swap unseen", Look("#0A9A74", "2px,3px")),
+    "val_accuracy": ("validation, all", Look("#D55E00", "6px,3px,2px,3px")),
 }
-"""Of each class of pairs: its name, colour and dash."""
+"""Of each class of pairs: its name and look."""
 
 
 def figures(table: Table) -> Iterator[Figure]:
     """Accuracy over steps by class of pair, a panel an arm."""
     by_arm = {arm: table.of(arm) for arm in table.among(table.arms)}
-    panels = tuple(
-        Panel(
-            "accuracy",
-            tuple(
-                Line(name, values, colour, dash)
-                for reading, (name, colour, dash) in CLASSES.items()
-                if (values := _all_have(runs, reading)) is not None
-            ),
-            title=arm,
-            limits=(-0.03, 1.03),
-            marks=event_marks(runs),
-        )
+    panels = {
+        arm: {
+            name: values
+            for reading, (name, _) in CLASSES.items()
+            if (values := _all_have(runs, reading)) is not None
+        }
         for arm, runs in by_arm.items()
-    )
+    }
     caption = (
         "Mean over seeds: "
         + ", ".join(f"{len(found)} of {arm}" for arm, found in by_arm.items())
@@ -202,7 +199,15 @@ def figures(table: Table) -> Iterator[Figure]:
         "same. Dotted: the median step of each event over the seeds in which it happened, if most."
     )
     if panels:
-        yield panels_figure("leak", "Accuracy by class of pair: what commuting answers", caption, panels)
+        yield panels_figure(
+            "leak",
+            "Accuracy by class of pair: what commuting answers",
+            caption,
+            panels,
+            looks=dict(CLASSES.values()),
+            y=SHARE,
+            marks={arm: median_events(runs) for arm, runs in by_arm.items()},
+        )
 
 
 def _all_have(runs: Sequence[Run], reading: str) -> xr.DataArray | None:

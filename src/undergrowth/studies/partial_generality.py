@@ -34,7 +34,7 @@ from undergrowth.report.areas import (
     ByOperation,
     area_share_figure,
     band_accuracy_figure,
-    learned_figure,
+    learned_figures,
     shared_carriers_figure,
     table_film,
 )
@@ -341,7 +341,7 @@ def figures(table: Table) -> Iterator[Figure]:
     yield area_share_figure(by_operation)
     for op, kind in there.items():
         yield band_accuracy_figure(table.of(op), kind, f"band_accuracy_{kind}")
-        yield learned_figure(table.of(op), f"first_learned_{kind}")
+        yield from learned_figures(table.of(op), kind)
     yield shared_carriers_figure(by_operation)
 
 

@@ -9,11 +9,13 @@ it degrades shallow circuits more is another question: decay to init degrades th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from undergrowth.analysis import (
@@ -28,16 +30,14 @@ from undergrowth.analysis import (
     survival,
 )
 from undergrowth.analysis.events import DEFAULT_RULES as RULES
+from undergrowth.analysis.means import told as told_of
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.measures import Curves
 from undergrowth.models import TransformerSpec, TwoTokenMLPSpec
-from undergrowth.report.figure import Figure
-from undergrowth.report.fractions import (
-    Tried,
-    best_accuracy_figure,
-    fraction_map_figure,
-    steps_figure,
-)
+from undergrowth.report import theme
+from undergrowth.report.charts import Colours, Layer, Look, Scale
+from undergrowth.report.figure import Figure, chart
+from undergrowth.report.numbers import told
 from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
@@ -388,30 +388,127 @@ PANELS: Mapping[str, tuple[str, ...]] = {
 """Which arms are drawn together, each time beside plain Adam."""
 
 
+FEWER_TO_MORE = Colours([(0.0, "#f1f1ee"), (1.0, "#86b8e8")], (0.0, 1.0))
+OF_PAIRS = "fraction of the pairs trained on"
+THERE = RULES.describe("grokked")
+
+
 def figures(table: Table) -> Iterator[Figure]:
     """Accuracy by fraction, times, and who gets there."""
-    drawn = [
-        _drawn(table, each, fraction)
+    runs = {
+        (each, fraction): table.of(arm_of(each, fraction))
         for each in tried(table.budget)
         for fraction in FRACTIONS[table.budget]
         if table.has(arm_of(each, fraction))
-    ]
-    if drawn:
-        yield best_accuracy_figure(drawn, PANELS, PLAIN)
-        yield steps_figure(drawn, RULES)
-        yield fraction_map_figure(drawn, RULES)
+    }
+    if runs:
+        points = pd.DataFrame([_point(*place, its) for place, its in runs.items()])
+        counts = sorted({len(its) for its in runs.values()})
+        seeds = f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} seeds a point"
+        yield _accuracy_figure(points, seeds)
+        yield _steps_figure(runs, points, seeds)
+        yield _map_figure(points, seeds)
 
 
-def _drawn(table: Table, intervention: str, fraction: float) -> Tried:
-    runs = table.of(arm_of(intervention, fraction))
-    watched = tuple(switched(run) for run in runs)
-    return Tried(
-        intervention,
-        fraction,
-        watched,
-        estimate([best_accuracy(run) for run in runs]).within(0.0, 1.0),
-        survival([w.remaining for w in watched], [w.gets_there for w in watched]).median,
+def _point(arm: str, fraction: float, runs: Sequence[Run]) -> dict[str, object]:
+    """An intervention at a fraction: the mean of its best accuracies, who gets to 99 %, and when."""
+    watched = [switched(run) for run in runs]
+    there = [each.gets_there for each in watched]
+    median = survival([each.remaining for each in watched], there).median
+    best = told_of(estimate([best_accuracy(run) for run in runs]).within(0.0, 1.0))
+    steps = f" ({told(median, 2)})" if np.isfinite(median) else ""
+    return {
+        "arm": arm,
+        "fraction": fraction,
+        "trained_on": f"{fraction:.0%}",
+        "seeds": len(runs),
+        "best_val_accuracy": best["value"],
+        "low": best["low"],
+        "high": best["high"],
+        "get_there": sum(there),
+        "share": sum(there) / len(runs),
+        "stay": sum(each.stays for each in watched),
+        "median_steps": median,
+        "text": f"{sum(there)}/{len(runs)}{steps}",
+    }
+
+
+def _accuracy_figure(points: pd.DataFrame, seeds: str) -> Figure:
+    """Panels of arms, the plain one in each."""
+    present = set(points["arm"])
+    panels = {name: arms for name, arms in PANELS.items() if present & set(arms)} or {PLAIN: ()}
+    drawn = [points[points["arm"].isin((PLAIN, *arms))].assign(panel=p) for p, arms in panels.items()]
+    return chart(
+        "fraction-accuracy",
+        "Best validation accuracy within the budget, by the fraction of the data",
+        "Points: mean over seeds of the highest validation accuracy at any evaluation, with its 95 % "
+        "interval (Student's t, corrected for skewness); arms of one fraction stand side by side. "
+        f"Grey in every panel: {PLAIN}. {seeds}.",
+        pd.concat(drawn, ignore_index=True),
+        Layer("intervals", "fraction", "best_val_accuracy", series="arm", tell=("seeds",)),
+        x=Scale(OF_PAIRS, ticks={f: f"{f:.0%}" for f in sorted(set(points["fraction"]))}),
+        y=Scale("best", limits=(-0.05, 1.08), ticks={0: "0", 0.5: "0.5", 1: "1"}),
+        looks={PLAIN: Look(theme.NEUTRAL)},
     )
+
+
+def _steps_figure(
+    runs: Mapping[tuple[str, float], Sequence[Run]], points: pd.DataFrame, seeds: str
+) -> Figure:
+    """Steps to 99 % of every seed by arm, the largest fraction first; censored seeds are open."""
+    rows = []
+    for (arm, fraction), its in sorted(runs.items(), key=lambda item: -item[0][1]):
+        for run in its:
+            each, about = switched(run), {"run": run.id, "seed": run.spec.seeds.model}
+            series = "one seed" if each.gets_there else "not there"
+            about |= {"arm": arm, "trained_on": f"{fraction:.0%}", "layer": "seed", "series": series}
+            ends = {"steps": each.remaining, "is_censored": not each.gets_there, "stays": each.stays}
+            rows.append(about | ends)
+    known: Any = points[np.isfinite(points["median_steps"])]
+    medians = known.rename(columns={"median_steps": "steps"})
+    medians = medians[["arm", "trained_on", "steps", "get_there", "seeds"]]
+    table = pd.concat(
+        [pd.DataFrame(rows), medians.assign(layer="median", series="median")], ignore_index=True
+    )
+    table["arm"] = pd.Categorical(table["arm"], list(dict.fromkeys(points["arm"])), ordered=True)
+    return chart(
+        "fraction-steps",
+        "How many steps validation takes to 99 %, by intervention",
+        f"{THERE.capitalize()}, first time. Dots are seeds; ▷ those that had not "
+        "got there by their last step (censored, not dropped); the diamond is the Kaplan-Meier median, "
+        "missing where half had not. The buttons choose the fraction of the pairs trained on. "
+        f"{seeds}.",
+        table,
+        {
+            "seed": Layer("dots", "steps", "arm", each="seed", tell=("seed", "stays")),
+            "median": Layer("dots", "steps", "arm", tell=("get_there", "seeds")),
+        },
+        x=Scale("steps to 99 %", "log"),
+        y=Scale(kind="rows"),
+        choose="trained_on",
+        looks={
+            "one seed": Look(theme.SIDES["train"], opacity=0.6),
+            "not there": Look(theme.NEUTRAL, symbol="triangle-right-open"),
+            "median": Look(theme.STRATEGIES["top"], symbol="diamond", size=11),
+        },
+    )
+
+
+def _map_figure(points: pd.DataFrame, seeds: str) -> Figure:
+    return chart(
+        "fraction-map",
+        "Which interventions get to 99 % from which fraction of the data",
+        f"In each cell how many seeds get to {THERE} within the budget, and in brackets Kaplan and "
+        f"Meier's median of their steps, where half do. Full blue: all seeds. {seeds}.",
+        points.sort_values("fraction", kind="stable"),
+        Layer("cells", "trained_on", "arm", shade="share", label="text", tell=MAP_TELLS),
+        x=Scale(OF_PAIRS, kind="rows"),
+        y=Scale(kind="rows"),
+        colours=FEWER_TO_MORE,
+    )
+
+
+MAP_TELLS = ("get_there", "stay", "seeds", "best_val_accuracy", "median_steps")
 
 
 FREQUENT, EFFICIENT = "frequency of reinforcement", "circuit efficiency"

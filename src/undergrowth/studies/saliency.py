@@ -6,7 +6,7 @@ neurons and examples; P10 of who carries the margin midway, which another study 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 
@@ -17,13 +17,19 @@ from undergrowth.analysis import Above, Exceeds, Value, gini, skewness
 from undergrowth.analysis.areas import MIDWAY
 from undergrowth.analysis.events import EventName
 from undergrowth.analysis.general_share import general_share, least_of_both_midway, wider_rise
+from undergrowth.analysis.means import median_events
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.measures import SIDES
-from undergrowth.report.effects import Effect, effects_figure
+from undergrowth.report import theme
+from undergrowth.report.charts import Look
+from undergrowth.report.charts.description import SHARE
+from undergrowth.report.estimates import Effect, effects_figure
 from undergrowth.report.figure import Figure
-from undergrowth.report.general_share import general_share_figure
+from undergrowth.report.groups import plural
+from undergrowth.report.panels import panels_figure
 from undergrowth.report.saliency import breadth_figure, concentration_figure, saliency_histogram
 from undergrowth.store import Run
+from undergrowth.store.reader import together
 from undergrowth.studies import small_arms
 from undergrowth.studies.arm import Budget
 from undergrowth.studies.changes import Change, against_shuffled
@@ -227,7 +233,43 @@ def figures(table: Table) -> Iterator[Figure]:
         for arm in arms
     }
     if measured := {arm: runs for arm, runs in measured.items() if runs}:
-        yield general_share_figure(measured, SHAPLEY)
+        yield _general_share_figure(measured)
+
+
+def _general_share_figure(arms: Mapping[str, Sequence[Run]]) -> Figure:
+    """A panel an arm: the general share with true and with shuffled labels, and validation accuracy."""
+    true, control = (
+        {arm: [run for run in runs if run.spec.labels == labels] for arm, runs in arms.items()}
+        for labels in ("true", "shuffled")
+    )
+    panels: dict[str, dict[str, xr.DataArray]] = {arm: {} for arm in arms}
+    for arm, lines in panels.items():
+        if true[arm]:
+            lines["validation accuracy"] = together(true[arm], "val_accuracy")
+            lines["general share"] = _shares(true[arm])
+        if control[arm]:
+            lines["general share, shuffled"] = _shares(control[arm])
+    numbers = [f"{arm}: {plural(len(runs), 'run')}" for arm, runs in arms.items()]
+    return panels_figure(
+        "general_share",
+        "How much of the training margin comes from parts that serve unseen examples too",
+        "A neuron's general part is what it adds to an unseen example's margin in mean, at most what it "
+        "adds to a training example's (exact Shapley values); drawn is the sum of these parts over the "
+        "sum of what the neurons add to training margins: 1 where unseen examples get as much. "
+        f"{'; '.join(numbers)}.",
+        panels,
+        looks={
+            "validation accuracy": Look(theme.SIDES["val"], "2px,3px"),
+            "general share": Look(theme.STRATEGIES["least"]),
+            "general share, shuffled": Look(theme.CONTROL_SIDES["train"], "4px,3px"),
+        },
+        y=SHARE,
+        marks={arm: median_events(runs) for arm, runs in true.items()},
+    )
+
+
+def _shares(runs: Sequence[Run]) -> xr.DataArray:
+    return general_share(together(runs, SHAPLEY).transpose("run", "step", "side", ...))
 
 
 def _is_drawn(rise: Rise) -> bool:
@@ -240,9 +282,8 @@ def _by_quantity(rise: Rise) -> tuple[int, bool]:
 
 def _effect(rise: Rise, table: Table) -> Effect:
     endpoint = rise.endpoint
-    panel = f"{endpoint.statistic.name},<br>minus the control's"
-    found = endpoint.verdict(table).estimate
-    return Effect(panel, rise.arm, ATTRIBUTIONS[rise.attribution], found)
+    panel = f"{endpoint.statistic.name}, minus the control's"
+    return panel, rise.arm, ATTRIBUTIONS[rise.attribution], endpoint.verdict(table).estimate
 
 
 FREQUENT, EFFICIENT, COLLECTIVE = (

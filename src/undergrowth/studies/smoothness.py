@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
+import pandas as pd
+import xarray as xr
 
 from undergrowth.analysis import Exceeds, difference, estimate
-from undergrowth.analysis.jumps import RULE, Jump, StepAxis, jump, noise_floor
+from undergrowth.analysis.jumps import LEARNED, RULE, Jump, StepAxis, jump, mean_rise, noise_floor
 from undergrowth.analysis.predictions import Expected, Prediction
 from undergrowth.measures import SIDES, Curves, ExpectedReturn
 from undergrowth.models import MLPSpec, TransformerSpec, TwoTokenMLPSpec
-from undergrowth.report.by_arm import Panel, by_arm_figure
-from undergrowth.report.figure import Figure
-from undergrowth.report.jumps import Learner, learning_figure
+from undergrowth.report.axes import ZERO_ON_LOG
+from undergrowth.report.charts import Layer, Scale
+from undergrowth.report.estimates import by_arm_figure
+from undergrowth.report.figure import Figure, chart
 from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
@@ -350,18 +353,38 @@ def endpoints(budget: Budget) -> tuple[Endpoint, ...]:
 
 def figures(table: Table) -> Iterator[Figure]:
     """The learning curves on one axis, and the shapes of all settings; nothing where nobody learned."""
-    learners = [found for arm in table.among(SMALL) if (found := _learner(table, arm)).jumps]
-    if not learners:
+    learned = [
+        mean_rise(curves).assign(setting=arm, n=len(curves), series=f"{arm} (n = {len(curves)})")
+        for arm in table.among(SMALL)
+        if (curves := _learned(table, arm))
+    ]
+    if not learned:
         return
-    yield learning_figure(learners, GLOSSARY)
+    yield _learning_figure(pd.concat(learned, ignore_index=True))
     for side, name in zip(SIDES[::-1], ("validation", "training"), strict=True):
         yield _jumps_figure(table, side, name)
 
 
-def _learner(table: Table, arm: str) -> Learner:
-    known = {run: jump_of(run, "val", "score", "linear") for run in table.of(arm)}
-    curves = [rising(run, "val", "score") for run, found in known.items() if found is not None]
-    return Learner(arm, curves, [found for found in known.values() if found is not None])
+def _learned(table: Table, arm: str) -> list[tuple[xr.DataArray, Jump]]:
+    """The curves of the seeds that learned, with their jumps."""
+    jumps = {run: jump_of(run, "val", "score", "linear") for run in table.of(arm)}
+    return [(rising(run, "val", "score"), found) for run, found in jumps.items() if found is not None]
+
+
+def _learning_figure(learned: pd.DataFrame) -> Figure:
+    return chart(
+        "learning_curves",
+        "Every setting's validation curve, by its own length and rise",
+        "Mean over the seeds that learned. Each seed's curve is counted from the first level of its "
+        "isotonic fit, 0, to the last one, 1, and in shares of the steps that it took to "
+        f"{LEARNED:.0%} of that. A mean over seeds that jump at different times is smoother than each "
+        f"of them: the jumps are of single runs. {GLOSSARY} {ZERO_ON_LOG}",
+        learned,
+        Layer("lines", "steps", "rise"),
+        x=Scale(f"share of the steps up to {LEARNED:.0%} of the rise", is_switchable=True),
+        y=Scale("share of the rise", limits=(-0.15, 1.15)),
+        tall=360,
+    )
 
 
 def _jumps_figure(table: Table, side: str, name: str) -> Figure:
@@ -370,10 +393,10 @@ def _jumps_figure(table: Table, side: str, name: str) -> Figure:
         return float("nan") if isinstance(found, Missing) else found
 
     shown = [arm for arm in table.among(table.arms) if side == "train" or arm in SMALL]
-    panels = [
-        Panel(shape.name, {arm: [*map(partial(number, shape), table.of(arm))] for arm in shown})
+    panels = {
+        shape.name: {arm: [(run, number(shape, run)) for run in table.of(arm)] for arm in shown}
         for shape in SHAPES.values()
-    ]
+    }
     control = " Shuffled labels: the control, which can only be memorised." if side == "train" else ""
     return by_arm_figure(
         f"jumps_{side}",

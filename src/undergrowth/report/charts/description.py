@@ -60,10 +60,10 @@ class Layer:
 class Scale:
     """An axis.
 
-    kind: 'rows' are the values in the order in which the table has them, from top to bottom or from left
-    to right; is_switchable: a button for log and one for linear; limits, log_limits: in units of the
-    data; ticks: by position what is written there; marks: values at which a log axis has its ticks;
-    lines: across the panel, for reference; percent: whether shares are written as per cent.
+    kind: 'rows' are the values in the order in which the table has them (or their categories), from top
+    to bottom or from left to right; is_switchable: a button for log and one for linear; limits,
+    log_limits: in units of the data; ticks: by position what is written there; marks: values at which a
+    log axis has its ticks; lines: across the panel, for reference.
     """
 
     title: str = ""
@@ -74,7 +74,6 @@ class Scale:
     ticks: Mapping[float, str] | None = None
     marks: tuple[float, ...] = ()
     lines: tuple[float, ...] = ()
-    percent: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,7 +150,9 @@ class Chart:
             rows, column = self._rows(kind), getattr(layer, axis)
             if column in rows and layer.mark != "rules":
                 here = rows[rows["panel"] == panel] if panel and "panel" in rows else rows
-                found |= dict.fromkeys(here[column].dropna())
+                known = here[column].dropna()
+                ordered = isinstance(known.dtype, pd.CategoricalDtype)
+                found |= dict.fromkeys(known.sort_values() if ordered else known)
         return list(found)
 
     def positions(self, column: str) -> list[Any]:

@@ -45,7 +45,7 @@ def _bound(piece: Piece, values: np.ndarray, fill: str | None) -> go.Scatter:
         legendgroup=piece.series,
         showlegend=False,
         hoverinfo="skip",
-        meta={"layer": piece.kind, "panel": piece.panel, "bound": "low" if fill is None else "high"},
+        meta={"bound": "low" if fill is None else "high"},
     )
 
 
@@ -126,7 +126,7 @@ def dots(piece: Piece) -> Traces:
                 showlegend=False,
                 hoverinfo="skip",
                 cliponaxis=False,
-                meta={"layer": piece.kind, "panel": piece.panel, "of": "labels"},
+                meta={"of": "labels"},
             )
         )
     return found
@@ -163,7 +163,6 @@ def cells(piece: Piece) -> Traces:
             zmax=colours.ends[1],
             showscale=colours.has_bar and piece.panel == piece.chart.panels[0],
             colorbar=_bar(piece),
-            meta={"layer": piece.kind, "panel": piece.panel},
             **gap,
         )
     ]
@@ -215,7 +214,7 @@ def survival(piece: Piece) -> Traces:
         legendgroup=piece.series,
         showlegend=False,
         hoverinfo="skip",
-        meta={"layer": piece.kind, "panel": piece.panel, "of": "censored"},
+        meta={"of": "censored"},
     )
     return [stairs, crosses]
 
@@ -227,18 +226,24 @@ MARKS: dict[Mark, Callable[[Piece], Traces]] = {
     "cells": cells,
     "survival": survival,
 }
-"""All but rules, which are shapes of the layout."""
+
+
+def traces(piece: Piece) -> Traces:
+    """What draws a piece, each trace with what it is of; nothing of rules, which are shapes."""
+    about = {"layer": piece.kind, "panel": piece.panel, "choice": piece.choice, "series": piece.series}
+    if piece.layer.each in piece.rows and piece.layer.mark == "lines":
+        about["each"] = piece.rows[piece.layer.each].iloc[0]
+    found = MARKS[piece.layer.mark](piece) if piece.layer.mark in MARKS else []
+    for trace in found:
+        trace.meta = {**about, **({**trace.meta, "series": ""} if trace.meta else {})}
+    return found
 
 
 def _common(piece: Piece) -> dict[str, Any]:
-    about = {"layer": piece.kind, "panel": piece.panel, "series": piece.series}
-    if piece.layer.each in piece.rows and piece.layer.mark == "lines":
-        about["each"] = piece.rows[piece.layer.each].iloc[0]
     return {
         "name": piece.series,
         "legendgroup": piece.series,
         "legendrank": 1000 + [*piece.chart.shown_series, ""].index(piece.series),
-        "meta": about | ({"choice": piece.choice} if piece.choice else {}),
     }
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".pdf", ".svg", ".png")
 WIDTH, PANEL, ROW, MARGIN = 5.5, 1.5, 0.22, 0.6
 """Inches: of the text of a paper in one column, of a panel and of a row, of what is around them."""
-STYLE: Mapping[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 8,
     "axes.linewidth": 0.6,
     "axes.edgecolor": theme.PAPER["light"]["line"],
@@ -285,8 +285,6 @@ def _scale(axes: Axes, chart: Chart, scale: Scale, letter: str, panel: str) -> N
         axes.set(**{f"{letter}lim": limits})
     if scale.ticks is not None:
         axis.set_ticks(list(scale.ticks), [plain(text) for text in scale.ticks.values()])
-    if scale.percent:
-        axis.set_major_formatter(lambda value, _: f"{value:.0%}")
 
 
 def _legend(figure: Figure, axes: Mapping[str, Axes]) -> None:

@@ -22,7 +22,8 @@ from undergrowth.report.axes import (
     traces_of,
 )
 from undergrowth.report.charts.description import Chart, Piece, Scale
-from undergrowth.report.charts.marks import MARKS
+from undergrowth.report.charts.marks import traces
+from undergrowth.report.numbers import said
 from undergrowth.report.sliders import add_slider
 
 ROW, PANEL = 30, 170
@@ -70,17 +71,15 @@ def _draw(plot: go.Figure, chart: Chart, pieces: Sequence[Piece]) -> None:
     shown: set[tuple[str, str]] = set()
     first = next((piece.choice for piece in pieces), "")
     for piece in pieces:
-        if piece.layer.mark != "rules":
-            traces = MARKS[piece.layer.mark](piece)
-            for trace in traces:
-                if piece.series and trace.name == piece.series and trace.showlegend is None:
-                    trace.showlegend = (piece.choice, piece.series) not in shown
-                    shown.add((piece.choice, piece.series))
-                elif trace.type == "scatter":
-                    trace.showlegend = False
-                trace.visible = piece.choice in ("", first)
-            row, col = _place(chart, piece.panel)
-            plot.add_traces(traces, rows=row, cols=col)
+        drawn = traces(piece)
+        for trace in drawn:
+            if trace.type == "scatter":
+                is_named = bool(trace.name) and (piece.choice, trace.name) not in shown
+                trace.showlegend = is_named
+                shown |= {(piece.choice, trace.name)} if is_named else set()
+            trace.visible = piece.choice == first
+        row, col = _place(chart, piece.panel)
+        plot.add_traces(drawn, rows=row, cols=col)
     for piece in pieces:
         if piece.layer.mark == "rules":
             _rules(plot, chart, piece)
@@ -149,7 +148,7 @@ def _axis(chart: Chart, scale: Scale, letter: str, panel: str) -> dict[str, Any]
             "showgrid": False,
             "tickformat": None,
         }
-    found: dict[str, Any] = {"tickformat": ".0%"} if scale.percent else {}
+    found: dict[str, Any] = {"tickformat": None} if letter == "x" and scale.kind == "linear" else {}
     if scale.limits and not scale.is_switchable:
         found["range"] = list(np.log10(scale.limits)) if scale.kind == "log" else list(scale.limits)
     if scale.ticks is not None:
@@ -199,7 +198,7 @@ def _add_controls(plot: go.Figure, chart: Chart, pieces: Sequence[Piece]) -> Non
     if chart.slide and (stops := chart.positions(chart.slide)):
         add_slider(
             plot,
-            labels=[f"{stop:,}" if not isinstance(stop, str) else stop for stop in stops],
+            labels=[said(stop) for stop in stops],
             updates=[(_moved(chart, stop), {}) for stop in stops],
             traces=moving,
             prefix=chart.slide_title,
@@ -216,14 +215,14 @@ def _height(plot: go.Figure) -> int:
 
 
 def _choice(plot: go.Figure, choice: str) -> dict[str, Any]:
-    visible = [(trace.meta or {}).get("choice", choice) == choice for trace in traces_of(plot)]
+    visible = [trace.meta["choice"] == choice for trace in traces_of(plot)]
     return {"label": choice, "method": "restyle", "args": [{"visible": visible}]}
 
 
 def _moved(chart: Chart, stop: Any) -> dict[str, Any]:
     """What the slider changes: the values of every trace and what they say."""
-    traces = [t for p in chart.pieces(stop) if p.layer.mark != "rules" for t in MARKS[p.layer.mark](p)]
-    return {"y": [t.y for t in traces], "customdata": [t.customdata for t in traces]}
+    found = [trace for piece in chart.pieces(stop) for trace in traces(piece)]
+    return {key: [trace[key] for trace in found] for key in ("y", "customdata")}
 
 
 def _add_other_x(plot: go.Figure, chart: Chart, pieces: Sequence[Piece]) -> None:
@@ -233,7 +232,7 @@ def _add_other_x(plot: go.Figure, chart: Chart, pieces: Sequence[Piece]) -> None
     column, title = chart.other_x
     xs: dict[str, list[Any]] = {"x": [], column: []}
     for piece in pieces:
-        n = len(MARKS[piece.layer.mark](piece))
+        n = len(traces(piece))
         xs["x"] += [piece.x.tolist()] * n
         xs[column] += [piece.rows[column].to_numpy(float).tolist()] * n
     names = subplot_names("x", ceil(len(chart.panels) / chart.across) * chart.across)

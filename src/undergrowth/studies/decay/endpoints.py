@@ -8,6 +8,7 @@ import numpy as np
 
 from undergrowth.analysis import Exceeds
 from undergrowth.report.numbers import told
+from undergrowth.store import Run
 from undergrowth.studies.arm import Budget
 from undergrowth.studies.decay.arms import (
     ALONE,
@@ -73,17 +74,19 @@ def _earlier(setup: str, what: What, score: Score) -> Endpoint:
     return Endpoint(name, "P8", earlier(score), early, WORTH, control=late)
 
 
-def forks_of(table: Table, arm: str) -> list[Undone]:
+def forks_of(table: Table, arm: str) -> dict[Run, Undone]:
     """The forks of an arm that went the whole way."""
-    found = (undone(run) for run in table.of(arm) if run.status == "done")
-    return [fork for fork in found if isinstance(fork, Undone)]
+    found = {run: undone(run) for run in table.of(arm) if run.status == "done"}
+    return {run: fork for run, fork in found.items() if isinstance(fork, Undone)}
 
 
 def _at_the_fork(arm: str) -> Callable[[Table], str]:
     """What the classes start from, and how far they can be compared at an equal lead."""
 
     def note(table: Table) -> str:
-        forks = [fork for fork in forks_of(table, arm) if fork.general.any() and fork.shallow.any()]
+        forks = [
+            fork for fork in forks_of(table, arm).values() if fork.general.any() and fork.shallow.any()
+        ]
         if not forks:
             return ""
         shallow, general = (

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
+from undergrowth.analysis.means import methods, over_seeds
 from undergrowth.report import theme
-from undergrowth.report.by_arm import Panel, by_arm_figure
-from undergrowth.report.figure import Figure
-from undergrowth.report.forgetting import Cell, Line, kept_figure
+from undergrowth.report.charts import Layer, Look, Scale
+from undergrowth.report.estimates import Numbers, by_arm_figure
+from undergrowth.report.figure import Figure, chart
+from undergrowth.store import Run
 from undergrowth.studies.decay.arms import ALONE, SETUPS, UPTO, WRONG, Undoing, undoings
 from undergrowth.studies.decay.endpoints import forks_of
 from undergrowth.studies.decay.statistics import GRID, SCORES, Class, Score, Undone
@@ -33,22 +36,22 @@ def figures(table: Table) -> Iterator[Figure]:
     if not any(forks_of(table, undoing.name) for undoing in _undone(table)):
         return
     for score, held in SCORES.items():
-        yield kept_figure(
+        yield _kept_figure(
             f"decay_kept_{score}",
             f"What predictions decay and noise alone leave {held} in a half-grokked network",
             f"{RULE} Of those {held} at the fork, the share that still is. A homogeneous network (the "
             "MLP) keeps every right prediction under decay alone.",
             f"still {held}",
-            _cells(table, lambda fork, cls, score=score: fork.kept(cls, score)),
+            _kept(table, lambda fork, cls, score=score: fork.kept(cls, score)),
             (0, 1.03),
         )
-    yield kept_figure(
+    yield _kept_figure(
         "decay_leads",
         "How the lead of the correct label falls under decay and noise alone",
         f"{RULE} Lead: its logit less the largest other one; median over the class of its share of that "
         "at the fork.",
         "lead / lead at the fork",
-        _cells(table, Undone.relative_lead),
+        _kept(table, Undone.relative_lead),
         (-0.3, 1.05),
     )
     yield _by_arm(table)
@@ -59,25 +62,44 @@ def _undone(table: Table) -> Iterator[Undoing]:
     yield from (undoing for undoing in undoings(table.budget) if undoing.setup in SETUPS)
 
 
-def _cells(table: Table, number: Number) -> list[Cell]:
-    found = {
-        (setup, what): forks_of(table, Undoing(setup, what).name) for setup in SETUPS for what in ALONE
-    }
-    return [
-        Cell(f"{what} alone", setup, tuple(_line(forks, setup, cls, number) for cls in NAMES))
-        for (setup, what), forks in found.items()
-        if forks
-    ]
+LOOKS = {
+    NAMES["shallow"]: Look(theme.SIDES["train"]),
+    NAMES["general"]: Look(theme.SIDES["val"], "4px,3px"),
+    WRONG_NAME: Look(theme.STRATEGIES["top"]),
+}
 
 
-def _line(forks: Sequence[Undone], setup: str, cls: Class, number: Number) -> Line:
-    values = np.array([number(fork, cls) for fork in forks])
-    array = xr.DataArray(values, {"distance": GRID}, ["run", "distance"])
-    if cls == "general":
-        return Line(NAMES[cls], array, theme.SIDES["val"], "4px,3px")
-    if setup == WRONG:
-        return Line(WRONG_NAME, array, theme.STRATEGIES["top"])
-    return Line(NAMES[cls], array, theme.SIDES["train"])
+def _kept_figure(
+    name: str, title: str, caption: str, label: str, kept: pd.DataFrame, limits: tuple[float, float]
+) -> Figure:
+    """A panel a set-up and what is left alone, over how far the weights have moved."""
+    return chart(
+        name,
+        title,
+        f"{caption} Distance: how far the weights have moved, as a share of their norm at the fork. "
+        f"Band: 95 % interval over seeds ({methods(kept)}).",
+        kept,
+        Layer("lines", "distance", "mean", series="class"),
+        x=Scale("distance"),
+        y=Scale(label, limits=limits),
+        looks={name: look for name, look in LOOKS.items() if name in set(kept["class"])},
+        across=len(ALONE),
+    )
+
+
+def _kept(table: Table, number: Number) -> pd.DataFrame:
+    """Means over forks of a number at each distance; columns as of `over_seeds`, class, row, column."""
+    frames = []
+    for setup in SETUPS:
+        for what in ALONE:
+            forks = forks_of(table, Undoing(setup, what).name)
+            where = {"row": setup, "column": f"{what} alone", "panel": f"{setup}<br>{what} alone"}
+            for cls in NAMES if forks else ():
+                values = np.array([number(fork, cls) for fork in forks.values()])
+                means = over_seeds(xr.DataArray(values, {"distance": GRID}, ["run", "distance"]))
+                name = WRONG_NAME if (setup, cls) == (WRONG, "shallow") else NAMES[cls]
+                frames.append(means.assign(**where, **{"class": name}))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"class": []})
 
 
 SAYS = {
@@ -88,12 +110,12 @@ SAYS = {
 
 
 def _by_arm(table: Table) -> Figure:
-    panels = [
-        Panel(f"{says}: lost of those {held}", values)
+    panels = {
+        f"{says}: lost of those {held}": values
         for what, says in SAYS.items()
         for score, held in SCORES.items()
         if (values := _rows(table, what, score))
-    ]
+    }
     return by_arm_figure(
         "decay_lost_by_arm",
         "How much of each class is lost under decay or noise alone, by when the gradient is taken away",
@@ -103,14 +125,18 @@ def _by_arm(table: Table) -> Figure:
     )
 
 
-def _rows(table: Table, what: str, score: Score) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {}
+def _rows(table: Table, what: str, score: Score) -> dict[str, Numbers]:
+    found: dict[str, Numbers] = {}
     for undoing in _undone(table):
-        forks = forks_of(table, undoing.name) if undoing.what == what else []
+        forks = forks_of(table, undoing.name) if undoing.what == what else {}
         first = "wrong labels" if undoing.setup == WRONG else "training"
         if forks:
             where = f"{undoing.trunk(table.budget).name}, {undoing.switch}"
-            found[f"{where}: {first}"] = [fork.mean_lost("shallow", score) for fork in forks]
+            found[f"{where}: {first}"] = _lost(forks, "shallow", score)
             if undoing.switch != "memorised":
-                found[f"{where}: validation"] = [fork.mean_lost("general", score) for fork in forks]
+                found[f"{where}: validation"] = _lost(forks, "general", score)
     return found
+
+
+def _lost(forks: Mapping[Run, Undone], cls: Class, score: Score) -> Numbers:
+    return [(run, fork.mean_lost(cls, score)) for run, fork in forks.items()]

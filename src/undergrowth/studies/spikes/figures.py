@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from undergrowth.report.by_arm import Panel, by_arm_figure
+from undergrowth.report.estimates import by_arm_figure
 from undergrowth.report.figure import Figure
 from undergrowth.report.spikes import spikes_by_arm_figure
 from undergrowth.studies.spikes.arms import DECAYS, KICK_NORM, KICKED, ROUNDED
@@ -38,7 +38,7 @@ def figures(table: Table) -> Iterator[Figure]:
     yield by_arm_figure(
         "spike-rate",
         "How often each arm spikes",
-        [Panel("spikes a 1,000 steps", {arm: list(map(rate, table.of(arm))) for arm in unkicked})],
+        {"spikes a 1,000 steps": {arm: [(r, rate(r)) for r in table.of(arm)] for arm in unkicked}},
         "From memorised to the end; a run without a spike counts as 0.",
     )
     for decay in DECAYS:
@@ -55,16 +55,13 @@ def _changes_figure(table: Table, decay: float) -> Figure:
         "spike after the onset": [(run, early(run, late=True)) for run in runs],
         "random kick": [(kicked, kicks_of(kicked, run)) for run, kicked in pairs if run in runs],
     }
-    panels = [
-        Panel(
-            f"{structure.name}: excess change, in shares of its range",
-            {
-                name: [_mean(excess(run, structure, each)) for run, each in its]
-                for name, its in windows.items()
-            },
-        )
+    panels = {
+        f"{structure.name}: excess change, in shares of its range": {
+            name: [(run, _mean(excess(run, structure, each))) for run, each in its]
+            for name, its in windows.items()
+        }
         for structure in STRUCTURES
-    ]
+    }
     return by_arm_figure(
         f"across-spikes-decay-{decay:g}",
         f"What changes across a spike beyond matched windows, decay {decay:g}",
