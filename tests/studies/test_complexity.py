@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -227,10 +228,11 @@ def test_ladders_hold_what_they_say() -> None:
 def test_a_ladder_has_a_figure_with_every_run_and_both_laws() -> None:
     table = table_of(STUDY, rising("p", later(1.1)), "standard")
     (figure,) = STUDY.figures(table)
-    runs = figure.table[figure.table["layer"] == "run"]
+    drawn: Any = figure.table
+    runs = drawn[drawn["layer"] == "run"]
     assert (figure.name, len(runs)) == ("growth_p", 28)
-    assert runs[["run", "seed", "task"]].notna().all(axis=None)
-    law = figure.table[figure.table["series"] == "exponential"]
+    assert runs[["run", "seed", "task"]].notna().to_numpy().all()
+    law = drawn[drawn["series"] == "exponential"]
     share = (law["complexity"].to_numpy(float) - 11) / 36
     assert np.allclose(law["time"], 200 * 10 ** (1.1 * share), rtol=0.15)
     assert "28 runs, 0 censored" in figure.caption

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -236,9 +237,10 @@ def test_the_figures_show_every_arm_and_can_be_aligned_at_the_switch() -> None:
     switches = [i for i, t in enumerate(curves.plot.data) if t.meta["layer"] == "switch"]
     assert switches
     assert {x for i in switches for x in aligned[i]} == {0}
-    at_switch = curves.table[curves.table["layer"] == "switch"]
+    table = curves.table
+    at_switch: Any = table[table["layer"] == "switch"]
     assert (at_switch["since_switch"] == 0).all()
-    assert at_switch[["run", "seed"]].notna().all(axis=None)
+    assert at_switch[["run", "seed"]].notna().to_numpy().all()
     survivals = figures["boost-survival"]
     for _, stairs in survivals.table.groupby(["panel", "series"]):
         assert stairs["share"].is_monotonic_decreasing

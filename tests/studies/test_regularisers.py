@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -235,7 +236,7 @@ def test_figures_hold_every_arm_and_fraction_and_mark_the_censored() -> None:
     accuracy, steps, table = STUDY.answer(table_of(STUDY, runs)).figures
     assert set(accuracy.table["arm"]) == {PLAIN, "decay 1"}
     assert sorted(set(table.table["fraction"])) == list(FRACTIONS["quick"])
-    seeds = steps.table[steps.table["layer"] == "seed"]
+    seeds: Any = steps.table[steps.table["layer"] == "seed"]
     assert {row["arm"] for row in seeds.to_dict("records") if row["is_censored"]} == {PLAIN}
     assert len(seeds) == sum(map(len, runs.values()))
     assert set(seeds["run"]) == {run.id for its in runs.values() for run in its}

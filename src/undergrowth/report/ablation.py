@@ -41,7 +41,7 @@ def deletion_by_k_figure(runs: Runs, prefix: str = "deletion") -> Figure:
         {"mean": Layer("lines", "k", "mean")},
         x=Scale("k, neurons deleted", "log", is_switchable=True, marks=ks),
         y={METRICS["accuracy"]: SHARE},
-        looks={name: look for name, look in LOOKS.items() if name != WHOLE},
+        looks=LOOKS,
         **_slider(table, "step", table["step"].max() if len(table) else None, "training step "),
     )
 
@@ -77,7 +77,7 @@ def deletion_over_steps_figure(
         },
         x=STEPS,
         y={} if relative else {METRICS["accuracy"]: SHARE},
-        looks={name: look for name, look in LOOKS.items() if name != WHOLE or not relative},
+        looks=LOOKS,
         **_slider(table, "k", start, "k = "),
     )
 

@@ -211,7 +211,7 @@ def learned_figures(runs: Sequence[Run], kind: AreaKind) -> Iterator[Figure]:
         x=Scale("y", limits=(-0.5, n - 0.5)),
         y=Scale("x", limits=(n - 0.5, -0.5)),
         colours=Colours(VIRIDIS, (np.log10(steps[1]), np.log10(steps[-1])), "step", ticks, has_bar=True),
-        looks={"trained on": Look("#ffffff", size=max(1.5, 81 / n), opacity=0.65)},
+        looks={"trained on": Look("#bdbdbd", size=max(1.5, 81 / n))},
         tall=560,
         is_square=True,
     )

@@ -51,7 +51,7 @@ def _figure(runs: Runs, quantity: str, title: str, y: Scale, rules: Rules) -> Fi
     looks = {line.legend: line.look for line in lines}
     for event, (side, symbol) in EVENTS.items():
         size = 13 if symbol == "star" else 10
-        looks |= {event: Look(theme.SIDES[side], symbol=symbol, size=size)} if points else {}
+        looks[event] = Look(theme.SIDES[side], symbol=symbol, size=size)
     told = "; ".join(f"{event}, {rules.describe(event)}" for event in EVENTS)
     return chart(
         quantity,
@@ -67,7 +67,7 @@ def _figure(runs: Runs, quantity: str, title: str, y: Scale, rules: Rules) -> Fi
         },
         x=STEPS,
         y=y,
-        looks=looks | ({"diverged": DIVERGED} if any(p["layer"] == "end" for p in points) else {}),
+        looks=looks | {"diverged": DIVERGED},
         tall=360,
     )
 

@@ -388,7 +388,7 @@ def _figure(measure: Measure, rungs: Rungs) -> Figure:
             marks=_apart(np.unique(ladder.complexity).tolist()),
         ),
         y=Scale(GROKKED, "log", is_switchable=True, limits=(0, high), log_limits=(low, high)),
-        looks={name: look for name, look in (LAWS | RUNS).items() if name in set(table["series"])},
+        looks=LAWS | RUNS,
         tall=360,
     )
 

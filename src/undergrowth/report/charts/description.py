@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from undergrowth.report import theme
+from undergrowth.report.axes import LogScale
 from undergrowth.report.numbers import said, told
 
 Mark = Literal["lines", "intervals", "dots", "cells", "survival", "rules"]
@@ -135,11 +136,13 @@ class Chart:
     @cached_property
     def shown_series(self) -> dict[str, Look]:
         """The look of every series, in the order of the legend."""
-        names = dict(self.looks)
+        drawn: dict[str, None] = {}
         for kind, layer in self.layers.items():
             rows = self._rows(kind)
             if layer.series in rows and layer.mark not in ("cells", "rules"):
-                names |= {name: names.get(name) for name in dict.fromkeys(rows[layer.series].dropna())}
+                drawn |= dict.fromkeys(rows[layer.series].dropna())
+        given = {name: look for name, look in self.looks.items() if name in drawn}
+        names = given | {name: given.get(name) for name in drawn}
         free = iter(theme.looks(len(names)))
         return {name: look or Look(*next(free)) for name, look in names.items()}
 
@@ -154,6 +157,13 @@ class Chart:
                 ordered = isinstance(known.dtype, pd.CategoricalDtype)
                 found |= dict.fromkeys(known.sort_values() if ordered else known)
         return list(found)
+
+    def log_scale(self, axis: str, panel: str | None = None) -> LogScale:
+        """Where values stand on a log axis of a panel, or of all of them."""
+        pieces = [p for p in self.pieces() if panel in (None, p.panel) and p.layer.mark != "rules"]
+        bounds = [each for p in pieces if p.along == axis for each in p.interval or ()]
+        scale = LogScale.of([], *(getattr(p, axis) for p in pieces), *bounds)
+        return replace(scale, marks=self.scale(axis, panel or "").marks)
 
     def positions(self, column: str) -> list[Any]:
         """The values of the slider, or of the buttons, in their order."""

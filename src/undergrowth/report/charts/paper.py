@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from undergrowth.report import theme
+from undergrowth.report.axes import LogScale
 from undergrowth.report.charts.description import Chart, Mark, Piece, Scale
 from undergrowth.report.numbers import SUPERSCRIPT
 
@@ -96,11 +99,26 @@ def drawn(chart: Chart) -> Figure:
     first = next((piece.choice for piece in pieces), "")
     for piece in pieces:
         if piece.choice == first or not piece.choice:
-            MARKS[piece.layer.mark](axes[piece.panel], piece)
+            MARKS[piece.layer.mark](axes[piece.panel], _placed(piece))
     for panel, its in axes.items():
         _finish(its, chart, panel, is_last=panel in chart.panels[-chart.across :])
-    _legend(figure, axes)
+    _legend(figure, chart, axes)
     return figure
+
+
+def _log_scale(chart: Chart, letter: str, panel: str) -> LogScale:
+    is_shared = letter == "x" and isinstance(chart.x, Scale)
+    return chart.log_scale(letter, None if is_shared else panel)
+
+
+def _placed(piece: Piece) -> Piece:
+    """With zeros where they stand on a log axis, as on the screen."""
+    for letter in "xy":
+        at = getattr(piece, letter)
+        if piece.chart.scale(letter, piece.panel).kind == "log" and (at == 0).any():
+            zero = _log_scale(piece.chart, letter, piece.panel).zero
+            piece = replace(piece, **{letter: np.where(at == 0, zero, at)})
+    return piece
 
 
 def _height(chart: Chart, line: int) -> float:
@@ -108,7 +126,7 @@ def _height(chart: Chart, line: int) -> float:
     rows = [len(chart.order("y", p)) for p in panels if chart.scale("y", p).kind == "rows"]
     if chart.is_square:
         return WIDTH * 0.8
-    return 0.5 + ROW * max(rows) if rows else PANEL
+    return 0.5 + ROW * max(rows) if rows else max(PANEL, chart.tall / 120)
 
 
 def _lines(axes: Axes, piece: Piece) -> None:
@@ -188,9 +206,9 @@ def _cells(axes: Axes, piece: Piece) -> None:
     for x, y, text in zip(piece.x, piece.y, piece.texts(piece.layer.label), strict=False):
         axes.text(x, y, plain(text), ha="center", va="center", fontsize=6, color=theme.CELL_INK)
     axes.grid(visible=False)
-    if colours.has_bar and axes.figure is not None:
-        ticks = list(colours.ticks or ()) or None
-        bar = axes.figure.colorbar(mesh, ax=axes, label=plain(colours.title), ticks=ticks)
+    if colours.has_bar and piece.panel == piece.chart.panels[0]:
+        ticks, every = list(colours.ticks or ()) or None, list(axes.figure.axes)
+        bar = axes.figure.colorbar(mesh, ax=every, label=plain(colours.title), ticks=ticks)
         if colours.ticks:
             bar.set_ticklabels([plain(text) for text in colours.ticks.values()])
 
@@ -249,7 +267,7 @@ MARKS: dict[Mark, Callable[[Axes, Piece], None]] = {
 def _finish(axes: Axes, chart: Chart, panel: str, *, is_last: bool) -> None:
     """Titles, scales, ticks."""
     if panel:
-        axes.set_title(plain(panel), loc="left", fontsize=8)
+        axes.set_title("\n".join(wrap(plain(panel), 90)), loc="left", fontsize=8)
     for letter in "xy":
         scale = chart.scale(letter, panel)
         is_shared = letter == "x" and isinstance(chart.x, Scale)
@@ -264,6 +282,8 @@ def _finish(axes: Axes, chart: Chart, panel: str, *, is_last: bool) -> None:
 
 
 def _scale(axes: Axes, chart: Chart, scale: Scale, letter: str, panel: str) -> None:
+    from matplotlib.ticker import NullLocator
+
     axis = axes.xaxis if letter == "x" else axes.yaxis
     if scale.kind == "rows":
         names = chart.order(letter, panel)
@@ -273,13 +293,14 @@ def _scale(axes: Axes, chart: Chart, scale: Scale, letter: str, panel: str) -> N
         axis.grid(visible=False)
         return
     if scale.kind == "log":
-        values = np.concatenate([[], *(getattr(p, letter) for p in chart.pieces(chart.start))])
-        positive = values[values > 0]
-        if (values == 0).any() and len(positive):  # zero keeps a place of its own
-            axes.set(**{f"{letter}scale": "symlog"})
-            getattr(axes, f"set_{letter}scale")("symlog", linthresh=positive.min(), linscale=0.3)
-        elif len(positive):
-            axes.set(**{f"{letter}scale": "log"})
+        placed = _log_scale(chart, letter, panel)
+        at, labels = placed.ticks()
+        axes.set(**{f"{letter}scale": "log"})
+        axis.set_ticks(at, [plain(label) for label in labels])
+        axis.set_minor_locator(NullLocator())
+        if placed.has_zero:
+            draw: Any = axes.axvline if letter == "x" else axes.axhline
+            draw(placed.gap, color=theme.NEUTRAL, linewidth=0.5, linestyle=":")
     limits = scale.log_limits if scale.kind == "log" else scale.limits
     if limits:
         axes.set(**{f"{letter}lim": limits})
@@ -287,12 +308,13 @@ def _scale(axes: Axes, chart: Chart, scale: Scale, letter: str, panel: str) -> N
         axis.set_ticks(list(scale.ticks), [plain(text) for text in scale.ticks.values()])
 
 
-def _legend(figure: Figure, axes: Mapping[str, Axes]) -> None:
+def _legend(figure: Figure, chart: Chart, axes: Mapping[str, Axes]) -> None:
     """One for all panels, below them."""
-    found: dict[str, Any] = {}
+    drawn: dict[str, Any] = {}
     for each in axes.values():
         handles, names = each.get_legend_handles_labels()
-        found = {**{plain(n): h for n, h in zip(names, handles, strict=True) if n}, **found}
+        drawn |= dict(zip(names, handles, strict=True))
+    found = {plain(name): drawn[name] for name in chart.shown_series if name in drawn}
     if found:
         columns = max(1, min(4, int(90 / (8 + max(map(len, found))))))
         figure.legend(list(found.values()), list(found), loc="outside lower left", ncols=columns)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import replace
 from math import ceil
 from typing import Any
 
@@ -15,7 +14,6 @@ from plotly.subplots import make_subplots
 from undergrowth.report import theme
 from undergrowth.report.axes import (
     Axis,
-    LogScale,
     add_axis_buttons,
     add_buttons,
     subplot_names,
@@ -28,8 +26,8 @@ from undergrowth.report.sliders import add_slider
 
 ROW, PANEL = 30, 170
 """Pixels of a row, and of a panel without rows."""
-LETTERS = 34
-"""Of a row's name in a line."""
+LETTERS, COLUMN, TITLE = 24, 10, 44
+"""Of a row's name, a column's and a panel's title in a line, so that a telephone has room for them."""
 
 
 def on_screen(chart: Chart) -> go.Figure:
@@ -48,7 +46,7 @@ def on_screen(chart: Chart) -> go.Figure:
         **shared,
         vertical_spacing=min(gap / tall, 1 / lines),
         horizontal_spacing=0.06,
-        subplot_titles=[_wrapped(name, 64) for name in chart.panels] if any(chart.panels) else None,
+        subplot_titles=[_wrapped(name, TITLE) for name in chart.panels] if any(chart.panels) else None,
     )
     pieces = list(chart.pieces(chart.start))
     _draw(plot, chart, pieces)
@@ -61,7 +59,7 @@ def on_screen(chart: Chart) -> go.Figure:
         _scale(plot, chart, panel, place)
     _add_controls(plot, chart, pieces)
     if any(chart.panels):
-        _make_room(plot)
+        _make_room(plot, 4 + 16 * _title_lines(chart))
     if chart.is_square:
         plot.update_layout(yaxis={"scaleanchor": "x", "constrain": "domain"}, xaxis_constrain="domain")
     return plot
@@ -105,9 +103,13 @@ def _heights(chart: Chart, lines: int) -> list[float]:
 
 def _gap(chart: Chart) -> int:
     """Pixels between panels: for a title, for the ticks of the one above, for the title of its axis."""
-    titled = 24 * any(chart.panels)
+    titled = 8 + 16 * _title_lines(chart) if any(chart.panels) else 0
     scales = [chart.scale("x", panel) for panel in chart.panels]
     return titled + (8 if _shares_x(chart) else 30 + 18 * any(scale.title for scale in scales))
+
+
+def _title_lines(chart: Chart) -> int:
+    return max(_wrapped(panel, TITLE).count("<br>") + 1 for panel in chart.panels)
 
 
 def _shares_x(chart: Chart) -> bool:
@@ -139,7 +141,7 @@ def _axis(chart: Chart, scale: Scale, letter: str, panel: str) -> dict[str, Any]
     if scale.kind == "rows":
         names = chart.order(letter, panel)
         ends = [len(names) - 0.5, -0.5] if letter == "y" else [-0.5, len(names) - 0.5]
-        text = [_wrapped(str(name), LETTERS if letter == "y" else 14) for name in names]
+        text = [_wrapped(str(name), LETTERS if letter == "y" else COLUMN) for name in names]
         return {
             "tickmode": "array",
             "tickvals": list(range(len(names))),
@@ -154,16 +156,9 @@ def _axis(chart: Chart, scale: Scale, letter: str, panel: str) -> dict[str, Any]
     if scale.ticks is not None:
         found |= {"tickvals": list(scale.ticks), "ticktext": list(scale.ticks.values())}
     elif scale.kind == "log" and not scale.is_switchable:
-        at, labels = replace(_log_scale(chart, letter, panel), marks=scale.marks).ticks()
+        at, labels = chart.log_scale(letter, panel).ticks()
         found |= {"type": "log", "tickvals": at, "ticktext": labels}
     return found
-
-
-def _log_scale(chart: Chart, letter: str, panel: str | None = None) -> LogScale:
-    """Where values stand in a panel, or in all of them."""
-    pieces = [p for p in chart.pieces() if panel in (None, p.panel) and p.layer.mark != "rules"]
-    bounds = [each for p in pieces if p.along == letter for each in p.interval or ()]
-    return LogScale.of([], *(getattr(p, letter) for p in pieces), *bounds)
 
 
 def _controls(chart: Chart) -> int:
@@ -183,12 +178,11 @@ def _add_controls(plot: go.Figure, chart: Chart, pieces: Sequence[Piece]) -> Non
     for letter in "xy":
         if scale := _switchable(chart, letter):
             n = ceil(len(chart.panels) / chart.across) * chart.across
-            placed = replace(_log_scale(chart, letter), marks=scale.marks)
             start = "log" if scale.kind == "log" else "linear"
             ends = scale.log_limits
             limits = ends and (float(np.log10(ends[0])), float(np.log10(ends[1])))
             names = subplot_names(letter, n)
-            axes.append(Axis(names, placed, start, scale.limits, limits))
+            axes.append(Axis(names, chart.log_scale(letter), start, scale.limits, limits))
     add_axis_buttons(plot, *axes)
     if chart.other_x is not None:
         _add_other_x(plot, chart, pieces)
@@ -278,12 +272,12 @@ def _rules(plot: go.Figure, chart: Chart, piece: Piece) -> None:
         )
 
 
-def _make_room(plot: go.Figure) -> None:
+def _make_room(plot: go.Figure, pixels: int) -> None:
     """Lift the controls above the title of the first panel."""
     layout: Any = plot.layout
     for control in (*layout.updatemenus, *layout.sliders):
-        control.pad.b += 20
-    plot.update_layout(margin_t=layout.margin.t + 20, height=layout.height + 20)
+        control.pad.b += pixels
+    plot.update_layout(margin_t=layout.margin.t + pixels, height=layout.height + pixels)
 
 
 def _wrapped(text: str, letters: int) -> str:

@@ -82,7 +82,7 @@ def _kept_figure(
         Layer("lines", "distance", "mean", series="class"),
         x=Scale("distance"),
         y=Scale(label, limits=limits),
-        looks={name: look for name, look in LOOKS.items() if name in set(kept["class"])},
+        looks=LOOKS,
         across=len(ALONE),
     )
 

@@ -158,7 +158,7 @@ def _row(each: Boosted) -> dict[str, object]:
         "high": found.get("high", np.nan),
         "median_fall_of_train": float(np.median([run.fall for run in runs])),
         "median_steps_below": float(np.median([run.steps_below for run in runs])),
-        "text": f"{f'{bound}×{told(ratio, 2)}' if each.speed_up else 'control'}<br>{stay}/{len(runs)}",
+        "text": (f"{bound}×{told(ratio, 2)}<br>" if each.speed_up else "") + f"{stay}/{len(runs)}",
     }
 
 
