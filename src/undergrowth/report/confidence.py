@@ -34,18 +34,21 @@ BLUE = Colours(
 """As the square root of the share, which brings out small ones."""
 
 
-def doubt_figure(arms: Arms, side: str = "train") -> Figure:
+def error_probability_figure(arms: Arms, side: str = "train") -> Figure:
     """The distribution over examples of 1 - p at every step, a panel an arm, pooled over seeds."""
     frames = []
     for arm, runs in arms.items():
         share = folded(together(runs, "confidence_histogram").sel(side=side), LOWEST)
         events = [{"step": step, "name": event} for event, step in median_events(runs).items()]
-        levels = [{"doubt": np.log10(doubt), "name": name} for name, doubt in LEVELS.items()]
+        levels = [
+            {"error_probability": np.log10(error_probability), "name": name}
+            for name, error_probability in LEVELS.items()
+        ]
         parts = {"share": share, "event": pd.DataFrame(events), "level": pd.DataFrame(levels)}
         frames += [part.assign(layer=layer, arm=arm) for layer, part in parts.items() if len(part)]
     table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"arm": []})
     return chart(
-        "doubt",
+        "error_probability",
         "How near to 1 the probability of each memorised label comes",
         "Share of the training examples whose correct label lacks 1 − p of probability 1, in bins a "
         f"quarter of a decade high; darker is more. Mean over seeds: {_counted(arms)}. Dotted: the "
@@ -53,9 +56,9 @@ def doubt_figure(arms: Arms, side: str = "train") -> Figure:
         "stands in the lowest bin; step 0 is left out.",
         table.assign(panel=table["arm"]),
         {
-            "share": Layer("cells", "step", "doubt", shade="share"),
+            "share": Layer("cells", "step", "error_probability", shade="share"),
             "event": Layer("rules", "step", label="name"),
-            "level": Layer("rules", "", "doubt", label="name"),
+            "level": Layer("rules", "", "error_probability", label="name"),
         },
         x=STEPS,
         y=Scale("1 − p", ticks={k: f"10<sup>−{-k}</sup>" if k else "1" for k in range(LOWEST, 1, 2)}),
@@ -110,8 +113,8 @@ def _cosine(run: Run) -> xr.DataArray:
     return run["confidence_pull_cosine"].where(run["confidence_pull_norm"] > 0)
 
 
-def _pushing(run: Run) -> xr.DataArray:
-    return run["confidence_pushing_train"] / run.spec.data().n_train
+def _effective_examples(run: Run) -> xr.DataArray:
+    return run["confidence_effective_examples_train"] / run.spec.data().n_train
 
 
 PUSHES: dict[str, tuple[Callable[[Run], xr.DataArray], Scale]] = {
@@ -119,5 +122,5 @@ PUSHES: dict[str, tuple[Callable[[Run], xr.DataArray], Scale]] = {
     "gradient’s part of the update": (lambda run: run["confidence_data_norm"], Scale(kind="log")),
     "gradient’s part ÷ decay’s part": (_ratio, Scale(kind="log")),
     "cosine of gradient and decay pull": (_cosine, Scale(limits=(-1.03, 0.53))),
-    "share of examples that push": (_pushing, Scale(limits=(0, 1.03))),
+    "share of examples that push": (_effective_examples, Scale(limits=(0, 1.03))),
 }

@@ -30,10 +30,10 @@ def said(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int | np.integer):
         return f"{value:,}"
-    return told(float(value)) if value is not None and math.isfinite(value) else ""
+    return format_number(float(value)) if value is not None and math.isfinite(value) else ""
 
 
-def told(value: float, digits: int = 3) -> str:
+def format_number(value: float, digits: int = 3) -> str:
     """A number in running text: significant digits, thousands apart, a real minus sign."""
     if not math.isfinite(value):
         return "unknown"

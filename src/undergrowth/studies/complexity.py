@@ -25,7 +25,7 @@ from undergrowth.report import theme
 from undergrowth.report.charts import Layer, Look, Scale
 from undergrowth.report.figure import Figure, chart
 from undergrowth.report.groups import plural
-from undergrowth.report.numbers import told
+from undergrowth.report.numbers import format_number
 from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
@@ -315,7 +315,7 @@ def _about(measure: Measure, rungs: Rungs) -> list[str]:
         return []
     said = [
         f"{plural(len(rungs.arms), 'task')}; {measure.label}: {ladder.complexity[0]:g} to "
-        f"{ladder.complexity[-1]:g}, a factor of {told(ladder.span)}"
+        f"{ladder.complexity[-1]:g}, a factor of {format_number(ladder.span)}"
         + (", below the 3 that parts the laws." if ladder.span < 3 else ".")
     ]
     names = [arm.name for arm, is_open in zip(rungs.arms, ladder.is_open, strict=True) if is_open]
@@ -325,8 +325,8 @@ def _about(measure: Measure, rungs: Rungs) -> list[str]:
 def _of_control(table: Table) -> list[str]:
     """What shuffled labels end at."""
     return [
-        f"{arm.name}: {plural(len(ends), 'seed')} end at a validation accuracy of {told(ends.mean())} "
-        f"(chance {told(1 / arm.spec.task.n_labels)})."
+        f"{arm.name}: {plural(len(ends), 'seed')} end at a validation accuracy of "
+        f"{format_number(ends.mean())} (chance {format_number(1 / arm.spec.task.n_labels)})."
         for arm in controls(table.budget)
         if len(ends := np.array([_end(run) for run in table.of(arm.name) if run.status == "done"]))
     ]
@@ -360,9 +360,10 @@ def _figure(measure: Measure, rungs: Rungs) -> Figure:
     times = table["time"].to_numpy(float)
     low, high = float(times.min()) / 1.4, float(times.max()) * 2.2
     least, most = float(ladder.complexity.min()), float(ladder.complexity.max())
-    margin, ratio = 0.07 * (most - least), (most / least) ** 0.07
+    centred_logit, ratio = 0.07 * (most - least), (most / least) ** 0.07
     slopes = [
-        f"{law}: {'exponent' if law == 'power law' else 'decades for each unit'} {told(found.slope)}"
+        f"{law}: {'exponent' if law == 'power law' else 'decades for each unit'} "
+        f"{format_number(found.slope)}"
         for law, found in ladder.fits.items()
         if found
     ]
@@ -372,8 +373,8 @@ def _figure(measure: Measure, rungs: Rungs) -> Figure:
         f"{GROKKED.capitalize()} against {measure.label}: {measure.family}",
         f"A dot a run: {plural(len(ladder.task), 'run')}, {int((~ladder.happened).sum())} censored; a "
         "triangle is a run to which it had not happened by its last step, and the fits count it as "
-        f"later. Complexity spans a factor of {told(ladder.span)}; below 3 the laws can hardly be told "
-        "apart. Lines: medians by maximum likelihood with log-normal spread"
+        f"later. Complexity spans a factor of {format_number(ladder.span)}; below 3 the laws can "
+        "hardly be told apart. Lines: medians by maximum likelihood with log-normal spread"
         f"{told_laws}.",
         table,
         {
@@ -383,7 +384,7 @@ def _figure(measure: Measure, rungs: Rungs) -> Figure:
         x=Scale(
             measure.label,
             is_switchable=True,
-            limits=(least - margin, most + margin),
+            limits=(least - centred_logit, most + centred_logit),
             log_limits=(least / ratio, most * ratio),
             marks=_apart(np.unique(ladder.complexity).tolist()),
         ),

@@ -30,14 +30,14 @@ from undergrowth.analysis import (
     survival,
 )
 from undergrowth.analysis.events import DEFAULT_RULES as RULES
-from undergrowth.analysis.means import told as told_of
+from undergrowth.analysis.means import format_number as told_of
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.measures import Curves
 from undergrowth.models import TransformerSpec, TwoTokenMLPSpec
 from undergrowth.report import theme
 from undergrowth.report.charts import Colours, Layer, Look, Scale
 from undergrowth.report.figure import Figure, chart
-from undergrowth.report.numbers import told
+from undergrowth.report.numbers import format_number
 from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
@@ -204,7 +204,7 @@ def _mean_best(runs: Runs) -> float:
 
 def fraction_needed(runs: Runs) -> Needed:
     """The least fraction tried from which on all get to 99 % within the budget."""
-    return needed({fraction: switched(run).gets_there for fraction, run in runs.items()})
+    return needed({fraction: switched(run).reaches_threshold for fraction, run in runs.items()})
 
 
 def _needs_less(mine: Runs, control: Runs) -> tuple[float, float]:
@@ -214,7 +214,11 @@ def _needs_less(mine: Runs, control: Runs) -> tuple[float, float]:
 
 def _sooner(mine: Runs, control: Runs) -> tuple[float, float] | Missing:
     runs = [switched(side[max(side)]) for side in (mine, control)]
-    return speed_up(*runs) if any(run.gets_there for run in runs) else Missing("neither gets to 99 %")
+    return (
+        speed_up(*runs)
+        if any(run.reaches_threshold for run in runs)
+        else Missing("neither gets to 99 %")
+    )
 
 
 CHOICE = "Of several strengths or kinds, for each seed the one that was best for the other seeds."
@@ -413,10 +417,10 @@ def figures(table: Table) -> Iterator[Figure]:
 def _point(arm: str, fraction: float, runs: Sequence[Run]) -> dict[str, object]:
     """An intervention at a fraction: the mean of its best accuracies, who gets to 99 %, and when."""
     watched = [switched(run) for run in runs]
-    there = [each.gets_there for each in watched]
+    there = [each.reaches_threshold for each in watched]
     median = survival([each.remaining for each in watched], there).median
     best = told_of(estimate([best_accuracy(run) for run in runs]).within(0.0, 1.0))
-    steps = f" ({told(median, 2)})" if np.isfinite(median) else ""
+    steps = f" ({format_number(median, 2)})" if np.isfinite(median) else ""
     return {
         "arm": arm,
         "fraction": fraction,
@@ -427,7 +431,7 @@ def _point(arm: str, fraction: float, runs: Sequence[Run]) -> dict[str, object]:
         "high": best["high"],
         "get_there": sum(there),
         "share": sum(there) / len(runs),
-        "stay": sum(each.stays for each in watched),
+        "stay": sum(each.retains for each in watched),
         "median_steps": median,
         "text": f"{sum(there)}/{len(runs)}{steps}",
     }
@@ -460,9 +464,13 @@ def _steps_figure(
     for (arm, fraction), its in sorted(runs.items(), key=lambda item: -item[0][1]):
         for run in its:
             each, about = switched(run), {"run": run.id, "seed": run.spec.seeds.model}
-            series = "one seed" if each.gets_there else "not there"
+            series = "one seed" if each.reaches_threshold else "not there"
             about |= {"arm": arm, "trained_on": f"{fraction:.0%}", "layer": "seed", "series": series}
-            ends = {"steps": each.remaining, "is_censored": not each.gets_there, "stays": each.stays}
+            ends = {
+                "steps": each.remaining,
+                "is_censored": not each.reaches_threshold,
+                "stays": each.retains,
+            }
             rows.append(about | ends)
     known: Any = points[np.isfinite(points["median_steps"])]
     medians = known.rename(columns={"median_steps": "steps"})

@@ -81,7 +81,7 @@ def test_a_periodic_circuit_serves_all_that_no_look_up_does() -> None:
     assert (singles["whole"] == 1).all()
 
 
-def test_every_neuron_of_a_periodic_circuit_carries_little_of_many_margins() -> None:
+def test_every_neuron_of_a_periodic_circuit_carries_little_of_many_centred_logits() -> None:
     """The sensitivity to the threshold that tells a look-up from a periodic circuit."""
     data = table()
     periodic = observe(
@@ -110,16 +110,16 @@ def by_brute_force(component: str, baseline: str) -> dict[str, np.ndarray]:
     def through(gates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         kwargs: dict[str, Any] = {f"{kind}_gates": gates, f"{kind}_baseline": stand_in}
         logits = brute_force.transformer(weights, inputs, **kwargs)
-        return right(logits, labels), brute_force.score("margin", logits, labels)
+        return right(logits, labels), brute_force.score("centred_logit", logits, labels)
 
-    whole, margin = through(np.ones(n))
+    whole, centred_logit = through(np.ones(n))
     found: dict[str, list] = {"needed": [], "sufficient": [], "carries": [], "lost": []}
     for only in np.eye(n):
-        closed, closed_margin = through(1 - only)
+        closed, closed_centred_logit = through(1 - only)
         found["needed"].append(whole & ~closed)
         found["sufficient"].append(through(only)[0])
-        lost = margin - closed_margin
-        found["carries"].append([whole & (lost >= t * margin) for t in THRESHOLDS])
+        lost = centred_logit - closed_centred_logit
+        found["carries"].append([whole & (lost >= t * centred_logit) for t in THRESHOLDS])
         found["lost"].append(np.abs(lost))
     found["whole"], found["without"] = [whole], [through(np.zeros(n))[0]]
     return {
@@ -167,7 +167,7 @@ def test_sets_of_one_are_the_components() -> None:
     assert (one.needed == served.needed[[2]]).all()
 
 
-def test_groups_go_from_what_changes_the_margins_most_to_what_does_least() -> None:
+def test_groups_go_from_what_changes_the_centred_logits_most_to_what_does_least() -> None:
     model, data = tiny.transformer(), tiny.observed()
     lost = by_brute_force("neuron", "mean")["lost"][0]
     order = np.argsort(-lost)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from undergrowth.report import theme
 from undergrowth.report.axes import LogScale
-from undergrowth.report.numbers import said, told
+from undergrowth.report.numbers import format_number, said
 
 Mark = Literal["lines", "intervals", "dots", "cells", "survival", "rules"]
 """lines: over x, with a band from low to high where there is one; intervals: a symbol with a bar from
@@ -282,7 +282,7 @@ class Piece:
                 if text := said(row[column]):
                     bounds = [row.get(layer.low, np.nan), row.get(layer.high, np.nan)]
                     if column == value and np.isfinite(bounds).all():
-                        text += f" [{told(bounds[0])}, {told(bounds[1])}]"
+                        text += f" [{format_number(bounds[0])}, {format_number(bounds[1])}]"
                     is_name = isinstance(row[column], str)
                     lines.append(text if is_name else f"{column.replace('_', ' ')} {text}")
             found.append("<br>".join(lines))

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from undergrowth.analysis import Estimate, Switched, survival
-from undergrowth.analysis.means import told as columns_of
+from undergrowth.analysis.means import format_number as columns_of
 from undergrowth.analysis.survival import staircase
 from undergrowth.analysis.switches import median_speed_up
 from undergrowth.measures import SIDES
@@ -19,7 +19,7 @@ from undergrowth.report.charts import Colours, Layer, Look, Scale
 from undergrowth.report.charts.description import SHARE
 from undergrowth.report.figure import Figure, chart
 from undergrowth.report.groups import SIDE_NAMES, plural
-from undergrowth.report.numbers import told
+from undergrowth.report.numbers import format_number
 from undergrowth.store import Run
 from undergrowth.studies.endpoint import aggregate
 from undergrowth.studies.lr_boost.arms import BY_NAME, FROM_START, HELD, SWITCHES, TRUNKS, Boost
@@ -141,15 +141,17 @@ def _row(each: Boosted) -> dict[str, object]:
     runs = list(each.runs.values())
     ratio, bound = median_speed_up(each.pairs) if each.speed_up else (np.nan, "")
     found = columns_of(each.speed_up) if each.speed_up else {}
-    stay = sum(run.stays for run in runs)
+    stay = sum(run.retains for run in runs)
     return {
         "panel": each.boost.task,
         "switch": each.boost.switch,
         "arm": each.label,
         "seeds": len(runs),
-        "get_there": sum(run.gets_there for run in runs),
+        "get_there": sum(run.reaches_threshold for run in runs),
         "stay": stay,
-        "median_steps": survival([r.remaining for r in runs], [r.gets_there for r in runs]).median,
+        "median_steps": survival(
+            [r.remaining for r in runs], [r.reaches_threshold for r in runs]
+        ).median,
         "median_speed_up": ratio,
         "bound": bound,
         "decades_of_median": np.log10(ratio) if each.speed_up else 0.0,
@@ -158,7 +160,8 @@ def _row(each: Boosted) -> dict[str, object]:
         "high": found.get("high", np.nan),
         "median_fall_of_train": float(np.median([run.fall for run in runs])),
         "median_steps_below": float(np.median([run.steps_below for run in runs])),
-        "text": (f"{bound}×{told(ratio, 2)}<br>" if each.speed_up else "") + f"{stay}/{len(runs)}",
+        "text": (f"{bound}×{format_number(ratio, 2)}<br>" if each.speed_up else "")
+        + f"{stay}/{len(runs)}",
     }
 
 
@@ -168,7 +171,7 @@ def survival_figure(drawn: Sequence[Boosted]) -> Figure:
     frames = []
     for each in shown:
         runs = each.runs.values()
-        found = staircase([run.remaining for run in runs], [run.gets_there for run in runs])
+        found = staircase([run.remaining for run in runs], [run.reaches_threshold for run in runs])
         frames.append(found.assign(panel=each.place, series=each.label))
     factors = {each.label: each.boost.factor for each in shown if each.label != "no-op"}
     labels = sorted(factors, key=lambda label: factors[label])
@@ -217,7 +220,7 @@ DASHES = {"train": "3px,2px", "val": "solid"}
 
 def _curves(each: Boosted) -> Iterator[pd.DataFrame]:
     runs = each.runs.values()
-    there, stay = sum(run.gets_there for run in runs), sum(run.stays for run in runs)
+    there, stay = sum(run.reaches_threshold for run in runs), sum(run.retains for run in runs)
     panel = f"{each.label}: {there} of {plural(len(runs), 'seed')} at 99 %, {stay} to stay"
     for run, its in each.runs.items():
         about = {"arm": each.label, "panel": panel, "run": run.id, "seed": run.spec.seeds.model}
