@@ -173,13 +173,13 @@ def deep_mlp(weights: Weights, inputs: np.ndarray, *, act: str = "relu") -> np.n
 
 
 def score(name: str, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """correct_logit, margin, log_prob or accuracy, one number an example."""
+    """correct_logit, centred logit, log_prob or accuracy, one number an example."""
     n, n_labels = logits.shape
     correct = np.array([z[y] for z, y in zip(logits, labels, strict=True)])
     others = np.array([np.delete(z, y) for z, y in zip(logits, labels, strict=True)])
     if name == "correct_logit":
         return correct
-    if name == "margin":
+    if name == "centred_logit":
         return correct - others.mean(axis=1)
     if name == "accuracy":
         return np.array([float(z > max(rest)) for z, rest in zip(correct, others, strict=True)])

@@ -54,11 +54,11 @@ def active_share(model: Model, data) -> np.ndarray:
     for example in side:
         seen: dict[str, np.ndarray] = {}
 
-        def tap(name, activation, seen=seen):
+        def hook(name, activation, seen=seen):
             seen[name] = np.asarray(activation)
             return activation
 
-        model.plain(jnp.asarray(data.inputs[[example]]), tap)
+        model.plain(jnp.asarray(data.inputs[[example]]), hook)
         counts += seen["blocks.0.mlp.hook_post"][0, -1] > 0
     return counts / len(side)
 

@@ -20,8 +20,8 @@ from undergrowth.models import (
     TwoTokenMLP,
     TwoTokenMLPSpec,
     gated,
+    no_hook,
     recording,
-    untapped,
 )
 from undergrowth.spec import RunSpec
 from undergrowth.tasks import CommutationSafe, Features, Modular, Tokens, make_data
@@ -71,8 +71,8 @@ def forward(
     plain: bool = False,
 ) -> jax.Array:
     """Logits, compiled, through the gates that are given."""
-    tap = untapped if gates is None else gated(model.sites, gates, baselines)
-    return model.plain(inputs, tap) if plain else model(inputs, tap)
+    hook = no_hook if gates is None else gated(model.sites, gates, baselines)
+    return model.plain(inputs, hook) if plain else model(inputs, hook)
 
 
 @eqx.filter_jit

@@ -59,7 +59,7 @@ def run_of(right: Callable[[np.random.Generator], np.ndarray], seed: int, **how)
     start = rng.random((P, P)) < 0.1
     maps = np.array([start, start, right(rng), *[np.ones((P, P))] * 3], float)
     correct = xr.DataArray(maps, {"step": list(STEPS)}, ("step", "x", "y"))
-    return made_up(seed, base=SPEC, table_correct=correct, table_margin=4 * correct - 2, **how)
+    return made_up(seed, base=SPEC, table_correct=correct, table_centred_logit=4 * correct - 2, **how)
 
 
 OPERANDS = np.random.default_rng(7).permutation(P) % 4

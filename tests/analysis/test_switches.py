@@ -28,21 +28,21 @@ def rising(grokked: int) -> list[float]:
 
 def test_remaining_steps_count_from_the_switch_to_getting_there() -> None:
     run = switched(rising(700))
-    assert (run.gets_there, run.remaining, run.is_too_late) == (True, 500, False)
+    assert (run.reaches_threshold, run.remaining, run.is_too_late) == (True, 500, False)
     assert switched(rising(200)).is_too_late
     never = switched([0.1] * 11)
-    assert (never.gets_there, never.remaining) == (False, 800)
+    assert (never.reaches_threshold, never.remaining) == (False, 800)
 
 
 @pytest.mark.parametrize(("grokked", "stays"), [(900, True), (1000, False), (2000, False)])
 def test_to_stay_is_to_be_there_over_all_of_the_last_tenth(grokked: int, stays: bool) -> None:
-    assert switched(rising(grokked)).stays is stays
+    assert switched(rising(grokked)).retains is stays
 
 
 def test_a_dip_within_the_last_tenth_is_not_staying() -> None:
     values = rising(500)
     values[-1] = 0.8
-    assert not switched(values).stays
+    assert not switched(values).retains
 
 
 def test_the_fall_of_train_accuracy_and_how_long_it_lasts() -> None:

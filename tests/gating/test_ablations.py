@@ -57,7 +57,7 @@ def test_joint_ablation_is_what_brute_force_says(score: ScoreName) -> None:
     assert np.abs(expected).max() > 0.1
 
 
-@pytest.mark.parametrize("score", ["margin", "correct_logit"])
+@pytest.mark.parametrize("score", ["centred_logit", "correct_logit"])
 def test_of_a_linear_score_joint_ablation_is_the_sum_of_single_ones(score: ScoreName) -> None:
     of = arguments(tiny.transformer())
     single = attribute(**of, method="ablation", score=score)

@@ -20,7 +20,7 @@ from undergrowth.models import Model, state_dict
 METHODS: tuple[Method, ...] = ("gradient_x_activation", "integrated_gradients", "ablation")
 """Those that move the gates alone; conductance moves the input."""
 SCORE_NAMES: tuple[ScoreName, ...] = get_args(ScoreName)
-LINEAR: tuple[ScoreName, ...] = ("margin", "correct_logit")
+LINEAR: tuple[ScoreName, ...] = ("centred_logit", "correct_logit")
 BY_HAND = {
     "gradient_x_activation": brute_force.gradient_x_activation,
     "integrated_gradients": brute_force.integrated_gradients,
@@ -124,7 +124,7 @@ def assert_close(mine: np.ndarray, other: np.ndarray, relative: float) -> None:
 
 @of(CASES)
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("score", ["margin", "log_prob"])
+@pytest.mark.parametrize("score", ["centred_logit", "log_prob"])
 def test_every_attribution_is_what_brute_force_says(
     case: Case, method: Method, score: ScoreName
 ) -> None:
@@ -151,7 +151,7 @@ def test_the_methods_differ_for_the_log_probability_which_is_not_linear(case: Ca
 
 @of(HEADS)
 def test_the_methods_differ_for_heads_which_go_through_the_relu(case: Case) -> None:
-    found = [case.attributed(method, "margin") for method in METHODS]
+    found = [case.attributed(method, "centred_logit") for method in METHODS]
     for one, other in ((0, 1), (0, 2), (1, 2)):
         assert np.abs(found[one] - found[other]).max() > 0.01 * np.abs(found[0]).max()
 
@@ -160,14 +160,14 @@ def test_the_methods_differ_for_heads_which_go_through_the_relu(case: Case) -> N
 def test_integrated_gradients_of_a_linear_score_are_shapley_values(case: Case) -> None:
     """By enumeration of all 64 coalitions of 6 neurons."""
     n = len(range(*FEW.indices(25)))
-    shapley = brute_force.shapley(case.score("margin"), (n, 6))
-    assert_close(case.attributed("integrated_gradients", "margin")[FEW], shapley, 1e-5)
-    whole, none = (case.score("margin")(np.full((n, 6), gate)) for gate in (1.0, 0.0))
+    shapley = brute_force.shapley(case.score("centred_logit"), (n, 6))
+    assert_close(case.attributed("integrated_gradients", "centred_logit")[FEW], shapley, 1e-5)
+    whole, none = (case.score("centred_logit")(np.full((n, 6), gate)) for gate in (1.0, 0.0))
     np.testing.assert_allclose(shapley.sum(axis=1), whole - none, atol=1e-12)
 
 
 @of(CASES)
-@pytest.mark.parametrize("score", ["margin", "log_prob"])
+@pytest.mark.parametrize("score", ["centred_logit", "log_prob"])
 def test_integrated_gradients_add_up_to_the_difference_that_they_explain(
     case: Case, score: ScoreName
 ) -> None:
@@ -181,7 +181,9 @@ def test_integrated_gradients_add_up_to_the_difference_that_they_explain(
 
 
 @of(NEURONS)
-@pytest.mark.parametrize(("score", "n_nodes"), [("margin", 1), ("margin", 32), ("log_prob", 32)])
+@pytest.mark.parametrize(
+    ("score", "n_nodes"), [("centred_logit", 1), ("centred_logit", 32), ("log_prob", 32)]
+)
 def test_the_completeness_residual_of_neurons_is_below_1e_4(
     case: Case, score: ScoreName, n_nodes: int
 ) -> None:
@@ -203,12 +205,12 @@ def test_the_completeness_residual_tells_of_too_few_nodes() -> None:
 def test_the_completeness_residual_is_relative_to_the_largest_difference() -> None:
     case = NEURONS[0]
     everything = slice(0, 25)
-    whole, none = (case.score("margin", everything)(np.full((25, 6), g)) for g in (1.0, 0.0))
-    attribution = case.attributed("integrated_gradients", "margin")
+    whole, none = (case.score("centred_logit", everything)(np.full((25, 6), g)) for g in (1.0, 0.0))
+    attribution = case.attributed("integrated_gradients", "centred_logit")
     attribution[3, 2] += 0.1  # an error put in by hand
     expected = np.zeros(25)
     expected[3] = 0.1 / np.abs(whole - none).max()
-    np.testing.assert_allclose(residual_of(case, "margin", attribution), expected, atol=1e-5)
+    np.testing.assert_allclose(residual_of(case, "centred_logit", attribution), expected, atol=1e-5)
 
 
 def residual_of(case: Case, score: ScoreName, attribution: np.ndarray) -> np.ndarray:
@@ -235,7 +237,7 @@ def test_attributing_without_a_baseline_is_attributing_against_zero(
     ]
     assert (np.asarray(found[0]) == np.asarray(found[1])).all()
     zero = next(case for case in NEURONS if case.name == "transformer-neuron-zero")
-    assert_close(np.asarray(found[0]), zero.attributed("integrated_gradients", "margin"), 1e-6)
+    assert_close(np.asarray(found[0]), zero.attributed("integrated_gradients", "centred_logit"), 1e-6)
 
 
 @of(CASES)

@@ -73,7 +73,7 @@ def by_hand(name: str, component: str, score: str, n: int = 300) -> np.ndarray:
 @pytest.mark.parametrize(
     ("name", "component"), [("transformer", "neuron"), ("transformer", "head"), ("mlp", "neuron")]
 )
-@pytest.mark.parametrize("score", ["margin", "log_prob"])
+@pytest.mark.parametrize("score", ["centred_logit", "log_prob"])
 def test_conductance_is_what_its_definition_says(name: str, component: str, score: ScoreName) -> None:
     found = conductance(**arguments(name, component), score=score, n_panels=256)[FEW]
     expected = by_hand(name, component, score)
@@ -88,11 +88,11 @@ def ends(name: str, score: ScoreName, baseline: BaselineName) -> np.ndarray:
     start = {} if baseline == "zero" else {HOOK_EMBED: of["baseline"][HOOK_EMBED]}
     for alpha in (1.0, 0.0):
 
-        def tap(hook: str, activation: Any, alpha: float = alpha) -> Any:
+        def hook(hook: str, activation: Any, alpha: float = alpha) -> Any:
             there = start.get(hook, 0.0)
             return there + alpha * (activation - there) if hook == HOOK_EMBED else activation
 
-        logits = np.asarray(of["model"].plain(of["inputs"], tap), np.float64)
+        logits = np.asarray(of["model"].plain(of["inputs"], hook), np.float64)
         found.append(brute_force.score(score, logits, np.asarray(of["labels"])))
     return found[0] - found[1]
 
@@ -107,7 +107,7 @@ CUTS = [
 
 
 @pytest.mark.parametrize(("name", "component", "layer", "baseline"), CUTS)
-@pytest.mark.parametrize("score", ["margin", "log_prob"])
+@pytest.mark.parametrize("score", ["centred_logit", "log_prob"])
 def test_through_a_cut_of_the_graph_flows_all_that_the_score_changes(
     name: str, component: str, layer: int, baseline: BaselineName, score: ScoreName
 ) -> None:
@@ -121,13 +121,13 @@ def test_through_a_cut_of_the_graph_flows_all_that_the_score_changes(
 
 def test_past_the_neurons_of_a_transformer_some_of_the_change_flows_too() -> None:
     found = conductance(**arguments("transformer", baseline="mean"), n_panels=64).sum(axis=1)
-    assert np.abs(found - ends("transformer", "margin", "mean")).max() > 0.1
+    assert np.abs(found - ends("transformer", "centred_logit", "mean")).max() > 0.1
 
 
 @pytest.mark.parametrize("name", ["transformer", "mlp", "deep"])
 def test_of_a_score_linear_in_the_activations_one_panel_is_exact(name: str) -> None:
     of = arguments(name, baseline="mean")
-    one, many = (conductance(**of, score="margin", n_panels=n) for n in (1, 64))
+    one, many = (conductance(**of, score="centred_logit", n_panels=n) for n in (1, 64))
     np.testing.assert_allclose(one, many, atol=1e-5)
     assert np.abs(one).max() > 0.1
 
@@ -135,8 +135,8 @@ def test_of_a_score_linear_in_the_activations_one_panel_is_exact(name: str) -> N
 def test_then_it_is_integrated_gradients_from_the_activations_of_the_baseline_input() -> None:
     of = arguments("mlp", baseline="zero")
     silent = {of["site"].name: jax.nn.relu(of["model"].mlp.b_in)}  # what it makes of nothing
-    layered = attribute(**{**of, "baseline": silent}, score="margin")
-    np.testing.assert_allclose(conductance(**of, score="margin"), layered, atol=1e-5)
+    layered = attribute(**{**of, "baseline": silent}, score="centred_logit")
+    np.testing.assert_allclose(conductance(**of, score="centred_logit"), layered, atol=1e-5)
 
 
 def test_otherwise_the_two_differ() -> None:

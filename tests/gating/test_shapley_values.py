@@ -15,7 +15,7 @@ from undergrowth.gating.scores import ScoreName
 from undergrowth.gating.shapley_values import ShapleyValues, enumerated, sampled
 from undergrowth.models import MLPSpec, Model, TwoTokenMLPSpec, load_state_dict, state_dict
 
-ALL: tuple[ScoreName, ...] = ("correct_logit", "margin", "log_prob", "accuracy")
+ALL: tuple[ScoreName, ...] = ("correct_logit", "centred_logit", "log_prob", "accuracy")
 DEEP = MLPSpec(d_mlp=6)
 WIDE = TwoTokenMLPSpec(d_embed=4, d_mlp=13, bias=True)
 """More neurons than are enumerated, and still few enough to enumerate by hand."""
@@ -212,10 +212,10 @@ def test_zero_tolerance_ends_only_where_nothing_is_left_to_lose() -> None:
 
 def test_a_linear_score_needs_no_sampling() -> None:
     model = tiny.made(WIDE)
-    found = of(model, score="margin")
+    found = of(model, score="centred_logit")
     assert (found.standard_errors == 0).all()
-    np.testing.assert_allclose(found.values, exact("margin"), atol=1e-5)
-    drawn = by_sampling(model, "margin", n_permutations=4)
+    np.testing.assert_allclose(found.values, exact("centred_logit"), atol=1e-5)
+    drawn = by_sampling(model, "centred_logit", n_permutations=4)
     np.testing.assert_allclose(drawn.values, found.values, atol=1e-5)
     assert drawn.standard_errors.max() < 1e-5
 

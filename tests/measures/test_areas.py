@@ -48,9 +48,11 @@ def test_blocks_are_numbered_row_by_row_and_cut_off_at_the_edge() -> None:
 
 
 def scores(model: object, labels: np.ndarray) -> np.ndarray:
-    """[score, example]: accuracy and margin by brute force."""
+    """[score, example]: accuracy and centred logit by brute force."""
     logits = brute_force.mlp(state_dict(model), GRID)
-    return np.stack([logits.argmax(axis=1) == labels, brute_force.score("margin", logits, labels)])
+    return np.stack(
+        [logits.argmax(axis=1) == labels, brute_force.score("centred_logit", logits, labels)]
+    )
 
 
 def test_each_area_has_the_mean_of_its_examples() -> None:
@@ -62,14 +64,14 @@ def test_each_area_has_the_mean_of_its_examples() -> None:
     for s, side in enumerate(data.sides()):
         for a in range(4):
             expected = values[:, side & (area == a)].mean(axis=1)
-            reached = [found[f"areas_{name}"].values[s, a] for name in ("accuracy", "margin")]
+            reached = [found[f"areas_{name}"].values[s, a] for name in ("accuracy", "centred_logit")]
             np.testing.assert_allclose(reached, expected, atol=1e-5)
 
 
 def test_an_area_without_examples_on_a_side_is_nan() -> None:
     model, data = tiny.mlp(), tiny.observed()
     found = Areas(kind="block", block=1, draws=2).observe(model, data, tiny.context(model))
-    assert (~np.isnan(found["areas_margin"].values) == np.stack(data.sides())).all()
+    assert (~np.isnan(found["areas_centred_logit"].values) == np.stack(data.sides())).all()
 
 
 def test_the_variance_between_areas_and_its_chance_are_those_of_their_formulas() -> None:
@@ -117,13 +119,13 @@ def test_swaps_in_training_are_told_from_pairs_that_are_unseen() -> None:
     unseen = {(x, y) for x, y in GRID.tolist()} - set(trained) - {(1, 0), (3, 2), (0, 3)}
     assert found["swap_in_train_accuracy"].values == pytest.approx(2 / 3)
     assert found["unseen_accuracy"].values == pytest.approx((len(unseen & silent) + 1) / len(unseen))
-    assert found["swap_in_train_margin"].values == pytest.approx(2 / 3)
+    assert found["swap_in_train_centred_logit"].values == pytest.approx(2 / 3)
 
 
 def test_a_class_without_examples_has_no_readings() -> None:
     model = tiny.mlp()
     found = Swaps().observe(model, tiny.observed(), tiny.context(model))
-    assert set(found) == {"unseen_accuracy", "unseen_margin"}
+    assert set(found) == {"unseen_accuracy", "unseen_centred_logit"}
 
 
 def test_the_map_holds_every_cell_and_no_other() -> None:
@@ -134,11 +136,11 @@ def test_the_map_holds_every_cell_and_no_other() -> None:
     found = TableMap().observe(model, data, at)
     logits = brute_force.mlp(state_dict(model), GRID).reshape(5, 5, 5)
     for x in range(5):
-        assert np.isnan(found["table_margin"].values[x, 0])
+        assert np.isnan(found["table_centred_logit"].values[x, 0])
         for y in range(1, 5):
             label = next(q for q in range(5) if q * y % 5 == x)
             rest = np.delete(logits[x, y], label).mean()
-            assert found["table_margin"].values[x, y] == pytest.approx(
+            assert found["table_centred_logit"].values[x, y] == pytest.approx(
                 logits[x, y, label] - rest, abs=1e-5
             )
             assert found["table_correct"].values[x, y] == (logits[x, y].argmax() == label)

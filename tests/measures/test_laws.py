@@ -52,7 +52,7 @@ PARAMETERS: dict[str, list[dict[str, Any]]] = {
     "carriers": [{"share": 0.5, "n_pairs": 20}],
     "shapley": [
         {"n_examples": 8, "score": "log_prob"},
-        {"prefix": "head_values", "component": "head", "n_examples": 8, "score": "margin"},
+        {"prefix": "head_values", "component": "head", "n_examples": 8, "score": "centred_logit"},
     ],
     "deletion": [{"ks": (0, 1, 3), "repeats": 3}],
     "areas": [{"kind": "sum_band", "draws": 3}],
@@ -189,7 +189,7 @@ def test_measures_of_one_run_name_their_readings_apart() -> None:
     [
         (Curves(), Areas(prefix="train"), "train_accuracy", "give it another prefix"),
         (Areas(prefix="val"), Curves(), "val_accuracy", "give the other another prefix"),
-        (TableMap(), Areas(prefix="table"), "table_margin", "give it another prefix"),
+        (TableMap(), Areas(prefix="table"), "table_centred_logit", "give it another prefix"),
         (
             ComponentNorms(prefix="saliency_mean"),
             Saliency(),

@@ -7,7 +7,7 @@ from undergrowth.measures import Observed, Predictions
 from undergrowth.models import Transformer, state_dict
 
 
-def test_each_example_has_its_lead_and_the_log_probability_of_its_label(
+def test_each_example_has_its_margin_and_the_log_probability_of_its_label(
     transformer: Transformer, observed: Observed
 ) -> None:
     labels = np.asarray(observed.labels)
@@ -17,11 +17,11 @@ def test_each_example_has_its_lead_and_the_log_probability_of_its_label(
     rows = np.arange(len(labels))
     others = logits.copy()
     others[rows, labels] = -np.inf
-    lead = logits[rows, labels] - others.max(axis=1)
-    np.testing.assert_allclose(found["prediction_lead"].values, lead, atol=1e-5)
+    margin = logits[rows, labels] - others.max(axis=1)
+    np.testing.assert_allclose(found["prediction_margin"].values, margin, atol=1e-5)
     np.testing.assert_allclose(
         found["prediction_log_prob"].values, brute_force.score("log_prob", logits, labels), rtol=1e-4
     )
-    right = found["prediction_lead"].values > 0
+    right = found["prediction_margin"].values > 0
     assert (right == (logits.argmax(axis=1) == labels)).all()
     assert 0 < right.mean() < 1

@@ -184,8 +184,8 @@ def test_ablation_of_a_neuron_in_any_layer_is_what_the_plain_pass_loses(layer: i
 
     @eqx.filter_jit
     def correct(gates: jax.Array) -> jax.Array:
-        tap = gated((site,), {site.name: gates}, means)
-        return jnp.take_along_axis(model.plain(inputs, tap), LABELS[:, None], axis=1)[:, 0]
+        hook = gated((site,), {site.name: gates}, means)
+        return jnp.take_along_axis(model.plain(inputs, hook), LABELS[:, None], axis=1)[:, 0]
 
     whole = correct(jnp.ones(6))
     for neuron in (0, 5):

@@ -93,10 +93,10 @@ def test_gates_act_alike_in_both_passes_at_the_last_position_and_at_all(componen
 
     @jax.jit
     def at_last_position_only() -> jax.Array:
-        tap = gated(model.sites, gates, baselines)
+        hook = gated(model.sites, gates, baselines)
 
         def at_last(name: str, activation: jax.Array) -> jax.Array:
-            return activation.at[:, -1].set(tap(name, activation[:, -1]))
+            return activation.at[:, -1].set(hook(name, activation[:, -1]))
 
         return model.plain(inputs, at_last)
 

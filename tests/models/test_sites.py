@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from undergrowth.models import Model, Site, gated, recording, untapped
+from undergrowth.models import Model, Site, gated, no_hook, recording
 
 INPUTS = tiny.pairs()
 N = len(INPUTS)
@@ -63,7 +63,7 @@ def test_recording_hands_activations_on_and_keeps_them() -> None:
     activation = jnp.arange(3.0)
     assert recording(found)("mlp.hook_post", activation) is activation
     assert found == {"mlp.hook_post": activation}
-    assert untapped("mlp.hook_post", activation) is activation
+    assert no_hook("mlp.hook_post", activation) is activation
 
 
 @every_site

@@ -1,4 +1,4 @@
-"""What a watch sees: the inputs and outputs of every weight, which multiply out to the gradient."""
+"""What a write_hook sees: the inputs and outputs of every weight, which multiply out to the gradient."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def seen(model: Model, shifts: tuple[jax.Array, ...] | None = None) -> Any:
     """Logits, what is written and what is read, at every spot; the writing shifted where asked."""
     spots = []
 
-    def watch(written: jax.Array, reads: Any) -> jax.Array:
+    def write_hook(written: jax.Array, reads: Any) -> jax.Array:
         spots.append((written, dict(reads)))
         return written if shifts is None else written + shifts[len(spots) - 1]
 
-    return model.plain(tiny.pairs(), watch=watch), spots
+    return model.plain(tiny.pairs(), write_hook=write_hook), spots
 
 
 @eqx.filter_jit
@@ -68,7 +68,7 @@ def test_what_is_read_times_the_slope_at_what_is_written_is_the_gradient(name: s
         slopes(model, tuple(jnp.zeros_like(w) for w, _ in spots)), spots, strict=True
     ):
         for weight in reads.keys() & truth.keys():
-            assert weight not in found, f"{weight} is watched twice"
+            assert weight not in found, f"{weight} has a write hook twice"
             read = None if reads[weight] is None else np.asarray(reads[weight])
             found[weight] = multiplied_out(read, np.asarray(slope), truth[weight].shape)
     assert found.keys() == truth.keys()

@@ -140,7 +140,7 @@ CASES = [
 ]
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 every_start = pytest.mark.parametrize("start", ["zero", "mean"])
-smooth = pytest.mark.parametrize("score", ["margin", "log_prob"])
+smooth = pytest.mark.parametrize("score", ["centred_logit", "log_prob"])
 
 
 def assert_close(mine: np.ndarray, theirs: np.ndarray, relative: float) -> None:

@@ -100,11 +100,11 @@ class MLP(nn.Module):
 
 
 def score(name: str, logits: Tensor, labels: Tensor) -> Tensor:
-    """correct_logit, margin, log_prob or accuracy, one number an example."""
+    """correct_logit, centred logit, log_prob or accuracy, one number an example."""
     correct = logits.gather(1, labels[:, None])[:, 0]
     if name == "correct_logit":
         return correct
-    if name == "margin":
+    if name == "centred_logit":
         return correct - (logits.sum(1) - correct) / (logits.shape[1] - 1)
     if name == "log_prob":
         return -functional.cross_entropy(logits, labels, reduction="none")

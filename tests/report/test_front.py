@@ -8,7 +8,7 @@ from tests.studies.made_up import made_up
 from undergrowth.analysis import Above, Estimate, Verdict, estimate
 from undergrowth.report.forest import forest
 from undergrowth.report.front import Section, in_one_paragraph, lines
-from undergrowth.report.numbers import told
+from undergrowth.report.numbers import format_number
 from undergrowth.report.summary import in_one_sentence
 from undergrowth.tasks import Modular
 
@@ -70,4 +70,4 @@ def test_the_drawing_of_a_verdict_runs_to_the_edge_where_its_interval_is_open() 
     [(3.26e-4, "3.26 × 10⁻⁴"), (-1.5e12, "−1.50 × 10¹²"), (0.5, "0.5"), (1234.0, "1,234")],
 )
 def test_numbers_are_written_as_people_write_them(value: float, said: str) -> None:
-    assert told(value) == said
+    assert format_number(value) == said

@@ -19,7 +19,7 @@ from undergrowth.studies.confidence import (
     MINI,
     SHUFFLED,
     STUDY,
-    doubt,
+    error_probability,
     median_in_time,
     slope,
 )
@@ -44,15 +44,15 @@ def run(
     seed: int,
     arm: str = DECAY,
     *,
-    doubt: Sequence[float] = NEVER_SURE,
+    error_probability: Sequence[float] = NEVER_SURE,
     gradient: Sequence[float] = ONES,
     data: Sequence[float] = ONES,
-    pushing: float = 0.5,
+    effective_examples: float = 0.5,
     grokked: int | None = 4,
 ) -> Run:
     """A run with readings that hardly differ between seeds; with decay it groks at step 800."""
     wiggle = 1 + seed / 1000
-    medians = np.asarray(doubt, float)[:, None, None] * wiggle
+    medians = np.asarray(error_probability, float)[:, None, None] * wiggle
     quantiles = medians + np.log10(np.asarray(QUANTILES) / 0.5)
     by_quantile = {"step": list(STEPS), "side": SIDES, "quantile": [f"{q:g}" for q in QUANTILES]}
     shares = np.zeros((len(STEPS), 2, len(EDGES) - 1))
@@ -64,7 +64,7 @@ def run(
         SPECS[arm].labels,
         base=SPECS[arm],
         grokked=grokked if arm == DECAY else None,
-        confidence_doubt=xr.DataArray(
+        confidence_error_probability=xr.DataArray(
             np.repeat(quantiles, 2, axis=1), dims=("step", "side", "quantile"), coords=by_quantile
         ),
         confidence_histogram=xr.DataArray(shares, dims=("step", "side", "bin"), coords=by_bin),
@@ -73,7 +73,9 @@ def run(
         confidence_decay_norm=over_steps([1.0 * has_decay] * 6),
         confidence_pull_norm=over_steps([1.0 * has_decay] * 6),
         confidence_pull_cosine=over_steps([-0.5] * 6),
-        confidence_pushing_train=over_steps([pushing * SPECS[DECAY].data().n_train * wiggle] * 6),
+        confidence_effective_examples_train=over_steps(
+            [effective_examples * SPECS[DECAY].data().n_train * wiggle] * 6
+        ),
     )
 
 
@@ -106,8 +108,8 @@ def test_memorising_that_stops_at_nine_tenths_supports_c1_and_what_goes_on_contr
     endpoint: str, arm: str
 ) -> None:
     assert ruling_of(STUDY, endpoint, four(arm)) == "supported"
-    assert ruling_of(STUDY, endpoint, four(arm, doubt=SURE)) == "contradicted"
-    either = mixed(arm, {"doubt": SURE}, {}, {"doubt": SURE}, {})
+    assert ruling_of(STUDY, endpoint, four(arm, error_probability=SURE)) == "contradicted"
+    either = mixed(arm, {"error_probability": SURE}, {}, {"error_probability": SURE}, {})
     assert ruling_of(STUDY, endpoint, either) == "inconclusive"
 
 
@@ -115,21 +117,23 @@ def test_c1_is_told_as_a_probability() -> None:
     found = verdict_of(STUDY, "stops-short", four(MINI))
     assert found.estimate.effect == pytest.approx(-1.0015)
     assert found.says == "p = 0.9"
-    assert verdict_of(STUDY, "stops-short", four(MINI, doubt=SURE)).says.startswith("p = 1 − ")
+    assert verdict_of(STUDY, "stops-short", four(MINI, error_probability=SURE)).says.startswith(
+        "p = 1 − "
+    )
     assert found.note == "4 of 4 runs never set off."
 
 
 def test_a_network_may_be_unsure_when_it_has_just_memorised_and_sure_later() -> None:
-    runs = four(DECAY, doubt=SURE)
+    runs = four(DECAY, error_probability=SURE)
     assert ruling_of(STUDY, "unsure-when-memorised-decay", runs) == "supported"
     assert ruling_of(STUDY, "stops-short-decay", runs) == "contradicted"
-    at_once = four(DECAY, doubt=(0, -3, -3, -3, -3, -3))
+    at_once = four(DECAY, error_probability=(0, -3, -3, -3, -3, -3))
     assert ruling_of(STUDY, "unsure-when-memorised-decay", at_once) == "contradicted"
 
 
 def test_what_comes_after_the_onset_does_not_count_against_c1() -> None:
     for endpoint in ("stops-short-decay", "never-sure-decay"):
-        assert ruling_of(STUDY, endpoint, four(doubt=(0, -1, -1, -1, -8, -8))) == "supported"
+        assert ruling_of(STUDY, endpoint, four(error_probability=(0, -1, -1, -1, -8, -8))) == "supported"
 
 
 def test_the_median_in_time_counts_every_step_alike() -> None:
@@ -140,23 +144,28 @@ def test_the_median_in_time_counts_every_step_alike() -> None:
 
 
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0, 2.0])
-def test_the_slope_is_the_power_of_the_doubt_that_the_gradient_goes_as(power: float) -> None:
-    doubts = (0.0, -1.0, -2.5, -3.0, -4.5, -6.0)
-    one = run(0, MINI, doubt=doubts, gradient=[7 * 10 ** (power * d) for d in doubts])
+def test_the_slope_is_the_power_of_the_error_probability_that_the_gradient_goes_as(power: float) -> None:
+    error_probabilities = (0.0, -1.0, -2.5, -3.0, -4.5, -6.0)
+    one = run(
+        0,
+        MINI,
+        error_probability=error_probabilities,
+        gradient=[7 * 10 ** (power * d) for d in error_probabilities],
+    )
     assert slope(one) == pytest.approx(power, abs=1e-9)
 
 
 def test_where_p_hardly_changes_there_is_no_slope() -> None:
     assert isinstance(slope(run(0, MINI)), Missing)
-    found = verdict_of(STUDY, "vanishes-with-doubt", four(MINI))
+    found = verdict_of(STUDY, "vanishes-with-error-probability", four(MINI))
     assert (found.estimate.n, sum(found.missing.values())) == (0, 4)
 
 
-def test_a_gradient_of_0_or_a_doubt_below_float32_is_no_point_of_the_slope() -> None:
-    doubts = (0, -1, -2, -3, -4, -np.inf)
-    one = run(0, MINI, doubt=doubts, gradient=(1, 1e-1, 1e-2, 1e-3, 1e-4, 0))
+def test_a_gradient_of_0_or_a_error_probability_below_float32_is_no_point_of_the_slope() -> None:
+    error_probabilities = (0, -1, -2, -3, -4, -np.inf)
+    one = run(0, MINI, error_probability=error_probabilities, gradient=(1, 1e-1, 1e-2, 1e-3, 1e-4, 0))
     assert slope(one) == pytest.approx(1)
-    assert np.isfinite(doubt(one)).all()
+    assert np.isfinite(error_probability(one)).all()
 
 
 FALLING = (0, -1, -2, -3, -4, -5)
@@ -165,12 +174,15 @@ FALLING = (0, -1, -2, -3, -4, -5)
 def test_c2s_slope_near_1_is_supported_and_a_flat_one_contradicted() -> None:
     one, flat = DYING, (1, 1, 0.9, 0.8, 0.7, 0.6)
     assert (
-        ruling_of(STUDY, "vanishes-with-doubt", four(MINI, doubt=FALLING, gradient=one)) == "supported"
+        ruling_of(
+            STUDY, "vanishes-with-error-probability", four(MINI, error_probability=FALLING, gradient=one)
+        )
+        == "supported"
     )
-    found = four(MINI, doubt=FALLING, gradient=flat)
-    assert ruling_of(STUDY, "vanishes-with-doubt", found) == "contradicted"
-    both = [{"doubt": FALLING, "gradient": g} for g in (one, flat, one, flat)]
-    assert ruling_of(STUDY, "vanishes-with-doubt", mixed(MINI, *both)) == "inconclusive"
+    found = four(MINI, error_probability=FALLING, gradient=flat)
+    assert ruling_of(STUDY, "vanishes-with-error-probability", found) == "contradicted"
+    both = [{"error_probability": FALLING, "gradient": g} for g in (one, flat, one, flat)]
+    assert ruling_of(STUDY, "vanishes-with-error-probability", mixed(MINI, *both)) == "inconclusive"
 
 
 @pytest.mark.parametrize(
@@ -213,7 +225,7 @@ def test_many_may_push_or_few_and_more_than_with_shuffled_labels_or_not() -> Non
         (few, many, "contradicted", "contradicted"),
         (many, many, "supported", "no effect"),
     ):
-        runs = {**four(pushing=its), **four(SHUFFLED, pushing=control)}
+        runs = {**four(effective_examples=its), **four(SHUFFLED, effective_examples=control)}
         assert ruling_of(STUDY, "many-push", runs) == alone
         assert ruling_of(STUDY, "more-push", runs) == beside
 
@@ -241,8 +253,8 @@ def test_without_runs_nothing_is_invented() -> None:
 def test_figures_show_every_arm_that_there_is() -> None:
     every = {**four(), **four(FREE), **four(MINI), **four(SHUFFLED)}
     for runs in (every, four(FREE)):
-        doubts, push = STUDY.answer(table_of(STUDY, runs)).figures
-        assert set(doubts.table["arm"]) == set(runs)
+        error_probabilities, push = STUDY.answer(table_of(STUDY, runs)).figures
+        assert set(error_probabilities.table["arm"]) == set(runs)
         assert set(push.table["line"]) == set(runs)
 
 

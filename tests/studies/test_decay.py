@@ -42,11 +42,11 @@ def forked(
     shallow: float = NEVER,
     general: float = NEVER,
     *,
-    leads: tuple[float, float] = (2.0, 2.0),
+    margins: tuple[float, float] = (2.0, 2.0),
     readings: int = 20,
 ) -> Run:
     """A fork whose shallow and general predictions are lost at given distances, half of validation
-    being wrong all along; leads: those of both classes at the fork.
+    being wrong all along; margins: those of both classes at the fork.
     """
     spec = undoing.arm("standard").seeded(seed)
     data, rng = spec.data(), np.random.default_rng(seed)
@@ -56,17 +56,17 @@ def forked(
     is_shallow = data.is_noisy if spec.label_noise else data.is_train
     gone = np.where(is_shallow, shallow, general) + rng.uniform(-0.04, 0.04, n) + 0.01 * rng.normal()
     wrong = data.is_val & (rng.random(n) < 0.5)
-    start = np.where(is_shallow, leads[0], leads[1]) * rng.uniform(0.8, 1.2, n)
+    start = np.where(is_shallow, margins[0], margins[1]) * rng.uniform(0.8, 1.2, n)
     holds = (away[:, None] < gone) & ~wrong
     holds[0] = ~wrong
     log_prob = np.where(holds, -0.1, -2.0)
     return with_readings(spec, steps, np.where(holds, start, -1.0), log_prob)
 
 
-def with_readings(spec, steps, lead, log_prob) -> Run:
+def with_readings(spec, steps, margin, log_prob) -> Run:
     arrays = {
         name: xr.DataArray(values, {"step": steps}, ["step", "example"])
-        for name, values in (("prediction_lead", lead), ("prediction_log_prob", log_prob))
+        for name, values in (("prediction_margin", margin), ("prediction_log_prob", log_prob))
     }
     run = MadeUpRun(spec, {}, **arrays)
     run.__dict__.update(trunks=((spec.fork.of, AT),))
@@ -87,13 +87,13 @@ def everywhere(n: int = 2) -> dict[str, list[Run]]:
 
 
 def switched_on(seed: int, wrong: float, right: float, undoing: Undoing = SWITCHED_ON) -> Run:
-    """A fork of a network without decay: from its second reading on with the leads given."""
+    """A fork of a network without decay: from its second reading on with the margins given."""
     spec = undoing.arm("standard").seeded(seed)
     data = spec.data()
     wiggle = 1 + (undoing == SWITCHED_ON) * seed / 1000
     then = np.where(data.is_noisy, wrong * wiggle, right)
-    lead = np.array([np.full(len(then), 10.0), *[then] * 9])
-    return with_readings(spec, AT + np.arange(10) * 70, lead, -lead)
+    margin = np.array([np.full(len(then), 10.0), *[then] * 9])
+    return with_readings(spec, AT + np.arange(10) * 70, margin, -margin)
 
 
 @pytest.mark.parametrize("budget", ["quick", "standard", "full"])
@@ -114,7 +114,7 @@ def test_decay_is_switched_on_where_there_was_none_and_nowhere_else() -> None:
     assert on.trunk.spec.replace(optimiser=with_decay.optimiser) == with_decay
 
 
-def test_kicks_lead_as_far_as_decay_in_equal_strides() -> None:
+def test_kicks_margin_as_far_as_decay_in_equal_strides() -> None:
     walk = [step.action for step in kicks()]
     weights = rest = np.random.default_rng(0).normal(size=20_000)
     away = 0.0
@@ -167,17 +167,17 @@ def test_decay_against_noise_of_the_same_length(setup, goes, noise, ruling) -> N
     assert abs(alike.estimate.effect) < 0.06  # the two ways have other places, not other examples
 
 
-def test_matched_on_their_lead_only_what_the_lead_does_not_explain_is_left() -> None:
+def test_matched_on_their_margin_only_what_the_margin_does_not_explain_is_left() -> None:
     undoing = Undoing(TRANSFORMER, "decay")
     for goes, ruling in LOST:
         found = verdict_of(STUDY, "transformer-decay-matched", some((undoing, goes)))
         assert found.ruling == ruling
         assert "100% of the smaller class" in found.note
-    apart = some((undoing, (0.2, 0.5)), leads=(1.0, 9.0))
+    apart = some((undoing, (0.2, 0.5)), margins=(1.0, 9.0))
     unmatched = verdict_of(STUDY, "transformer-decay-matched", apart)
     assert (unmatched.ruling, unmatched.estimate.n) == ("inconclusive", 0)
     assert sum(unmatched.missing.values()) == 4
-    assert "leads at the fork 0.99" in unmatched.note
+    assert "margins at the fork 0.99" in unmatched.note
     assert "0% of the smaller class" in unmatched.note
 
 
@@ -205,8 +205,8 @@ def test_where_no_prediction_changes_seeds_that_agree_are_no_effect() -> None:
     ("wrong", "right", "ruling"),
     [(3.0, 9.0, "supported"), (9.0, 6.0, "contradicted"), (4.5, 5.0, "no effect")],
 )
-def test_decay_beside_the_gradient_is_judged_by_whose_lead_it_takes(wrong, right, ruling) -> None:
-    """Without it wrong labels lack a tenth of the lead; decay that halves all leads changes nothing."""
+def test_decay_beside_the_gradient_is_judged_by_whose_margin_it_takes(wrong, right, ruling) -> None:
+    """Without it wrong labels lack a tenth of it; decay that halves all margins changes nothing."""
     runs = {
         SWITCHED_ON.name: [switched_on(seed, wrong, right) for seed in range(8)],
         STAYS_OFF.name: [switched_on(seed, 9.0, 10.0, STAYS_OFF) for seed in range(8)],
@@ -216,7 +216,7 @@ def test_decay_beside_the_gradient_is_judged_by_whose_lead_it_takes(wrong, right
     assert found.estimate.effect == pytest.approx(0.9 * (0.9 - wrong / right), abs=0.01)
 
 
-def test_a_network_whose_right_labels_are_lost_has_no_share_of_their_lead() -> None:
+def test_a_network_whose_right_labels_are_lost_has_no_share_of_their_margin() -> None:
     runs = {
         SWITCHED_ON.name: [switched_on(0, 3.0, -1.0)],
         STAYS_OFF.name: [switched_on(0, 9.0, 10.0, STAYS_OFF)],
@@ -242,9 +242,9 @@ def test_forks_that_came_too_late_or_failed_are_left_out_and_counted() -> None:
 def test_a_network_with_nothing_general_at_the_fork_has_no_difference() -> None:
     undoing = Undoing(WRONG, "decay")
     run = forked(undoing, 0, 0.2, 0.5)
-    lead = run["prediction_lead"].copy()
-    lead[:, run.spec.data().is_val] = -1
-    run.readings["prediction_lead"] = lead  # type: ignore[index]
+    margin = run["prediction_margin"].copy()
+    margin[:, run.spec.data().is_val] = -1
+    run.readings["prediction_margin"] = margin  # type: ignore[index]
     table = table_of(STUDY, {undoing.name: [run]}, "standard")
     found = verdict_of(STUDY, "wrong-decay-right", {undoing.name: [run]})
     assert found.missing == {NO_CLASS: 1}

@@ -57,7 +57,7 @@ def maps(op: Operation, seed: int, right: Right) -> dict[str, xr.DataArray]:
     by_step = [start, start, right(op, seed), *[np.ones((P, P), bool)] * 3]
     coords = {"step": list(STEPS), "x": range(P), "y": range(P)}
     correct = xr.DataArray(np.array(by_step, float), coords, ("step", "x", "y"))
-    return {"table_correct": correct, "table_margin": 4 * correct - 2}
+    return {"table_correct": correct, "table_centred_logit": 4 * correct - 2}
 
 
 FLAT = {"across": [0.3] * 6}

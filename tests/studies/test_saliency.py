@@ -30,7 +30,7 @@ def on_sides(by_step: Sequence[float]) -> xr.DataArray:
 
 
 def shares(general: Sequence[float]) -> xr.DataArray:
-    """Shapley values of two equal neurons of which validation gets a share of the training margin."""
+    """Shapley values of two equal neurons: validation gets a share of the training centred logit."""
     train = np.ones((len(STEPS), 2))
     both = np.stack([train, train * np.asarray(general)[:, None]], axis=1)
     return xr.DataArray(both, {"step": list(STEPS), "side": list(SIDES)}, ("step", "side", "neuron"))
@@ -50,7 +50,7 @@ def run(
     by_step = over_neurons(neurons or [EVEN] * len(STEPS))
     of = {"median": by_step, "breadth": by_step / 10, "by_few": on_sides(few)}
     readings: dict[str, Any] = {f"{prefix}_{name}": of[name] for prefix in ATTRIBUTIONS for name in of}
-    readings["shapley_margin_mean"] = shares(general)
+    readings["shapley_centred_logit_mean"] = shares(general)
     level = 0.5 if arm.startswith("sparse parity") else 0.02
     return made_up(seed, spec.labels, base=spec, grokked=grokked, level=level, **readings)
 
@@ -212,7 +212,7 @@ def test_both_parts_midway_and_a_wide_rise_support_p10() -> None:
     both, gradual = p10([0, 0.05, 0.4, 0.5, 0.7, 0.9])
     assert (both.ruling, gradual.ruling) == ("supported", "supported")
     assert both.estimate.effect == pytest.approx(0.36, abs=0.03)
-    assert both.says.endswith("% of the margin")
+    assert both.says.endswith("% of the centred logit")
 
 
 def test_a_sudden_switch_with_one_part_at_a_time_contradicts_p10() -> None:

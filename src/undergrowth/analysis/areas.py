@@ -15,7 +15,7 @@ from undergrowth.measures.areas import AreaKind
 from undergrowth.store import Run
 from undergrowth.tasks import Operation, Task
 
-Score = Literal["correct", "margin"]
+Score = Literal["correct", "centred_logit"]
 MIDWAY = (0.2, 0.8)
 """Validation accuracies between which a network is midway through grokking."""
 N_RENAMINGS, N_HALVINGS = 100, 20

@@ -1,4 +1,4 @@
-"""How much of the training margin comes from parts that serve unseen examples too."""
+"""How much of the training centred logit comes from parts that serve unseen examples too."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ LEAST_WAY = 0.2
 
 
 def general_share(mean: xr.DataArray) -> xr.DataArray:
-    """The share of the training margin that components carry for unseen examples as well, dim (step).
+    """The share of the training centred logit that components carry for unseen examples as well, dim
+    (step).
 
-    mean: what each component adds to the mean margin of either side, dims (step, side, component), as
-    `shapley` stores it. The general part of a component is what it adds on validation examples, at
-    most what it adds on training ones, at least 0; those that lower the training margin do not count.
-    1 where unseen examples get as much from each, 0 where they get nothing; NaN where nothing is added.
+    mean: what each component adds to the mean centred logit of either side, dims (step, side,
+    component), as `shapley` stores it. The general part of a component is what it adds on validation
+    examples, at most what it adds on training ones, at least 0; those that lower the training centred
+    logit do not count. 1 where unseen examples get as much from each, 0 where they get nothing; NaN
+    where nothing is added.
 
     >>> added = [[[3.0, 1.0], [3.0, -1.0]]]
     >>> coords = {"step": [0], "side": ["train", "val"]}

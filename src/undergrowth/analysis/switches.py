@@ -21,13 +21,13 @@ class Switched:
     """A run from the step at which it was switched.
 
     curves: its whole curves, dim (step); at: the step of the switch; horizon: the last step that it
-    was to be trained to; is_whole: whether it came there, or diverged before.
+    was to be trained to; is_complete: whether it came there, or diverged before.
     """
 
     curves: xr.Dataset
     at: int
     horizon: int
-    is_whole: bool = True
+    is_complete: bool = True
     rules: Rules = DEFAULT_RULES
 
     @cached_property
@@ -42,15 +42,15 @@ class Switched:
         return first is not None and first <= self.at
 
     @property
-    def gets_there(self) -> bool:
+    def reaches_threshold(self) -> bool:
         """Whether validation ever got there."""
         return not self.grokked.censored
 
     @property
-    def stays(self) -> bool:
+    def retains(self) -> bool:
         """Whether validation was there over all of the last `LASTING` of the steps after the switch."""
         stable = self.grokked.stable
-        return self.is_whole and stable is not None and stable <= self._lasts_from
+        return self.is_complete and stable is not None and stable <= self._lasts_from
 
     @property
     def _lasts_from(self) -> float:
@@ -123,7 +123,9 @@ class Switched:
 
 def speed_up(switched: Switched, control: Switched) -> tuple[float, float]:
     """Bounds of log10(control's remaining steps / the switched run's); see `log_ratio`."""
-    return log_ratio((switched.remaining, switched.gets_there), (control.remaining, control.gets_there))
+    return log_ratio(
+        (switched.remaining, switched.reaches_threshold), (control.remaining, control.reaches_threshold)
+    )
 
 
 def log_ratio(switched: tuple[int, bool], control: tuple[int, bool]) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from undergrowth.measures.circuits.carriers import carriers
 N_DRAWS = 40
 """Random sets of frequencies in all, spread over the areas, at least one each."""
 SHARE = 0.9
-"""Of an area's margin, which the fewest frequencies that are found on it hold."""
+"""Of an area's centred logit, which the fewest frequencies that are found on it hold."""
 
 
 class Transfer(NamedTuple):
@@ -38,9 +38,9 @@ def transfer(
 
     logits: labels in the order of the group's elements; product: the right one. Frequency k of a cell's
     logits is their part in cos and sin of 2 pi k label / n; what it adds to the right logit, less the
-    mean of all, is its share of the margin. The frequencies of an area are the fewest that hold `SHARE`
-    of its mean margin (none if that is <= 0); an answer by them is the largest logit with nothing else
-    left. An area without judged cells outside it does not count.
+    mean of all, is its share of the centred logit. The frequencies of an area are the fewest that hold
+    `SHARE` of its mean centred logit (none if that is <= 0); an answer by them is the largest logit with
+    nothing else left. An area without judged cells outside it does not count.
     """
     n = logits.shape[2]
     spectrum = np.fft.rfft(np.asarray(logits, np.float64), axis=2)

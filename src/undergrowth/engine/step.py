@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
 from undergrowth.losses import LOSSES, LossName
-from undergrowth.models import Model, Tap, gated, mapped, n_logits, untapped
+from undergrowth.models import Hook, Model, gated, mapped, n_logits, no_hook
 from undergrowth.models.room import CACHED, ROOM
 from undergrowth.tasks import World
 from undergrowth.training.interventions.actions.gradient import scaled
@@ -202,18 +202,18 @@ def _forward(model: Model, state: TrainState, inputs: Array, noise: PRNGKeyArray
     """Logits under training: noisy weights, ablated components and dropout where they are set."""
     if "weight_noise" in state.knobs:
         model = _jittered(model, state.knobs["weight_noise"], _for("weight", noise))
-    tap = gated(model.sites, state.gates, state.baselines) if state.gates else untapped
+    hook = gated(model.sites, state.gates, state.baselines) if state.gates else no_hook
     if "dropout" in state.knobs:
-        tap = _dropping(tap, state.knobs["dropout"], noise)
-    return model(inputs, tap)
+        hook = _dropping(hook, state.knobs["dropout"], noise)
+    return model(inputs, hook)
 
 
-def _dropping(tap: Tap, rate: Array, noise: PRNGKeyArray) -> Tap:
-    """The tap, then inverted dropout of the activations at every site."""
+def _dropping(hook: Hook, rate: Array, noise: PRNGKeyArray) -> Hook:
+    """The hook, then inverted dropout of the activations at every site."""
 
     def drop(site: str, activation: Array) -> Array:
         kept = jax.random.bernoulli(_for(site, noise), 1 - rate, activation.shape)
-        return jnp.where(kept, tap(site, activation) / (1 - rate), 0)
+        return jnp.where(kept, hook(site, activation) / (1 - rate), 0)
 
     return drop
 

@@ -23,7 +23,7 @@ def joint_ablation(
     closed: Bool[np.ndarray, "set component"],
     *,
     site: Site,
-    score: ScoreName = "margin",
+    score: ScoreName = "centred_logit",
     baseline: Baselines | None = None,
 ) -> Float[np.ndarray, "example set"]:
     """S(all open) - S(this set closed), in units of the score, for each set of a site's components.
@@ -42,7 +42,7 @@ def single_ablations(
     labels: Int[Array, " example"],
     *,
     site: Site,
-    score: ScoreName = "margin",
+    score: ScoreName = "centred_logit",
     baseline: Baselines | None = None,
 ) -> Float[np.ndarray, "example component"]:
     """S(all open) - S(this gate closed), in units of the score.

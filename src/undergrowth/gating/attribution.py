@@ -1,7 +1,7 @@
 """Gated attribution: how much of a score each component of each example's forward pass carries.
 
 Everything here is a functional of one function, score(gates, example): see `models.sites.gated`.
-Where the score is linear in the gates (a margin of a one-layer model without layer norm, and its
+Where the score is linear in the gates (a centred logit of a one-layer model without layer norm, and its
 neurons) all methods but conductance are equal, and equal to the Shapley value.
 """
 
@@ -78,7 +78,7 @@ def attribute(
     *,
     site: Site,
     method: Method = "integrated_gradients",
-    score: ScoreName = "margin",
+    score: ScoreName = "centred_logit",
     baseline: Baselines | None = None,
     n_nodes: int = 16,
 ) -> Float[np.ndarray, "example component"]:
@@ -133,7 +133,7 @@ def completeness_residual(
     attribution: Float[np.ndarray, "example component"],
     *,
     site: Site,
-    score: ScoreName = "margin",
+    score: ScoreName = "centred_logit",
     baseline: Baselines | None = None,
 ) -> Float[np.ndarray, " example"]:
     """(sum of the attribution - (S(1) - S(0))), relative to the largest |S(1) - S(0)| of all examples.

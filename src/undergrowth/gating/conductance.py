@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from undergrowth.gating.gated_scores import Baselines
 from undergrowth.gating.scores import SCORES, ScoreName
-from undergrowth.models import HOOK_EMBED, Inputs, Model, Site, Tap
+from undergrowth.models import HOOK_EMBED, Hook, Inputs, Model, Site
 from undergrowth.models.micro_batches import micro_batched, rows_at_once
 
 
@@ -22,7 +22,7 @@ def conductance(
     labels: Int[Array, " example"],
     *,
     site: Site,
-    score: ScoreName = "margin",
+    score: ScoreName = "centred_logit",
     baseline: Baselines | None = None,
     n_panels: int = 16,
 ) -> Float[np.ndarray, "example component"]:
@@ -95,10 +95,10 @@ def _along_path(
 
 def _moved(
     site: Site, alpha: Array, baseline: Baselines, shift: Array | float, into: dict[str, Array]
-) -> Tap:
-    """The tap that moves what is embedded, keeps the site's activation, and shifts it."""
+) -> Hook:
+    """The hook that moves what is embedded, keeps the site's activation, and shifts it."""
 
-    def tap(name: str, activation: Array) -> Array:
+    def hook(name: str, activation: Array) -> Array:
         if name == HOOK_EMBED:
             start = baseline.get(HOOK_EMBED, 0.0)
             return start + alpha * (activation - start)
@@ -107,4 +107,4 @@ def _moved(
             return activation + shift
         return activation
 
-    return tap
+    return hook

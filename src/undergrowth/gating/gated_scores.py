@@ -32,8 +32,8 @@ class GatedScore(eqx.Module):
         self, inputs: Array, labels: Array, gates: Float[Array, "*example component"]
     ) -> Float[Array, " example"]:
         """One number an example, with gates for all examples or for each."""
-        tap = gated((self.site,), {self.site.name: gates}, self.baseline)
-        return self.of(self.model(inputs, tap), labels)
+        hook = gated((self.site,), {self.site.name: gates}, self.baseline)
+        return self.of(self.model(inputs, hook), labels)
 
     def of(self, logits: Array, labels: Array) -> Float[Array, " example"]:
         """The score of logits."""
@@ -47,7 +47,7 @@ def gated_scores(
     patterns: Float[np.ndarray, "pattern component"],
     *,
     site: Site,
-    score: ScoreName = "margin",
+    score: ScoreName = "centred_logit",
     baseline: Baselines | None = None,
 ) -> Float[np.ndarray, "example pattern"]:
     """Every example's score with the gates of a site at each of these patterns (1 open, 0 closed)."""

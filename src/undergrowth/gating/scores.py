@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from undergrowth.losses import cross_entropy
 
-ScoreName = Literal["correct_logit", "margin", "log_prob", "accuracy"]
+ScoreName = Literal["correct_logit", "centred_logit", "log_prob", "accuracy"]
 Score = Callable[[Float[Array, "example label"], Int[Array, " example"]], Float[Array, " example"]]
 
 
@@ -21,7 +21,7 @@ def correct_logit(
     return jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
 
 
-def margin(
+def centred_logit(
     logits: Float[Array, "example label"], labels: Int[Array, " example"]
 ) -> Float[Array, " example"]:
     """The correct logit minus the mean of the others; linear in the logits, unmoved by their mean."""
@@ -46,11 +46,11 @@ def accuracy(
 
 SCORES: dict[ScoreName, Score] = {
     "correct_logit": correct_logit,
-    "margin": margin,
+    "centred_logit": centred_logit,
     "log_prob": log_prob,
     "accuracy": accuracy,
 }
-LINEAR: frozenset[ScoreName] = frozenset({"correct_logit", "margin"})
+LINEAR: frozenset[ScoreName] = frozenset({"correct_logit", "centred_logit"})
 """The scores that are linear in the logits."""
 STEPS: frozenset[ScoreName] = frozenset({"accuracy"})
 """The scores whose gradient is 0 wherever it exists."""

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from pydantic import Field
 
-from undergrowth.gating.scores import margin
+from undergrowth.gating.scores import centred_logit
 from undergrowth.measures.context import Context, MeasuredRun
 from undergrowth.measures.correct import correct
 from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scalar
@@ -22,7 +22,7 @@ from undergrowth.schedules import Schedule
 from undergrowth.tasks import CommutationSafe, Operation, Task
 
 AreaKind = Literal["xy_band", "sum_band", "block"]
-SCORED = ("accuracy", "margin")
+SCORED = ("accuracy", "centred_logit")
 SPARSE = Schedule(every=100, until=100, per_decade=12)
 
 
@@ -64,10 +64,11 @@ def renamed_operands(inputs: np.ndarray, n_operands: int, rng: np.random.Generat
 
 
 class Areas(Measure):
-    """Accuracy and margin in each area of the table, and whether areas differ more than chance has it.
+    """Accuracy and centred logit in each area of the table, and whether areas differ more than chance
+    has it.
 
-    kind, block: see `areas_of`. {prefix}_accuracy, {prefix}_margin [side, area]: means over the area's
-    examples of a side; NaN where it has none there. {prefix}_variance [side, score]: the variance
+    kind, block: see `areas_of`. {prefix}_accuracy, {prefix}_centred_logit [side, area]: means over the
+    area's examples of a side; NaN where it has none there. {prefix}_variance [side, score]: the variance
     between areas, sum_a (n_a / n) (mean_a - mean)^2; {prefix}_chance, {prefix}_chance_sd [side, score]:
     its mean and standard deviation over `draws` random assignments of the side's examples to areas of
     the same sizes.
@@ -75,7 +76,7 @@ class Areas(Measure):
 
     endings: ClassVar[tuple[str, ...]] = (
         "accuracy",
-        "margin",
+        "centred_logit",
         "variance",
         "chance",
         "chance_sd",
@@ -107,7 +108,7 @@ class Areas(Measure):
         sides, scored = {"side": SIDES}, {"side": SIDES, "score": SCORED}
         return {
             f"{self.prefix}_accuracy": Reading(("side", "area"), by_area[:, 0], sides),
-            f"{self.prefix}_margin": Reading(("side", "area"), by_area[:, 1], sides),
+            f"{self.prefix}_centred_logit": Reading(("side", "area"), by_area[:, 1], sides),
             f"{self.prefix}_variance": Reading(("side", "score"), by_score[:, 0], scored),
             f"{self.prefix}_chance": Reading(("side", "score"), by_score[:, 1], scored),
             f"{self.prefix}_chance_sd": Reading(("side", "score"), by_score[:, 2], scored),
@@ -117,8 +118,8 @@ class Areas(Measure):
 class Swaps(Measure):
     """Validation pairs (x, y) whose swap (y, x) is trained on with the same label, apart from the rest.
 
-    swap_in_train_accuracy, swap_in_train_margin: means over the former, which commuting answers;
-    unseen_accuracy, unseen_margin: over the others, which only the operation itself does. A class
+    swap_in_train_accuracy, swap_in_train_centred_logit: means over the former, which commuting answers;
+    unseen_accuracy, unseen_centred_logit: over the others, which only the operation itself does. A class
     without examples has no readings.
     """
 
@@ -147,26 +148,26 @@ class Swaps(Measure):
             )
 
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
-        accuracy_and_margin = _scored(model, data)
+        accuracy_and_centred_logit = _scored(model, data)
         _, is_val = data.sides()
         swapped = swap_is_in_train(data)
         readings = {}
         for group, members in (("swap_in_train", is_val & swapped), ("unseen", is_val & ~swapped)):
-            for score, values in zip(SCORED, accuracy_and_margin, strict=True):
+            for score, values in zip(SCORED, accuracy_and_centred_logit, strict=True):
                 if members.any():
                     readings[f"{group}_{score}"] = scalar(float(values[members].mean()))
         return readings
 
 
 class TableMap(Measure):
-    """The whole table, cell by cell: table_margin, table_correct (1 or 0) [x, y].
+    """The whole table, cell by cell: table_centred_logit, table_correct (1 or 0) [x, y].
 
     NaN where the operation has no cell. `analysis.first_learned` reads from the stored maps when each
     cell was learned.
     """
 
     endings: ClassVar[tuple[str, ...]] = (
-        "margin",
+        "centred_logit",
         "correct",
     )
 
@@ -184,7 +185,7 @@ class TableMap(Measure):
         n = _with_table(at.spec.task, self.name).n_operands
         x, y = np.asarray(data.inputs).T
         readings = {}
-        for name, values in zip(("correct", "margin"), _scored(model, data), strict=True):
+        for name, values in zip(("correct", "centred_logit"), _scored(model, data), strict=True):
             cells = np.full((n, n), np.nan, np.float32)
             cells[x, y] = values
             readings[f"table_{name}"] = Reading(("x", "y"), cells)
@@ -211,20 +212,20 @@ def _with_table(task: Task, measure: str) -> Operation:
 
 
 def _scored(model: Model, data: Observed) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each example is right (1 or 0) and its margin, float64 [example]."""
-    scored, n_labels = partial(_right_and_margin, model), int(data.labels.max()) + 1
+    """Whether each example is right (1 or 0) and its centred logit, float64 [example]."""
+    scored, n_labels = partial(_right_and_centred_logit, model), int(data.labels.max()) + 1
     at_once = max(1, min(rows_at_once(model), 4 * CACHED // n_labels))  # as the logits have it
     found = micro_batched(scored, (data.inputs, data.labels), at_once)
-    right, margins = (values.astype(np.float64) for values in found)
-    return right, margins
+    right, centred_logits = (values.astype(np.float64) for values in found)
+    return right, centred_logits
 
 
 @eqx.filter_jit
-def _right_and_margin(
+def _right_and_centred_logit(
     model: Model, inputs: Array, labels: Int[Array, " example"]
 ) -> tuple[Bool[Array, " example"], Float[Array, " example"]]:
     logits = model(inputs)
-    return correct(logits, labels), margin(logits, labels)
+    return correct(logits, labels), centred_logit(logits, labels)
 
 
 def _means(

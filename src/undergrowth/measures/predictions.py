@@ -21,7 +21,7 @@ from undergrowth.schedules import Schedule
 
 
 class Predictions(Measure):
-    """{prefix}_lead [example]: the correct logit less the largest of the others, above 0 where the
+    """{prefix}_margin [example]: the correct logit less the largest of the others, above 0 where the
     prediction is right; {prefix}_log_prob [example]: the log-probability of the correct label in nats.
 
     Examples in the order of the run's data (`run.spec.data()`), those of both sides; the label is the
@@ -29,7 +29,7 @@ class Predictions(Measure):
     """
 
     endings: ClassVar[tuple[str, ...]] = (
-        "lead",
+        "margin",
         "log_prob",
     )
 
@@ -38,16 +38,16 @@ class Predictions(Measure):
     schedule: Schedule = Schedule(every=100, until=100, per_decade=12)
 
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
-        scored = partial(_lead_and_log_prob, model)
+        scored = partial(_margin_and_log_prob, model)
         found = micro_batched(scored, (data.inputs, data.labels), rows_at_once(model))
         return {
             f"{self.prefix}_{name}": Reading(("example",), np.asarray(values, np.float32))
-            for name, values in zip(("lead", "log_prob"), found, strict=True)
+            for name, values in zip(("margin", "log_prob"), found, strict=True)
         }
 
 
 @eqx.filter_jit
-def _lead_and_log_prob(
+def _margin_and_log_prob(
     model: Model, inputs: Array, labels: Int[Array, " example"]
 ) -> tuple[Float[Array, " example"], Float[Array, " example"]]:
     logits = model(inputs)

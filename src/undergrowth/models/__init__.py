@@ -15,7 +15,7 @@ from undergrowth.models.model import (
     parameter_names,
     state_dict,
 )
-from undergrowth.models.sites import HOOK_EMBED, Site, Tap, gated, recording, untapped
+from undergrowth.models.sites import HOOK_EMBED, Hook, Site, gated, no_hook, recording
 from undergrowth.models.transformer import Transformer, TransformerSpec
 from undergrowth.models.two_token_mlp import TwoTokenMLP, TwoTokenMLPSpec
 from undergrowth.precision import multiply_in_full
@@ -29,11 +29,11 @@ __all__ = [
     "MLP",
     "Ablated",
     "AnyModel",
+    "Hook",
     "Inputs",
     "MLPSpec",
     "Model",
     "Site",
-    "Tap",
     "Transformer",
     "TransformerSpec",
     "TwoTokenMLP",
@@ -42,8 +42,8 @@ __all__ = [
     "load_state_dict",
     "mapped",
     "n_logits",
+    "no_hook",
     "parameter_names",
     "recording",
     "state_dict",
-    "untapped",
 ]

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from jaxtyping import Array, Float
 
 from undergrowth.models.model import Inputs, Model
-from undergrowth.models.sites import Site, Tap, gated, untapped
-from undergrowth.models.watching import Watch, unwatched
+from undergrowth.models.sites import Hook, Site, gated, no_hook
+from undergrowth.models.write_hooks import WriteHook, no_write_hook
 
 
 class Ablated(Model):
     """Another model behind fixed gates, for whoever measures it: `sites.gated` says what a gate does.
 
     gates: by site name, [component]; baselines: by site name, in the shape of one activation as the
-    wrapped model's `__call__` hands it to a tap, zero where none is given. A tap sees the activations
+    wrapped model's `__call__` hands it to a hook, zero where none is given. A hook sees the activations
     behind the gates.
     """
 
@@ -32,21 +32,21 @@ class Ablated(Model):
         return self.model.slices(site)
 
     def readout(self, site: Site) -> Float[Array, "component label"] | None:
-        """As the wrapped model's: a tap, and so whoever asks, sees activations behind the gates."""
+        """As the wrapped model's: a hook, and so whoever asks, sees activations behind the gates."""
         return self.model.readout(site)
 
-    def __call__(self, inputs: Inputs, tap: Tap = untapped) -> Float[Array, "example label"]:
+    def __call__(self, inputs: Inputs, hook: Hook = no_hook) -> Float[Array, "example label"]:
         """Logits of the gated model, by its own fast pass."""
-        return self.model(inputs, self._behind_gates(tap))
+        return self.model(inputs, self._behind_gates(hook))
 
     def plain(
-        self, inputs: Inputs, tap: Tap = untapped, watch: Watch = unwatched
+        self, inputs: Inputs, hook: Hook = no_hook, write_hook: WriteHook = no_write_hook
     ) -> Float[Array, "example label"]:
-        """Logits of the gated model, by its own textbook pass; a watch sees its own weights."""
-        return self.model.plain(inputs, self._behind_gates(tap), watch)
+        """Logits of the gated model, by its own textbook pass; a write hook sees its own weights."""
+        return self.model.plain(inputs, self._behind_gates(hook), write_hook)
 
-    def _behind_gates(self, tap: Tap) -> Tap:
+    def _behind_gates(self, hook: Hook) -> Hook:
         if not self.gates:
-            return tap
+            return hook
         gate = gated(self.sites, self.gates, self.baselines)
-        return lambda name, activation: tap(name, gate(name, activation))
+        return lambda name, activation: hook(name, gate(name, activation))

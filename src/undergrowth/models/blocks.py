@@ -14,11 +14,11 @@ from jaxtyping import Array, Float
 
 from undergrowth.models.activations import ACT_FNS, ActFn
 from undergrowth.models.products import product
-from undergrowth.models.watching import Watch, unwatched, within
+from undergrowth.models.write_hooks import WriteHook, no_write_hook, within
 
 NormStyle = Literal["none", "pre", "post"]
 Change = Callable[[Array], Array]
-"""What a tap does at one site."""
+"""What a hook does at one site."""
 
 EPS = 1e-5
 
@@ -30,13 +30,13 @@ class LayerNorm(eqx.Module):
     b: Float[Array, " d_model"]
 
     def __call__(
-        self, resid: Float[Array, "*rows d_model"], watch: Watch = unwatched
+        self, resid: Float[Array, "*rows d_model"], write_hook: WriteHook = no_write_hook
     ) -> Float[Array, "*rows d_model"]:
         """As PyTorch has it: the variance is over d_model, not d_model - 1, and EPS is added to it."""
         centred = resid - jnp.mean(resid, axis=-1, keepdims=True)
         variance = jnp.mean(centred**2, axis=-1, keepdims=True)
         normed = centred * jax.lax.rsqrt(variance + EPS)
-        return watch(normed * self.w + self.b, {"w": normed, "b": None})
+        return write_hook(normed * self.w + self.b, {"w": normed, "b": None})
 
 
 class Attention(eqx.Module):
@@ -54,24 +54,24 @@ class Attention(eqx.Module):
     def heads(
         self,
         resid: Float[Array, "example position d_model"],
-        tap: Change,
+        hook: Change,
         asking: slice = slice(None),
-        watch: Watch = unwatched,
+        write_hook: WriteHook = no_write_hook,
     ) -> Float[Array, "example asking d_model"]:
         """What the asking positions write to the residual stream, as a textbook has it."""
 
         def projected(read: Array, name: str) -> Array:
             W, b = getattr(self, f"W_{name}"), getattr(self, f"b_{name}")
             written = plus(jnp.einsum("npm,hmd->nphd", read, W), b)
-            return watch(written, {f"W_{name}": read, f"b_{name}": None})
+            return write_hook(written, {f"W_{name}": read, f"b_{name}": None})
 
         q, k, v = projected(resid[:, asking], "Q"), projected(resid, "K"), projected(resid, "V")
         scores = jnp.einsum("nqhd,nkhd->nhqk", q, k) / jnp.sqrt(self.W_Q.shape[-1])
         causal = jnp.tril(jnp.ones((k.shape[1], k.shape[1]), bool))[asking]
         pattern = jax.nn.softmax(jnp.where(causal, scores, -jnp.inf), axis=-1)
-        z = tap(jnp.einsum("nhqk,nkhd->nqhd", pattern, v))
+        z = hook(jnp.einsum("nhqk,nkhd->nqhd", pattern, v))
         written = plus(jnp.einsum("nqhd,hdm->nqm", z, self.W_O), self.b_O)
-        return watch(written, {"W_O": z, "b_O": None})
+        return write_hook(written, {"W_O": z, "b_O": None})
 
 
 class BlockMLP(eqx.Module):
@@ -99,12 +99,12 @@ class Block(eqx.Module):
     residual_from_layer_norm: bool = eqx.field(static=True, default=False)
 
     def read(
-        self, resid: Float[Array, "*rows d_model"], watch: Watch = unwatched
+        self, resid: Float[Array, "*rows d_model"], write_hook: WriteHook = no_write_hook
     ) -> Float[Array, "*rows d_model"]:
         """What attention reads of the residual stream."""
         if self.ln1 is None or self.layer_norm != "pre":
             return resid
-        return self.ln1(resid, within("ln1", watch))
+        return self.ln1(resid, within("ln1", write_hook))
 
     def carried(
         self, resid: Float[Array, "*rows d_model"], read: Float[Array, "*rows d_model"]
@@ -113,21 +113,21 @@ class Block(eqx.Module):
         return read if self.residual_from_layer_norm else resid
 
     def after_attention(
-        self, resid: Float[Array, "*rows d_model"], watch: Watch = unwatched
+        self, resid: Float[Array, "*rows d_model"], write_hook: WriteHook = no_write_hook
     ) -> Float[Array, "*rows d_model"]:
         """The residual stream once attention has added to it."""
         if self.ln1 is None or self.layer_norm != "post":
             return resid
-        return self.ln1(resid, within("ln1", watch))
+        return self.ln1(resid, within("ln1", write_hook))
 
     def after_mlp(
-        self, resid: Float[Array, "*rows d_model"], tap: Change, watch: Watch = unwatched
+        self, resid: Float[Array, "*rows d_model"], hook: Change, write_hook: WriteHook = no_write_hook
     ) -> Float[Array, "*rows d_model"]:
         """The residual stream after the MLP has read it and written to it."""
-        ln2, of_norm, of_mlp = self.ln2, within("ln2", watch), within("mlp", watch)
+        ln2, of_norm, of_mlp = self.ln2, within("ln2", write_hook), within("mlp", write_hook)
         read = ln2(resid, of_norm) if ln2 is not None and self.layer_norm == "pre" else resid
         pre = of_mlp(plus(read @ self.mlp.W_in, self.mlp.b_in), {"W_in": read, "b_in": None})
-        post = tap(ACT_FNS[self.act_fn](pre))
+        post = hook(ACT_FNS[self.act_fn](pre))
         written = plus(product(post, self.mlp.W_out), self.mlp.b_out)
         after = resid + of_mlp(written, {"W_out": post, "b_out": None})
         return ln2(after, of_norm) if ln2 is not None and self.layer_norm == "post" else after
@@ -135,16 +135,16 @@ class Block(eqx.Module):
     def plain(
         self,
         resid: Float[Array, "example position d_model"],
-        tap_z: Change,
-        tap_post: Change,
+        hook_z: Change,
+        hook_post: Change,
         asking: slice = slice(None),
-        watch: Watch = unwatched,
+        write_hook: WriteHook = no_write_hook,
     ) -> Float[Array, "example asking d_model"]:
         """The residual stream after this block at the asking positions, every example by itself."""
-        read = self.read(resid, watch)
-        written = self.attn.heads(read, tap_z, asking, within("attn", watch))
+        read = self.read(resid, write_hook)
+        written = self.attn.heads(read, hook_z, asking, within("attn", write_hook))
         resid = self.carried(resid, read)[:, asking] + written
-        return self.after_mlp(self.after_attention(resid, watch), tap_post, watch)
+        return self.after_mlp(self.after_attention(resid, write_hook), hook_post, write_hook)
 
 
 def plus(a: Array, bias: Array | None) -> Array:

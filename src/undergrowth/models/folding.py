@@ -13,7 +13,7 @@ from undergrowth.models.lookup import rows
 from undergrowth.models.mixing import mixed
 from undergrowth.models.products import product
 from undergrowth.models.sharing import Position
-from undergrowth.models.sites import HOOK_POST, HOOK_Z, Tap, untapped
+from undergrowth.models.sites import HOOK_POST, HOOK_Z, Hook, no_hook
 
 
 def folded_logits(
@@ -21,7 +21,7 @@ def folded_logits(
     W_U: Float[Array, "d_model d_vocab_out"],
     embedded: Sequence[Position],
     inputs: Int[Array, "example 2"],
-    tap: Tap = untapped,
+    hook: Hook = no_hook,
 ) -> Float[Array, "example d_vocab_out"]:
     """Logits at the last position, sharing prefixes and folding matrices; exact up to rounding.
 
@@ -32,11 +32,11 @@ def folded_logits(
     """
     attn, mlp = block.attn, block.mlp
     n_heads, d_head, d_model = attn.W_O.shape
-    z = tap(HOOK_Z.format(0), _heads(attn, embedded, inputs)).reshape(-1, n_heads * d_head)
+    z = hook(HOOK_Z.format(0), _heads(attn, embedded, inputs)).reshape(-1, n_heads * d_head)
     resid = plus(embedded[-1].rows[0], attn.b_O)
     W_O = attn.W_O.reshape(-1, d_model)
     post = ACT_FNS[block.act_fn](z @ (W_O @ mlp.W_in) + plus(resid @ mlp.W_in, mlp.b_in))
-    post = tap(HOOK_POST.format(0), post)
+    post = hook(HOOK_POST.format(0), post)
     resid = plus(resid, mlp.b_out)
     if W_U.shape[1] * mlp.W_out.shape[0] < d_model * (d_model + mlp.W_out.shape[0]):
         return product(z, W_O @ W_U) + product(post, mlp.W_out @ W_U) + resid @ W_U

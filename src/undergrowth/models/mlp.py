@@ -24,8 +24,8 @@ from undergrowth.models.initialisation import ZERO, Drawer, Scheme, Spread, by_f
 from undergrowth.models.lookup import rows
 from undergrowth.models.model import Inputs, Model
 from undergrowth.models.products import product
-from undergrowth.models.sites import HOOK_EMBED, Site, Tap, untapped
-from undergrowth.models.watching import Watch, unwatched
+from undergrowth.models.sites import HOOK_EMBED, Hook, Site, no_hook
+from undergrowth.models.write_hooks import WriteHook, no_write_hook
 from undergrowth.tasks import InputSpace, Tokens
 from undergrowth.values import Value
 
@@ -74,32 +74,34 @@ class MLP(Model):
     def readout(self, site: Site) -> Float[Array, "neuron d_vocab_out"] | None:
         return self.unembed.W_U if site == self.sites[-1] else None
 
-    def __call__(self, inputs: Inputs, tap: Tap = untapped) -> Float[Array, "example d_vocab_out"]:
+    def __call__(self, inputs: Inputs, hook: Hook = no_hook) -> Float[Array, "example d_vocab_out"]:
         """Logits; for tokens the first product is a look-up in two tables."""
         W_in = self.mlp[0].W_in
         if not isinstance(self.reads, Tokens):
-            return self._read(inputs @ W_in, tap)
+            return self._read(inputs @ W_in, hook)
         of_x, of_y = jnp.split(W_in, 2)
-        return self._read(rows(of_x, inputs[:, 0]) + rows(of_y, inputs[:, 1]), tap)
+        return self._read(rows(of_x, inputs[:, 0]) + rows(of_y, inputs[:, 1]), hook)
 
     def plain(
-        self, inputs: Inputs, tap: Tap = untapped, watch: Watch = unwatched
+        self, inputs: Inputs, hook: Hook = no_hook, write_hook: WriteHook = no_write_hook
     ) -> Float[Array, "example d_vocab_out"]:
         """Logits; for tokens the first layer multiplies one-hot vectors."""
         if isinstance(self.reads, Tokens):
             one_hot = jax.nn.one_hot(inputs, self.reads.n_operands)
             inputs = one_hot.reshape(len(inputs), -1)
-        inputs = tap(HOOK_EMBED, inputs)
-        return self._read(inputs @ self.mlp[0].W_in, tap, watch, inputs)
+        inputs = hook(HOOK_EMBED, inputs)
+        return self._read(inputs @ self.mlp[0].W_in, hook, write_hook, inputs)
 
-    def _read(self, pre: Array, tap: Tap, watch: Watch = unwatched, read: Array | None = None) -> Array:
-        """Logits from the first layer's product on; a watch sees what that is of."""
+    def _read(
+        self, pre: Array, hook: Hook, write_hook: WriteHook = no_write_hook, read: Array | None = None
+    ) -> Array:
+        """Logits from the first layer's product on; a write hook sees what that is of."""
         weights = [*(layer.W_in for layer in self.mlp[1:]), self.unembed.W_U]
         for i, (layer, W_after) in enumerate(zip(self.mlp, weights, strict=True)):
-            pre = watch(plus(pre, layer.b_in), {f"mlp.{i}.W_in": read, f"mlp.{i}.b_in": None})
-            read = tap(HOOK_POST.format(i), ACT_FNS[self.act_fn](pre))
+            pre = write_hook(plus(pre, layer.b_in), {f"mlp.{i}.W_in": read, f"mlp.{i}.b_in": None})
+            read = hook(HOOK_POST.format(i), ACT_FNS[self.act_fn](pre))
             pre = product(read, W_after)
-        return watch(plus(pre, self.unembed.b_U), {"unembed.W_U": read, "unembed.b_U": None})
+        return write_hook(plus(pre, self.unembed.b_U), {"unembed.W_U": read, "unembed.b_U": None})
 
 
 class MLPSpec(Value):

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from undergrowth.models.sites import Site, Tap, untapped
-from undergrowth.models.watching import Watch, unwatched
+from undergrowth.models.sites import Hook, Site, no_hook
+from undergrowth.models.write_hooks import WriteHook, no_write_hook
 from undergrowth.tasks import InputSpace
 
 M = TypeVar("M")
@@ -47,16 +47,16 @@ class Model(eqx.Module):
         """
 
     @abstractmethod
-    def __call__(self, inputs: Inputs, tap: Tap = untapped) -> Float[Array, "example label"]:
+    def __call__(self, inputs: Inputs, hook: Hook = no_hook) -> Float[Array, "example label"]:
         """Logits, with everything that examples share computed once; what the engine runs."""
 
     @abstractmethod
     def plain(
-        self, inputs: Inputs, tap: Tap = untapped, watch: Watch = unwatched
+        self, inputs: Inputs, hook: Hook = no_hook, write_hook: WriteHook = no_write_hook
     ) -> Float[Array, "example label"]:
         """Logits in the textbook way, every example and position by itself; equal to `__call__`.
 
-        watch: is shown what every weight reads and writes; see `watching`.
+        write_hook: is shown what every weight reads and writes; see `write_hooks`.
         """
 
 

@@ -22,7 +22,7 @@ from undergrowth.models.blocks import Attention, Block, Change, plus, side_by_si
 from undergrowth.models.lookup import rows
 from undergrowth.models.mixing import by_head, mixed
 from undergrowth.models.prompts import Operands
-from undergrowth.models.sites import HOOK_POST, HOOK_Z, Tap, untapped
+from undergrowth.models.sites import HOOK_POST, HOOK_Z, Hook, no_hook
 
 BOTH: Operands = frozenset({0, 1})
 
@@ -45,12 +45,12 @@ def last_state(
     blocks: Sequence[Block],
     embedded: Sequence[Position],
     inputs: Int[Array, "example 2"],
-    tap: Tap = untapped,
+    hook: Hook = no_hook,
 ) -> Float[Array, "example d_model"]:
     """The residual stream at the last position after all blocks.
 
-    With any tap but `untapped` every layer before the last is computed for each example by itself from
-    its heads on, for a gate may differ from one example to the next: there the tap is handed [example,
+    With any hook but `no_hook` every layer before the last is computed for each example by itself from
+    its heads on, for a gate may differ from one example to the next: there the hook is handed [example,
     position, ...], and in the last layer [example, ...], of the last position.
     """
     n_operands = next(len(p.rows) for p in embedded if len(p.operands) == 1)
@@ -58,39 +58,41 @@ def last_state(
     stream = sharing.stacked(embedded)
     for layer, block in enumerate(blocks):
         first = len(embedded) - 1 if layer == len(blocks) - 1 else 0
-        stream = _after(block, layer, stream, first, sharing, tap)
+        stream = _after(block, layer, stream, first, sharing, hook)
     return stream.rows
 
 
-def _after(block: Block, layer: int, stream: Stream, first: int, sharing: _Sharing, tap: Tap) -> Stream:
+def _after(
+    block: Block, layer: int, stream: Stream, first: int, sharing: _Sharing, hook: Hook
+) -> Stream:
     """The states after a block of the positions from `first` on."""
     read = Stream(block.read(stream.rows), stream.operands)
     z = _heads(block.attn, read, first, sharing)
-    if tap is not untapped:
-        z = _tapped(sharing.moved(z, (BOTH,) * len(z.operands)), layer, block.attn, tap)
+    if hook is not no_hook:
+        z = _hooked(sharing.moved(z, (BOTH,) * len(z.operands)), layer, block.attn, hook)
     W_O = block.attn.W_O.reshape(-1, block.attn.W_O.shape[-1])
     carried = Stream(block.carried(stream.rows, read.rows), stream.operands)
     resid = sharing.moved(carried, z.operands).rows + plus(z.rows @ W_O, block.attn.b_O)
-    tap_post = _at_positions(HOOK_POST.format(layer), tap, len(z.operands))
-    return Stream(block.after_mlp(block.after_attention(resid), tap_post), z.operands)
+    hook_post = _at_positions(HOOK_POST.format(layer), hook, len(z.operands))
+    return Stream(block.after_mlp(block.after_attention(resid), hook_post), z.operands)
 
 
-def _tapped(z: Stream, layer: int, attn: Attention, tap: Tap) -> Stream:
+def _hooked(z: Stream, layer: int, attn: Attention, hook: Hook) -> Stream:
     n_heads, d_head, _ = attn.W_O.shape
     of_heads = z.rows.reshape(-1, n_heads, d_head)
-    changed = _at_positions(HOOK_Z.format(layer), tap, len(z.operands))(of_heads)
+    changed = _at_positions(HOOK_Z.format(layer), hook, len(z.operands))(of_heads)
     return Stream(changed.reshape(z.rows.shape), z.operands)
 
 
-def _at_positions(name: str, tap: Tap, n_positions: int) -> Change:
-    """The tap on rows of one position after the other, handed to it as [example, position, ...]."""
+def _at_positions(name: str, hook: Hook, n_positions: int) -> Change:
+    """The hook on rows of one position after the other, handed to it as [example, position, ...]."""
 
     def change(stacked: Array) -> Array:
-        if tap is untapped or n_positions == 1:
-            return tap(name, stacked)
+        if hook is no_hook or n_positions == 1:
+            return hook(name, stacked)
         by_position = stacked.reshape(n_positions, -1, *stacked.shape[1:])
-        tapped = tap(name, jnp.swapaxes(by_position, 0, 1))
-        return jnp.swapaxes(tapped, 0, 1).reshape(stacked.shape)
+        hooked = hook(name, jnp.swapaxes(by_position, 0, 1))
+        return jnp.swapaxes(hooked, 0, 1).reshape(stacked.shape)
 
     return change
 

@@ -1,7 +1,7 @@
 """Named places in a forward pass, and what a tool may put there.
 
-A model knows no tool. Wherever a component's activation is made, the model hands it to a *tap*, a
-function (site name, activation) -> activation. Gating, recording and patching are taps.
+A model knows no tool. Wherever a component's activation is made, the model hands it to a *hook*, a
+function (site name, activation) -> activation. Gating, recording and patching are hooks.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-Tap = Callable[[str, Array], Array]
+Hook = Callable[[str, Array], Array]
 
 HOOK_EMBED = "hook_embed"
-"""As what the textbook pass hands a tap the embedded tokens, or the numbers that a model reads.
+"""As what the textbook pass hands a hook the embedded tokens, or the numbers that a model reads.
 
 It is the input and no site: nothing there is a component, and the fast pass, which computes a row a
 token, never makes it.
@@ -45,8 +45,8 @@ class Site:
         return -1 - self.axis
 
 
-def untapped(site: str, activation: Array) -> Array:
-    """The tap that changes nothing."""
+def no_hook(site: str, activation: Array) -> Array:
+    """The hook that changes nothing."""
     return activation
 
 
@@ -54,8 +54,8 @@ def gated(
     sites: tuple[Site, ...],
     gates: Mapping[str, Float[Array, "*batch component"]],
     baselines: Mapping[str, Float[Array, ...]] | None = None,
-) -> Tap:
-    """The tap `activation = baseline + gate * (activation - baseline)` at every gated site.
+) -> Hook:
+    """The hook `activation = baseline + gate * (activation - baseline)` at every gated site.
 
     gates: by site name, [component] or [example, component] (1 leaves a component as it is, 0 puts its
     baseline in its place). baselines: by site name, in the shape of one activation, zero where none
@@ -66,7 +66,7 @@ def gated(
     if unknown:
         raise ValueError(f"no site {unknown[0]!r} in this model: its sites are {', '.join(by_name)}")
 
-    def tap(name: str, activation: Array) -> Array:
+    def hook(name: str, activation: Array) -> Array:
         if name not in gates:
             return activation
         site, gate = by_name[name], gates[name]
@@ -77,14 +77,14 @@ def gated(
         baseline = (baselines or {}).get(name, 0.0)
         return baseline + gate * (activation - baseline)
 
-    return tap
+    return hook
 
 
-def recording(into: dict[str, Array]) -> Tap:
-    """The tap that keeps every activation in `into` by site name and changes nothing."""
+def recording(into: dict[str, Array]) -> Hook:
+    """The hook that keeps every activation in `into` by site name and changes nothing."""
 
-    def tap(name: str, activation: Array) -> Array:
+    def hook(name: str, activation: Array) -> Array:
         into[name] = activation
         return activation
 
-    return tap
+    return hook

@@ -26,8 +26,8 @@ from undergrowth.models.model import Inputs, Model, refuse
 from undergrowth.models.products import product
 from undergrowth.models.prompts import Prompt
 from undergrowth.models.sharing import Position, last_state
-from undergrowth.models.sites import HOOK_EMBED, HOOK_POST, HOOK_Z, Site, Tap, untapped
-from undergrowth.models.watching import Watch, unwatched, within
+from undergrowth.models.sites import HOOK_EMBED, HOOK_POST, HOOK_Z, Hook, Site, no_hook
+from undergrowth.models.write_hooks import WriteHook, no_write_hook, within
 from undergrowth.tasks import InputSpace, Tokens
 from undergrowth.values import Value
 
@@ -94,35 +94,38 @@ class Transformer(Model):
         is_linear = last.layer_norm != "post" and self.ln_final is None
         return last.mlp.W_out @ self.unembed.W_U if is_linear and site == self.sites[-1] else None
 
-    def __call__(self, inputs: Inputs, tap: Tap = untapped) -> Float[Array, "example d_vocab_out"]:
+    def __call__(self, inputs: Inputs, hook: Hook = no_hook) -> Float[Array, "example d_vocab_out"]:
         """Logits at the last position, sharing prefixes (`sharing`); exact up to rounding.
 
-        One layer without layer norm is folded as well (`folding`). In the last layer a tap sees the
+        One layer without layer norm is folded as well (`folding`). In the last layer a hook sees the
         last position only, in the others all of them.
         """
         (block, *others), W_U = self.blocks, self.unembed.W_U
         if not others and block.layer_norm == "none" and self.ln_final is None:
-            return folded_logits(block, W_U, self._embedded(), inputs, tap)
-        return product(self._normed(last_state(self.blocks, self._embedded(), inputs, tap)), W_U)
+            return folded_logits(block, W_U, self._embedded(), inputs, hook)
+        return product(self._normed(last_state(self.blocks, self._embedded(), inputs, hook)), W_U)
 
     def plain(
-        self, inputs: Inputs, tap: Tap = untapped, watch: Watch = unwatched
+        self, inputs: Inputs, hook: Hook = no_hook, write_hook: WriteHook = no_write_hook
     ) -> Float[Array, "example d_vocab_out"]:
         """Logits at the last position, every example and position computed as a textbook has it.
 
-        Where it is watched, nothing is computed in the last layer but what the last position needs.
+        Where it has a write hook, nothing is computed in the last layer but what the last position
+        needs.
         """
-        resid = self._embedded_plainly(inputs, tap, watch)
+        resid = self._embedded_plainly(inputs, hook, write_hook)
         last = len(self.blocks) - 1
         for layer, block in enumerate(self.blocks):
-            tap_z, tap_post = (partial(tap, hook.format(layer)) for hook in (HOOK_Z, HOOK_POST))
-            asking = slice(-1, None) if layer == last and watch is not unwatched else slice(None)
-            resid = block.plain(resid, tap_z, tap_post, asking, within(f"blocks.{layer}", watch))
-        read = self._normed(resid[:, -1], watch)
-        return watch(read @ self.unembed.W_U, {"unembed.W_U": read})
+            hook_z, hook_post = (partial(hook, site.format(layer)) for site in (HOOK_Z, HOOK_POST))
+            asking = (
+                slice(-1, None) if layer == last and write_hook is not no_write_hook else slice(None)
+            )
+            resid = block.plain(resid, hook_z, hook_post, asking, within(f"blocks.{layer}", write_hook))
+        read = self._normed(resid[:, -1], write_hook)
+        return write_hook(read @ self.unembed.W_U, {"unembed.W_U": read})
 
     def _embedded_plainly(
-        self, inputs: Inputs, tap: Tap, watch: Watch
+        self, inputs: Inputs, hook: Hook, write_hook: WriteHook
     ) -> Float[Array, "example position d_model"]:
         tokens = [
             inputs[:, token] if isinstance(token, int) else jnp.full(len(inputs), self._index(token))
@@ -130,8 +133,8 @@ class Transformer(Model):
         ]
         token = jax.nn.one_hot(jnp.stack(tokens, axis=1), len(self.embed.W_E))
         position = jnp.broadcast_to(jnp.eye(len(tokens)), (len(inputs), len(tokens), len(tokens)))
-        resid = tap(HOOK_EMBED, self.embed.W_E[jnp.stack(tokens, axis=1)]) + self._W_pos()
-        return watch(resid, {"embed.W_E": token, "pos_embed.W_pos": position})
+        resid = hook(HOOK_EMBED, self.embed.W_E[jnp.stack(tokens, axis=1)]) + self._W_pos()
+        return write_hook(resid, {"embed.W_E": token, "pos_embed.W_pos": position})
 
     def _embedded(self) -> list[Position]:
         """The states of each position before the first block, one for each token that it may be."""
@@ -158,9 +161,9 @@ class Transformer(Model):
         return jnp.asarray(prompts.sinusoids(n_positions, self.embed.W_E.shape[1]))
 
     def _normed(
-        self, resid: Float[Array, "example d_model"], watch: Watch = unwatched
+        self, resid: Float[Array, "example d_model"], write_hook: WriteHook = no_write_hook
     ) -> Float[Array, "example d_model"]:
-        return resid if self.ln_final is None else self.ln_final(resid, within("ln_final", watch))
+        return resid if self.ln_final is None else self.ln_final(resid, within("ln_final", write_hook))
 
 
 class TransformerSpec(Value):

@@ -18,8 +18,8 @@ from undergrowth.models.initialisation import Drawer, by_fan_in
 from undergrowth.models.lookup import rows
 from undergrowth.models.model import Inputs, Model, refuse
 from undergrowth.models.products import product
-from undergrowth.models.sites import HOOK_EMBED, Site, Tap, untapped
-from undergrowth.models.watching import Watch, unwatched
+from undergrowth.models.sites import HOOK_EMBED, Hook, Site, no_hook
+from undergrowth.models.write_hooks import WriteHook, no_write_hook
 from undergrowth.tasks import InputSpace, Tokens
 from undergrowth.values import Value
 
@@ -67,30 +67,32 @@ class TwoTokenMLP(Model):
     def readout(self, site: Site) -> Float[Array, "neuron d_vocab_out"]:
         return self.unembed.W_U
 
-    def __call__(self, inputs: Inputs, tap: Tap = untapped) -> Float[Array, "example d_vocab_out"]:
+    def __call__(self, inputs: Inputs, hook: Hook = no_hook) -> Float[Array, "example d_vocab_out"]:
         """Logits; the first layer is one table for each operand, looked up and added."""
         d_embed = self.embed.W_x.shape[1]
         of_y = slice(d_embed, None) if self.combine == "concatenated" else slice(None)
         pre = rows(self.embed.W_x @ self.mlp.W_in[:d_embed], inputs[:, 0])
         pre = pre + rows(self.embed.W_y @ self.mlp.W_in[of_y], inputs[:, 1])
-        return self._read(pre, tap)
+        return self._read(pre, hook)
 
     def plain(
-        self, inputs: Inputs, tap: Tap = untapped, watch: Watch = unwatched
+        self, inputs: Inputs, hook: Hook = no_hook, write_hook: WriteHook = no_write_hook
     ) -> Float[Array, "example d_vocab_out"]:
         """Logits, every example embedded and multiplied by itself."""
         of_x, of_y = jnp.moveaxis(jax.nn.one_hot(inputs, len(self.embed.W_x)), 1, 0)
-        x = watch(self.embed.W_x[inputs[:, 0]], {"embed.W_x": of_x})
-        y = watch(self.embed.W_y[inputs[:, 1]], {"embed.W_y": of_y})
-        x, y = jnp.moveaxis(tap(HOOK_EMBED, jnp.stack([x, y], axis=1)), 1, 0)
+        x = write_hook(self.embed.W_x[inputs[:, 0]], {"embed.W_x": of_x})
+        y = write_hook(self.embed.W_y[inputs[:, 1]], {"embed.W_y": of_y})
+        x, y = jnp.moveaxis(hook(HOOK_EMBED, jnp.stack([x, y], axis=1)), 1, 0)
         pair = jnp.concatenate([x, y], axis=1) if self.combine == "concatenated" else x + y
-        return self._read(pair @ self.mlp.W_in, tap, watch, pair)
+        return self._read(pair @ self.mlp.W_in, hook, write_hook, pair)
 
-    def _read(self, pre: Array, tap: Tap, watch: Watch = unwatched, pair: Array | None = None) -> Array:
-        """Logits from the first product on; a watch sees the pair that it is of."""
-        pre = watch(plus(pre, self.mlp.b_in), {"mlp.W_in": pair, "mlp.b_in": None})
-        post = tap(HOOK_POST, ACT_FNS[self.act_fn](pre))
-        return watch(product(post, self.unembed.W_U), {"unembed.W_U": post})
+    def _read(
+        self, pre: Array, hook: Hook, write_hook: WriteHook = no_write_hook, pair: Array | None = None
+    ) -> Array:
+        """Logits from the first product on; a write hook sees the pair that it is of."""
+        pre = write_hook(plus(pre, self.mlp.b_in), {"mlp.W_in": pair, "mlp.b_in": None})
+        post = hook(HOOK_POST, ACT_FNS[self.act_fn](pre))
+        return write_hook(product(post, self.unembed.W_U), {"unembed.W_U": post})
 
 
 class TwoTokenMLPSpec(Value):

@@ -58,16 +58,18 @@ ALONG_BANDS = np.array([[11, 79, 138], [10, 154, 116], [213, 94, 0]])
 
 
 def table_film(runs: Sequence[Run], kind: AreaKind, name: str = "table_film") -> Figure:
-    """Every cell of the table of the first run, right or wrong and its margin, a frame a step."""
+    """Every cell of the table of the first run, right or wrong and its centred logit, a frame a step."""
     run, trained = runs[0], _trained(runs[0])
     kept = run["table_correct"]["step"].values
     at = np.unique(np.linspace(0, len(kept) - 1, min(N_FRAMES, len(kept))).round().astype(int))
-    correct, margin = (run[f"table_{score}"].isel(step=at) for score in ("correct", "margin"))
+    correct, centred_logit = (
+        run[f"table_{score}"].isel(step=at) for score in ("correct", "centred_logit")
+    )
     states = [
         rounded(np.where(np.isnan(right), right, 2 * ~trained + right)) for right in correct.values
     ]
-    margins = [rounded(frame, 2) for frame in margin.values]
-    limit = float(np.nanpercentile(np.abs(margin.values), 99)) or 1.0
+    centred_logits = [rounded(frame, 2) for frame in centred_logit.values]
+    limit = float(np.nanpercentile(np.abs(centred_logit.values), 99)) or 1.0
     areas = area_table(run.spec.task, kind)
     accuracy = run["val_accuracy"].dropna("step").sel(step=kept[at], method="nearest").values
     active = int(np.abs(accuracy - 0.5).argmin())
@@ -78,13 +80,13 @@ def table_film(runs: Sequence[Run], kind: AreaKind, name: str = "table_film") ->
     }
     gaps = {"customdata": areas.tolist(), "xgap": 0.4, "ygap": 0.4}
     shown = _cells(states[active], (-0.5, 3.5), EVEN, state_bar, where, meta={"kind": "state"}, **gaps)
-    title, hover = {"title": {"text": "margin"}}, f"{where}<br>margin %{{z}}"
-    meta = {"visible": False, "meta": {"kind": "margin"}}
-    hidden = _cells(margins[active], (-limit, limit), DIVERGING, title, hover, **meta, **gaps)
+    title, hover = {"title": {"text": "centred logit"}}, f"{where}<br>centred logit %{{z}}"
+    meta = {"visible": False, "meta": {"kind": "centred_logit"}}
+    hidden = _cells(centred_logits[active], (-limit, limit), DIVERGING, title, hover, **meta, **gaps)
     plot = go.Figure([shown, hidden, _dots(trained)])
     theme.dress(plot, height=700, slider=True)
     _square(plot)
-    choices = (("right or wrong", [True, False]), ("margin", [False, True]))
+    choices = (("right or wrong", [True, False]), ("centred logit", [False, True]))
     add_buttons(
         plot,
         [
@@ -95,7 +97,7 @@ def table_film(runs: Sequence[Run], kind: AreaKind, name: str = "table_film") ->
     add_slider(
         plot,
         labels=[f"{step:,}" for step in kept[at]],
-        updates=[({"z": list(pair)}, {}) for pair in zip(states, margins, strict=True)],
+        updates=[({"z": list(pair)}, {}) for pair in zip(states, centred_logits, strict=True)],
         traces=(0, 1),
         prefix="training step ",
         active=active,
@@ -103,11 +105,16 @@ def table_film(runs: Sequence[Run], kind: AreaKind, name: str = "table_film") ->
     caption = (
         f"{run.spec.task.describe()}, seed {run.spec.seeds.model}: the whole table at {len(at)} of the "
         "steps at which it was kept. Pale cells, those with a dot, are trained on; a gap is a cell that "
-        "the operation has not. The margin is the correct logit less the mean of the others; its "
+        "the operation has not. The centred logit is the correct logit less the mean of the others; its "
         "colours end at the 99th percentile of its size. Pointing at a cell says in which of the "
         f"{BANDS[kind]} it lies."
     )
-    cells = xr.Dataset({"correct": correct, "margin": margin}).to_dataframe().reset_index().dropna()
+    cells = (
+        xr.Dataset({"correct": correct, "centred_logit": centred_logit})
+        .to_dataframe()
+        .reset_index()
+        .dropna()
+    )
     x, y = cells["x"].to_numpy(int), cells["y"].to_numpy(int)
     table = cells.assign(trained=trained[x, y], area=areas[x, y]).round(4)
     return Figure(name, f"The table of {run.spec.task.describe()}, step by step", caption, plot, table)
@@ -235,11 +242,11 @@ def shared_carriers_figure(by_operation: ByOperation) -> Figure:
             lines.append(Line("across bands, shuffled labels (training)", its.sel(pair="across"), *look))
         panels.append(Panel(f"{op}:<br>overlap", tuple(lines), limits=(-0.3, 1.03), marks=_midway(runs)))
     caption = (
-        "Carriers of an example are the fewest neurons that hold 90% of its margin. Overlap of two "
-        "examples' carriers is the shared part of the smaller set, set so that 0 is that of random sets "
-        "of equal size and 1 that of equal sets. Validation examples, pairs from one band and from two; "
-        "dotted the same after the operands were renamed at random; dashed training examples of the "
-        f"control. {_counted(by_operation)}. {MARKS}"
+        "Carriers of an example are the fewest neurons that hold 90% of its centred logit. Overlap of "
+        "two examples' carriers is the shared part of the smaller set, set so that 0 is that of random "
+        "sets of equal size and 1 that of equal sets. Validation examples, pairs from one band and "
+        "from two; dotted the same after the operands were renamed at random; dashed training examples "
+        f"of the control. {_counted(by_operation)}. {MARKS}"
     )
     title = "How far two examples share the neurons that carry them, within bands and across"
     return panels_figure("shared_carriers", title, caption, panels)

@@ -18,7 +18,7 @@ from undergrowth.report import theme
 from undergrowth.report.axes import add_buttons
 from undergrowth.report.figure import Figure
 from undergrowth.report.groups import SIDE_NAMES, plural
-from undergrowth.report.numbers import rounded, told
+from undergrowth.report.numbers import format_number, rounded
 
 COLOURS = ("#C2428A", "#D55E00", "#B8860B", "#0A9A74", "#1F77B4", "#7371DE", "#7A5C3E", "#5B8C1A")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
@@ -98,8 +98,9 @@ def boost_curves_figure(arms: Sequence[Boosted], rules: Rules) -> Figure:
 
 def _of(arm: Boosted) -> str:
     runs = arm.runs.values()
-    return f"{arm.label}: {sum(r.gets_there for r in runs)} of {plural(len(runs), 'seed')} at 99 %, " + (
-        f"{sum(r.stays for r in runs)} to stay"
+    return (
+        f"{arm.label}: {sum(r.reaches_threshold for r in runs)} of {plural(len(runs), 'seed')} at 99 %, "
+        + (f"{sum(r.retains for r in runs)} to stay")
     )
 
 
@@ -229,7 +230,7 @@ def _colours(arms: Sequence[Boosted]) -> dict[str, tuple[str, str]]:
 
 def _staircase(arm: Boosted, look: tuple[str, str], showlegend: bool):
     runs = list(arm.runs.values())
-    found = survival([run.remaining for run in runs], [run.gets_there for run in runs])
+    found = survival([run.remaining for run in runs], [run.reaches_threshold for run in runs])
     colour, dash = look
     lines = go.Scatter(
         x=found.steps.tolist(),
@@ -304,7 +305,9 @@ def _control_of(arm: Boosted, arms: Sequence[Boosted]) -> Boosted | None:
 def _row(arm: Boosted, control: Boosted | None) -> dict[str, Any]:
     runs = list(arm.runs.values())
     pairs = [(run, control.runs[s]) for s, run in arm.runs.items() if control and s in control.runs]
-    ratios = sorted((c.remaining / r.remaining, r.gets_there, c.gets_there) for r, c in pairs)
+    ratios = sorted(
+        (c.remaining / r.remaining, r.reaches_threshold, c.reaches_threshold) for r, c in pairs
+    )
     middle = ratios[len(ratios) // 2] if ratios else (np.nan, True, True)
     of = arm.speed_up
     return {
@@ -313,9 +316,11 @@ def _row(arm: Boosted, control: Boosted | None) -> dict[str, Any]:
         "arm": arm.label,
         "is_control": arm.is_control,
         "seeds": len(runs),
-        "get_there": sum(run.gets_there for run in runs),
-        "stay": sum(run.stays for run in runs),
-        "median_steps": survival([r.remaining for r in runs], [r.gets_there for r in runs]).median,
+        "get_there": sum(run.reaches_threshold for run in runs),
+        "stay": sum(run.retains for run in runs),
+        "median_steps": survival(
+            [r.remaining for r in runs], [r.reaches_threshold for r in runs]
+        ).median,
         "median_speed_up": middle[0],
         "bound": "<" if not middle[1] and middle[2] else ">" if middle[1] and not middle[2] else "",
         "decades": np.nan if of is None else of.effect,
@@ -364,21 +369,24 @@ def _decades(cell: Mapping[str, Any]) -> float | None:
 
 
 def _cell(cell: Mapping[str, Any]) -> str:
-    return f"{cell['bound']}×{told(cell['median_speed_up'], 2)}<br>{cell['stay']}/{cell['seeds']}"
+    return (
+        f"{cell['bound']}×{format_number(cell['median_speed_up'], 2)}<br>{cell['stay']}/{cell['seeds']}"
+    )
 
 
 def _hover(cell: Mapping[str, Any] | None) -> str:
     if cell is None:
         return ""
-    median = f"median {told(cell['median_steps'])} steps"
-    bounds = f"[{told(cell['low'])}, {told(cell['high'])}]"
+    median = f"median {format_number(cell['median_steps'])} steps"
+    bounds = f"[{format_number(cell['low'])}, {format_number(cell['high'])}]"
     return (
         f"{cell['task']}, {cell['arm']}, {cell['switch']}<br>{cell['get_there']} of {cell['seeds']} get "
         f"there, {cell['stay']} stay<br>{median if np.isfinite(cell['median_steps']) else 'no median'}"
-        f"<br>log10 speed-up {told(cell['decades'])} "
+        f"<br>log10 speed-up {format_number(cell['decades'])} "
         f"{bounds if np.isfinite([cell['low'], cell['high']]).all() else '(no interval)'}"
         "<br>train accuracy falls by "
-        f"{told(cell['median_fall_of_train'])}, below 0.99 for {told(cell['median_steps_below'])} steps"
+        f"{format_number(cell['median_fall_of_train'])}, below 0.99 for "
+        f"{format_number(cell['median_steps_below'])} steps"
     )
 
 

@@ -15,7 +15,7 @@ from undergrowth.analysis import Estimate, estimate
 from undergrowth.report import theme
 from undergrowth.report.bands import faint
 from undergrowth.report.figure import Figure
-from undergrowth.report.numbers import rounded, told
+from undergrowth.report.numbers import format_number, rounded
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,10 @@ def _traces(panel: Panel, estimates: Mapping[str, Estimate], *, first: bool) -> 
 
 
 def _told(arm: str, e: Estimate) -> str:
-    interval = f"<br>[{told(e.low)}, {told(e.high)}], {e.method}" if e.is_bounded else ""
-    return f"{arm}: {told(e.effect)}{interval}<br>{e.seeds}"
+    interval = (
+        f"<br>[{format_number(e.low)}, {format_number(e.high)}], {e.method}" if e.is_bounded else ""
+    )
+    return f"{arm}: {format_number(e.effect)}{interval}<br>{e.seeds}"
 
 
 def _table(panel: Panel, estimates: Mapping[str, Estimate]) -> pd.DataFrame:

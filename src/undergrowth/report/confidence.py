@@ -24,7 +24,7 @@ LOWEST = -10
 """Bins of log10(1 - p) below are drawn with this one: there p differs from 1 by less than 1e-10."""
 
 
-def doubt_figure(arms: Sequence[Arm], side: str = "train") -> Figure:
+def error_probability_figure(arms: Sequence[Arm], side: str = "train") -> Figure:
     """The distribution over examples of 1 - p at every step, a panel an arm, pooled over seeds."""
     titles = [arm.name for arm in arms]
     n = max(len(arms), 1)
@@ -66,7 +66,7 @@ def doubt_figure(arms: Sequence[Arm], side: str = "train") -> Figure:
     )
     table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     title = "How near to 1 the probability of each memorised label comes"
-    return Figure("doubt", title, caption, plot, table)
+    return Figure("error_probability", title, caption, plot, table)
 
 
 def _folded(share: xr.DataArray) -> xr.DataArray:
@@ -159,7 +159,7 @@ def push_figure(arms: Sequence[Arm]) -> Figure:
             log=True,
         ),
         Panel("cosine of gradient<br>and decay pull", lines(_cosine), limits=(-1.03, 0.53)),
-        Panel("share of examples<br>that push", lines(_pushing), limits=(0, 1.03)),
+        Panel("share of examples<br>that push", lines(_effective_examples), limits=(0, 1.03)),
     )
     panels = tuple(
         Panel(panel.label, panel.lines, log=panel.log, limits=panel.limits, marks=marks)
@@ -193,5 +193,5 @@ def _cosine(run: Run) -> xr.DataArray:
     return run["confidence_pull_cosine"].where(run["confidence_pull_norm"] > 0)
 
 
-def _pushing(run: Run) -> xr.DataArray:
-    return run["confidence_pushing_train"] / run.spec.data().n_train
+def _effective_examples(run: Run) -> xr.DataArray:
+    return run["confidence_effective_examples_train"] / run.spec.data().n_train

@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 from undergrowth.analysis import Estimate
 from undergrowth.report import theme
 from undergrowth.report.figure import Figure
-from undergrowth.report.numbers import rounded, told
+from undergrowth.report.numbers import format_number, rounded
 
 MARKS = (
     ("circle", theme.STRATEGIES["top"]),
@@ -93,8 +93,10 @@ def _marks(found: Sequence[Effect], arms: list[str], kinds: list[str], *, first:
 
 def _told(effect: Effect) -> str:
     e = effect.estimate
-    interval = f"<br>[{told(e.low)}, {told(e.high)}], {e.method}" if e.is_bounded else ""
-    return f"{effect.arm}, {effect.kind}: {told(e.effect)}{interval}<br>{e.seeds}"
+    interval = (
+        f"<br>[{format_number(e.low)}, {format_number(e.high)}], {e.method}" if e.is_bounded else ""
+    )
+    return f"{effect.arm}, {effect.kind}: {format_number(e.effect)}{interval}<br>{e.seeds}"
 
 
 def _table(effects: Sequence[Effect]) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from undergrowth.analysis import Exceeds, Verdict, Within
-from undergrowth.report.numbers import told
+from undergrowth.report.numbers import format_number
 
 WIDTH, MARGIN, HEIGHT = 240, 14, 22
 
@@ -63,7 +63,7 @@ def _ends(low: float, high: float, x) -> str:
 
 def _label(mark: float, at: float) -> str:
     anchor = "start" if at < WIDTH / 4 else "end" if at > WIDTH * 3 / 4 else "middle"
-    return f'<text x="{at:.1f}" y="{HEIGHT + 12}" text-anchor="{anchor}">{told(mark)}</text>'
+    return f'<text x="{at:.1f}" y="{HEIGHT + 12}" text-anchor="{anchor}">{format_number(mark)}</text>'
 
 
 __all__: Sequence[str] = ["forest", "marks"]

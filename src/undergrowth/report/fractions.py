@@ -18,7 +18,7 @@ from undergrowth.report.bands import faint
 from undergrowth.report.boosts import CELL_INK, COLOURS, DASHES
 from undergrowth.report.figure import Figure
 from undergrowth.report.groups import plural
-from undergrowth.report.numbers import rounded, told
+from undergrowth.report.numbers import format_number, rounded
 
 FEWER_TO_MORE = [[0.0, "#f1f1ee"], [1.0, "#86b8e8"]]
 
@@ -40,7 +40,7 @@ class Tried:
     @property
     def there(self) -> int:
         """How many got to 99 %."""
-        return sum(run.gets_there for run in self.runs)
+        return sum(run.reaches_threshold for run in self.runs)
 
 
 def best_accuracy_figure(
@@ -91,7 +91,8 @@ def _line(tried: Sequence[Tried], place: int, shift: float) -> go.Scatter:
         x=[t.fraction + shift for t in tried],
         y=rounded([e.effect for e in estimates]),
         customdata=[
-            [f"{t.fraction:.0%}", told(t.best.low), told(t.best.high), t.best.seeds] for t in tried
+            [f"{t.fraction:.0%}", format_number(t.best.low), format_number(t.best.high), t.best.seeds]
+            for t in tried
         ],
         error_y={"type": "data", "array": up, "arrayminus": down, "width": 3, "thickness": 1.2},
         mode="lines+markers",
@@ -149,8 +150,8 @@ def steps_figure(tried: Sequence[Tried], rules: Rules) -> Figure:
                     "fraction": t.fraction,
                     "arm": t.arm,
                     "steps": run.remaining,
-                    "is_censored": not run.gets_there,
-                    "stays": run.stays,
+                    "is_censored": not run.reaches_threshold,
+                    "stays": run.retains,
                 }
                 for t in tried
                 for run in t.runs
@@ -163,12 +164,12 @@ def _steps_traces(tried: Sequence[Tried], arms: Sequence[str], *, visible: bool)
     """Seeds that got there, those that did not, and medians; the seeds of an arm below one another."""
     common: dict[str, Any] = {"mode": "markers", "visible": visible}
     traces = []
-    for got_there, name in ((True, "one seed"), (False, "not there")):
+    for reached, name in ((True, "one seed"), (False, "not there")):
         dots = [
             (run.remaining, t.arm, arms.index(t.arm) + place)
             for t in tried
             for run, place in zip(t.runs, np.linspace(-0.22, 0.22, len(t.runs)), strict=True)
-            if run.gets_there == got_there
+            if run.reaches_threshold == reached
         ]
         traces.append(
             go.Scatter(
@@ -180,11 +181,11 @@ def _steps_traces(tried: Sequence[Tried], arms: Sequence[str], *, visible: bool)
                 legendgroup=name,
                 marker={
                     "size": 8,
-                    "symbol": "circle" if got_there else "triangle-right-open",
-                    "color": faint(theme.SIDES["train"], 0.6) if got_there else theme.NEUTRAL,
+                    "symbol": "circle" if reached else "triangle-right-open",
+                    "color": faint(theme.SIDES["train"], 0.6) if reached else theme.NEUTRAL,
                 },
                 meta={"kind": "seed"},
-                hovertemplate=f"%{{text}}<br>%{{x:,}} steps{'' if got_there else ' and not there'}"
+                hovertemplate=f"%{{text}}<br>%{{x:,}} steps{'' if reached else ' and not there'}"
                 "<extra></extra>",
             )
         )
@@ -247,15 +248,15 @@ def fraction_map_figure(tried: Sequence[Tried], rules: Rules) -> Figure:
 
 
 def _cell(t: Tried) -> str:
-    steps = f" ({told(t.median_steps, 2)})" if np.isfinite(t.median_steps) else ""
+    steps = f" ({format_number(t.median_steps, 2)})" if np.isfinite(t.median_steps) else ""
     return f"{t.there}/{len(t.runs)}{steps}"
 
 
 def _hover(t: Tried) -> str:
-    stay = sum(run.stays for run in t.runs)
+    stay = sum(run.retains for run in t.runs)
     return (
         f"{t.arm} at {t.fraction:.0%}<br>{t.there} of {plural(len(t.runs), 'seed')} get there, "
-        f"{stay} stay<br>best validation accuracy {told(t.best.effect)}"
+        f"{stay} stay<br>best validation accuracy {format_number(t.best.effect)}"
     )
 
 
@@ -274,7 +275,7 @@ def _table(tried: Sequence[Tried]) -> pd.DataFrame:
             "low": t.best.low,
             "high": t.best.high,
             "get_there": t.there,
-            "stay": sum(run.stays for run in t.runs),
+            "stay": sum(run.retains for run in t.runs),
             "median_steps": t.median_steps,
         }
         for t in tried

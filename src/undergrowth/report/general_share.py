@@ -1,4 +1,4 @@
-"""The share of the training margin that general parts carry, over training, beside accuracy."""
+"""The share of the training centred logit that general parts carry, over training, beside accuracy."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def general_share_figure(arms: Mapping[str, Sequence[Run]], reading: str) -> Fig
     """A panel an arm: the general share with true and with shuffled labels, and validation accuracy."""
     numbers = [f"{arm}: {plural(len(runs), 'run')}" for arm, runs in arms.items()]
     caption = (
-        "A neuron's general part is what it adds to an unseen example's margin in mean, at most what it "
-        "adds to a training example's (exact Shapley values); drawn is the sum of these parts over the "
-        "sum of what the neurons add to training margins: 1 where unseen examples get as much. "
-        f"{'; '.join(numbers)}."
+        "A neuron's general part is what it adds to an unseen example's centred logit in mean, at most "
+        "what it adds to a training example's (exact Shapley values); drawn is the sum of these parts "
+        "over the sum of what the neurons add to training centred logits: 1 where unseen examples get "
+        f"as much. {'; '.join(numbers)}."
     )
     panels = [_panel(arm, runs, reading) for arm, runs in arms.items()]
-    title = "How much of the training margin comes from parts that serve unseen examples too"
+    title = "How much of the training centred logit comes from parts that serve unseen examples too"
     return panels_figure("general_share", title, caption, panels)
 
 

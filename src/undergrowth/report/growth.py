@@ -15,7 +15,7 @@ from undergrowth.report.axes import Axis, LogScale, add_axis_buttons
 from undergrowth.report.bands import faint
 from undergrowth.report.figure import Figure
 from undergrowth.report.groups import plural
-from undergrowth.report.numbers import rounded, told
+from undergrowth.report.numbers import format_number, rounded
 
 LOOKS: dict[Law, tuple[str, str]] = {
     "power law": (theme.STRATEGIES["norm_matched"], "8px,3px"),
@@ -160,7 +160,8 @@ def _names(climb: Climb) -> go.Scatter:
 def _caption(climb: Climb) -> str:
     runs = climb.ladder
     laws = [
-        f"{law}: {'exponent' if law == 'power law' else 'decades for each unit'} {told(found.slope)}"
+        f"{law}: {'exponent' if law == 'power law' else 'decades for each unit'} "
+        f"{format_number(found.slope)}"
         for law, found in runs.fits.items()
         if found
     ]
@@ -168,8 +169,8 @@ def _caption(climb: Climb) -> str:
     return (
         f"A dot a run: {plural(len(runs.task), 'run')}, {int((~runs.happened).sum())} censored; a "
         "triangle is a run to which it had not happened by its last step, and the fits count it as "
-        f"later. Complexity spans a factor of {told(runs.span)}; below 3 the laws can hardly be told "
-        "apart. Lines: medians by maximum likelihood with log-normal spread"
+        f"later. Complexity spans a factor of {format_number(runs.span)}; below 3 the laws can hardly "
+        "be told apart. Lines: medians by maximum likelihood with log-normal spread"
         f"{told_laws}. Seeds of a task stand a little apart."
     )
 

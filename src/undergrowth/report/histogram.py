@@ -19,7 +19,7 @@ from undergrowth.report.axes import Axis, LogScale, add_axis_buttons, subplot_na
 from undergrowth.report.bands import faint
 from undergrowth.report.figure import Figure
 from undergrowth.report.groups import SIDE_NAMES, Group, Runs, count, groups, measured_as
-from undergrowth.report.numbers import rounded, told
+from undergrowth.report.numbers import format_number, rounded
 from undergrowth.report.sliders import add_slider
 
 N_BINS = 50
@@ -181,7 +181,8 @@ def _summary(histograms: Sequence[Histogram], side: str, step: int) -> str:
     for h in histograms:
         skew, even, number = (float(a.sel(side=side)[step]) for a in (h.skewness, h.gini, h.effective))
         lines.append(
-            f"{h.group.name}: skewness {skew:.2f}, Gini {even:.2f}, N<sub>eff</sub> {told(number)}"
+            f"{h.group.name}: skewness {skew:.2f}, Gini {even:.2f}, N<sub>eff</sub> "
+            f"{format_number(number)}"
         )
     return "<br>".join(lines)
 

@@ -18,7 +18,7 @@ def rounded(values: Any, digits: int = 5) -> list[Any]:
     return [float(f"{v:.{digits}g}") if math.isfinite(v) else None for v in array.tolist()]
 
 
-def told(value: float, digits: int = 3) -> str:
+def format_number(value: float, digits: int = 3) -> str:
     """A number in running text: significant digits, thousands apart, a real minus sign."""
     if not math.isfinite(value):
         return "unknown"

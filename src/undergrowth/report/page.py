@@ -22,7 +22,7 @@ from undergrowth.report.figure import CONFIG, Figure
 from undergrowth.report.forest import forest
 from undergrowth.report.front import Section, in_one_paragraph, lines, scoreboard
 from undergrowth.report.groups import RULES, plural
-from undergrowth.report.numbers import told
+from undergrowth.report.numbers import format_number
 from undergrowth.report.tables import environments, run_rows, spec_blocks
 from undergrowth.store import Run
 from undergrowth.store.files import write_whole
@@ -106,7 +106,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "plot": _plot,
         "table": lambda figure: _script_json(figure.table.to_csv(index=False)),
-        "told": told,
+        "format_number": format_number,
         "value": value,
         "interval": interval,
         "p_value": p_value,
@@ -119,7 +119,7 @@ def _environment() -> Environment:
 
 def value(number: float) -> str:
     """A number, or a dash where there is none."""
-    return told(number) if math.isfinite(number) else "–"
+    return format_number(number) if math.isfinite(number) else "–"
 
 
 def interval(verdict: Verdict) -> str:
@@ -130,10 +130,10 @@ def interval(verdict: Verdict) -> str:
     if not e.is_known:
         return f"no interval from {e.seeds}"
     if math.isinf(e.low):
-        return f"{e.level:.0%} interval: at most {told(e.high)}"
+        return f"{e.level:.0%} interval: at most {format_number(e.high)}"
     if math.isinf(e.high):
-        return f"{e.level:.0%} interval: at least {told(e.low)}"
-    return f"{e.level:.0%} interval {told(e.low)} to {told(e.high)}"
+        return f"{e.level:.0%} interval: at least {format_number(e.low)}"
+    return f"{e.level:.0%} interval {format_number(e.low)} to {format_number(e.high)}"
 
 
 def p_value(verdict: Verdict) -> str:
@@ -158,7 +158,7 @@ def _ground(verdict: Verdict) -> str:
 
 
 def _end(bound: float) -> str:
-    return told(bound) if math.isfinite(bound) else "−∞" if bound < 0 else "∞"
+    return format_number(bound) if math.isfinite(bound) else "−∞" if bound < 0 else "∞"
 
 
 def _missing(verdict: Verdict) -> str:
@@ -168,7 +168,8 @@ def _missing(verdict: Verdict) -> str:
         return ""
     worst = verdict.worst_case
     bounds = (
-        f" With them the effect would lie between {told(worst[0])} and {told(worst[1])}."
+        f" With them the effect would lie between {format_number(worst[0])} and "
+        f"{format_number(worst[1])}."
         if worst
         else ""
     )

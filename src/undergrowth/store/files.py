@@ -176,6 +176,6 @@ def sha256(path: Path) -> str:
         raise unreadable(path, error) from None
 
 
-def is_whole(path: Path, digests: set[str]) -> bool:
+def is_intact(path: Path, digests: set[str]) -> bool:
     """Whether a file is there and is one of those that were written."""
     return is_regular(path) and sha256(path) in digests

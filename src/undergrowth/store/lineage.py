@@ -13,7 +13,7 @@ from undergrowth.spec import RunSpec
 from undergrowth.store import rows
 from undergrowth.store.checkpoints import load_rolling, load_snapshot
 from undergrowth.store.errors import StoreError
-from undergrowth.store.files import inside, is_whole
+from undergrowth.store.files import inside, is_intact
 from undergrowth.store.updates import stored_until
 from undergrowth.training.interventions import AnyForkPoint, AtStep, first_step
 from undergrowth.training.state import Curve, Snapshot
@@ -30,7 +30,7 @@ def spec_of(root: Path, run_id: str) -> RunSpec | None:
 def forked_at(root: Path, run_id: str) -> int | None:
     """The step at which a stored run left its parent; None where it has none, or has not begun."""
     sql = "SELECT * FROM events WHERE run_id = ? AND kind = 'forked'"
-    steps = (row["step"] for row in rows.query(root, sql, (run_id,)) if rows.is_whole(row))
+    steps = (row["step"] for row in rows.query(root, sql, (run_id,)) if rows.is_intact(row))
     return next((step for step in steps if isinstance(step, int)), None)
 
 
@@ -54,7 +54,7 @@ def curves_of(root: Path, spec: RunSpec) -> dict[str, list[tuple[int, float]]]:
     found: dict[str, dict[int, float]] = {}
     for run_id, below in (*reversed(trunks(root, spec)), (spec.id, None)):
         for row in rows.scalars_of(root, run_id):
-            if rows.is_whole(row) and (below is None or row["step"] < below):
+            if rows.is_intact(row) and (below is None or row["step"] < below):
                 value = float(rows.reading_of(row).values)
                 found.setdefault(row["name"], {})[row["step"]] = value
     return {name: sorted(curve.items()) for name, curve in found.items()}
@@ -74,7 +74,7 @@ def resume_point(root: Path, spec: RunSpec) -> Snapshot | None:
 
     It is the last before the first damaged one, so that a run taken up again mends all that follows.
     """
-    whole, is_sound = _whole_checkpoints(root, spec)
+    whole, is_sound = _intact_checkpoints(root, spec)
     until = stored_until(root, spec.id, since=forked_at(root, spec.id) or 0)
     whole = [step for step in whole if step <= until]
     curves = curves_of(root, spec)
@@ -109,7 +109,7 @@ def branch_point(root: Path, spec: RunSpec, keep: Callable[[RunSpec, Fact], None
     curves = curves_of(root, parent)
     since = forked_at(root, parent.id) or 0
     step = first_step(spec.fork.at, curves, since)
-    kept = _whole_checkpoints(root, parent)[0]
+    kept = _intact_checkpoints(root, parent)[0]
     last = max([_last(curves), *kept])
     if step is None or step > last:
         raise ValueError(
@@ -165,7 +165,7 @@ def unscheduled(root: Path, spec: RunSpec) -> list[AtStep]:
     return [AtStep(step=step) for step in sorted(steps - set(spec.checkpoints.steps(spec.steps)))]
 
 
-def _whole_checkpoints(root: Path, spec: RunSpec) -> tuple[list[int], bool]:
+def _intact_checkpoints(root: Path, spec: RunSpec) -> tuple[list[int], bool]:
     """Steps of the checkpoints before the first damaged one, and whether none is damaged."""
     checkpoints: dict[int, dict[str, set[str]]] = {}
     sql = "SELECT * FROM files WHERE run_id = ? AND step IS NOT NULL"
@@ -174,7 +174,7 @@ def _whole_checkpoints(root: Path, spec: RunSpec) -> tuple[list[int], bool]:
         digests.add(row["sha256"])
     whole: list[int] = []
     for step, files in sorted(checkpoints.items()):
-        if not all(is_whole(inside(root, path), digests) for path, digests in files.items()):
+        if not all(is_intact(inside(root, path), digests) for path, digests in files.items()):
             return whole, False
         whole.append(step)
     return whole, True

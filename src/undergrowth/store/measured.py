@@ -106,7 +106,7 @@ def damaged(root: Path) -> Iterator[tuple[str, str]]:
     """Rows that are not as they were written: where, and what is wrong."""
     for table in ("readings", "events"):
         for row in _query(root, f"SELECT * FROM {table}"):
-            if not rows.is_whole(row):
+            if not rows.is_intact(row):
                 what = row["name"] if table == "readings" else "measuring"
                 place = f"run {row['run_id']}, {what} at step {row['step']}"
                 yield place, "differs from its digest: delete measured/ and measure anew"

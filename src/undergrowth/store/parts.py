@@ -35,7 +35,7 @@ def names_of(root: Path, begins: str = "") -> dict[str, tuple[str, ...]]:
     """The names that runs were given whose ids begin so, by run id, in the order of the alphabet."""
     found: dict[str, set[str]] = {}
     for row in rows.query(root, f"SELECT * FROM names {rows.BEGINNING}", rows.beginning(begins)):
-        if rows.is_whole(row):
+        if rows.is_intact(row):
             found.setdefault(row["run_id"], set()).add(row["name"])
     return {run_id: tuple(sorted(names)) for run_id, names in found.items()}
 
@@ -44,7 +44,7 @@ def parts_of(root: Path, begins: str = "") -> dict[str, tuple[Part, ...]]:
     """The parts of runs whose ids begin so, also of those that are not trained yet; by run id."""
     found: dict[str, set[Part]] = {}
     for row in rows.query(root, f"SELECT * FROM parts {rows.BEGINNING}", rows.beginning(begins)):
-        if rows.is_whole(row):
+        if rows.is_intact(row):
             part = Part(row["study"], row["budget"], row["arm"], row["role"], row["seed"])
             found.setdefault(row["run_id"], set()).add(part)
     return {each: tuple(sorted(parts)) for each, parts in found.items()}

@@ -249,7 +249,7 @@ class Store:
     ) -> Run | str:
         try:
             spec = rows.spec_of_row(row)
-            if not rows.is_whole(row):
+            if not rows.is_intact(row):
                 return f"its status, message, times or environment were changed: see {rows.VERIFY}"
             environment = rows.environment_of(row)
         except StoreError as error:

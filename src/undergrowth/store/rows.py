@@ -93,7 +93,7 @@ def digest(*parts: object) -> bytes:
     return hasher.digest()
 
 
-def is_whole(row: Row) -> bool:
+def is_intact(row: Row) -> bool:
     """Whether a row with a digest still is what was written."""
     return row["digest"] == digest(*tuple(row)[: row.keys().index("digest")])
 
@@ -149,7 +149,7 @@ def name_row(run_id: str, name: str) -> tuple[object, ...]:
 def reading_of(row: Row) -> Reading:
     """The reading in a row of `readings`; raises StoreError where it is not what was written."""
     what = f"run {row['run_id']}: {row['name']} at step {row['step']}"
-    if not is_whole(row):
+    if not is_intact(row):
         raise StoreError(
             f"{what} differs from its digest: restore its database from a copy, or move that away and "
             "train the run again"
@@ -173,7 +173,7 @@ def reading_of(row: Row) -> Reading:
 def event_of(row: Row) -> dict[str, Any]:
     """The detail in a row of `events`; raises StoreError where it is not what was written."""
     what = f"run {row['run_id']}: the event at step {row['step']}"
-    if not is_whole(row):
+    if not is_intact(row):
         raise StoreError(f"{what} differs from its digest: restore its database from a copy")
     try:
         return dict(parsed(row["detail"]))

@@ -87,4 +87,4 @@ def known_until(spans: Iterable[tuple[int, int]], since: int) -> int:
 def stored_until(root: Path, run_id: str, since: int) -> int:
     """The first step from `since` on whose update has no loss in the store that is whole."""
     found = rows.of_run(root, "readings", run_id, UPDATE_LOSS)
-    return known_until([span(row) for row in found if rows.is_whole(row)], since)
+    return known_until([span(row) for row in found if rows.is_intact(row)], since)

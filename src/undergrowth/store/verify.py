@@ -11,7 +11,7 @@ from undergrowth.spec import RunSpec
 from undergrowth.store import measured, rows
 from undergrowth.store.database import reading, sealed_with
 from undergrowth.store.errors import StoreError
-from undergrowth.store.files import entries, inside, is_folder, is_regular, is_whole, sha256
+from undergrowth.store.files import entries, inside, is_folder, is_intact, is_regular, sha256
 from undergrowth.store.layout import check, databases, measured_database
 from undergrowth.store.lock import is_being_written
 from undergrowth.store.updates import UPDATE_LOSS, known_until, span
@@ -153,7 +153,7 @@ def _of_run(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
         yield Damage(f"run {row['run_id']}", "its spec does not hash to its id")
         return
     seen.specs[spec.id] = spec
-    if not rows.is_whole(row):
+    if not rows.is_intact(row):
         yield Damage(f"run {row['run_id']}", "its status, message, times or environment were changed")
         return
     try:
@@ -169,7 +169,7 @@ def _of_reading(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
     is_update = row["name"] == UPDATE_LOSS
     if not is_update:
         seen.steps.setdefault(row["run_id"], {}).setdefault(row["name"], set()).add(row["step"])
-    if not rows.is_whole(row):
+    if not rows.is_intact(row):
         yield Damage(place, "the reading differs from its digest")
         return
     try:
@@ -184,7 +184,7 @@ def _of_reading(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
 def _of_event(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
     if row["kind"] == "forked":
         seen.forked_at[row["run_id"]] = int(row["step"])
-    if not rows.is_whole(row):
+    if not rows.is_intact(row):
         place = f"run {row['run_id']}, event at step {row['step']}"
         yield Damage(place, "the event differs from its digest")
 
@@ -197,7 +197,7 @@ def _of_file(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
 
 
 def _of_complete(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
-    if rows.is_whole(row):
+    if rows.is_intact(row):
         names = rows.parsed(row["names"])
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise ValueError("names that are none")
@@ -208,12 +208,12 @@ def _of_complete(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
 
 
 def _of_name(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
-    if not rows.is_whole(row):
+    if not rows.is_intact(row):
         yield Damage(f"run {row['run_id']}, its given name", "it differs from its digest")
 
 
 def _of_part(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
-    if not rows.is_whole(row):
+    if not rows.is_intact(row):
         yield Damage(f"run {row['run_id']}, its part in a study", "it differs from its digest")
 
 
@@ -281,7 +281,7 @@ def _verify_files(root: Path, digests: dict[str, set[str]]) -> Iterator[Damage]:
             path = inside(root, place)
             if not is_regular(path) and not path.is_symlink():
                 yield Damage(place, f"the file is missing: {MEND}")
-            elif not is_whole(path, written):
+            elif not is_intact(path, written):
                 yield Damage(place, f"the file differs from its digest: delete it and {MEND}")
         except StoreError as error:
             yield Damage(place, str(error))

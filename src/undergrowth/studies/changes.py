@@ -11,7 +11,7 @@ import xarray as xr
 from undergrowth.analysis import Rule
 from undergrowth.analysis.events import EventName
 from undergrowth.analysis.moments import ends
-from undergrowth.report.numbers import told
+from undergrowth.report.numbers import format_number
 from undergrowth.store import Run
 from undergrowth.studies import small_arms
 from undergrowth.studies.endpoint import Endpoint
@@ -58,7 +58,8 @@ class Change:
             step = np.median([int(curve["step"].values[curve.values.argmax()]) for curve in curves])
             height = float(np.mean([curve.max() for curve in curves]))
             end = float(np.mean([curve[-1] for curve in curves]))
-            return f"Highest near step {step:,.0f} ({told(height)}), {told(end)} at the end."
+            ends = format_number(height), format_number(end)
+            return f"Highest near step {step:,.0f} ({ends[0]}), {ends[1]} at the end."
 
         return note
 

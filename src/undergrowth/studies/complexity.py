@@ -23,7 +23,7 @@ from undergrowth.models import TransformerSpec, TwoTokenMLPSpec
 from undergrowth.report.figure import Figure
 from undergrowth.report.groups import plural
 from undergrowth.report.growth import Climb, growth_figure
-from undergrowth.report.numbers import told
+from undergrowth.report.numbers import format_number
 from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
@@ -312,7 +312,7 @@ def _about(measure: Measure, rungs: Rungs) -> list[str]:
         return []
     said = [
         f"{plural(len(rungs.arms), 'task')}; {measure.label}: {ladder.complexity[0]:g} to "
-        f"{ladder.complexity[-1]:g}, a factor of {told(ladder.span)}"
+        f"{ladder.complexity[-1]:g}, a factor of {format_number(ladder.span)}"
         + (", below the 3 that parts the laws." if ladder.span < 3 else ".")
     ]
     names = [arm.name for arm, is_open in zip(rungs.arms, ladder.is_open, strict=True) if is_open]
@@ -322,8 +322,8 @@ def _about(measure: Measure, rungs: Rungs) -> list[str]:
 def _of_control(table: Table) -> list[str]:
     """What shuffled labels end at."""
     return [
-        f"{arm.name}: {plural(len(ends), 'seed')} end at a validation accuracy of {told(ends.mean())} "
-        f"(chance {told(1 / arm.spec.task.n_labels)})."
+        f"{arm.name}: {plural(len(ends), 'seed')} end at a validation accuracy of "
+        f"{format_number(ends.mean())} (chance {format_number(1 / arm.spec.task.n_labels)})."
         for arm in controls(table.budget)
         if len(ends := np.array([_end(run) for run in table.of(arm.name) if run.status == "done"]))
     ]

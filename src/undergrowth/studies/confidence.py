@@ -15,9 +15,9 @@ from undergrowth.analysis.predictions import Prediction
 from undergrowth.analysis.stages import at_event, between_events
 from undergrowth.measures import Confidence, Curves
 from undergrowth.report import panels
-from undergrowth.report.confidence import doubt_figure, push_figure
+from undergrowth.report.confidence import error_probability_figure, push_figure
 from undergrowth.report.figure import Figure
-from undergrowth.report.numbers import told
+from undergrowth.report.numbers import format_number
 from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
@@ -69,9 +69,9 @@ MEDIAN, SUREST_BUT_5 = "0.5", "0.95"
 TOO_SHORT = "never memorised, or over at once what is measured from there on"
 
 
-def doubt(run: Run, quantile: str = MEDIAN) -> xr.DataArray:
+def error_probability(run: Run, quantile: str = MEDIAN) -> xr.DataArray:
     """A quantile over training examples of log10(1 - p) [step]."""
-    return run["confidence_doubt"].sel(side="train", quantile=quantile).clip(min=LEAST)
+    return run["confidence_error_probability"].sel(side="train", quantile=quantile).clip(min=LEAST)
 
 
 def stage(
@@ -104,12 +104,12 @@ LEAST_CHANGE = np.log10(2)
 
 def slope(run: Run) -> float | Missing:
     """Least squares of log10(gradient norm) on log10(1 - p) over the readings since memorised."""
-    doubts = between_events(run, doubt(run), "memorised", None)
+    error_probabilities = between_events(run, error_probability(run), "memorised", None)
     norms = between_events(run, run["confidence_gradient_norm"], "memorised", None)
-    if doubts is None or norms is None:
+    if error_probabilities is None or norms is None:
         return Missing(TOO_SHORT)
-    is_seen = (norms.values > 0) & (doubts.values > LEAST)
-    x, y = doubts.values[is_seen], np.log10(norms.values[is_seen])
+    is_seen = (norms.values > 0) & (error_probabilities.values > LEAST)
+    x, y = error_probabilities.values[is_seen], np.log10(norms.values[is_seen])
     if not len(x) or np.ptp(x) < LEAST_CHANGE:
         return Missing("1 - p changes by less than a factor of 2, so that there is no slope")
     return float(np.polyfit(x, y, 1)[0])
@@ -117,7 +117,7 @@ def slope(run: Run) -> float | Missing:
 
 def when_memorised(run: Run) -> float | Missing:
     """The median of log10(1 - p) when the run had memorised."""
-    found = at_event(run, doubt(run), "memorised")
+    found = at_event(run, error_probability(run), "memorised")
     return Missing("never memorised") if found is None else float(found)
 
 
@@ -134,20 +134,20 @@ def kept(run: Run) -> xr.DataArray:
     return xr.apply_ufunc(np.log10, norm / (np.nan if start is None else float(start)))
 
 
-def pushing(run: Run) -> xr.DataArray:
+def effective_examples(run: Run) -> xr.DataArray:
     """The effective share of the training examples that push [step]."""
-    return run["confidence_pushing_train"] / run.spec.data().n_train
+    return run["confidence_effective_examples_train"] / run.spec.data().n_train
 
 
-def probability(doubt: float) -> str:
+def probability(error_probability: float) -> str:
     """Of log10(1 - p), p in words."""
-    left = 10**doubt
-    return f"p = {told(1 - left)}" if left > 2e-3 else f"p = 1 − {told(left)}"
+    left = 10**error_probability
+    return f"p = {format_number(1 - left)}" if left > 2e-3 else f"p = 1 − {format_number(left)}"
 
 
 def fold(what: str) -> Words:
     """Of a decimal logarithm, its number in words."""
-    return lambda decades: f"× {told(10**decades)} {what}"
+    return lambda decades: f"× {format_number(10**decades)} {what}"
 
 
 MEMORISED = f"Memorised: {RULES.describe('memorised')}."
@@ -166,7 +166,11 @@ def surest(which: str, quantile: str) -> Statistic:
     return Statistic(
         f"{DOUBT}, {which} over training examples, at its lowest before the onset",
         TO_ONSET,
-        stage(lambda run: doubt(run, quantile), "onset", lambda doubts: float(doubts.min())),
+        stage(
+            lambda run: error_probability(run, quantile),
+            "onset",
+            lambda error_probabilities: float(error_probabilities.min()),
+        ),
         says=probability,
     )
 
@@ -177,7 +181,7 @@ def dies(what: str, reading: str) -> Statistic:
         f"decades that the norm of {what} loses from memorised to its least before the onset",
         TO_ONSET,
         stage(lambda run: run[reading], "onset", decades_lost),
-        says=lambda decades: f"÷ {told(10**decades)}",
+        says=lambda decades: f"÷ {format_number(10**decades)}",
     )
 
 
@@ -190,7 +194,7 @@ def lasts(what: str, reading: Callable[[Run], xr.DataArray], says: Words, how: s
 TYPICAL = Statistic(
     f"{DOUBT}, median over training examples and steps from memorised to onset",
     f"At each step the median over examples, and of that the median over steps. {TO_ONSET}",
-    stage(doubt, "onset", median_in_time),
+    stage(error_probability, "onset", median_in_time),
     says=probability,
 )
 WHEN_MEMORISED = Statistic(
@@ -205,7 +209,7 @@ SLOPE = Statistic(
     f"training examples. {MEMORISED} 1: the gradient is in proportion to 1 - p; 0: it does not depend "
     "on it.",
     slope,
-    says=lambda slope: f"gradient × {told(10**-slope)} where 1 − p is × 0.1",
+    says=lambda slope: f"gradient × {format_number(10**-slope)} where 1 − p is × 0.1",
 )
 DYING = {
     "gradient": dies("the loss gradient", "confidence_gradient_norm"),
@@ -224,7 +228,7 @@ KEPT = lasts(
 PUSHING = replace(
     lasts(
         "share of the training examples that push",
-        pushing,
+        effective_examples,
         share("of the training examples"),
         "(sum |g|)^2 / (n sum |g|^2), with g the gradient of an example's own loss. ",
     ),
@@ -264,8 +268,8 @@ def endpoints(budget: Budget) -> tuple[Endpoint, ...]:
             for suffix, arm in (("", MINI), ("-decay", DECAY), ("-free", FREE), ("-shuffled", SHUFFLED))
         ),
         Endpoint("never-sure-of-95", "C1", surest("95th percentile", SUREST_BUT_5), DECAY, UNSURE),
-        Endpoint("vanishes-with-doubt", "C2", SLOPE, MINI, Above(0.8), is_primary=True),
-        Endpoint("vanishes-with-doubt-free", "C2", SLOPE, FREE, Above(0.8)),
+        Endpoint("vanishes-with-error-probability", "C2", SLOPE, MINI, Above(0.8), is_primary=True),
+        Endpoint("vanishes-with-error-probability-free", "C2", SLOPE, FREE, Above(0.8)),
         *(
             Endpoint(f"{what}-dies{suffix}", "C2", statistic, arm, TENFOLD, note=note)
             for arm, suffix, note in (
@@ -286,7 +290,7 @@ def figures(table: Table) -> Iterator[Figure]:
     """The distribution of 1 - p, and what still pushes."""
     drawn = [panels.Arm(arm, table.of(arm), *DRAWN[arm]) for arm in table.among(DRAWN)]
     if drawn:
-        yield doubt_figure(drawn)
+        yield error_probability_figure(drawn)
         yield push_figure(drawn)
 
 
@@ -327,7 +331,7 @@ STUDY = Study(
         Prediction(TINY, "stops-short", ">"),
         Prediction(TINY, "stops-short-decay", ">"),
         Prediction(TINY, "stops-short-shuffled", ">"),
-        Prediction(TINY, "vanishes-with-doubt", ">"),
+        Prediction(TINY, "vanishes-with-error-probability", ">"),
         Prediction(TINY, "update-dies-free", ">"),
         Prediction(FREQUENT, "flows", ">"),
         Prediction(FREQUENT, "many-push", ">"),
@@ -337,10 +341,10 @@ STUDY = Study(
         Prediction(EFFICIENT, "stops-short-free", "<"),
         Prediction(COLLAPSE, "stops-short", "<"),
         Prediction(COLLAPSE, "gradient-dies-free", ">"),
-        Prediction(COLLAPSE, "vanishes-with-doubt", ">"),
+        Prediction(COLLAPSE, "vanishes-with-error-probability", ">"),
     ),
     arms=arms,
     endpoints=endpoints,
     figures=figures,
-    needs={"confidence_doubt": "confidence"},
+    needs={"confidence_error_probability": "confidence"},
 )

@@ -19,7 +19,7 @@ SMALL = RunSpec(
     measures=(
         Curves(),
         Norms(),
-        # A margin is linear in the neurons' gates here, so two nodes are exact: see the residual.
+        # A centred logit is linear in the neurons' gates here, so two nodes are exact: see the residual.
         Saliency(n_nodes=2, schedule=OBSERVED),
         Deletion(n_nodes=2, repeats=1, schedule=ABLATED),
     ),

@@ -59,7 +59,7 @@ BANDS: dict[Operation, AreaKind] = {"x*y": "xy_band", "x+y": "sum_band"}
 def measured(schedule: Schedule) -> tuple:
     """What every run takes along: the map of the table, and carriers by each kind of areas."""
     carriers = (
-        # A margin is linear in the neurons' gates here, so the cheapest attribution is exact.
+        # A centred logit is linear in the neurons' gates here, so the cheapest attribution is exact.
         Carriers(
             prefix=f"{kind}_carriers", areas=kind, method="gradient_x_activation", schedule=schedule
         )
@@ -123,8 +123,8 @@ HELD_OUT = (
     f"that decides alone; mean over the steps midway. {MID}"
 )
 OVERLAP = (
-    "Carriers: the fewest neurons that hold 90 % of an example's margin. Overlap: the shared part of "
-    "the smaller set of two, 0 for random sets of their sizes, 1 for the same."
+    "Carriers: the fewest neurons that hold 90 % of an example's centred logit. Overlap: the shared "
+    "part of the smaller set of two, 0 for random sets of their sizes, 1 for the same."
 )
 
 
@@ -140,14 +140,14 @@ def midway_statistic(name: str, how: str, number: Callable[[Run], float], **more
 
 def decided(kind: AreaKind, score: Score = "correct") -> Statistic:
     """P12's."""
-    what = {"correct": "accuracy", "margin": "margins"}[score]
+    what = {"correct": "accuracy", "centred_logit": "margins"}[score]
     return midway_statistic(
         f"held-out share of the variance of validation {what} between bands midway",
         HELD_OUT,
         lambda run: mean_midway(run, area_share(run, kind, score)),
         range=(-1.0, 1.0),
         says=share(
-            "of what is right is decided by the band" if score == "correct" else "of the margin's"
+            "of what is right is decided by the band" if score == "correct" else "of the centred logit's"
         ),
     )
 
@@ -265,7 +265,8 @@ def one_circuit(kind: AreaKind, beyond: bool = False) -> Statistic:
         "accuracy on validation cells of other bands by the frequencies found on one band, at the end"
         + (", minus that by as many at random" if beyond else ""),
         f"Frequencies of a band: the fewest, of the logits over the labels, that hold {SHARE:.0%} of "
-        "its mean margin; all else is taken away. At the last checkpoint, mean over bands by size.",
+        "its mean centred logit; all else is taken away. At the last checkpoint, mean over bands by "
+        "size.",
         of,
         range=(-1.0 if beyond else 0.0, 1.0),
         says=points("of accuracy") if beyond else share("of the other bands' cells"),
@@ -283,7 +284,7 @@ def _of_midway(op: Operation, kind: AreaKind) -> Iterator[Endpoint]:
     above, exceeds = Above(LEAST), Exceeds(LEAST)
     yield Endpoint(f"bands-{op}", "P12", decided(kind), op, above, is_primary=op == "x*y")
     yield Endpoint(f"clusters-{op}", "P12", CLUSTERS, op, above, measured=by_clusters)
-    yield Endpoint(f"margins-{op}", "P12", decided(kind, "margin"), op, above)
+    yield Endpoint(f"margins-{op}", "P12", decided(kind, "centred_logit"), op, above)
     yield Endpoint(f"bands-over-blocks-{op}", "P12", above_blocks(kind), op, exceeds)
     yield Endpoint(f"carriers-apart-{op}", "P12", apart(kind), op, exceeds)
 

@@ -204,7 +204,7 @@ def _mean_best(runs: Runs) -> float:
 
 def fraction_needed(runs: Runs) -> Needed:
     """The least fraction tried from which on all get to 99 % within the budget."""
-    return needed({fraction: switched(run).gets_there for fraction, run in runs.items()})
+    return needed({fraction: switched(run).reaches_threshold for fraction, run in runs.items()})
 
 
 def _needs_less(mine: Runs, control: Runs) -> tuple[float, float]:
@@ -214,7 +214,11 @@ def _needs_less(mine: Runs, control: Runs) -> tuple[float, float]:
 
 def _sooner(mine: Runs, control: Runs) -> tuple[float, float] | Missing:
     runs = [switched(side[max(side)]) for side in (mine, control)]
-    return speed_up(*runs) if any(run.gets_there for run in runs) else Missing("neither gets to 99 %")
+    return (
+        speed_up(*runs)
+        if any(run.reaches_threshold for run in runs)
+        else Missing("neither gets to 99 %")
+    )
 
 
 CHOICE = "Of several strengths or kinds, for each seed the one that was best for the other seeds."
@@ -410,7 +414,7 @@ def _drawn(table: Table, intervention: str, fraction: float) -> Tried:
         fraction,
         watched,
         estimate([best_accuracy(run) for run in runs]).within(0.0, 1.0),
-        survival([w.remaining for w in watched], [w.gets_there for w in watched]).median,
+        survival([w.remaining for w in watched], [w.reaches_threshold for w in watched]).median,
     )
 
 

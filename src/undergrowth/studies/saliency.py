@@ -1,7 +1,7 @@
 """Do few neurons become salient for many examples, and do general ones take over? P15, P16, P10.
 
-A neuron's saliency is |attribution| of an example's margin. P15 and P16 are of its distribution over
-neurons and examples; P10 of who carries the margin midway, which another study decides.
+A neuron's saliency is |attribution| of an example's centred logit. P15 and P16 are of its distribution
+over neurons and examples; P10 of who carries the centred logit midway, which another study decides.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from undergrowth.studies.arm import Budget
 from undergrowth.studies.changes import Change, against_shuffled
 from undergrowth.studies.endpoint import Endpoint
 from undergrowth.studies.small_arms import ARMS, ATTRIBUTIONS, MAIN, control_of
-from undergrowth.studies.statistic import Missing, Statistic, Words, points, share, told
+from undergrowth.studies.statistic import Missing, Statistic, Words, format_number, points, share
 from undergrowth.studies.study import Claim, Study
 from undergrowth.studies.table import Table
 
 MARGIN = "saliency"
 """The attribution of the primary endpoints, by the prefix of its readings."""
-SHAPLEY = "shapley_margin_mean"
+SHAPLEY = "shapley_centred_logit_mean"
 LEAST_SHARE = 0.1
-"""Of the training margin: below it, one of the two kinds of parts is as good as absent."""
+"""Of the training centred logit: below it, one of the two kinds of parts is as good as absent."""
 
 OverNeurons = Callable[[np.ndarray], np.ndarray]
 
@@ -55,14 +55,14 @@ class Quantity:
     ending: str
     sesoi: float
     of: OverNeurons | None = None
-    says: Words = told
+    says: Words = format_number
     bound: float = np.inf
 
 
 BY_FEW = Quantity(
     "by-few",
     "P15",
-    "share of examples with 90 % of their margin in the 5 % of neurons that are most salient",
+    "share of examples with 90 % of their centred logit in the 5 % of neurons that are most salient",
     "by_few",
     0.1,
     says=points("of the examples"),
@@ -150,13 +150,13 @@ OF_ARMS = (
         for side in SIDES
     ),
 )
-"""`BY_FEW` is of training examples alone: before grokking the margins of unseen ones are near 0, sums
-that nearly cancel, of which a few neurons hold 90 % by chance.
+"""`BY_FEW` is of training examples alone: before grokking the centred logits of unseen ones are near 0,
+sums that nearly cancel, of which a few neurons hold 90 % by chance.
 """
 
 GENERAL_PART = (
-    "A neuron's general part: of what it adds to a training example's margin in mean, as much as it "
-    "adds to an unseen one's."
+    "A neuron's general part: of what it adds to a training example's centred logit in mean, as much "
+    "as it adds to an unseen one's."
 )
 
 
@@ -171,12 +171,13 @@ def _of_share(of: Callable[[Run, xr.DataArray], Value | None], otherwise: str) -
 
 
 BOTH_MIDWAY = Statistic(
-    "lesser of the general and the other share of the training margin, mean over the steps midway",
+    "lesser of the general and the other share of the training centred logit, mean over the steps "
+    "midway",
     f"{GENERAL_PART} Midway: memorised, and validation accuracy {MIDWAY[0]:.0%} to {MIDWAY[1]:.0%} of "
     "the way from chance to 1.",
     _of_share(least_of_both_midway, "no reading midway"),
     range=(0.0, 0.5),
-    says=share("of the margin"),
+    says=share("of the centred logit"),
 )
 GRADUAL = Statistic(
     "log10(steps of the general share's rise / steps of validation accuracy's rise)",
@@ -219,8 +220,8 @@ def figures(table: Table) -> Iterator[Figure]:
             "What becomes of saliency's breadth and skewness, by network and by attribution",
             [_effect(rise, table) for rise in sorted(shown, key=_by_quantity)],
             "Change from memorised to the last step, minus that of the arm's own runs with shuffled "
-            "labels; the claims expect it right of 0. What is attributed: the margin, on which all "
-            "methods agree in these networks, or the log-probability by three methods.",
+            "labels; the claims expect it right of 0. What is attributed: the centred logit, on which "
+            "all methods agree in these networks, or the log-probability by three methods.",
         )
     measured = {
         arm: [r for part in (arm, control_of(arm)) for r in table.of(part) if SHAPLEY in r.names]
@@ -288,9 +289,10 @@ STUDY = Study(
     ),
     hypotheses={
         FREQUENT: (
-            "Few neurons come to carry the margin of many examples; breadth, skewness, Gini rise with "
-            "grokking and not with shuffled labels, without decay and under Muon too; midway both kinds "
-            "of circuits carry the margin, and the general share rises over more steps than accuracy."
+            "Few neurons come to carry the centred logit of many examples; breadth, skewness, Gini "
+            "rise with grokking and not with shuffled labels, without decay and under Muon too; midway "
+            "both kinds of circuits carry the centred logit, and the general share rises over more "
+            "steps than accuracy."
         ),
         EFFICIENT: (
             "The same under weight decay, which clears away what is not needed; no rise without it, "
@@ -298,8 +300,8 @@ STUDY = Study(
         ),
         COLLECTIVE: (
             "In modular addition nearly all neurons join the general circuit (Doshi et al. 2024, "
-            "arXiv:2310.13061): breadth rises, and no few neurons come to carry the margin; parity "
-            "needs few."
+            "arXiv:2310.13061): breadth rises, and no few neurons come to carry the centred logit; "
+            "parity needs few."
         ),
     },
     predictions=PREDICTIONS,

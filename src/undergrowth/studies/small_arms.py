@@ -22,12 +22,13 @@ OBSERVED = Schedule(every=100, until=100, per_decade=12)
 ABLATED = Schedule(every=100, until=100, per_decade=8)
 
 ATTRIBUTIONS = {
-    "saliency": "margin",
+    "saliency": "centred_logit",
     "ig_log_prob": "log-probability, integrated gradients",
     "gradient_log_prob": "log-probability, gradient x activation",
     "ablation_log_prob": "log-probability, ablation",
 }
-"""By the prefix of the readings: what is attributed, and how. A margin is linear in the gates of these
+"""By the prefix of the readings: what is attributed, and how. A centred logit is linear in the gates of
+these
 networks, so all methods agree on it; the last one uses no gradient."""
 
 MEASURES = (
@@ -41,7 +42,7 @@ MEASURES = (
         schedule=OBSERVED,
     ),
     Saliency(prefix="ablation_log_prob", method="ablation", score="log_prob", schedule=OBSERVED),
-    Shapley(prefix="shapley_margin", score="margin", n_examples=1_000, schedule=OBSERVED),
+    Shapley(prefix="shapley_centred_logit", score="centred_logit", n_examples=1_000, schedule=OBSERVED),
     Deletion(n_nodes=2, repeats=4, ks=(0, 1, 2, 4, 8, 16, 32), schedule=ABLATED),
 )
 

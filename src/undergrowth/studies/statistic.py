@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from undergrowth.analysis import Value
-from undergrowth.report.numbers import told
+from undergrowth.report.numbers import format_number
 
 Words = Callable[[float], str]
 """From an effect to what a reader is told of it."""
@@ -34,7 +34,7 @@ class Statistic:
     how: str
     of: Callable[..., Value | Missing]
     range: tuple[float, float] = (-math.inf, math.inf)
-    says: Words = told
+    says: Words = format_number
     takes_failed: bool = False
 
 
@@ -52,7 +52,7 @@ def times(more: str, less: str) -> Words:
         return (
             f"× {ratio:.2g} {more if decades >= 0 else less}"
             if ratio < 100
-            else (f"× {told(ratio)} {more if decades >= 0 else less}")
+            else (f"× {format_number(ratio)} {more if decades >= 0 else less}")
         )
 
     return says
@@ -84,4 +84,4 @@ def unit(what: str) -> Words:
     >>> unit("decades")(0.31)
     '0.31 decades'
     """
-    return lambda value: f"{told(value)} {what}"
+    return lambda value: f"{format_number(value)} {what}"

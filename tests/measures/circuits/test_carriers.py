@@ -47,24 +47,24 @@ def test_no_smaller_set_carries_as_much(attribution: np.ndarray, share: float) -
 
 
 def carried_by_brute_force(share: float) -> np.ndarray:
-    """Sizes [example] on the tiny transformer: by how much each set of neurons lifts the margin."""
+    """Sizes [example] on the tiny transformer: how far each set of neurons lifts the centred logit."""
     weights, data = state_dict(tiny.transformer()), tiny.observed()
     inputs, labels, is_train = (np.asarray(a) for a in (data.inputs, data.labels, data.is_train))
     kept: dict[str, np.ndarray] = {}
     brute_force.transformer(weights, inputs[is_train], keep=kept)
 
-    def margin(gates: np.ndarray) -> np.ndarray:
+    def centred_logit(gates: np.ndarray) -> np.ndarray:
         logits = brute_force.transformer(
             weights, inputs, neuron_gates=gates, neuron_baseline=kept["post"].mean(axis=0)
         )
-        return brute_force.score("margin", logits, labels)
+        return brute_force.score("centred_logit", logits, labels)
 
-    nothing, whole = margin(np.zeros(6)), margin(np.ones(6))
+    nothing, whole = centred_logit(np.zeros(6)), centred_logit(np.ones(6))
     size = np.where(whole > nothing, 7, 0)
     for n in range(6, 0, -1):
         for subset in combinations(range(6), n):
             gates = np.isin(np.arange(6), subset).astype(float)
-            enough = margin(gates) - nothing >= share * (whole - nothing)
+            enough = centred_logit(gates) - nothing >= share * (whole - nothing)
             size = np.where((size > 0) & enough, n, size)
     return size
 

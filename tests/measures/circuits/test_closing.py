@@ -7,7 +7,7 @@ import pytest
 
 from tests import brute_force, tiny
 from undergrowth.gating.attribution import BaselineName, baselines, site_of
-from undergrowth.measures.circuits.closing import Said, _walks, said, said_without, side_means
+from undergrowth.measures.circuits.closing import Said, _walks, evaluate_ablated, said, side_means
 from undergrowth.models import Ablated, Model, Site, state_dict
 
 
@@ -28,7 +28,7 @@ def sequences(seed: int = 0, n: int = 6) -> np.ndarray:
 def without(model: Model, closed: np.ndarray, baseline: BaselineName = "mean") -> Said:
     data, site = tiny.observed(), site_of(model, "neuron")
     stand_in = baselines(model, data.train_inputs(), baseline)
-    return said_without(model, data, closed, site=site, baseline=stand_in)
+    return evaluate_ablated(model, data, closed, site=site, baseline=stand_in)
 
 
 @pytest.mark.parametrize("baseline", ["zero", "mean"])

@@ -65,16 +65,16 @@ def by_saliency(baseline: str) -> list[int]:
     weights = state_dict(tiny.transformer())
     inputs, labels, is_train = arrays_of(tiny.observed())
 
-    def margin(gates: np.ndarray) -> np.ndarray:
+    def centred_logit(gates: np.ndarray) -> np.ndarray:
         logits = brute_force.transformer(
             weights,
             inputs[is_train],
             neuron_gates=gates,
             neuron_baseline=mean_post(baseline),
         )
-        return brute_force.score("margin", logits, labels[is_train])
+        return brute_force.score("centred_logit", logits, labels[is_train])
 
-    attribution = brute_force.integrated_gradients(margin, (15, 6), n=3)  # linear: any n is exact
+    attribution = brute_force.integrated_gradients(centred_logit, (15, 6), n=3)  # linear: any n is exact
     return list(np.argsort(-np.median(np.abs(attribution), axis=0)))
 
 

@@ -46,7 +46,7 @@ def test_saliency_is_the_attribution_reduced_over_each_side() -> None:
 
 
 @pytest.mark.parametrize("method", ["integrated_gradients", "ablation"])
-def test_an_example_is_by_few_where_the_margin_goes_with_them(method: str) -> None:
+def test_an_example_is_by_few_where_the_centred_logit_goes_with_them(method: str) -> None:
     model, data = tiny.transformer(), tiny.observed()
     site = site_of(model, "neuron")
     mean = baselines(model, data.train_inputs(), "mean")
@@ -55,12 +55,16 @@ def test_an_example_is_by_few_where_the_margin_goes_with_them(method: str) -> No
         inputs, labels = data.inputs[side], data.labels[side]
         each = [np.arange(6) != j for j in range(6)]
         gates = np.stack([np.ones(6), np.zeros(6), *each]).astype(np.float32)
-        scores = gated_scores(model, inputs, labels, gates, site=site, score="margin", baseline=mean)
-        margin = scores[:, 0] - scores[:, 1]  # linear in the gates: what one neuron takes is its part
+        scores = gated_scores(
+            model, inputs, labels, gates, site=site, score="centred_logit", baseline=mean
+        )
+        centred_logit = (
+            scores[:, 0] - scores[:, 1]
+        )  # linear in the gates: what one neuron takes is its part
         parts = scores[:, :1] - scores[:, 2:]
         most_salient = np.median(np.abs(parts), axis=0).argmax()  # of 6, 5 % are one at least
-        counts = margin > 0
-        share = (parts[counts, most_salient] >= 0.9 * margin[counts]).mean()
+        counts = centred_logit > 0
+        share = (parts[counts, most_salient] >= 0.9 * centred_logit[counts]).mean()
         np.testing.assert_allclose(few["saliency_by_few"].values[i], share)
 
 
@@ -132,11 +136,13 @@ def test_two_of_forty_neurons_are_few_and_the_third_counts_no_more() -> None:
     assert (by_few(two), by_few(three), by_few(half)) == (1.0, 0.0, 0.5)
 
 
-def test_what_lowers_a_margin_does_not_make_the_rest_of_it_few() -> None:
+def test_what_lowers_a_centred_logit_does_not_make_the_rest_of_it_few() -> None:
     against = np.array([[1.0, 9.0, -5.0]])  # 9 of a total of 5
     assert by_few(against) == 1.0
     assert np.isnan(by_few(-against))
-    assert by_few(np.concatenate([against, -against])) == 1.0  # the other has no margin to lie anywhere
+    assert (
+        by_few(np.concatenate([against, -against])) == 1.0
+    )  # the other has no centred logit to lie anywhere
 
 
 @given(

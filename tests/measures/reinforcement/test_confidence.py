@@ -48,25 +48,30 @@ def sure(gain: float) -> tuple[Model, Observed, np.ndarray]:
     return load_state_dict(tiny.mlp(), weights), data, np.log10(wrong / (1 + wrong))
 
 
-def test_doubt_is_exact_however_near_1_p_is() -> None:
+def test_error_probability_is_exact_however_near_1_p_is() -> None:
     model, data, truth = sure(gain=60)
     assert truth.min() < -20  # 1 - p in float32 is 0 below 6e-8
     assert truth.max() > -1e-6  # and of one label the model is sure that it is not
     held = truth > -37
-    np.testing.assert_allclose(confidence(model, data).doubt[held], truth[held], atol=2e-5)
+    np.testing.assert_allclose(confidence(model, data).error_probability[held], truth[held], atol=2e-5)
 
 
 def test_quantiles_levels_and_histogram_are_those_of_the_examples() -> None:
     model, data, truth = sure(gain=8)
     readings = Confidence().observe(model, data, tiny.context(model))
     for s, side in enumerate(data.sides()):
-        doubt = truth[side]
-        quantiles = np.quantile(doubt, QUANTILES)
-        np.testing.assert_allclose(readings["confidence_doubt"].values[s], quantiles, atol=1e-4)
-        p = 1 - 10**doubt
+        error_probability = truth[side]
+        quantiles = np.quantile(error_probability, QUANTILES)
+        np.testing.assert_allclose(
+            readings["confidence_error_probability"].values[s], quantiles, atol=1e-4
+        )
+        p = 1 - 10**error_probability
         above = [(p > level).mean() for level in LEVELS]
         np.testing.assert_allclose(readings["confidence_above"].values[s], above, atol=1e-6)
-        in_bins = [((doubt >= edge) & (doubt < edge + 0.25)).mean() for edge in EDGES[:-1]]
+        in_bins = [
+            ((error_probability >= edge) & (error_probability < edge + 0.25)).mean()
+            for edge in EDGES[:-1]
+        ]
         np.testing.assert_allclose(readings["confidence_histogram"].values[s], in_bins, atol=1e-6)
         assert sum(in_bins) == pytest.approx(1)
     assert readings["confidence_histogram"].coords["bin"][-2:] == ("-0.5", "-0.25")
@@ -87,8 +92,10 @@ def test_who_pushes_is_counted_from_the_norms_of_each_side() -> None:
     readings = observe(case)
     for s, side in enumerate(tiny.observed().sides()):
         norm = np.sort(norms(case)[side])[::-1]
-        pushing = float(readings[f"confidence_pushing_{('train', 'val')[s]}"].values)
-        assert pushing == pytest.approx(norm.sum() ** 2 / (norm**2).sum(), rel=1e-4)
+        effective_examples = float(
+            readings[f"confidence_effective_examples_{('train', 'val')[s]}"].values
+        )
+        assert effective_examples == pytest.approx(norm.sum() ** 2 / (norm**2).sum(), rel=1e-4)
         n_top = {0.01: 1, 0.1: 2 if s == 0 else 1, 0.5: 8 if s == 0 else 5}  # of 15 and of 10
         expected = [norm[: n_top[share]].sum() / norm.sum() for share in TOP]
         np.testing.assert_allclose(readings["confidence_top"].values[s], expected, rtol=1e-4)

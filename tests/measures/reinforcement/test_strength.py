@@ -9,7 +9,7 @@ import pytest
 
 from tests import brute_force, brute_gradients, tiny
 from tests.measures.worked_examples import worked
-from undergrowth.gating.scores import margin
+from undergrowth.gating.scores import centred_logit
 from undergrowth.measures.reinforcement.strength import reinforcement_of
 from undergrowth.models import Model, gated, load_state_dict, state_dict
 from undergrowth.training.optimisers import SGD, AdamW, Muon
@@ -19,10 +19,10 @@ OPEN = np.array([1, 0, 1, 1, 0, 1], np.float32)
 
 
 def carried(model: Model) -> jax.Array:
-    """The mean margin that neurons 1 and 4 carry."""
+    """The mean centred logit that neurons 1 and 4 carry."""
     data, (site,) = tiny.observed(), model.sites
     closed = model(data.inputs, gated((site,), {site.name: jnp.asarray(OPEN)}))
-    return jnp.mean(margin(model(data.inputs), data.labels) - margin(closed, data.labels))
+    return jnp.mean(centred_logit(model(data.inputs), data.labels) - centred_logit(closed, data.labels))
 
 
 def slope_of_carried() -> dict[str, np.ndarray]:
@@ -32,7 +32,9 @@ def slope_of_carried() -> dict[str, np.ndarray]:
 
     def of(weights: brute_force.Weights) -> np.ndarray:
         scores = [
-            brute_force.score("margin", brute_force.mlp(weights, inputs, neuron_gates=gates), labels)
+            brute_force.score(
+                "centred_logit", brute_force.mlp(weights, inputs, neuron_gates=gates), labels
+            )
             for gates in (1.0, OPEN)
         ]
         return (scores[0] - scores[1]).mean(keepdims=True)

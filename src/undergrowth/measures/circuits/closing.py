@@ -29,7 +29,7 @@ class Said(NamedTuple):
     log_prob: Float[np.ndarray, "*sets side"]
 
 
-def said_without(
+def evaluate_ablated(
     model: Model,
     data: Observed,
     closed: Bool[np.ndarray, "sequence step component"],
@@ -84,10 +84,10 @@ def said(
     """
     is_label = jnp.arange(len(logits))[:, None] == labels
     correct = jnp.sum(jnp.where(is_label, logits, 0), axis=0)
-    margins = jnp.where(is_label, -jnp.inf, logits - correct)
-    largest = jnp.max(margins, axis=0)
+    centred_logits = jnp.where(is_label, -jnp.inf, logits - correct)
+    largest = jnp.max(centred_logits, axis=0)
     shift = jnp.maximum(largest, 0)
-    rest = jnp.expm1(-shift) + jnp.sum(jnp.exp(margins - shift), axis=0)
+    rest = jnp.expm1(-shift) + jnp.sum(jnp.exp(centred_logits - shift), axis=0)
     return largest < 0, -(shift + jnp.log1p(rest))
 
 

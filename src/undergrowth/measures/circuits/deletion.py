@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from undergrowth.gating.attribution import logit_norms
 from undergrowth.gating.gated_scores import Baselines, contributions
-from undergrowth.measures.circuits.closing import said_without
+from undergrowth.measures.circuits.closing import evaluate_ablated
 from undergrowth.measures.context import Context
 from undergrowth.measures.gating.attributed import AttributedMeasure
 from undergrowth.measures.reading import SIDES, Observed, Reading
@@ -84,7 +84,7 @@ class Deletion(AttributedMeasure):
         ]
         strategies = np.array([strategy for strategy, _ in sequences])
         closed = np.stack([sets for _, sets in sequences])
-        said = said_without(model, data, closed, site=site, baseline=baseline)
+        said = evaluate_ablated(model, data, closed, site=site, baseline=baseline)
         norm_shares = squares / max(squares.sum(), np.finfo(np.float64).tiny)
         coords = {"side": SIDES, "strategy": STRATEGIES, "k": ks}
 

@@ -1,4 +1,4 @@
-"""Generality of components: for how many examples each is needed, sufficient, or carries the margin."""
+"""Generality of components: how many examples each is needed for, sufficient for, or carries."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class Generality(SiteMeasure):
 
     *Needed*: the whole model is right, and wrong with the component's gate closed. *Sufficient*: the
     model is right with the component's gate alone open, all others of the site closed. *Carries* at a
-    threshold t: the whole model is right, and closing the gate takes at least t of its margin (the
-    correct logit less the mean of the others). Right is a correct logit above all others.
+    threshold t: the whole model is right, and closing the gate takes at least t of its centred logit
+    (the correct logit less the mean of the others). Right is a correct logit above all others.
 
     {prefix}_needed, {prefix}_sufficient [side, component], {prefix}_carries [side, threshold,
     component]: shares in [0, 1] of all examples of a side. {prefix}_group_needed,
     {prefix}_group_sufficient [side, group]: the same of sets, the components in `groups` groups of
     nearly equal size (or as many as there are components), the first being those whose closing changes
-    the margins of the training examples the most, in mean. {prefix}_whole, {prefix}_without [side]: the
-    share that is right with all gates open, and with all closed.
+    the centred logits of the training examples the most, in mean. {prefix}_intact, {prefix}_without
+    [side]: the share that is right with all gates open, and with all closed.
     """
 
     endings: ClassVar[tuple[str, ...]] = (
@@ -46,7 +46,7 @@ class Generality(SiteMeasure):
         "carries",
         "group_needed",
         "group_sufficient",
-        "whole",
+        "intact",
         "without",
     )
 
@@ -86,7 +86,7 @@ class Generality(SiteMeasure):
             f"{self.prefix}_carries": reading(counts.carries, "threshold", self.component),
             f"{self.prefix}_group_needed": reading(of_sides(sets.needed), "group"),
             f"{self.prefix}_group_sufficient": reading(of_sides(sets.sufficient), "group"),
-            f"{self.prefix}_whole": reading(counts.whole),
+            f"{self.prefix}_intact": reading(counts.intact),
             f"{self.prefix}_without": reading(counts.without),
         }
 
@@ -124,13 +124,13 @@ def serves(
 
 
 class _Counts(NamedTuple):
-    """How many examples of each side, as a share of them in the end; and the mean |margin lost|."""
+    """How many examples of each side, in the end a share of them; and the mean |centred logit lost|."""
 
     needed: Any  # [component, side]
     sufficient: Any  # [component, side]
     carries: Any  # [component, threshold, side]
     lost: Any  # [component, side]
-    whole: Any  # [side]
+    intact: Any  # [side]
     without: Any  # [side]
 
 
@@ -151,7 +151,7 @@ def _counted(
 
     n, readout = site.n_components, model.readout(site)
     whole, without = through(jnp.ones(n)), through(jnp.zeros(n))
-    whole_right, margin = _judged(whole, labels)
+    whole_right, centred_logit = _judged(whole, labels)
     off = None if readout is None else contributions(model, inputs, site, baseline)[1].T
 
     def of_component(j: Int[Array, ""]) -> tuple[Array, ...]:
@@ -161,9 +161,9 @@ def _counted(
         else:
             part = readout[j][:, None] * off[j]
             closed, alone = whole - part, without + part
-        closed_right, closed_margin = _judged(closed, labels)
-        lost = margin - closed_margin
-        carried = whole_right & (lost >= thresholds[:, None] * margin)
+        closed_right, closed_centred_logit = _judged(closed, labels)
+        lost = centred_logit - closed_centred_logit
+        carried = whole_right & (lost >= thresholds[:, None] * centred_logit)
         served = whole_right & ~closed_right, _judged(alone, labels)[0], carried, jnp.abs(lost)
         return tuple(each @ of_side for each in served)
 
@@ -179,8 +179,8 @@ def _judged(
     is_label = jnp.arange(len(logits))[:, None] == labels
     correct = jnp.sum(jnp.where(is_label, logits, 0), axis=0)
     others = jnp.max(jnp.where(is_label, -jnp.inf, logits), axis=0)
-    margin = correct - (jnp.sum(logits, axis=0) - correct) / (len(logits) - 1)
-    return correct > others, margin
+    centred_logit = correct - (jnp.sum(logits, axis=0) - correct) / (len(logits) - 1)
+    return correct > others, centred_logit
 
 
 def _ranked_groups(

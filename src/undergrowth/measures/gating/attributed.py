@@ -64,7 +64,7 @@ class AttributedMeasure(SiteMeasure):
     """
 
     method: Method = "integrated_gradients"
-    score: ScoreName = "margin"
+    score: ScoreName = "centred_logit"
     n_nodes: int = Field(default=16, ge=1, le=256)
 
     @model_validator(mode="after")

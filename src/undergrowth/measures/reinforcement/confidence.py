@@ -40,14 +40,15 @@ class Confidence(LossMeasure):
     r"""The probability of each correct label, and the gradient that is left of it, against weight decay.
 
     p is the softmax probability of the correct label at the run's temperature. 1 - p = -expm1(-l) with l
-    the exact cross-entropy, so it is exact however near 1 p is. {prefix}_doubt [side, quantile]:
-    quantiles over examples of log10(1 - p). {prefix}_histogram [side, bin]: the share of the examples in
-    bins of log10(1 - p) a quarter wide, `bin` their lower edges (what is below -38 is in the first).
-    {prefix}_above [side, level]: the share of the examples with p > level.
+    the exact cross-entropy, so it is exact however near 1 p is. {prefix}_error_probability [side,
+    quantile]: quantiles over examples of log10(1 - p). {prefix}_histogram [side, bin]: the share of the
+    examples in bins of log10(1 - p) a quarter wide, `bin` their lower edges (what is below -38 is in the
+    first). {prefix}_above [side, level]: the share of the examples with p > level.
 
-    g_i is the gradient of example i's own loss with respect to all weights. {prefix}_pushing_{side}:
-    (sum |g_i|)^2 / sum |g_i|^2, how many examples still push; {prefix}_top [side, share]: what part of
-    sum |g_i| the top `share` of the examples have (rounded up to whole examples).
+    g_i is the gradient of example i's own loss with respect to all weights.
+    {prefix}_effective_examples_{side}: (sum |g_i|)^2 / sum |g_i|^2, how many examples still push;
+    {prefix}_top [side, share]: what part of sum |g_i| the top `share` of the examples have (rounded up
+    to whole examples).
 
     Of the loss L of the training side, as it is trained on, {prefix}_gradient_norm = |grad L|;
     {prefix}_pull_norm = |weight_decay (w - w_end)|, the optimiser's own (for Muon that of its hidden
@@ -57,8 +58,14 @@ class Confidence(LossMeasure):
     """
 
     endings: ClassVar[tuple[str, ...]] = (
-        *("doubt", "histogram", "above", "top"),
-        *("pushing_train", "pushing_val", "gradient_norm", "pull_norm", "pull_cosine"),
+        *("error_probability", "histogram", "above", "top"),
+        *(
+            "effective_examples_train",
+            "effective_examples_val",
+            "gradient_norm",
+            "pull_norm",
+            "pull_cosine",
+        ),
         *("data_norm", "decay_norm"),
     )
 
@@ -68,7 +75,7 @@ class Confidence(LossMeasure):
 
     @property
     def scalars(self) -> tuple[str, ...]:
-        of_sides = (f"pushing_{side}" for side in SIDES)
+        of_sides = (f"effective_examples_{side}" for side in SIDES)
         of_pulls = ("gradient_norm", "pull_norm", "pull_cosine", "data_norm", "decay_norm")
         return tuple(f"{self.prefix}_{name}" for name in (*of_sides, *of_pulls))
 
@@ -84,7 +91,7 @@ class Confidence(LossMeasure):
 class Certainty(NamedTuple):
     """Of each example log10(1 - p) of its correct label, and the norm of its loss's gradient."""
 
-    doubt: Float[np.ndarray, " example"]
+    error_probability: Float[np.ndarray, " example"]
     gradient_norm: Float[np.ndarray, " example"]
 
 
@@ -93,7 +100,7 @@ def confidence(
 ) -> Certainty:
     """How sure the model is of each example's label, and how much that example still pushes.
 
-    Float64; the doubt is -inf where 1 - p is below the least number of float32, 1e-38.
+    Float64; the error_probability is -inf where 1 - p is below the least number of float32, 1e-38.
     """
     found = []
     for chunk in in_chunks(data, np.arange(len(data.labels))):
@@ -117,28 +124,39 @@ def _certainty(
 
 
 def _of_probabilities(by_side: list[Certainty]) -> dict[str, Reading]:
-    doubts = [np.maximum(side.doubt, EDGES[0]) for side in by_side]
-    shares = [np.histogram(doubt, [*EDGES[:-1], np.inf])[0] / len(doubt) for doubt in doubts]
+    error_probabilities = [np.maximum(side.error_probability, EDGES[0]) for side in by_side]
+    shares = [
+        np.histogram(error_probability, [*EDGES[:-1], np.inf])[0] / len(error_probability)
+        for error_probability in error_probabilities
+    ]
     values = {
-        "doubt": ("quantile", QUANTILES, [np.quantile(doubt, QUANTILES) for doubt in doubts]),
+        "error_probability": (
+            "quantile",
+            QUANTILES,
+            [np.quantile(error_probability, QUANTILES) for error_probability in error_probabilities],
+        ),
         "histogram": ("bin", EDGES[:-1], shares),
-        "above": ("level", LEVELS, [[_share_above(level, d) for level in LEVELS] for d in doubts]),
+        "above": (
+            "level",
+            LEVELS,
+            [[_share_above(level, d) for level in LEVELS] for d in error_probabilities],
+        ),
     }
     return {name: _by_side(axis, labels, of) for name, (axis, labels, of) in values.items()}
 
 
-def _share_above(level: float, doubt: np.ndarray) -> float:
-    return float(np.mean(doubt < np.log10(1 - level)))
+def _share_above(level: float, error_probability: np.ndarray) -> float:
+    return float(np.mean(error_probability < np.log10(1 - level)))
 
 
 def _of_norms(by_side: list[Certainty]) -> dict[str, Reading]:
     norms = [side.gradient_norm for side in by_side]
     top = [[_held_by_top(share, norm) for share in TOP] for norm in norms]
-    pushing = {
-        f"pushing_{side}": scalar(float(reach(norm[:, None])[0]))
+    effective_examples = {
+        f"effective_examples_{side}": scalar(float(reach(norm[:, None])[0]))
         for side, norm in zip(SIDES, norms, strict=True)
     }
-    return {"top": _by_side("share", TOP, top), **pushing}
+    return {"top": _by_side("share", TOP, top), **effective_examples}
 
 
 def _held_by_top(share: float, norm: np.ndarray) -> float:

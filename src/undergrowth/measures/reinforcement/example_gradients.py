@@ -165,7 +165,7 @@ def example_gradients(
         spots.append(jax.ShapeDtypeStruct(written.shape, written.dtype))
         return written
 
-    jax.eval_shape(lambda: model.plain(inputs, watch=note))
+    jax.eval_shape(lambda: model.plain(inputs, write_hook=note))
 
     def shifted(shifts: list[Array]) -> tuple[Array, list[dict[str, Array | None]]]:
         seen: list[dict[str, Array | None]] = []
@@ -174,7 +174,7 @@ def example_gradients(
             seen.append(dict(reads))
             return written + shifts[len(seen) - 1]
 
-        return model.plain(inputs, watch=shift), seen
+        return model.plain(inputs, write_hook=shift), seen
 
     nothing = [jnp.zeros(spot.shape, spot.dtype) for spot in spots]
     logits, pull, seen = jax.vjp(shifted, nothing, has_aux=True)

@@ -34,10 +34,10 @@ def reinforcement_of(
 ) -> Float[np.ndarray, " example"]:
     r"""r_i = -grad l_i . P grad s: how fast the strength s rises as the optimiser descends on l_i alone.
 
-    strength: a differentiable number of a model, such as the margin that a mask of components carries.
-    P: with an Adam's or AdamW's opt_state, 1 / (sqrt(v) + eps) with its second moment v as it stands,
-    corrected for bias; otherwise 1. Positive: example i reinforces s. In units of s for a learning rate
-    of 1; `reach` says how many examples share it.
+    strength: a differentiable number of a model, such as the centred logit that a mask of components
+    carries. P: with an Adam's or AdamW's opt_state, 1 / (sqrt(v) + eps) with its second moment v as it
+    stands, corrected for bias; otherwise 1. Positive: example i reinforces s. In units of s for a
+    learning rate of 1; `reach` says how many examples share it.
 
     Raises ValueError for an optimiser whose step is no multiple of the gradient weight by weight (Muon),
     and for an Adam that has made no step.

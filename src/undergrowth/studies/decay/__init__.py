@@ -4,7 +4,7 @@ The post: weight decay is the most effective regulariser, because it degrades sh
 the gradient of the loss is taken away from networks that have memorised, half grokked or grokked, and
 decay or noise goes on alone: what is lost first, predictions that are only memorised or generalised
 ones? And decay is switched on beside the gradient, in a network that has memorised without it: do
-labels that can only be memorised lose more of their lead than the others?
+labels that can only be memorised lose more of their margin than the others?
 
 What decay alone does is a straight line: every weight is multiplied by one number. A network without
 biases whose logits are homogeneous in all weights (the two-token MLP here: of degree 3) then has all
@@ -36,18 +36,18 @@ STUDY = Study(
     hypotheses={
         FREQUENT: (
             "Without the gradient shallow circuits go first: memorised-only predictions are lost sooner "
-            "than general ones, also where their leads are equal, and under decay more than under noise "
-            "of the same length. Beside the gradient decay costs memorised-only labels more of their "
-            "lead."
+            "than general ones, also where their margins are equal, and under decay more than under "
+            "noise of the same length. Beside the gradient decay costs memorised-only labels more of "
+            "their margin."
         ),
         EFFICIENT: (
-            "General circuits buy more lead by the same norm (Varma et al. 2023, arXiv:2309.02390), so "
-            "decay costs memorised-only predictions their confidence sooner, as far as their lead is "
-            "smaller; among predictions of equal lead there is no difference."
+            "General circuits buy more margin by the same norm (Varma et al. 2023, arXiv:2309.02390), "
+            "so decay costs memorised-only predictions their confidence sooner, as far as their margin "
+            "is smaller; among predictions of equal margin there is no difference."
         ),
         SCALING: (
             "Decay alone multiplies all weights by one number. In a homogeneous network no prediction "
-            "changes and all leads fall alike; what decay does to circuits it does with the gradient, "
+            "changes and all margins fall alike; what decay does to circuits it does with the gradient, "
             "which rebuilds some of them. Where attention makes a network inhomogeneous, what goes "
             "first is a matter of depth, not of shallow or general."
         ),

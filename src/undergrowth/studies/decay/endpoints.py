@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from undergrowth.analysis import Exceeds
-from undergrowth.report.numbers import told
+from undergrowth.report.numbers import format_number
 from undergrowth.studies.arm import Budget
 from undergrowth.studies.decay.arms import (
     ALONE,
@@ -26,7 +26,7 @@ from undergrowth.studies.endpoint import Endpoint
 from undergrowth.studies.table import Table
 
 WORTH = Exceeds(0.05)
-"""A twentieth: of the way, or of a lead."""
+"""A twentieth: of the way, or of a margin."""
 SHORT = {TRANSFORMER: "transformer", MLP: "mlp", WRONG: "wrong"}
 
 
@@ -57,7 +57,7 @@ def _alone(setup: str, what: What, score: Score) -> Endpoint:
 
 def _against_noise(setup: str, score: Score) -> Endpoint:
     decay, noise = (Undoing(setup, what).name for what in ALONE)
-    statistic = excess(setup, score, ", minus under random kicks that lead equally far")
+    statistic = excess(setup, score, ", minus under random kicks that margin equally far")
     return Endpoint(f"{SHORT[setup]}-decay-noise", "P8", statistic, decay, WORTH, control=noise)
 
 
@@ -80,14 +80,14 @@ def forks_of(table: Table, arm: str) -> list[Undone]:
 
 
 def _at_the_fork(arm: str) -> Callable[[Table], str]:
-    """What the classes start from, and how far they can be compared at an equal lead."""
+    """What the classes start from, and how far they can be compared at an equal margin."""
 
     def note(table: Table) -> str:
         forks = [fork for fork in forks_of(table, arm) if fork.general.any() and fork.shallow.any()]
         if not forks:
             return ""
         shallow, general = (
-            float(np.mean([np.median(fork.lead[0, fork.members(cls)]) for fork in forks]))
+            float(np.mean([np.median(fork.margin[0, fork.members(cls)]) for fork in forks]))
             for cls in ("shallow", "general")
         )
         accuracy, share = (
@@ -95,8 +95,8 @@ def _at_the_fork(arm: str) -> Callable[[Table], str]:
             for number in (lambda fork: fork.val_accuracy, lambda fork: fork.matched()[1])
         )
         return (
-            f"Median leads at the fork {told(shallow)} and {told(general)}; a = {accuracy:.2f}; "
-            f"{share:.0%} of the smaller class has a match of equal lead."
+            f"Median margins at the fork {format_number(shallow)} and {format_number(general)}; a = "
+            f"{accuracy:.2f}; {share:.0%} of the smaller class has a match of equal margin."
         )
 
     return note

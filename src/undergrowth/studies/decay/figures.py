@@ -1,4 +1,4 @@
-"""What is kept of each class over the distance, how leads fall, and what is lost by arm."""
+"""What is kept of each class over the distance, how margins fall, and what is lost by arm."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def figures(table: Table) -> Iterator[Figure]:
             (0, 1.03),
         )
     yield kept_figure(
-        "decay_leads",
-        "How the lead of the correct label falls under decay and noise alone",
+        "decay_margins",
+        "How the margin of the correct label falls under decay and noise alone",
         f"{RULE} Lead: its logit less the largest other one; median over the class of its share of that "
         "at the fork.",
-        "lead / lead at the fork",
-        _cells(table, Undone.relative_lead),
+        "margin / margin at the fork",
+        _cells(table, Undone.relative_margin),
         (-0.3, 1.05),
     )
     yield _by_arm(table)

@@ -32,13 +32,13 @@ SCORES: dict[Score, str] = {"right": "right", "confident": "held at p > ½"}
 class Undone:
     """A fork from the reading on at which the gradient is taken away, to the end of the path.
 
-    distance [reading]: of the weights from where they were; lead, log_prob [reading, example]: of the
+    distance [reading]: of the weights from where they were; margin, log_prob [reading, example]: of the
     label, see `Predictions`; general, shallow: bool [example], the classes, fixed at the fork.
     val_accuracy: at the fork.
     """
 
     distance: np.ndarray
-    lead: np.ndarray
+    margin: np.ndarray
     log_prob: np.ndarray
     general: np.ndarray
     shallow: np.ndarray
@@ -50,7 +50,7 @@ class Undone:
 
     def holds(self, score: Score) -> np.ndarray:
         """bool [reading, example]: whether it is right, or likelier right than not."""
-        return self.lead > 0 if score == "right" else self.log_prob > np.log(0.5)
+        return self.margin > 0 if score == "right" else self.log_prob > np.log(0.5)
 
     def lost(self, cls: Class, score: Score = "right") -> np.ndarray:
         """Of each member of a class the share of the path on which it is lost."""
@@ -67,13 +67,13 @@ class Undone:
         return Missing(NO_CLASS) if np.isnan(found) else found
 
     def matched(self) -> tuple[float, float]:
-        """The same for right predictions with an equal lead at the fork, NaN where they are too few; and
-        the share of the smaller class that has such a match.
+        """The same for right predictions with an equal margin at the fork, NaN where they are too few;
+        and the share of the smaller class that has such a match.
         """
         shallow, general = (self.members(cls) for cls in ("shallow", "general"))
-        lead = self.lead[0]
+        margin = self.margin[0]
         found, n = matched_difference(
-            self.lost("shallow"), lead[shallow], self.lost("general"), lead[general]
+            self.lost("shallow"), margin[shallow], self.lost("general"), margin[general]
         )
         return found, n / max(1, min(int(shallow.sum()), int(general.sum())))
 
@@ -81,10 +81,10 @@ class Undone:
         """The share of a class that still holds at each distance of `GRID`; NaN where it has none."""
         return self._along(self.holds(score)[:, self.members(cls, score)] * 1.0, np.mean)
 
-    def relative_lead(self, cls: Class) -> np.ndarray:
-        """Likewise the median over a class of the lead as a share of that at the fork."""
-        lead = self.lead[:, self.members(cls)]
-        return self._along(lead / lead[0], np.median)
+    def relative_margin(self, cls: Class) -> np.ndarray:
+        """Likewise the median over a class of the margin as a share of that at the fork."""
+        margin = self.margin[:, self.members(cls)]
+        return self._along(margin / margin[0], np.median)
 
     def _along(self, values: np.ndarray, middle: Callable[..., np.ndarray]) -> np.ndarray:
         has_none = not values.size
@@ -94,21 +94,21 @@ class Undone:
 @lru_cache(maxsize=512)
 def undone(run: Run) -> Undone | Missing:
     """What a fork's readings say."""
-    names = ("prediction_lead", "prediction_log_prob")
+    names = ("prediction_margin", "prediction_log_prob")
     if not set(names) <= set(run.names):
         return Missing(TOO_LATE)
-    lead, log_prob = (run[name].sel(step=slice(run.forked_at, None)) for name in names)
-    steps = lead["step"].values
+    margin, log_prob = (run[name].sel(step=slice(run.forked_at, None)) for name in names)
+    steps = margin["step"].values
     away = distance(run.spec, steps - steps[:1])
     if not len(away) or away[-1] < UPTO - 1e-9:
         return Missing(TOO_LATE)
     on_path = np.append(True, (np.diff(away) > 0) & (away[:-1] < UPTO))
-    lead, log_prob = (each.values[on_path] for each in (lead, log_prob))
+    margin, log_prob = (each.values[on_path] for each in (margin, log_prob))
     data = run.spec.data()
-    right = lead[0] > 0
+    right = margin[0] > 0
     return Undone(
         away[on_path],
-        lead,
+        margin,
         log_prob,
         general=data.is_val & right,
         shallow=(data.is_noisy if run.spec.label_noise else data.is_train) & right,
@@ -147,7 +147,7 @@ DILUTED = (
     "difference between memorised-only and general ones is this one by 1 / (1 - a), of the same sign."
 )
 MATCHED = (
-    "Each prediction of the smaller class beside that of the other with the nearest lead at the fork, "
+    "Each prediction of the smaller class beside that of the other with the nearest margin at the fork, "
     f"within {ALIKE_WITHIN:.0%}."
 )
 
@@ -165,16 +165,16 @@ def excess(setup: str, score: Score = "right", minus: str = "") -> Statistic:
 
 
 def matched(setup: str) -> Statistic:
-    """The same among predictions of equal lead."""
+    """The same among predictions of equal margin."""
     every = excess(setup)
-    few = Missing(f"fewer than {LEAST_MATCHED} predictions have one of equal lead in the other class")
+    few = Missing(f"fewer than {LEAST_MATCHED} predictions have one of equal margin in the other class")
 
     def of(fork: Undone) -> float | Missing:
         found, _ = fork.matched()
         return few if np.isnan(found) else found
 
     return replace(
-        every, name=f"{every.name}, of equal lead", how=f"{every.how} {MATCHED}", of=of_fork(of)
+        every, name=f"{every.name}, of equal margin", how=f"{every.how} {MATCHED}", of=of_fork(of)
     )
 
 
@@ -190,29 +190,29 @@ def earlier(score: Score) -> Statistic:
 
 
 def lag(run: Run) -> float | Missing:
-    """By how much the median lead of wrong labels is short of the right ones', as a share of it: mean
+    """By how much the median margin of wrong labels is short of the right ones', as a share of it: mean
     over the readings since the fork.
     """
-    if "prediction_lead" not in run.names:
+    if "prediction_margin" not in run.names:
         return Missing(TOO_LATE)
-    lead = run["prediction_lead"].sel(step=slice(run.forked_at, None)).values
-    if not len(lead):
+    margin = run["prediction_margin"].sel(step=slice(run.forked_at, None)).values
+    if not len(margin):
         return Missing(TOO_LATE)
-    data, right = run.spec.data(), lead[0] > 0
+    data, right = run.spec.data(), margin[0] > 0
     classes = (data.is_noisy & right, data.is_train & ~data.is_noisy & right)
     if not all(members.any() for members in classes):
         return Missing(NO_CLASS)
-    wrong_lead, right_lead = (np.median(lead[:, members], axis=1) for members in classes)
-    if (right_lead <= 0).any():
+    wrong_margin, right_margin = (np.median(margin[:, members], axis=1) for members in classes)
+    if (right_margin <= 0).any():
         return Missing("half of the right labels are lost at some time")
-    return float(np.mean(1 - wrong_lead / right_lead))
+    return float(np.mean(1 - wrong_margin / right_margin))
 
 
 LAGGING = Statistic(
-    "lead of wrong labels, short of the right ones' by a share, with decay switched on - without",
-    "The gradient goes on. Of training labels predicted right at the fork, 1 - (median lead of the "
-    "wrong ones / median lead of the right ones), mean over the readings since; what scales all leads "
-    "alike changes nothing.",
+    "margin of wrong labels, short of the right ones' by a share, with decay switched on - without",
+    "The gradient goes on. Of training labels predicted right at the fork, 1 - (median margin of the "
+    "wrong ones / median margin of the right ones), mean over the readings since; what scales all "
+    "margins alike changes nothing.",
     beside(lag),
-    says=points("of the right labels' lead more that wrong labels lack"),
+    says=points("of the right labels' margin more that wrong labels lack"),
 )

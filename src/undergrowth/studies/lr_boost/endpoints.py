@@ -107,7 +107,7 @@ def works_and_collapses(table: Table, endpoint: Endpoint) -> Measured:
             missing["no run of × 100, or there before the switch"] += 1
             continue
         low, _ = statistics.faster(switched(run), switched(control))
-        found[seed] = bool(low >= np.log10(2) and not switched(other).stays)
+        found[seed] = bool(low >= np.log10(2) and not switched(other).retains)
     return Measured(proportion([bool(value) for value in found.values()]), found, {}, missing)
 
 

@@ -11,7 +11,7 @@ from undergrowth.analysis import Rules, Switched, events, narrowing, speed_up
 from undergrowth.analysis.events import DEFAULT_RULES as RULES
 from undergrowth.analysis.switches import LASTING, log_ratio
 from undergrowth.store import Run
-from undergrowth.studies.statistic import Missing, Statistic, points, share, times, told
+from undergrowth.studies.statistic import Missing, Statistic, format_number, points, share, times
 
 Bounds = tuple[float, float]
 TOO_LATE = "got there before its switch"
@@ -88,7 +88,7 @@ def proportional(factor: float) -> Statistic:
         f"log(speed-up) / log({factor:g})",
         f"{SPEED} 1 is in proportion to the rate, 0 no speed-up at all.",
         in_time(lambda run, control: proportion_of_rate(factor, "the switch", run, control)),
-        says=lambda slope: f"{factor:g} × the rate, × {told(factor**slope)} sooner",
+        says=lambda slope: f"{factor:g} × the rate, × {format_number(factor**slope)} sooner",
     )
 
 
@@ -111,21 +111,21 @@ LOST = Statistic(
     "share of seeds that are not at 99 % to stay",
     f"{RULES.describe('grokked').capitalize()} over the last {LASTING:.0%} of the steps after the "
     "switch. A run that diverged is not.",
-    in_time(lambda run: not run.stays),
+    in_time(lambda run: not run.retains),
     says=share("of the seeds are not there to stay"),
     takes_failed=True,
 )
 NEVER = Statistic(
     "share of seeds that never get to 99 %",
     f"{RULES.describe('grokked').capitalize()} at no evaluation.",
-    in_time(lambda run: not run.gets_there),
+    in_time(lambda run: not run.reaches_threshold),
     says=share("of the seeds never get there"),
     takes_failed=True,
 )
 GETS_THERE = Statistic(
     "share of seeds that get to 99 %",
     f"{RULES.describe('grokked').capitalize()} at some evaluation.",
-    in_time(lambda run: run.gets_there),
+    in_time(lambda run: run.reaches_threshold),
     says=share("of the seeds get there"),
     takes_failed=True,
 )

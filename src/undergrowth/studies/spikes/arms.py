@@ -29,7 +29,7 @@ def _measured(curves: int, structure: int, steps: int) -> tuple:
     return (
         Curves(schedule=Schedule(every=curves, until=steps, per_decade=1)),
         Norms(),
-        # A margin is linear in the neurons' gates here, so the gradient is exact.
+        # A centred logit is linear in the neurons' gates here, so the gradient is exact.
         Saliency(method="gradient_x_activation", schedule=evenly),
         Generality(schedule=evenly),
         Fourier(schedule=evenly),

@@ -23,7 +23,7 @@ class Components(Value):
     """Some neurons or heads of one layer: given by number, or n of them by a rule.
 
     The rules look at the run as the action finds it: the L2 norm of all weights of a component, or the
-    median over the training examples of the |integrated gradients| of the margin (mean baseline).
+    median over the training examples of the |integrated gradients| of the centred logit (mean baseline).
     """
 
     component: Literal["neuron", "head"] = "neuron"
