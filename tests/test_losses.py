@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from undergrowth.losses import LOSSES, LossName, cross_entropy, cross_entropy_float32, mse, stablemax
 

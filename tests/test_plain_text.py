@@ -7,8 +7,7 @@ import os
 import subprocess
 import sys
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from undergrowth.plain_text import command, in_one_line, json_text, visible
 

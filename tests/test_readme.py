@@ -47,10 +47,3 @@ def test_every_command_of_the_readme_exists() -> None:
     assert commands >= {"demo", "study", "run", "show", "runs", "report", "verify"}
     for command in commands:
         app[command]
-
-
-def test_every_public_name_can_be_had() -> None:
-    for name in ug.__all__:
-        assert getattr(ug, name) is not None
-    with pytest.raises(AttributeError, match="no attribute 'runspec'"):
-        _ = ug.runspec

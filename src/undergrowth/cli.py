@@ -185,8 +185,7 @@ def presets(*, as_json: AsJson = False) -> int:
 def replay(directory: StoreName, run: RunId, /, *, as_json: AsJson = False) -> int:
     """Train a stored run again and compare every bit; exit code 1 where it differs."""
     from undergrowth.store import Store
-    from undergrowth.sweep.replaying import replay as replay_run
-    from undergrowth.sweep.replaying import replayed_with
+    from undergrowth.sweep.replaying import replay as replay_run, replayed_with
     from undergrowth.terminal import watching
 
     (stored,) = _runs_named(Store(directory), (run,))

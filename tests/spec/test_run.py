@@ -12,8 +12,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from pydantic import ValidationError
 
 from tests import tiny
@@ -212,7 +211,7 @@ FIELDS = st.fixed_dictionaries(
         "measures": st.tuples(
             st.builds(Curves, schedule=SCHEDULES),
             st.builds(
-                Saliency, score=st.sampled_from(["margin", "log_prob"]), n_nodes=st.integers(1, 9)
+                Saliency, score=st.sampled_from(["centred_logit", "log_prob"]), n_nodes=st.integers(1, 9)
             ),
             st.builds(Deletion, ks=st.just((0, 2, 5)), repeats=st.integers(1, 9)),
         ),

@@ -206,7 +206,7 @@ def test_where_no_prediction_changes_seeds_that_agree_are_no_effect() -> None:
     [(3.0, 9.0, "supported"), (9.0, 6.0, "contradicted"), (4.5, 5.0, "no effect")],
 )
 def test_decay_beside_the_gradient_is_judged_by_whose_margin_it_takes(wrong, right, ruling) -> None:
-    """Without it wrong labels lack a tenth of the margin; decay that halves all margins changes nothing."""
+    """Without it wrong labels lack a tenth of it; decay that halves all margins changes nothing."""
     runs = {
         SWITCHED_ON.name: [switched_on(seed, wrong, right) for seed in range(8)],
         STAYS_OFF.name: [switched_on(seed, 9.0, 10.0, STAYS_OFF) for seed in range(8)],

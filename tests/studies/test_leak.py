@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -150,7 +151,7 @@ def test_the_figure_has_a_panel_for_each_arm_and_a_line_for_each_class_of_pair()
     (figure,) = STUDY.answer(table_of(STUDY, LEAKS, "standard")).figures
     assert set(figure.table["panel"]) == set(SPECS)
     of_leaky = figure.table[figure.table["panel"] == LEAKY]
-    assert set(of_leaky["line"].dropna()) == {name for name, _ in leak.CLASSES.values()}
+    assert set(pd.Series(of_leaky["line"]).dropna()) == {name for name, _ in leak.CLASSES.values()}
     of_safe = figure.table[figure.table["panel"] == SAFE]
-    assert set(of_safe["line"].dropna()) == {"training", "validation, all"}
+    assert set(pd.Series(of_safe["line"]).dropna()) == {"training", "validation, all"}
     assert STUDY.answer(table_of(STUDY, {})).figures == ()

@@ -30,7 +30,7 @@ def on_sides(by_step: Sequence[float]) -> xr.DataArray:
 
 
 def shares(general: Sequence[float]) -> xr.DataArray:
-    """Shapley values of two equal neurons of which validation gets a share of the training centred logit."""
+    """Shapley values of two equal neurons: validation gets a share of the training centred logit."""
     train = np.ones((len(STEPS), 2))
     both = np.stack([train, train * np.asarray(general)[:, None]], axis=1)
     return xr.DataArray(both, {"step": list(STEPS), "side": list(SIDES)}, ("step", "side", "neuron"))

@@ -46,7 +46,7 @@ def methods(table: pd.DataFrame) -> str:
     return " or ".join(sorted(found)) or "one seed: no interval"
 
 
-def format_number(estimate: Estimate) -> dict[str, object]:
+def columns_of(estimate: Estimate) -> dict[str, object]:
     """The columns of an estimate: value, low, high, n, n_control, method; bounds only where there are
     both.
     """
@@ -73,7 +73,7 @@ def by_arm(panels: Mapping[str, Mapping[str, Numbers]]) -> pd.DataFrame:
             for run, value in numbers:
                 its = {"run": run.id, "seed": run.spec.seeds.model, "value": value}
                 rows.append({"layer": "seed", **about, **its})
-            rows.append({"layer": "mean", **about, **format_number(mean)})
+            rows.append({"layer": "mean", **about, **columns_of(mean)})
     return pd.DataFrame(rows)
 
 

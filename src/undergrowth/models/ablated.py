@@ -42,7 +42,7 @@ class Ablated(Model):
     def plain(
         self, inputs: Inputs, hook: Hook = no_hook, write_hook: WriteHook = no_write_hook
     ) -> Float[Array, "example label"]:
-        """Logits of the gated model, by its own textbook pass; a write_hook sees its own weights."""
+        """Logits of the gated model, by its own textbook pass; a write hook sees its own weights."""
         return self.model.plain(inputs, self._behind_gates(hook), write_hook)
 
     def _behind_gates(self, hook: Hook) -> Hook:

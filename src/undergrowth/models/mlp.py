@@ -95,7 +95,7 @@ class MLP(Model):
     def _read(
         self, pre: Array, hook: Hook, write_hook: WriteHook = no_write_hook, read: Array | None = None
     ) -> Array:
-        """Logits from the first layer's product on; a write_hook sees what that is of."""
+        """Logits from the first layer's product on; a write hook sees what that is of."""
         weights = [*(layer.W_in for layer in self.mlp[1:]), self.unembed.W_U]
         for i, (layer, W_after) in enumerate(zip(self.mlp, weights, strict=True)):
             pre = write_hook(plus(pre, layer.b_in), {f"mlp.{i}.W_in": read, f"mlp.{i}.b_in": None})

@@ -89,7 +89,7 @@ class TwoTokenMLP(Model):
     def _read(
         self, pre: Array, hook: Hook, write_hook: WriteHook = no_write_hook, pair: Array | None = None
     ) -> Array:
-        """Logits from the first product on; a write_hook sees the pair that it is of."""
+        """Logits from the first product on; a write hook sees the pair that it is of."""
         pre = write_hook(plus(pre, self.mlp.b_in), {"mlp.W_in": pair, "mlp.b_in": None})
         post = hook(HOOK_POST, ACT_FNS[self.act_fn](pre))
         return write_hook(product(post, self.unembed.W_U), {"unembed.W_U": post})

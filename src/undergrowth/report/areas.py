@@ -82,13 +82,13 @@ def table_film(runs: Sequence[Run], kind: AreaKind, name: str = "table_film") ->
     }
     gaps = {"customdata": areas.tolist(), "xgap": 0.4, "ygap": 0.4}
     shown = _cells(states[active], (-0.5, 3.5), EVEN, state_bar, where, meta={"kind": "state"}, **gaps)
-    title, hover = {"title": {"text": "centred_logit"}}, f"{where}<br>centred logit %{{z}}"
+    title, hover = {"title": {"text": "centred logit"}}, f"{where}<br>centred logit %{{z}}"
     meta = {"visible": False, "meta": {"kind": "centred_logit"}}
     hidden = _cells(centred_logits[active], (-limit, limit), DIVERGING, title, hover, **meta, **gaps)
     plot = go.Figure([shown, hidden, _dots(trained)])
     theme.dress(plot, height=700, slider=True)
     _square(plot)
-    choices = (("right or wrong", [True, False]), ("centred_logit", [False, True]))
+    choices = (("right or wrong", [True, False]), ("centred logit", [False, True]))
     add_buttons(
         plot,
         [
@@ -260,8 +260,8 @@ def shared_carriers_figure(by_operation: ByOperation) -> Figure:
         "Carriers of an example are the fewest neurons that hold 90% of its centred logit. Overlap of "
         "two examples' carriers is the shared part of the smaller set, set so that 0 is that of random "
         "sets of equal size and 1 that of equal sets. Validation examples, pairs from one band and "
-        "from two; dotted the same after the operands were renamed at random; dashed training examples of the "
-        f"control. {_counted(by_operation)}. {MARKS}",
+        "from two; dotted the same after the operands were renamed at random; dashed training examples "
+        f"of the control. {_counted(by_operation)}. {MARKS}",
         panels,
         looks={**dict(PAIRS.values()), SHUFFLED: Look(theme.CONTROL_SIDES["train"], "4px,3px")},
         y=Scale("overlap", limits=(-0.3, 1.03)),

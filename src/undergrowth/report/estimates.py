@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from undergrowth.analysis import Estimate
-from undergrowth.analysis.means import Numbers, by_arm, told
+from undergrowth.analysis.means import Numbers, by_arm, columns_of
 from undergrowth.report import theme
 from undergrowth.report.charts import Layer, Look, Scale
 from undergrowth.report.figure import Figure, chart
@@ -49,7 +49,7 @@ def by_arm_figure(
 def effects_figure(name: str, title: str, effects: Sequence[Effect], caption: str) -> Figure:
     """A panel a quantity, each on its own scale with a line at 0; a row an arm, one mark a kind."""
     rows = [
-        {"panel": panel, "arm": arm, "kind": kind, **told(estimate)}
+        {"panel": panel, "arm": arm, "kind": kind, **columns_of(estimate)}
         for panel, arm, kind, estimate in effects
     ]
     return chart(

@@ -21,6 +21,7 @@ from undergrowth.report import theme
 from undergrowth.report.figure import CONFIG, Figure
 from undergrowth.report.forest import forest
 from undergrowth.report.front import Section, in_one_paragraph, lines, scoreboard
+from undergrowth.report.glossary import GLOSSARY
 from undergrowth.report.groups import RULES, plural
 from undergrowth.report.numbers import format_number
 from undergrowth.report.tables import environments, run_rows, spec_blocks
@@ -74,6 +75,7 @@ def write_page(
         plotly=Markup(plotly.offline.get_plotlyjs()),
         version=__version__,
         claim_seeds=CLAIM_SEEDS,
+        glossary=GLOSSARY,
         most_rows=MOST_ROWS,
         most_specs=MOST_SPECS,
         most_notes=MOST_NOTES,

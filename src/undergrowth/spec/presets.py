@@ -150,7 +150,7 @@ def _post() -> RunSpec:
     return RunSpec(
         measures=(
             *MEASURES,
-            # A centred logit is linear in the neurons' gates here, so two nodes are exact: see the residual.
+            # A centred logit is linear in the neurons' gates here: two nodes are exact.
             Saliency(n_nodes=2, schedule=Schedule(every=100, until=100, per_decade=12)),
             Deletion(n_nodes=2, repeats=1, schedule=Schedule(every=100, until=100, per_decade=8)),
         ),

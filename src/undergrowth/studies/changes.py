@@ -58,7 +58,8 @@ class Change:
             step = np.median([int(curve["step"].values[curve.values.argmax()]) for curve in curves])
             height = float(np.mean([curve.max() for curve in curves]))
             end = float(np.mean([curve[-1] for curve in curves]))
-            return f"Highest near step {step:,.0f} ({format_number(height)}), {format_number(end)} at the end."
+            ends = format_number(height), format_number(end)
+            return f"Highest near step {step:,.0f} ({ends[0]}), {ends[1]} at the end."
 
         return note
 

@@ -360,7 +360,7 @@ def _figure(measure: Measure, rungs: Rungs) -> Figure:
     times = table["time"].to_numpy(float)
     low, high = float(times.min()) / 1.4, float(times.max()) * 2.2
     least, most = float(ladder.complexity.min()), float(ladder.complexity.max())
-    centred_logit, ratio = 0.07 * (most - least), (most / least) ** 0.07
+    margin, ratio = 0.07 * (most - least), (most / least) ** 0.07
     slopes = [
         f"{law}: {'exponent' if law == 'power law' else 'decades for each unit'} "
         f"{format_number(found.slope)}"
@@ -384,7 +384,7 @@ def _figure(measure: Measure, rungs: Rungs) -> Figure:
         x=Scale(
             measure.label,
             is_switchable=True,
-            limits=(least - centred_logit, most + centred_logit),
+            limits=(least - margin, most + centred_logit),
             log_limits=(least / ratio, most * ratio),
             marks=_apart(np.unique(ladder.complexity).tolist()),
         ),

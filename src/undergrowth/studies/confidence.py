@@ -9,8 +9,7 @@ import numpy as np
 import xarray as xr
 
 from undergrowth.analysis import Above, Exceeds, events
-from undergrowth.analysis.events import DEFAULT_RULES as RULES
-from undergrowth.analysis.events import EventName
+from undergrowth.analysis.events import DEFAULT_RULES as RULES, EventName
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.analysis.stages import at_event, between_events
 from undergrowth.measures import Confidence, Curves

@@ -9,8 +9,7 @@ from functools import partial
 import numpy as np
 
 from undergrowth.analysis import Above, Exceeds, Rules, Value, events
-from undergrowth.analysis.events import DEFAULT_RULES as RULES
-from undergrowth.analysis.events import onset_by_loss
+from undergrowth.analysis.events import DEFAULT_RULES as RULES, onset_by_loss
 from undergrowth.analysis.falls import DROP, Falls, falls
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.report.curves import accuracy_figure, loss_figure

@@ -140,7 +140,7 @@ def midway_statistic(name: str, how: str, number: Callable[[Run], float], **more
 
 def decided(kind: AreaKind, score: Score = "correct") -> Statistic:
     """P12's."""
-    what = {"correct": "accuracy", "centred_logit": "margins"}[score]
+    what = {"correct": "accuracy", "centred_logit": "centred logits"}[score]
     return midway_statistic(
         f"held-out share of the variance of validation {what} between bands midway",
         HELD_OUT,

@@ -12,7 +12,7 @@ from undergrowth.spec import RunSpec
 from undergrowth.store import Run
 from undergrowth.studies.arm import Arm, Budget, Planned, planned
 from undergrowth.studies.endpoint import Endpoint
-from undergrowth.studies.table import Table
+from undergrowth.studies.table import NOT_THERE, Table
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ class Study:
         """The verdict at each endpoint, figures, and how each prediction came out."""
         endpoints = self.endpoints(table.budget)
         verdicts = {
-            endpoint.name: _open_without_runs(endpoint.verdict(table), table) for endpoint in endpoints
+            endpoint.name: _open_without_runs(endpoint, endpoint.verdict(table), table)
+            for endpoint in endpoints
         }
         scores = tuple(
             Scored(each, verdicts[each.endpoint])
@@ -108,12 +109,13 @@ class Study:
         }
 
 
-def _open_without_runs(verdict: Verdict, table: Table) -> Verdict:
+def _open_without_runs(endpoint: Endpoint, verdict: Verdict, table: Table) -> Verdict:
     """A verdict whose arms have no run is open: it waits for them. One with a measurement of its own may
-    be of many arms, which `arm` then names together: it waits where no seed came of them.
+    be of many arms, which `arm` then names together: it waits where no seed of any was trained.
     """
-    arms = [arm for arm in (verdict.arm, verdict.control) if arm is not None]
-    lacking = [arm for arm in arms if not table.has(arm)]
-    if verdict.waits_for or verdict.estimate.n or not lacking:
+    lacking = [arm for arm in (endpoint.arm, endpoint.control) if arm and not table.has(arm)]
+    if endpoint.measured is not None and (verdict.estimate.n or set(verdict.missing) - {NOT_THERE}):
+        return verdict
+    if verdict.waits_for or not lacking:
         return verdict
     return replace(verdict, waits_for=f"there is no run of {lacking[0]}")

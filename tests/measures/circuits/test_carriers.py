@@ -6,8 +6,7 @@ from itertools import combinations, permutations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tests import brute_force, planted, tiny
@@ -47,7 +46,7 @@ def test_no_smaller_set_carries_as_much(attribution: np.ndarray, share: float) -
 
 
 def carried_by_brute_force(share: float) -> np.ndarray:
-    """Sizes [example] on the tiny transformer: by how much each set of neurons lifts the centred logit."""
+    """Sizes [example] on the tiny transformer: how far each set of neurons lifts the centred logit."""
     weights, data = state_dict(tiny.transformer()), tiny.observed()
     inputs, labels, is_train = (np.asarray(a) for a in (data.inputs, data.labels, data.is_train))
     kept: dict[str, np.ndarray] = {}

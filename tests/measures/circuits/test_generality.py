@@ -56,7 +56,7 @@ def test_a_look_up_neuron_serves_one_example() -> None:
     np.testing.assert_allclose(found["sufficient"], expected, rtol=1e-6)
     for at_threshold in found["carries"].swapaxes(0, 1):
         np.testing.assert_allclose(at_threshold, expected, rtol=1e-6)
-    np.testing.assert_allclose(found["whole"], expected.sum(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(found["intact"], expected.sum(axis=1), rtol=1e-6)
     assert (found["without"] == 0).all()
 
 
@@ -78,7 +78,7 @@ def test_a_periodic_circuit_serves_all_that_no_look_up_does() -> None:
     np.testing.assert_allclose(singles["needed"][:, looks_up], expected, rtol=1e-6)
     assert (singles["needed"][:, ~looks_up] == 0).all()
     assert (singles["sufficient"][:, looks_up] >= expected * (1 - 1e-6)).all()
-    assert (singles["whole"] == 1).all()
+    assert (singles["intact"] == 1).all()
 
 
 def test_every_neuron_of_a_periodic_circuit_carries_little_of_many_centred_logits() -> None:
@@ -121,7 +121,7 @@ def by_brute_force(component: str, baseline: str) -> dict[str, np.ndarray]:
         lost = centred_logit - closed_centred_logit
         found["carries"].append([whole & (lost >= t * centred_logit) for t in THRESHOLDS])
         found["lost"].append(np.abs(lost))
-    found["whole"], found["without"] = [whole], [through(np.zeros(n))[0]]
+    found["intact"], found["without"] = [whole], [through(np.zeros(n))[0]]
     return {
         name: np.stack([np.asarray(each)[..., side].mean(axis=-1) for side in data.sides()])
         for name, each in found.items()
@@ -143,7 +143,7 @@ def test_shares_are_those_of_closing_every_gate_by_itself(component: str, baseli
         np.testing.assert_allclose(found[name], expected[name], atol=1e-6)
         assert expected[name].any()
     np.testing.assert_allclose(found["carries"], expected["carries"].swapaxes(1, 2), atol=1e-6)
-    for name in ("whole", "without"):
+    for name in ("intact", "without"):
         np.testing.assert_allclose(found[name], expected[name][:, 0], atol=1e-6)
 
 

@@ -141,9 +141,9 @@ def test_the_change_is_what_the_loss_does_at_the_weights_after_the_update(name: 
     }
     rise = case.losses(after) - case.losses(case.weights)
     for s, side in zip(("train", "val"), tiny.observed().sides(), strict=True):
-        found = {n: float(readings[f"ledger_{s}_{n}"].values) for n in ("change", "whole", "residual")}
+        found = {n: float(readings[f"ledger_{s}_{n}"].values) for n in ("change", "total", "residual")}
         assert found["change"] == pytest.approx(rise[side].mean(), rel=1e-3)
-        assert found["residual"] == pytest.approx(found["change"] + found["whole"], abs=1e-6)
+        assert found["residual"] == pytest.approx(found["change"] + found["total"], abs=1e-6)
 
 
 def test_half_the_step_leaves_a_quarter_of_the_residual() -> None:
@@ -230,7 +230,7 @@ def test_a_part_for_what_holds_a_norm_where_an_intervention_does() -> None:
     clamp = {"trigger": {"name": "at_step", "step": 3}, "action": {"name": "clamp_norm"}}
     at = tiny.context(tiny.mlp(), interventions=[clamp])
     readings = Ledger().observe(tiny.mlp(), tiny.observed(), at)
-    assert readings["ledger_budget"].coords["part"] == ("whole", "data", "decay", "clamp")
+    assert readings["ledger_budget"].coords["part"] == ("total", "data", "decay", "clamp")
 
 
 def test_a_look_up_neuron_is_reinforced_by_its_own_example_alone() -> None:

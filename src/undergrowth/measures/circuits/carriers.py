@@ -1,4 +1,4 @@
-"""Carriers of a prediction: the smallest sets of components that carry its centred logit, and their overlap."""
+"""Carriers of a prediction: the fewest components that carry its centred logit, and their overlap."""
 
 from __future__ import annotations
 

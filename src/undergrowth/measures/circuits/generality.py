@@ -1,4 +1,4 @@
-"""Generality of components: for how many examples each is needed, sufficient, or carries the centred logit."""
+"""Generality of components: how many examples each is needed for, sufficient for, or carries."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Generality(SiteMeasure):
     component]: shares in [0, 1] of all examples of a side. {prefix}_group_needed,
     {prefix}_group_sufficient [side, group]: the same of sets, the components in `groups` groups of
     nearly equal size (or as many as there are components), the first being those whose closing changes
-    the centred logits of the training examples the most, in mean. {prefix}_whole, {prefix}_without
+    the centred logits of the training examples the most, in mean. {prefix}_intact, {prefix}_without
     [side]: the share that is right with all gates open, and with all closed.
     """
 
@@ -46,7 +46,7 @@ class Generality(SiteMeasure):
         "carries",
         "group_needed",
         "group_sufficient",
-        "whole",
+        "intact",
         "without",
     )
 
@@ -86,7 +86,7 @@ class Generality(SiteMeasure):
             f"{self.prefix}_carries": reading(counts.carries, "threshold", self.component),
             f"{self.prefix}_group_needed": reading(of_sides(sets.needed), "group"),
             f"{self.prefix}_group_sufficient": reading(of_sides(sets.sufficient), "group"),
-            f"{self.prefix}_whole": reading(counts.whole),
+            f"{self.prefix}_intact": reading(counts.intact),
             f"{self.prefix}_without": reading(counts.without),
         }
 
@@ -124,13 +124,13 @@ def serves(
 
 
 class _Counts(NamedTuple):
-    """How many examples of each side, as a share of them in the end; and the mean |centred logit lost|."""
+    """How many examples of each side, in the end a share of them; and the mean |centred logit lost|."""
 
     needed: Any  # [component, side]
     sufficient: Any  # [component, side]
     carries: Any  # [component, threshold, side]
     lost: Any  # [component, side]
-    whole: Any  # [side]
+    intact: Any  # [side]
     without: Any  # [side]
 
 

@@ -40,14 +40,15 @@ class Confidence(LossMeasure):
     r"""The probability of each correct label, and the gradient that is left of it, against weight decay.
 
     p is the softmax probability of the correct label at the run's temperature. 1 - p = -expm1(-l) with l
-    the exact cross-entropy, so it is exact however near 1 p is. {prefix}_error_probability [side, quantile]:
-    quantiles over examples of log10(1 - p). {prefix}_histogram [side, bin]: the share of the examples in
-    bins of log10(1 - p) a quarter wide, `bin` their lower edges (what is below -38 is in the first).
-    {prefix}_above [side, level]: the share of the examples with p > level.
+    the exact cross-entropy, so it is exact however near 1 p is. {prefix}_error_probability [side,
+    quantile]: quantiles over examples of log10(1 - p). {prefix}_histogram [side, bin]: the share of the
+    examples in bins of log10(1 - p) a quarter wide, `bin` their lower edges (what is below -38 is in the
+    first). {prefix}_above [side, level]: the share of the examples with p > level.
 
-    g_i is the gradient of example i's own loss with respect to all weights. {prefix}_effective_examples_{side}:
-    (sum |g_i|)^2 / sum |g_i|^2, how many examples still push; {prefix}_top [side, share]: what part of
-    sum |g_i| the top `share` of the examples have (rounded up to whole examples).
+    g_i is the gradient of example i's own loss with respect to all weights.
+    {prefix}_effective_examples_{side}: (sum |g_i|)^2 / sum |g_i|^2, how many examples still push;
+    {prefix}_top [side, share]: what part of sum |g_i| the top `share` of the examples have (rounded up
+    to whole examples).
 
     Of the loss L of the training side, as it is trained on, {prefix}_gradient_norm = |grad L|;
     {prefix}_pull_norm = |weight_decay (w - w_end)|, the optimiser's own (for Muon that of its hidden

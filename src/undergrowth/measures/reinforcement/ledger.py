@@ -26,7 +26,7 @@ class Ledger(LossMeasure):
     with l_i the run's own loss of example i at its temperature (not weighted, without noise or dropout)
     and Delta_c the change that the update really applied makes in the weights that component c reads and
     writes with (`Model.slices`). Positive: the update reinforces what c does for example i. `part`: the
-    `whole`, and of it `data`, `decay` and, where an intervention holds a norm, `clamp` (see `Update`).
+    `total`, and of it `data`, `decay` and, where an intervention holds a norm, `clamp` (see `Update`).
 
     {prefix}_{component}_total [layer, side, part, component]: the sum over the side's examples, in units
     of the loss. {prefix}_{component}_reach: (sum r+)^2 / sum r+^2 with r+ = max(r, 0), the number of
@@ -38,7 +38,7 @@ class Ledger(LossMeasure):
     negative, what is `counted_twice` (a matrix between two layers of neurons is of both); it sums to
     {prefix}_{side}_{part}. {prefix}_parameter [parameter, side, part]: the same sum by parameter.
     {prefix}_{side}_change: the loss after the update minus the loss before;
-    {prefix}_{side}_residual: change + whole, which is of second order in the update.
+    {prefix}_{side}_residual: change + total, which is of second order in the update.
 
     per_example: also {prefix}_{component}_entries [layer, part, example, component], the ledger itself:
     of all examples, in the order of the data.
@@ -50,7 +50,7 @@ class Ledger(LossMeasure):
         *(
             f"{side}_{part}"
             for side in SIDES
-            for part in ("whole", "data", "decay", "clamp", "change", "residual")
+            for part in ("total", "data", "decay", "clamp", "change", "residual")
         ),
     )
 
@@ -61,7 +61,7 @@ class Ledger(LossMeasure):
 
     @property
     def scalars(self) -> tuple[str, ...]:
-        of_side = ("whole", "data", "decay", "change", "residual")
+        of_side = ("total", "data", "decay", "change", "residual")
         return tuple(f"{self.prefix}_{side}_{name}" for side in SIDES for name in of_side)
 
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
@@ -70,7 +70,7 @@ class Ledger(LossMeasure):
             summed(model, data, np.flatnonzero(side), changes, loss, temperature)
             for side in data.sides()
         ]
-        parts = ("whole", *changes)
+        parts = ("total", *changes)
         readings = {**_of_components(model, sums, parts), **_budget(model, sums, parts)}
         if self.per_example:
             entries = ledger(model, data, changes, loss=loss, temperature=float(temperature))
@@ -128,7 +128,7 @@ def _budget(model: Model, sums: Sequence[Sums], parts: Parts) -> dict[str, Readi
     for side, of_side, falls in zip(SIDES, sums, by_parameter.sum(axis=2), strict=True):
         change = of_side.change / of_side.n
         values = {**dict(zip(parts, falls, strict=True)), "change": change}
-        values["residual"] = change + values["whole"]
+        values["residual"] = change + values["total"]
         readings |= {f"{side}_{name}": scalar(float(value)) for name, value in values.items()}
     return readings
 

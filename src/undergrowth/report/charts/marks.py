@@ -59,8 +59,8 @@ def _template(piece: Piece, has_bounds: bool) -> str:
     layer, first = piece.layer, piece.rows.iloc[0]
     told = [f"{column.replace('_', ' ')} {first[column]}" for column in layer.tell]
     names = [name for name in (piece.panel, piece.series) if name]
-    is_intact = piece.x.size and np.array_equal(piece.x, np.round(piece.x))
-    x = f"{layer.x.replace('_', ' ')} %{{customdata[0]:{',' if is_intact else '.3g'}}}"
+    is_whole = piece.x.size and np.array_equal(piece.x, np.round(piece.x))
+    x = f"{layer.x.replace('_', ' ')} %{{customdata[0]:{',' if is_whole else '.3g'}}}"
     y = f"{layer.y.replace('_', ' ')} %{{customdata[1]:.4g}}"
     interval = " [%{customdata[2]:.3g}, %{customdata[3]:.3g}]" if has_bounds else ""
     head = ", ".join([*names, *told]).replace("<br>", " ")

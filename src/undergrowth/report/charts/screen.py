@@ -277,7 +277,7 @@ def _make_room(plot: go.Figure, pixels: int) -> None:
     layout: Any = plot.layout
     for control in (*layout.updatemenus, *layout.sliders):
         control.pad.b += pixels
-    plot.update_layout(margin_t=layout.centred_logit.t + pixels, height=layout.height + pixels)
+    plot.update_layout(margin_t=layout.margin.t + pixels, height=layout.height + pixels)
 
 
 def _wrapped(text: str, letters: int) -> str:

@@ -1,0 +1,184 @@
+"""The public names, and where each is made; `import undergrowth` loads each when it is first used."""
+
+from . import measures as measures
+from .analysis import (
+    Rules as Rules,
+    across as across,
+    against_matched as against_matched,
+    coincidence as coincidence,
+    effective_number as effective_number,
+    events as events,
+    gini as gini,
+    hoyer as hoyer,
+    matched_windows as matched_windows,
+    number_holding as number_holding,
+    resampled as resampled,
+    skewness as skewness,
+    spikes as spikes,
+    who_flips as who_flips,
+)
+from .gating import (
+    Sampling as Sampling,
+    attribute as attribute,
+    baselines as baselines,
+    conductance as conductance,
+    joint_ablation as joint_ablation,
+    shapley_values as shapley_values,
+    site_of as site_of,
+)
+from .measures import (
+    Alignment as Alignment,
+    Areas as Areas,
+    Carriers as Carriers,
+    Coherence as Coherence,
+    Collapse as Collapse,
+    ComponentNorms as ComponentNorms,
+    Confidence as Confidence,
+    Curves as Curves,
+    Deletion as Deletion,
+    ExpectedReturn as ExpectedReturn,
+    Fourier as Fourier,
+    Generality as Generality,
+    Kernel as Kernel,
+    Ledger as Ledger,
+    LocalLearningCoefficient as LocalLearningCoefficient,
+    Norms as Norms,
+    Predictions as Predictions,
+    Representations as Representations,
+    Saliency as Saliency,
+    Shapley as Shapley,
+    Sharpness as Sharpness,
+    Swaps as Swaps,
+    TableMap as TableMap,
+    areas_of as areas_of,
+)
+from .models import (
+    Ablated as Ablated,
+    MLPSpec as MLPSpec,
+    TransformerSpec as TransformerSpec,
+    TwoTokenMLPSpec as TwoTokenMLPSpec,
+    gated as gated,
+    recording as recording,
+)
+from .report.ablation import (
+    deletion_by_k_figure as deletion_by_k_figure,
+    deletion_over_steps_figure as deletion_over_steps_figure,
+)
+from .report.curves import (
+    accuracy_figure as accuracy_figure,
+    loss_figure as loss_figure,
+)
+from .report.saliency import (
+    breadth_figure as breadth_figure,
+    concentration_figure as concentration_figure,
+    saliency_histogram as saliency_histogram,
+)
+from .report.spikes import (
+    spikes_figure as spikes_figure,
+)
+from .schedules import (
+    Schedule as Schedule,
+    Window as Window,
+)
+from .spec import (
+    Fork as Fork,
+    RunSpec as RunSpec,
+    Seeds as Seeds,
+    SpecError as SpecError,
+)
+from .spec.file import (
+    read_runs as read_runs,
+)
+from .spec.presets import (
+    PRESETS as PRESETS,
+    preset as preset,
+)
+from .store import (
+    Run as Run,
+    Store as Store,
+    StoreError as StoreError,
+    together as together,
+    verify as verify,
+)
+from .studies import (
+    STUDIES as STUDIES,
+)
+from .sweep import (
+    Layout as Layout,
+    SweepError as SweepError,
+    train as train,
+)
+from .sweep.measuring import (
+    measure as measure,
+)
+from .sweep.replaying import (
+    replay as replay,
+)
+from .tasks import (
+    Characters as Characters,
+    CommutationSafe as CommutationSafe,
+    Digits as Digits,
+    Equal as Equal,
+    FeatureTable as FeatureTable,
+    Given as Given,
+    Gridworld as Gridworld,
+    Group as Group,
+    LeakyRandom as LeakyRandom,
+    Modular as Modular,
+    OfNoisy as OfNoisy,
+    PowerLaw as PowerLaw,
+    SparseParity as SparseParity,
+    Table as Table,
+    WholeGroups as WholeGroups,
+)
+from .training.batches import (
+    Blocked as Blocked,
+    FullBatch as FullBatch,
+    MiniBatch as MiniBatch,
+    WithReplacement as WithReplacement,
+)
+from .training.interventions import (
+    Ablate as Ablate,
+    AfterFork as AfterFork,
+    AfterIntervention as AfterIntervention,
+    Anneal as Anneal,
+    AtStep as AtStep,
+    ClampNorm as ClampNorm,
+    Components as Components,
+    Freeze as Freeze,
+    FreezeParameters as FreezeParameters,
+    Intervention as Intervention,
+    Kick as Kick,
+    NoOp as NoOp,
+    OnOnset as OnOnset,
+    RescaleNorm as RescaleNorm,
+    ResetMoments as ResetMoments,
+    ScaleGradient as ScaleGradient,
+    ScaleLearningRate as ScaleLearningRate,
+    SetBatch as SetBatch,
+    SetData as SetData,
+    SetNoise as SetNoise,
+    SetTemperature as SetTemperature,
+    SetWeightDecay as SetWeightDecay,
+    WhenCrosses as WhenCrosses,
+)
+from .training.noise import (
+    Noise as Noise,
+)
+from .training.optimisers import (
+    SGD as SGD,
+    Adam as Adam,
+    AdamW as AdamW,
+    Constant as Constant,
+    Cosine as Cosine,
+    GrokfastEMA as GrokfastEMA,
+    Muon as Muon,
+    NoFilter as NoFilter,
+    OrthogonalGradient as OrthogonalGradient,
+    SignSGD as SignSGD,
+)
+from .version import __version__ as __version__
+
+__all__: list[str]
+
+def open(root: str) -> Store: ...
