@@ -384,7 +384,7 @@ def _figure(measure: Measure, rungs: Rungs) -> Figure:
         x=Scale(
             measure.label,
             is_switchable=True,
-            limits=(least - margin, most + centred_logit),
+            limits=(least - margin, most + margin),
             log_limits=(least / ratio, most * ratio),
             marks=_apart(np.unique(ladder.complexity).tolist()),
         ),

@@ -30,7 +30,7 @@ from undergrowth.analysis import (
     survival,
 )
 from undergrowth.analysis.events import DEFAULT_RULES as RULES
-from undergrowth.analysis.means import format_number as told_of
+from undergrowth.analysis.means import columns_of
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.measures import Curves
 from undergrowth.models import TransformerSpec, TwoTokenMLPSpec
@@ -419,7 +419,7 @@ def _point(arm: str, fraction: float, runs: Sequence[Run]) -> dict[str, object]:
     watched = [switched(run) for run in runs]
     there = [each.reaches_threshold for each in watched]
     median = survival([each.remaining for each in watched], there).median
-    best = told_of(estimate([best_accuracy(run) for run in runs]).within(0.0, 1.0))
+    best = columns_of(estimate([best_accuracy(run) for run in runs]).within(0.0, 1.0))
     steps = f" ({format_number(median, 2)})" if np.isfinite(median) else ""
     return {
         "arm": arm,

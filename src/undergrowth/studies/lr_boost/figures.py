@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from undergrowth.analysis import Estimate, Switched, survival
-from undergrowth.analysis.means import format_number as columns_of
+from undergrowth.analysis.means import columns_of
 from undergrowth.analysis.survival import staircase
 from undergrowth.analysis.switches import median_speed_up
 from undergrowth.measures import SIDES
