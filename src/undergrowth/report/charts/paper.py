@@ -202,7 +202,8 @@ def _cells(axes: Axes, piece: Piece) -> None:
     scale = LinearSegmentedColormap.from_list("shade", [_opaque(stop) for stop in colours.scale])
     edges = [_edges(at, piece, letter) for at, letter in ((columns, "x"), (lines, "y"))]
     ends = dict(zip(("vmin", "vmax"), colours.ends, strict=True))
-    mesh = axes.pcolormesh(*edges, shade, cmap=scale, **ends, rasterized=shade.size > 1000)
+    gaps: Any = {"edgecolors": "white", "linewidth": 1} if piece.layer.label else {}
+    mesh = axes.pcolormesh(*edges, shade, cmap=scale, **ends, rasterized=shade.size > 1000, **gaps)
     for x, y, text in zip(piece.x, piece.y, piece.texts(piece.layer.label), strict=False):
         axes.text(x, y, plain(text), ha="center", va="center", fontsize=6, color=theme.CELL_INK)
     axes.grid(visible=False)
@@ -267,7 +268,7 @@ MARKS: dict[Mark, Callable[[Axes, Piece], None]] = {
 def _finish(axes: Axes, chart: Chart, panel: str, *, is_last: bool) -> None:
     """Titles, scales, ticks."""
     if panel:
-        axes.set_title("\n".join(wrap(plain(panel), 90)), loc="left", fontsize=8)
+        axes.set_title("\n".join(wrap(plain(panel), 75)), loc="left", fontsize=8)
     for letter in "xy":
         scale = chart.scale(letter, panel)
         is_shared = letter == "x" and isinstance(chart.x, Scale)
@@ -305,7 +306,9 @@ def _scale(axes: Axes, chart: Chart, scale: Scale, letter: str, panel: str) -> N
     if limits:
         axes.set(**{f"{letter}lim": limits})
     if scale.ticks is not None:
+        ends = axis.get_view_interval()  # which ticks beyond the data would widen
         axis.set_ticks(list(scale.ticks), [plain(text) for text in scale.ticks.values()])
+        axes.set(**{f"{letter}lim": ends})
 
 
 def _legend(figure: Figure, chart: Chart, axes: Mapping[str, Axes]) -> None:

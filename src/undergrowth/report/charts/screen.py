@@ -26,7 +26,7 @@ from undergrowth.report.sliders import add_slider
 
 ROW, PANEL = 30, 170
 """Pixels of a row, and of a panel without rows."""
-LETTERS, COLUMN, TITLE = 24, 10, 44
+LETTERS, COLUMN, TITLE = 22, 10, 44
 """Of a row's name, a column's and a panel's title in a line, so that a telephone has room for them."""
 
 
@@ -52,9 +52,12 @@ def on_screen(chart: Chart) -> go.Figure:
     _draw(plot, chart, pieces)
     controls = _controls(chart)
     theme.dress(plot, height=int(tall) + 104 + 20 * _legend_lines(chart), controls=controls)
-    plot.update_annotations(
-        font={"size": 12}, **({"x": 0, "xanchor": "left"} if chart.across == 1 else {})
+    left = (
+        {"x": 0, "xanchor": "left", "xshift": -_names_wide(chart), "align": "left"}
+        if chart.across == 1
+        else {}
     )
+    plot.update_annotations(font={"size": 12}, **left)
     for place, panel in enumerate(chart.panels):
         _scale(plot, chart, panel, place)
     _add_controls(plot, chart, pieces)
@@ -96,7 +99,8 @@ def _heights(chart: Chart, lines: int) -> list[float]:
         rows = [chart.order("y", p) for p in panels if chart.scale("y", p).kind == "rows"]
         layers = [layer for layer in chart.layers.values() if layer.mark == "intervals"]
         marks = max((len(chart.beside(layer)) for layer in layers), default=1)
-        each = chart.tall or max(ROW, 14 * marks)
+        written = [_wrapped(str(name), LETTERS).count("<br>") + 1 for names in rows for name in names]
+        each = chart.tall or max(ROW, 14 * marks, 8 + 13 * max(written, default=1))
         found.append(float(max(20 + each * max(map(len, rows)), 60) if rows else chart.tall or PANEL))
     return found
 
@@ -106,6 +110,15 @@ def _gap(chart: Chart) -> int:
     titled = 8 + 16 * _title_lines(chart) if any(chart.panels) else 0
     scales = [chart.scale("x", panel) for panel in chart.panels]
     return titled + (8 if _shares_x(chart) else 30 + 18 * any(scale.title for scale in scales))
+
+
+def _names_wide(chart: Chart) -> int:
+    """Pixels that the names of rows take, left of which titles begin."""
+    rows = [chart.order("y", p) for p in chart.panels if chart.scale("y", p).kind == "rows"]
+    lines = [
+        line for names in rows for name in names for line in _wrapped(str(name), LETTERS).split("<br>")
+    ]
+    return 6 * max(map(len, lines), default=0)
 
 
 def _title_lines(chart: Chart) -> int:
