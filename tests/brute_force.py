@@ -71,6 +71,7 @@ def deep_transformer(
     layer_norm: str = "none",
     act: str = "relu",
     residual_from_layer_norm: bool = False,
+    scales_positions: bool = False,
 ) -> np.ndarray:
     """Logits [example, d_vocab_out] of Vaswani et al. 2017's decoder at the last token of a prompt."""
     w = in_float64(weights)
@@ -83,6 +84,8 @@ def deep_transformer(
         place = (
             w["pos_embed.W_pos"][i] if "pos_embed.W_pos" in w else sinusoid(i, w["embed.W_E"].shape[1])
         )
+        if scales_positions:
+            place = place / math.sqrt(len(place))
         resid.append(w["embed.W_E"][tokens[token]] + place)
     for layer in range(1 + max(int(name.split(".")[1]) for name in w if name.startswith("blocks"))):
         within = f"blocks.{layer}."
@@ -98,7 +101,7 @@ def deep_transformer(
             resid[i] = resid[i] + post @ block["mlp.W_out"] + block.get("mlp.b_out", 0)
         resid = [norm(block, "ln2", r) for r in resid] if layer_norm == "post" else resid
     last = norm(w, "ln_final", resid[-1]) if "ln_final.w" in w else resid[-1]
-    return last @ w["unembed.W_U"]
+    return last @ w["unembed.W_U"] + w.get("unembed.b_U", 0)
 
 
 def attention(block: Weights, up_to_here: list[np.ndarray]) -> np.ndarray:

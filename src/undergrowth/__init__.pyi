@@ -177,6 +177,7 @@ from .training.optimisers import (
     OrthogonalGradient as OrthogonalGradient,
     SignSGD as SignSGD,
 )
+from .training.stopping import Stop as Stop
 from .version import __version__ as __version__
 
 __all__: list[str]

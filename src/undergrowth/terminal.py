@@ -70,7 +70,8 @@ class Board:
             return self._drawn()
 
     def _drawn(self) -> Group:
-        total, made = sum(self.steps.values()), sum(p.step for p in self.at.values())
+        total = sum(self.steps.values())
+        made = sum(self.steps[run] if p.ended else p.step for run, p in self.at.items())
         head = Table.grid(padding=(0, 2))
         head.add_row(
             Text(f"{self.ended}/{len(self.steps)} runs"),

@@ -44,6 +44,12 @@ WAYS: dict[str, dict[str, Any]] = {
         "weights": {"name": "of_noisy", "weight": 3.0},
         "label_noise": 0.2,
     },
+    "adam-mini-kept-update-noise-residual-dropout": {
+        "optimiser": {"name": "adam", "lr": 0.01},
+        "batch": {"name": "mini", "batch_size": 4, "remainder": "kept"},
+        "noise": {"update": 0.5, "residual_dropout": 0.2},
+        "model": {**DEEP, "attn_bias": "output", "pos_embed": "scaled", "unembed_bias": True},
+    },
     "muon-deep": {"optimiser": {"name": "muon", "lr": 0.01}, "model": DEEP},
     "sign-sgd-single-stablemax-two-token": {
         "optimiser": {"name": "sign_sgd", "lr": 0.01},

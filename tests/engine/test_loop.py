@@ -15,9 +15,10 @@ from tests import brute_force, tiny
 from undergrowth.engine import initial, train
 from undergrowth.engine.facts import Advanced, Diverged, Fact, Fired, Measured, Saved, Stepped
 from undergrowth.engine.loop import _Run
-from undergrowth.engine.step import STRETCH, TrainSet, slope, update
+from undergrowth.engine.step import STRETCH, TrainSet, _dropping, slope, update
 from undergrowth.measures import Observed
-from undergrowth.models import AnyModel, load_state_dict, state_dict
+from undergrowth.models import AnyModel, load_state_dict, no_hook, state_dict
+from undergrowth.models.sites import HOOK_MLP_OUT, is_mlp_out
 from undergrowth.spec import RunSpec
 from undergrowth.store.checkpoints import BESIDE
 from undergrowth.training.batches import MiniBatch
@@ -49,7 +50,7 @@ def stepped(state: TrainState, spec: RunSpec, examples: TrainSet) -> TrainState:
     """The state after one update."""
     at = jnp.asarray(0)
     _, gradient = slope(state, spec.loss, examples, at)
-    return update(state, spec.optimiser.build(), gradient, at)
+    return update(state, spec.optimiser, gradient, at, examples.noise_seed)
 
 
 def facts_of_each(specs: Sequence[RunSpec]) -> list[list[Fact]]:
@@ -281,6 +282,53 @@ def test_mini_batches_are_those_of_the_noise_seed() -> None:
     final = state_dict(snapshots(facts(spec))[30].state.model)
     for name, array in state_dict(state.model).items():
         np.testing.assert_allclose(final[name], array, rtol=1e-4, atol=1e-6)
+
+
+def test_a_smaller_last_batch_is_a_step_down_the_mean_loss_of_its_examples() -> None:
+    """15 examples in batches of 4: the fourth has 3, and an empty place that counts nothing."""
+    spec = tiny.spec(batch={**MINI, "batch_size": 4, "remainder": "kept"}, steps=8)
+    data, state = spec.data(), initial(spec).state
+    observed, side = Observed.of(data), np.flatnonzero(data.is_train)
+
+    @jax.jit
+    def step(state: TrainState, inputs: jax.Array, labels: jax.Array) -> TrainState:
+        return stepped(state, spec, TrainSet(inputs, labels, None, jnp.uint32(0)))
+
+    for batch in MiniBatch(batch_size=4, remainder="kept").indices(data.n_train, 0, 0, 8):
+        chosen = jnp.asarray(side[batch[batch >= 0]])
+        state = step(state, observed.inputs[chosen], observed.labels[chosen])
+    found = snapshots(facts(spec))[8].state
+    for name, array in state_dict(state.model).items():
+        np.testing.assert_allclose(state_dict(found.model)[name], array, rtol=1e-4, atol=1e-6)
+    weights = _Run(spec, snapshots(facts(spec.replace(steps=3)))[3], ()).next_update().weights
+    np.testing.assert_allclose(weights, np.full(3, 1 / 3), rtol=1e-6)
+
+
+def test_noise_on_the_update_is_normal_and_as_large_as_rate_and_warm_up_make_it() -> None:
+    optimiser = {**ADAMW, "lr": 0.02, "warmup_steps": 4}
+    quiet = tiny.spec(optimiser=optimiser, steps=1, model={**tiny.MLP.model_dump(), "d_mlp": 400})
+    noisy = quiet.replace(noise={"update": 3.0})
+    one, other = (state_dict(snapshots(facts(spec))[1].state.model) for spec in (quiet, noisy))
+    added = np.concatenate([(other[name] - array).ravel() for name, array in one.items()])
+    sd = 3.0 * 0.02 / 4
+    assert added.std() == pytest.approx(sd, rel=0.03)
+    assert abs(added.mean()) < 4 * sd / len(added) ** 0.5
+    assert (np.abs(added) < sd).mean() == pytest.approx(0.683, abs=0.03)
+
+
+def test_residual_dropout_is_inverted_dropout_of_what_the_mlps_write_and_of_nothing_else() -> None:
+    drop = _dropping(no_hook, jnp.asarray(0.25), jax.random.key(0), is_mlp_out)
+    ones = jnp.ones((200, 50))
+    assert drop("blocks.1.mlp.hook_post", ones) is ones
+    dropped = np.asarray(drop(HOOK_MLP_OUT.format(1), ones))
+    assert set(np.unique(dropped).round(5)) == {0, np.float32(4 / 3).round(5)}
+    assert dropped.mean() == pytest.approx(1, abs=0.03)
+    deep = {**tiny.TRANSFORMER.model_dump(), "layer_norm": "post"}
+    states = [
+        bits(snapshots(facts(tiny.spec(model=deep, noise={"residual_dropout": rate}, steps=2)))[2].state)
+        for rate in (0.0, 0.25)
+    ]
+    assert states[0] != states[1]
 
 
 @pytest.mark.parametrize("limit", [("CACHED", 24), ("ROOM", 20)])

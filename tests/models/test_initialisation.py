@@ -6,10 +6,18 @@ import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from undergrowth.models import AnyModel, MLPSpec, TransformerSpec, TwoTokenMLPSpec, state_dict
+from undergrowth.models import (
+    AnyModel,
+    MLPSpec,
+    TransformerSpec,
+    TwoTokenMLPSpec,
+    load_state_dict,
+    state_dict,
+)
 from undergrowth.tasks import Features, InputSpace, Tokens
 
 POWER2022 = TransformerSpec(
@@ -30,6 +38,18 @@ TEDDYKOKER = TransformerSpec(
     prompt="x o y =",
     logits="vocabulary",
     init_mode="torch",
+)
+LIEBERUM = TransformerSpec(
+    n_layers=2,
+    d_head=64,
+    layer_norm="pre",
+    act_fn="gelu",
+    attn_bias="output",
+    prompt="x o y =",
+    pos_embed="scaled",
+    logits="vocabulary",
+    unembed_bias=True,
+    init_mode="x_transformers",
 )
 GROMOV = MLPSpec(d_mlp=500, n_hidden=1, act_fn="square", bias=False, init_mode="doshi")
 
@@ -118,6 +138,30 @@ def test_torch_linear_draws_queries_keys_and_values_as_linear_layers_too() -> No
         assert_uniform(arrays[f"blocks.1.attn.{leaf}"], 128**-0.5, leaf)
 
 
+def test_x_transformers_draws_kaiming_normal_tokens_and_linear_layers_by_what_they_read() -> None:
+    arrays = drawn(LIEBERUM, Tokens(97), 97)
+    assert arrays["embed.W_E"].std() == pytest.approx((2 / 128) ** 0.5, rel=0.05)
+    assert arrays["pos_embed.W_pos"].std() == pytest.approx(1, rel=0.1)
+    assert arrays["blocks.0.attn.W_Q"].shape == (4, 128, 64)
+    bounds = {"W_Q": 128, "W_K": 128, "W_V": 128, "W_O": 256, "b_O": 256, "b_in": 128, "b_out": 512}
+    for leaf, fan_in in bounds.items():
+        within = "mlp" if leaf in ("b_in", "b_out") else "attn"
+        assert_uniform(arrays[f"blocks.1.{within}.{leaf}"], fan_in**-0.5, leaf)
+    for leaf in ("W_U", "b_U"):
+        assert_uniform(arrays[f"unembed.{leaf}"], 128**-0.5, leaf)
+    assert not any(name.endswith(("b_Q", "b_K", "b_V")) for name in arrays)
+
+
+def test_scaled_positions_are_learned_ones_as_much_smaller() -> None:
+    pairs = np.array([[3, 4], [0, 1]])
+    scaled = LIEBERUM.init(Tokens(5), 5, np.random.default_rng(0))
+    learned = LIEBERUM.model_copy(update={"pos_embed": "learned"})
+    arrays = state_dict(scaled)
+    arrays["pos_embed.W_pos"] = arrays["pos_embed.W_pos"] * np.float32(128**-0.5)
+    same = load_state_dict(learned.init(Tokens(5), 5, np.random.default_rng(1)), arrays)
+    np.testing.assert_allclose(scaled(jnp.asarray(pairs)), same(jnp.asarray(pairs)), atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "spec", [TEDDYKOKER, MLPSpec(init_mode="torch"), TwoTokenMLPSpec(bias=True)], ids=lambda s: s.name
 )
@@ -176,7 +220,6 @@ def test_a_model_of_tokens_refuses_numbers_in_one_line(spec: AnyModel) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"d_head": 16}, r"n_heads \* d_head = 4 \* 16 must be d_model = 128: set d_head = 32"),
         (
             {"residual_from_layer_norm": True, "layer_norm": "post"},
             "residual_from_layer_norm = true with layer_norm = 'post': .* set",

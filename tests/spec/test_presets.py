@@ -12,6 +12,8 @@ from undergrowth.models import MLPSpec, TransformerSpec, TwoTokenMLPSpec
 from undergrowth.spec import RunSpec, SpecError
 from undergrowth.spec.file import read_runs
 from undergrowth.spec.presets import PRESETS, preset
+from undergrowth.tasks import LeakyRandom
+from undergrowth.training.batches import MiniBatch
 from undergrowth.training.optimisers import SGD, Adam, AdamW
 
 NOT_COUNTED = ("W_E", "W_pos", "W_U")
@@ -31,6 +33,21 @@ def test_a_preset_is_complete_and_has_data(name: str) -> None:
     data = spec.data()
     assert 0 < data.n_train < len(data.labels)
     assert PRESETS[name].source
+
+
+def test_earlier_presets_are_the_runs_that_they_were() -> None:
+    """Their ids as of November 2026: a field that is added later must not move them."""
+    was = {
+        "power2022": "27bcf59f89c99dc6",
+        "nanda2023": "ddef527fd65be8cf",
+        "chughtai2023_mlp": "e8c0b46412360b13",
+        "chughtai2023_transformer": "b285a65d09624271",
+        "gromov2023": "e29e980be5e44d7e",
+        "teddykoker2021": "476cf7fc5aa4b54e",
+        "teddykoker2021_as_run": "81458d21a6a15eb7",
+        "post": "6f822d12fbed1273",
+    }
+    assert {name: preset(name).id for name in was} == was
 
 
 def test_no_two_presets_are_the_same_run() -> None:
@@ -107,6 +124,48 @@ def test_settings_are_those_of_the_papers() -> None:
     assert (s5.model.d_embed, s5.model.d_mlp, s5.model.bias) == (256, 128, False)
     transformer = preset("chughtai2023_transformer")
     assert (transformer.steps, transformer.split.frac_train) == (50_000, 0.6)
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "n_train", "n_parameters"),
+    [
+        # a block: norms 512, W_Q, W_K, W_V and W_O 131,072, b_O 128, MLP 131,712; the last norm 256
+        ("lieberum2021", "x+y mod 97", 4705, 2 * 263_424 + 256 + 4 * 128 + 99 * (128 + 128 + 1)),
+        ("lieberum2021_division", "x/y mod 97", 4656, 2 * 263_424 + 256 + 4 * 128 + 99 * 257),
+        ("lieberum2021_s5", "xy in S5", 7200, 2 * 263_424 + 256 + 4 * 128 + 122 * 257),
+    ],
+)
+def test_lieberums_are_his_librarys_decoder_trained_as_he_did(
+    name: str, task: str, n_train: int, n_parameters: int
+) -> None:
+    spec = preset(name)
+    assert spec.task.describe() == task
+    assert spec.data().n_train == n_train
+    assert sum(sizes(spec).values()) == n_parameters
+    assert spec.optimiser == AdamW(lr=1e-3, betas=(0.9, 0.98), weight_decay=1.0, warmup_steps=10)
+    assert spec.batch == MiniBatch(batch_size=512, remainder="kept")
+    assert (spec.loss, spec.split) == ("cross_entropy_float32", LeakyRandom(frac_train=0.5))
+
+
+def test_what_the_post_shows_of_others_differs_from_their_presets_as_told() -> None:
+    def differing(one: RunSpec, other: RunSpec) -> set[str]:
+        return {name for name in RunSpec.model_fields if getattr(one, name) != getattr(other, name)}
+
+    power, plain = preset("power2022"), preset("power2022_figure2a")
+    figure1a, pope = preset("power2022_figure1a"), preset("pope2022")
+    assert differing(figure1a, power) == {"optimiser", "batch", "steps"}
+    assert isinstance(figure1a.optimiser, Adam)
+    assert (figure1a.optimiser.weight_decay, figure1a.steps) == (0, 10**6)
+    assert differing(pope, preset("teddykoker2021_as_run")) == {"batch", "steps"}
+    assert differing(plain, figure1a) == {"task", "steps"}
+    arms = {name: spec for name in PRESETS if (spec := preset(name)).task == plain.task and "2a" in name}
+    assert len(arms) == 9
+    moved = {
+        name.removeprefix("power2022_figure2a"): differing(arm, plain) for name, arm in arms.items()
+    }
+    assert moved.pop("") == set()
+    assert {name: fields for name, fields in moved.items() if len(fields) != 1} == {}
+    assert sorted(field for (field,) in moved.values()) == ["batch", *["noise"] * 3, *["optimiser"] * 4]
 
 
 def test_gromov_has_squares_in_the_middle_and_plain_gradient_descent_on_the_squared_error() -> None:

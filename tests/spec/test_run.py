@@ -73,6 +73,7 @@ from undergrowth.training.optimisers import (
     OrthogonalGradient,
     SignSGD,
 )
+from undergrowth.training.stopping import Stop
 from undergrowth.values import Value, essence
 
 
@@ -174,7 +175,9 @@ TASKS_AND_MODELS = st.one_of(
                 n_layers=st.just(2),
                 layer_norm=st.sampled_from(["pre", "post"]),
                 prompt=st.sampled_from(["x y =", "<eos> x o y ="]),
-                attn_bias=st.booleans(),
+                attn_bias=st.sampled_from([True, False, "output"]),
+                pos_embed=st.sampled_from(["learned", "scaled", "sinusoidal"]),
+                unembed_bias=st.booleans(),
             ),
             st.builds(TwoTokenMLPSpec, d_embed=st.integers(1, 999), bias=st.booleans()),
         ),
@@ -205,7 +208,7 @@ FIELDS = st.fixed_dictionaries(
         "loss": st.sampled_from(["cross_entropy", "cross_entropy_float32", "stablemax", "mse"]),
         "temperature": UP,
         "optimiser": OPTIMISERS,
-        "noise": st.builds(Noise, gradient=SHARE, weight=SHARE, dropout=SHARE),
+        "noise": st.builds(Noise, gradient=SHARE, weight=SHARE, dropout=SHARE, update=UP),
         "batch": BATCHES,
         "steps": st.integers(1001, 10**6),
         "measures": st.tuples(
@@ -220,6 +223,10 @@ FIELDS = st.fixed_dictionaries(
         "interventions": st.lists(
             st.builds(Intervention, trigger=TRIGGERS, action=ACTIONS), max_size=2
         ).map(_with_a_follower),
+        "stop": st.lists(
+            st.builds(Stop, level=SHARE, evaluations=st.integers(1, 99), after=st.integers(0, 999)),
+            max_size=2,
+        ).map(tuple),
         "seeds": st.builds(Seeds, **{name: st.integers(0, 2**31 - 1) for name in Seeds.model_fields}),
         "threads": st.integers(1, 8),
     }
@@ -329,6 +336,7 @@ EVERY_ACTION = (
 FILTERED = {"filter": {"name": "grokfast_ema"}, "annealing": {"name": "cosine", "steps": 9}}
 WHOLES = {
     "adamw": whole(actions=EVERY_ACTION),
+    "stopped": whole(stop=[{"evaluations": 3, "after": 2}]),
     "transformer-adam": whole(
         {**tiny.TRANSFORMER.model_dump(), "layer_norm": "pre"}, optimiser={"name": "adam", **FILTERED}
     ),
@@ -421,13 +429,22 @@ def test_nearly_every_field_of_every_kind_has_been_moved() -> None:
     }
     kinds = (RunSpec, TransformerSpec, TwoTokenMLPSpec, MLPSpec, Muon, AdamW, SGD, Blocked, Noise)
     kinds += (PowerLaw, OfNoisy, SetNoise, SetData, Kick, ClampNorm, Ablate, Components, WhenCrosses)
-    kinds += (OnOnset, AfterFork, AfterIntervention, Fork, Seeds, SparseParity, GrokfastEMA, Cosine)
+    kinds += (
+        Stop,
+        OnOnset,
+        AfterFork,
+        AfterIntervention,
+        Fork,
+        Seeds,
+        SparseParity,
+        GrokfastEMA,
+        Cosine,
+    )
     named = {name for kind in kinds for name in kind.model_fields}
     assert named - seen <= {
         *("task", "split", "weights", "model", "optimiser", "batch", "measures", "checkpoints"),
         *("fork", "interventions", "seeds", "at", "filter", "annealing", "components", "name"),
-        *("noise", "betas", "adam_betas", "indices", "component"),
-        *("d_head", "n_heads", "d_model"),  # they must agree
+        *("noise", "stop", "betas", "adam_betas", "indices", "component"),
         *("init_mode", "logits", "residual_from_layer_norm", "layer_norm", "layer", "n"),
     }
 
@@ -655,12 +672,9 @@ def test_the_data_are_those_of_task_split_labels_and_seed() -> None:
         ({"split": {"frac_train": 0}}, "split.frac_train = 0: input should be greater than 0"),
         ({"split": {"frac_train": -0.5}}, "split.frac_train = -0.5: input should be greater than 0"),
         (
-            {"model": {"name": "transformer", "d_model": 128, "n_heads": 4, "d_head": 16}},
-            "model: n_heads * d_head = 4 * 16 must be d_model = 128: set d_head = 32",
-        ),
-        (
-            {"model": {"name": "transformer", "d_model": 128, "n_heads": 3, "d_head": 32}},
-            "model: n_heads * d_head = 3 * 32 must be d_model = 128: set d_model = 96",
+            {"noise": {"residual_dropout": 0.1}},
+            "noise.residual_dropout = 0.1 needs a transformer of two layers or with a layer norm, and "
+            "this two_token_mlp has no output of an MLP by itself: take noise.dropout, or such a model",
         ),
         (
             {"measures": [{"name": "norms"}]},

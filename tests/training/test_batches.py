@@ -10,6 +10,7 @@ from hypothesis import assume, given, strategies as st
 
 from undergrowth.training.batches import (
     BLOCK,
+    NOBODY,
     AnyBatch,
     Blocked,
     FullBatch,
@@ -61,6 +62,23 @@ def test_any_stretch_of_steps_is_a_slice_of_a_longer_one(
     assert part.dtype == np.int32
     assert part.min() >= 0
     assert part.max() < n
+
+
+@given(n=st.integers(1, 60), size=st.integers(1, 60), epochs=st.integers(1, 3), seed=SEEDS)
+def test_with_the_remainder_kept_an_epoch_visits_each_example_once(
+    n: int, size: int, epochs: int, seed: int
+) -> None:
+    assume(size <= n)
+    batch, per_epoch = MiniBatch(batch_size=size, remainder="kept"), -(-n // size)
+    batches = batch.indices(n, seed, 0, epochs * per_epoch)
+    assert batches.shape == (epochs * per_epoch, size)
+    for epoch in batches.reshape(epochs, -1):
+        assert sorted(epoch[epoch != NOBODY].tolist()) == list(range(n))
+        assert (epoch[:n] != NOBODY).all()  # the empty places are the last ones
+    whole = MiniBatch(batch_size=size).indices(n, seed, 0, n // size)
+    assert (batches[: n // size] == whole).all()
+    later = batch.indices(n, seed, per_epoch - 1, 2)
+    assert (later == batch.indices(n, seed, 0, per_epoch + 1)[per_epoch - 1 :]).all()
 
 
 def test_epochs_and_seeds_differ_in_their_order() -> None:

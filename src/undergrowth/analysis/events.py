@@ -42,7 +42,8 @@ class Event:
     first: the first evaluation at which the rule held; stable: the first from which it held to the
     end; before: the evaluation before `first`, so the true time lies in (before, first]; each None
     where it never did, which is not a missing value but a censored one: later than `last`, the last
-    evaluation.
+    evaluation. Of a run that a rule stopped that is its stop: `first` is what it would have been,
+    `stable` holds up to there, and a fall that would have come later is not seen.
     """
 
     name: EventName

@@ -1,4 +1,4 @@
-"""How a run ended beside its status: damaged, diverged, or with interventions that never fired."""
+"""How a run ended beside its status: damaged, diverged, stopped, interventions that never fired."""
 
 from __future__ import annotations
 
@@ -48,4 +48,5 @@ def in_words(run: Run) -> tuple[str, ...]:
     """What there is to say of how it ended, a few words each; of a whole and done run often nothing."""
     step = diverged_at(run)
     message = (f"diverged at step {step:,}",) if step is not None else (run.message,)
-    return *filter(None, message), *(f"never fired: {told}" for told in never_fired(run))
+    stop = (f"stopped at step {run.stopped[0]:,}: {run.stopped[1]}",) if run.stopped else ()
+    return *filter(None, message), *stop, *(f"never fired: {told}" for told in never_fired(run))

@@ -22,7 +22,9 @@ class Switched:
     """A run from the step at which it was switched.
 
     curves: its whole curves, dim (step); at: the step of the switch; horizon: the last step that it
-    was to be trained to; is_complete: whether it came there, or diverged before.
+    was to be trained to, where a rule stopped it that of its stop, after which nothing is known;
+    is_complete: whether it came there, or diverged before; was_there: whether it was stopped because
+    validation had been there for as long as the rule asks, which is taken for having stayed.
     """
 
     curves: xr.Dataset
@@ -30,6 +32,7 @@ class Switched:
     horizon: int
     is_complete: bool = True
     rules: Rules = DEFAULT_RULES
+    was_there: bool = False
 
     @cached_property
     def grokked(self) -> Event:
@@ -49,9 +52,12 @@ class Switched:
 
     @property
     def retains(self) -> bool:
-        """Whether validation was there over all of the last `LASTING` of the steps after the switch."""
+        """Whether validation was there over all of the last `LASTING` of the steps after the switch, or
+        for as long as the rule asks that stopped the run.
+        """
         stable = self.grokked.stable
-        return self.is_complete and stable is not None and stable <= self._lasts_from
+        has_lasted = stable is not None and (self.was_there or stable <= self._lasts_from)
+        return self.is_complete and has_lasted
 
     @property
     def _lasts_from(self) -> float:

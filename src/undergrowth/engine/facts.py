@@ -74,4 +74,12 @@ class Diverged:
     step: int
 
 
-Fact = Measured | Stepped | Saved | Fired | Forked | Branched | Advanced | Diverged
+@dataclass(frozen=True)
+class Stopped:
+    """A rule of the spec, by position, has ended the run at `step`, before its last one."""
+
+    step: int
+    rule: int
+
+
+Fact = Measured | Stepped | Saved | Fired | Forked | Branched | Advanced | Diverged | Stopped

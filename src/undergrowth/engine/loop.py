@@ -27,6 +27,7 @@ from undergrowth.engine.facts import (
     Measured,
     Saved,
     Stepped,
+    Stopped,
 )
 from undergrowth.engine.step import STRETCH, TrainSet, advance, update_in_parts
 from undergrowth.measures import Context, Measure, Observed, Reading, Update
@@ -138,7 +139,7 @@ class _Run:
         self.measured_at = [frozenset(m.schedule.steps(spec.steps)) for m in spec.measures]
         self.saved_at = frozenset(spec.checkpoints.steps(spec.steps))
         self.stops = sorted(self.saved_at.union(*self.measured_at))
-        self.over = self.step >= spec.steps
+        self.over = self.step >= spec.steps or (not self.is_new and self._stop() is not None)
         self.updated: tuple[TrainState, Update] | None = None
         self._take_up(Regime(data, spec.batch))
         self.good = snapshot.good or self.snapshot()
@@ -167,6 +168,13 @@ class _Run:
         if self.spec.loss != "policy_gradient" or not isinstance(task, Gridworld):
             return None
         return jax.device_put(task.world(data.is_train))
+
+    def _stop(self) -> int | None:
+        """Which rule of the spec ends the run here, if any."""
+        if self.step >= self.spec.steps:
+            return None
+        fire = (i for i, stop in enumerate(self.spec.stop) if stop.fires(self.history()))
+        return next(fire, None)
 
     def snapshot(self, good: Snapshot | None = None) -> Snapshot:
         """The run as it stands; `good` is how it last was seen to be sound, where that was before."""
@@ -206,6 +214,7 @@ class _Run:
         elif self.forks_here:
             yield Forked(self.step)
             yield from self._observe()
+            yield from self._end_early()
             yield from self._keep(self._branches_here(), is_due=True)
         else:
             yield from (Branched(self.step, branch) for branch in self._leave(self._branches_passed()))
@@ -235,11 +244,19 @@ class _Run:
         self.over = self.step >= self.spec.steps
         yield from self._observe()
         here = self._branches_here()
-        is_due = bool(here) or self.step in self.saved_at
+        is_due = bool(here) or self.step in self.saved_at or self._stop() is not None
         if self._is_sound(is_due):
+            yield from self._end_early()  # told before it is kept, so that what is kept needs no telling
             yield from self._keep(here, is_due)
         else:
             yield from self._diverge()
+
+    def _end_early(self) -> Iterator[Fact]:
+        """That a rule ends the run here, where one does."""
+        rule = self._stop()
+        if rule is not None:
+            self.over = True
+            yield Stopped(self.step, rule)
 
     def _is_sound(self, is_due: bool) -> bool:
         """Whether the training loss is finite where it was read here; where the state is to be kept,
@@ -291,15 +308,19 @@ class _Run:
 
     def _update(self) -> Update:
         batches = self.batches(self.step, self.step + 1)
-        chosen = self.train_set if batches is None else self.train_set.of(jax.device_put(batches[0]))
+        chosen = self.train_set
+        if batches is not None:
+            has_gaps = self.regime.batch.has_gaps
+            chosen = self.train_set.of(jax.device_put(batches[0]), has_gaps=has_gaps)
         how = {"optimiser": self.spec.optimiser.skeleton(), "loss": self.spec.loss}
         with products_in(self.spec.precision):
             parts = update_in_parts(self.state, chosen, self.step, **how)
         side = np.flatnonzero(self.regime.data.is_train)
         batch = side if batches is None else side[batches[0]]
         of_mean_one = np.ones(len(batch)) if chosen.weights is None else np.asarray(chosen.weights)
+        there = np.ones(len(batch), bool) if batches is None else batches[0] >= 0
         data, decay, clamp = parts
-        return Update(data, decay, clamp, batch, of_mean_one / len(batch))
+        return Update(data, decay, clamp, batch[there], of_mean_one[there] / len(batch))
 
     def _observe(self) -> Iterator[Fact]:
         for measure, steps in zip(self.spec.measures, self.measured_at, strict=True):
@@ -345,6 +366,7 @@ class _Stack:
                 until - start,
                 optimiser=first.spec.optimiser.skeleton(),
                 loss=first.spec.loss,
+                has_gaps=first.regime.batch.has_gaps,
                 stacked=len(self.runs) > 1,
             )
         for run, state in zip(self.runs, _apart(self.state, len(self.runs)), strict=True):

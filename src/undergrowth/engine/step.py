@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, TypeVar, cast
 
@@ -15,12 +16,13 @@ from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 from undergrowth.losses import LOSSES, LossName
 from undergrowth.models import Hook, Model, gated, mapped, n_logits, no_hook
 from undergrowth.models.room import CACHED, ROOM
+from undergrowth.models.sites import is_mlp_out
 from undergrowth.tasks import World
 from undergrowth.training.interventions.actions.gradient import scaled
 from undergrowth.training.interventions.actions.learning_rate import annealed
 from undergrowth.training.interventions.actions.weights import clamped
 from undergrowth.training.optimisers import AnyOptimiser
-from undergrowth.training.optimisers.state import with_hyperparams
+from undergrowth.training.optimisers.state import rate_at, with_hyperparams
 from undergrowth.training.policy_gradient import policy_gradient
 from undergrowth.training.state import TrainState
 
@@ -44,13 +46,19 @@ class TrainSet(NamedTuple):
     noise_seed: UInt32[Array, ""]
     world: World | None = None
 
-    def of(self, batch: Array) -> TrainSet:
-        """Some of the examples."""
+    def of(self, batch: Array, *, has_gaps: bool = False) -> TrainSet:
+        """Some of the examples. has_gaps: some places of the batch are empty (`batches.NOBODY`); what
+        stands there counts nothing, and the others so much more that the mean is theirs.
+        """
         weights = None if self.weights is None else self.weights[batch]
+        if has_gaps:
+            counts = (batch >= 0).astype(jnp.float32)
+            share = counts * (len(batch) / jnp.sum(counts))
+            weights = share if weights is None else share * weights
         return TrainSet(self.inputs[batch], self.labels[batch], weights, self.noise_seed)
 
 
-@partial(jax.jit, static_argnames=("optimiser", "loss", "stacked"))
+@partial(jax.jit, static_argnames=("optimiser", "loss", "has_gaps", "stacked"))
 def advance(
     state: TrainState,
     train_set: TrainSet,
@@ -60,23 +68,25 @@ def advance(
     *,
     optimiser: AnyOptimiser,
     loss: LossName,
+    has_gaps: bool,
     stacked: bool,
 ) -> tuple[TrainState, Float[Array, " step"]]:
     """n_steps updates, at most STRETCH, from step `start` in one compiled loop; and the loss of each.
 
     start and n_steps are traced, so a shape compiles once; the losses are filled up to STRETCH.
     `stacked`: state, train_set and batches are those of several runs, which are stepped side by side.
+    `has_gaps`: as in `TrainSet.of`.
     """
-    tx = optimiser.build()
 
     def run(
         state: TrainState, train_set: TrainSet, batches: Array | None
     ) -> tuple[TrainState, Float[Array, " step"]]:
         def step(k: Array, so_far: tuple[TrainState, Array]) -> tuple[TrainState, Array]:
             state, losses = so_far
-            chosen = train_set if batches is None else train_set.of(batches[k])
+            chosen = train_set if batches is None else train_set.of(batches[k], has_gaps=has_gaps)
             mean, gradient = slope(state, loss, chosen, start + k)
-            return update(state, tx, gradient, start + k), losses.at[k].set(mean)
+            after = update(state, optimiser, gradient, start + k, train_set.noise_seed)
+            return after, losses.at[k].set(mean)
 
         return jax.lax.fori_loop(0, n_steps, step, (state, jnp.zeros(STRETCH)))
 
@@ -84,10 +94,14 @@ def advance(
 
 
 def update(
-    state: TrainState, tx: optax.GradientTransformation, gradient: Model, step: Array
+    state: TrainState,
+    optimiser: AnyOptimiser,
+    gradient: Model,
+    step: Array,
+    noise_seed: UInt32[Array, ""],
 ) -> TrainState:
     """One step down a gradient, with all that is set."""
-    change, opt_state = _change(state, tx, gradient, step)
+    change, opt_state = _change(state, optimiser, gradient, step, noise_seed)
     model = clamped(eqx.apply_updates(state.model, change), state.knobs)
     return state.replace(model=model, opt_state=opt_state)
 
@@ -100,24 +114,32 @@ def update_in_parts(
 
     See `measures.Update`.
     """
-    tx, at = optimiser.build(), jnp.asarray(step)
+    at, seed = jnp.asarray(step), examples.noise_seed
     _, gradient = slope(state, loss, examples, at)
     undecayed = with_hyperparams(state.opt_state, {"weight_decay": jnp.zeros_like})
-    whole, _ = _change(state, tx, gradient, at)
-    data, _ = _change(state.replace(opt_state=undecayed), tx, gradient, at)
+    whole, _ = _change(state, optimiser, gradient, at, seed)
+    data, _ = _change(state.replace(opt_state=undecayed), optimiser, gradient, at, seed)
     free = eqx.apply_updates(state.model, whole)
     held = clamped(free, state.knobs)
     return data, jax.tree.map(jnp.subtract, whole, data), jax.tree.map(jnp.subtract, held, free)
 
 
 def _change(
-    state: TrainState, tx: optax.GradientTransformation, gradient: Model, step: Array
+    state: TrainState,
+    optimiser: AnyOptimiser,
+    gradient: Model,
+    step: Array,
+    noise_seed: UInt32[Array, ""],
 ) -> tuple[Model, optax.OptState]:
     """What a gradient adds to the weights, before any norm is held."""
-    updates, opt_state = tx.update(
+    updates, opt_state = optimiser.build().update(
         cast(optax.Updates, gradient), state.opt_state, cast(optax.Params, state.model)
     )
-    return _restrained(cast(Model, updates), state, step), opt_state
+    change = cast(Model, updates)
+    if "update_noise" in state.knobs:
+        sd = state.knobs["update_noise"] * rate_at(optimiser, state.opt_state, step)
+        change = _jittered(change, sd, _for("update", _noise_of(noise_seed, step)))
+    return _restrained(change, state, step), opt_state
 
 
 def slope(
@@ -126,7 +148,7 @@ def slope(
     """The mean loss of the given examples as it is trained on, and the gradient that is followed, noise
     included.
     """
-    noise = jax.random.fold_in(jax.random.key(examples.noise_seed), step)
+    noise = _noise_of(examples.noise_seed, step)
     mean, gradient = _gradient(state, loss, examples, noise)
     gradient = scaled(gradient, state.knobs)
     if "gradient_noise" in state.knobs:
@@ -203,17 +225,22 @@ def _forward(model: Model, state: TrainState, inputs: Array, noise: PRNGKeyArray
     if "weight_noise" in state.knobs:
         model = _jittered(model, state.knobs["weight_noise"], _for("weight", noise))
     hook = gated(model.sites, state.gates, state.baselines) if state.gates else no_hook
+    sites = {site.name for site in model.sites}
     if "dropout" in state.knobs:
-        hook = _dropping(hook, state.knobs["dropout"], noise)
+        hook = _dropping(hook, state.knobs["dropout"], noise, sites.__contains__)
+    if "residual_dropout" in state.knobs:
+        hook = _dropping(hook, state.knobs["residual_dropout"], noise, is_mlp_out)
     return model(inputs, hook)
 
 
-def _dropping(hook: Hook, rate: Array, noise: PRNGKeyArray) -> Hook:
-    """The hook, then inverted dropout of the activations at every site."""
+def _dropping(hook: Hook, rate: Array, noise: PRNGKeyArray, where: Callable[[str], bool]) -> Hook:
+    """The hook, then inverted dropout of the activations at some places."""
 
-    def drop(site: str, activation: Array) -> Array:
-        kept = jax.random.bernoulli(_for(site, noise), 1 - rate, activation.shape)
-        return jnp.where(kept, hook(site, activation) / (1 - rate), 0)
+    def drop(name: str, activation: Array) -> Array:
+        if not where(name):
+            return hook(name, activation)
+        kept = jax.random.bernoulli(_for(name, noise), 1 - rate, activation.shape)
+        return jnp.where(kept, hook(name, activation) / (1 - rate), 0)
 
     return drop
 
@@ -235,6 +262,11 @@ def _jittered(tree: T, sd: Array, key: PRNGKeyArray) -> T:
         return array + sd * jax.random.normal(_for(name, key), array.shape, array.dtype)
 
     return mapped(one, tree)
+
+
+def _noise_of(noise_seed: UInt32[Array, ""], step: Array) -> PRNGKeyArray:
+    """All noise of one step."""
+    return jax.random.fold_in(jax.random.key(noise_seed), step)
 
 
 def _for(name: str, key: PRNGKeyArray) -> PRNGKeyArray:

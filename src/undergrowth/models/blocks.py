@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from undergrowth.models.activations import ACT_FNS, ActFn
 from undergrowth.models.products import product
+from undergrowth.models.sites import BlockHooks
 from undergrowth.models.write_hooks import WriteHook, no_write_hook, within
 
 NormStyle = Literal["none", "pre", "post"]
@@ -121,30 +122,35 @@ class Block(eqx.Module):
         return self.ln1(resid, within("ln1", write_hook))
 
     def after_mlp(
-        self, resid: Float[Array, "*rows d_model"], hook: Change, write_hook: WriteHook = no_write_hook
+        self,
+        resid: Float[Array, "*rows d_model"],
+        hook_post: Change,
+        hook_out: Change,
+        write_hook: WriteHook = no_write_hook,
     ) -> Float[Array, "*rows d_model"]:
         """The residual stream after the MLP has read it and written to it."""
         ln2, of_norm, of_mlp = self.ln2, within("ln2", write_hook), within("mlp", write_hook)
         read = ln2(resid, of_norm) if ln2 is not None and self.layer_norm == "pre" else resid
         pre = of_mlp(plus(read @ self.mlp.W_in, self.mlp.b_in), {"W_in": read, "b_in": None})
-        post = hook(ACT_FNS[self.act_fn](pre))
+        post = hook_post(ACT_FNS[self.act_fn](pre))
         written = plus(product(post, self.mlp.W_out), self.mlp.b_out)
-        after = resid + of_mlp(written, {"W_out": post, "b_out": None})
+        after = resid + hook_out(of_mlp(written, {"W_out": post, "b_out": None}))
         return ln2(after, of_norm) if ln2 is not None and self.layer_norm == "post" else after
 
     def plain(
         self,
         resid: Float[Array, "example position d_model"],
-        hook_z: Change,
-        hook_post: Change,
+        hooks: BlockHooks,
         asking: slice = slice(None),
         write_hook: WriteHook = no_write_hook,
     ) -> Float[Array, "example asking d_model"]:
         """The residual stream after this block at the asking positions, every example by itself."""
         read = self.read(resid, write_hook)
-        written = self.attn.heads(read, hook_z, asking, within("attn", write_hook))
+        written = self.attn.heads(read, hooks.z, asking, within("attn", write_hook))
         resid = self.carried(resid, read)[:, asking] + written
-        return self.after_mlp(self.after_attention(resid, write_hook), hook_post, write_hook)
+        return self.after_mlp(
+            self.after_attention(resid, write_hook), hooks.post, hooks.mlp_out, write_hook
+        )
 
 
 def plus(a: Array, bias: Array | None) -> Array:

@@ -22,7 +22,7 @@ from undergrowth.models.blocks import Attention, Block, Change, plus, side_by_si
 from undergrowth.models.lookup import rows
 from undergrowth.models.mixing import by_head, mixed
 from undergrowth.models.prompts import Operands
-from undergrowth.models.sites import HOOK_POST, HOOK_Z, Hook, no_hook
+from undergrowth.models.sites import HOOK_MLP_OUT, HOOK_POST, HOOK_Z, Hook, no_hook
 
 BOTH: Operands = frozenset({0, 1})
 
@@ -73,8 +73,10 @@ def _after(
     W_O = block.attn.W_O.reshape(-1, block.attn.W_O.shape[-1])
     carried = Stream(block.carried(stream.rows, read.rows), stream.operands)
     resid = sharing.moved(carried, z.operands).rows + plus(z.rows @ W_O, block.attn.b_O)
-    hook_post = _at_positions(HOOK_POST.format(layer), hook, len(z.operands))
-    return Stream(block.after_mlp(block.after_attention(resid), hook_post), z.operands)
+    hook_post, hook_out = (
+        _at_positions(place.format(layer), hook, len(z.operands)) for place in (HOOK_POST, HOOK_MLP_OUT)
+    )
+    return Stream(block.after_mlp(block.after_attention(resid), hook_post, hook_out), z.operands)
 
 
 def _hooked(z: Stream, layer: int, attn: Attention, hook: Hook) -> Stream:

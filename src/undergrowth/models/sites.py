@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -23,6 +24,10 @@ token, never makes it.
 HOOK_Z = "blocks.{}.attn.hook_z"
 HOOK_POST = "blocks.{}.mlp.hook_post"
 """The names of a transformer's sites in a layer."""
+
+HOOK_MLP_OUT = "blocks.{}.hook_mlp_out"
+"""As what a transformer hands a hook what the MLP writes to the residual stream, where it is made at
+all: no site, for nothing there is a component; residual dropout is its only use."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,26 @@ class Site:
 def no_hook(site: str, activation: Array) -> Array:
     """The hook that changes nothing."""
     return activation
+
+
+def is_mlp_out(name: str) -> bool:
+    """Whether a hook of this name is handed what an MLP writes to the residual stream."""
+    return name.endswith(HOOK_MLP_OUT.rpartition(".")[2])
+
+
+@dataclass(frozen=True)
+class BlockHooks:
+    """A hook at each place of one layer: the heads' values, the neurons, and what the MLP writes."""
+
+    z: Callable[[Array], Array]
+    post: Callable[[Array], Array]
+    mlp_out: Callable[[Array], Array]
+
+    @classmethod
+    def of(cls, hook: Hook, layer: int) -> BlockHooks:
+        """The hook as it is in a layer."""
+        places = (HOOK_Z, HOOK_POST, HOOK_MLP_OUT)
+        return cls(*(partial(hook, place.format(layer)) for place in places))
 
 
 def gated(

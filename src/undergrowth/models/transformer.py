@@ -5,6 +5,8 @@ other fields those of Power et al. 2022 (arXiv:2201.02177) and its replications.
 TransformerLens's names and shapes.
 """
 
+# ruff: noqa: N815 (b_U: the field's names)
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -19,19 +21,19 @@ from jaxtyping import Array, Float
 from pydantic import Field, model_validator
 
 from undergrowth.models import prompts
-from undergrowth.models.blocks import Attention, Block, BlockMLP, LayerNorm, NormStyle
+from undergrowth.models.blocks import Attention, Block, BlockMLP, LayerNorm, NormStyle, plus
 from undergrowth.models.folding import folded_logits
 from undergrowth.models.initialisation import ZERO, Drawer, Scheme, Spread, is_bias, linear
 from undergrowth.models.model import Inputs, Model, refuse
 from undergrowth.models.products import product
 from undergrowth.models.prompts import Prompt
 from undergrowth.models.sharing import Position, last_state
-from undergrowth.models.sites import HOOK_EMBED, HOOK_POST, HOOK_Z, Hook, Site, no_hook
+from undergrowth.models.sites import HOOK_EMBED, HOOK_POST, HOOK_Z, BlockHooks, Hook, Site, no_hook
 from undergrowth.models.write_hooks import WriteHook, no_write_hook, within
 from undergrowth.tasks import InputSpace, Tokens
 from undergrowth.values import Value
 
-InitMode = Literal["nanda", "torch", "torch_linear"]
+InitMode = Literal["nanda", "torch", "torch_linear", "x_transformers"]
 
 
 class Embed(eqx.Module):
@@ -41,15 +43,17 @@ class Embed(eqx.Module):
 
 
 class PosEmbed(eqx.Module):
-    """Learned position embedding."""
+    """Learned position embedding, which is multiplied by `scale` before it is added."""
 
     W_pos: Float[Array, "position d_model"]
+    scale: float = eqx.field(static=True, default=1.0)
 
 
 class Unembed(eqx.Module):
-    """Residual stream to logits, without bias."""
+    """Residual stream to logits."""
 
     W_U: Float[Array, "d_model d_vocab_out"]
+    b_U: Float[Array, " d_vocab_out"] | None = None
 
 
 class Transformer(Model):
@@ -100,10 +104,11 @@ class Transformer(Model):
         One layer without layer norm is folded as well (`folding`). In the last layer a hook sees the
         last position only, in the others all of them.
         """
-        (block, *others), W_U = self.blocks, self.unembed.W_U
+        (block, *others), W_U, b_U = self.blocks, self.unembed.W_U, self.unembed.b_U
         if not others and block.layer_norm == "none" and self.ln_final is None:
-            return folded_logits(block, W_U, self._embedded(), inputs, hook)
-        return product(self._normed(last_state(self.blocks, self._embedded(), inputs, hook)), W_U)
+            return plus(folded_logits(block, W_U, self._embedded(), inputs, hook), b_U)
+        read = self._normed(last_state(self.blocks, self._embedded(), inputs, hook))
+        return plus(product(read, W_U), b_U)
 
     def plain(
         self, inputs: Inputs, hook: Hook = no_hook, write_hook: WriteHook = no_write_hook
@@ -116,13 +121,14 @@ class Transformer(Model):
         resid = self._embedded_plainly(inputs, hook, write_hook)
         last = len(self.blocks) - 1
         for layer, block in enumerate(self.blocks):
-            hook_z, hook_post = (partial(hook, site.format(layer)) for site in (HOOK_Z, HOOK_POST))
+            hooks = BlockHooks.of(hook, layer)
             asking = (
                 slice(-1, None) if layer == last and write_hook is not no_write_hook else slice(None)
             )
-            resid = block.plain(resid, hook_z, hook_post, asking, within(f"blocks.{layer}", write_hook))
+            resid = block.plain(resid, hooks, asking, within(f"blocks.{layer}", write_hook))
         read = self._normed(resid[:, -1], write_hook)
-        return write_hook(read @ self.unembed.W_U, {"unembed.W_U": read})
+        logits = plus(read @ self.unembed.W_U, self.unembed.b_U)
+        return write_hook(logits, {"unembed.W_U": read, "unembed.b_U": None})
 
     def _embedded_plainly(
         self, inputs: Inputs, hook: Hook, write_hook: WriteHook
@@ -132,7 +138,8 @@ class Transformer(Model):
             for token in prompts.positions(self.prompt)
         ]
         token = jax.nn.one_hot(jnp.stack(tokens, axis=1), len(self.embed.W_E))
-        position = jnp.broadcast_to(jnp.eye(len(tokens)), (len(inputs), len(tokens), len(tokens)))
+        scale = 1.0 if self.pos_embed is None else self.pos_embed.scale
+        position = jnp.broadcast_to(scale * jnp.eye(len(tokens)), (len(inputs), *(len(tokens),) * 2))
         resid = hook(HOOK_EMBED, self.embed.W_E[jnp.stack(tokens, axis=1)]) + self._W_pos()
         return write_hook(resid, {"embed.W_E": token, "pos_embed.W_pos": position})
 
@@ -156,7 +163,8 @@ class Transformer(Model):
 
     def _W_pos(self) -> Float[Array, "position d_model"]:  # noqa: N802
         if self.pos_embed is not None:
-            return self.pos_embed.W_pos
+            W_pos, scale = self.pos_embed.W_pos, self.pos_embed.scale
+            return W_pos if scale == 1 else scale * W_pos
         n_positions = len(prompts.positions(self.prompt))
         return jnp.asarray(prompts.sinusoids(n_positions, self.embed.W_E.shape[1]))
 
@@ -173,9 +181,12 @@ class TransformerSpec(Value):
     stream after each has added to it (Vaswani et al. 2017; openai/grok), and nothing more.
     final_layer_norm: whether what is unembedded is normed, against the style's habit.
     residual_from_layer_norm: attention adds to the norm that it has read (teddykoker/grokking).
-    act_fn: `gelu` is the exact one. mlp_bias, attn_bias: attention's are b_Q, b_K, b_V and b_O.
+    n_heads * d_head, the width inside attention, need not be d_model.
+    act_fn: `gelu` is the exact one. mlp_bias, attn_bias: attention's are b_Q, b_K, b_V and b_O, or with
+    `output` b_O alone. unembed_bias: b_U, on every logit.
     prompt: the tokens; d_vocab counts the operands and then `=`, `o` (the operator) and `<eos>`, as far
-    as the prompt has them. pos_embed: `sinusoidal` is a fixed table and no parameter.
+    as the prompt has them. pos_embed: `sinusoidal` is a fixed table and no parameter; `scaled` is a
+    learned one that is multiplied by d_model^-1/2 before it is added, so that it learns as much slower.
     logits: one for each label, or as many more as there are special tokens (Nanda et al.: p + 1).
 
     init_mode: `nanda`: every weight normal with standard deviation 1 / sqrt(d_model), W_U with
@@ -183,8 +194,9 @@ class TransformerSpec(Value):
     (W_E and W_pos normal with standard deviation 1), nn.MultiheadAttention (W_Q, W_K, W_V uniform within
     sqrt(6 / (4 d_model)), its biases zero) and nn.Linear (all else, biases too, uniform within
     1 / sqrt(fan-in)), as in teddykoker/grokking. `torch_linear`: the same with W_Q, W_K, W_V and
-    attention's biases as of nn.Linear, as in openai/grok. Layer norms start at w = 1, b = 0.
-    init_scale multiplies all that is drawn.
+    attention's biases as of nn.Linear, as in openai/grok. `x_transformers`: the same with W_E normal of
+    standard deviation sqrt(2 / d_model), as x-transformers 0.21.1 has it. Layer norms start at w = 1,
+    b = 0. init_scale multiplies all that is drawn.
 
     Parameters: 226,816 with the defaults and logits = "vocabulary" at p = 113. With two layers, GELU,
     attn_bias, the prompt "x o y =", logits = "vocabulary" and layer_norm = "pre" at p = 97: 422,656,
@@ -204,24 +216,18 @@ class TransformerSpec(Value):
     final_layer_norm: bool | Literal["auto"] = "auto"
     residual_from_layer_norm: bool = False
     mlp_bias: bool = True
-    attn_bias: bool = False
+    attn_bias: bool | Literal["output"] = False
     prompt: Prompt = "x y ="
-    pos_embed: Literal["learned", "sinusoidal"] = "learned"
+    pos_embed: Literal["learned", "scaled", "sinusoidal"] = "learned"
     logits: Literal["labels", "vocabulary"] = "labels"
+    unembed_bias: bool = False
     init_mode: InitMode = "nanda"
     init_scale: float = Field(default=1.0, gt=0)
 
-    @model_validator(mode="after")
-    def _heads_fill_the_model(self) -> TransformerSpec:
-        filled = self.n_heads * self.d_head
-        if filled != self.d_model:
-            divides = self.d_model % self.n_heads == 0
-            remedy = f"d_head = {self.d_model // self.n_heads}" if divides else f"d_model = {filled}"
-            raise ValueError(
-                f"n_heads * d_head = {self.n_heads} * {self.d_head} must be d_model = {self.d_model}: "
-                f"set {remedy}"
-            )
-        return self
+    @property
+    def has_mlp_out(self) -> bool:
+        """Whether the model makes what each MLP writes, or folds it away (`folding`)."""
+        return self.n_layers > 1 or self.layer_norm != "none" or self._ends_normed()
 
     @model_validator(mode="after")
     def _reads_a_layer_norm(self) -> TransformerSpec:
@@ -252,7 +258,10 @@ class TransformerSpec(Value):
             self._pos_embed(draw),
             blocks,
             self._norm() if self._ends_normed() else None,
-            Unembed(draw("W_U", self.d_model, d_out, fan_in=self.d_model)),
+            Unembed(
+                draw("W_U", self.d_model, d_out, fan_in=self.d_model),
+                draw("b_U", d_out, fan_in=self.d_model) if self.unembed_bias else None,
+            ),
             self.prompt,
         )
 
@@ -276,11 +285,14 @@ class TransformerSpec(Value):
         W_Q, W_K, W_V = (
             draw(name, n_heads, d_model, d_head, fan_in=d_model) for name in ("W_Q", "W_K", "W_V")
         )
-        W_O = draw("W_O", n_heads, d_head, d_model, fan_in=d_model)
+        W_O = draw("W_O", n_heads, d_head, d_model, fan_in=n_heads * d_head)
         if not self.attn_bias:
             return Attention(W_Q, W_K, W_V, W_O)
-        b_Q, b_K, b_V = (draw(name, n_heads, d_head, fan_in=d_model) for name in ("b_Q", "b_K", "b_V"))
-        return Attention(W_Q, W_K, W_V, W_O, b_Q, b_K, b_V, draw("b_O", d_model, fan_in=d_model))
+        b_Q = b_K = b_V = None
+        if self.attn_bias != "output":
+            b_Q, b_K, b_V = (draw(n, n_heads, d_head, fan_in=d_model) for n in ("b_Q", "b_K", "b_V"))
+        b_O = draw("b_O", d_model, fan_in=n_heads * d_head)
+        return Attention(W_Q, W_K, W_V, W_O, b_Q, b_K, b_V, b_O)
 
     def _mlp(self, draw: Drawer) -> BlockMLP:
         d_model, d_mlp = self.d_model, self.d_mlp
@@ -295,7 +307,8 @@ class TransformerSpec(Value):
         if self.pos_embed == "sinusoidal":
             return None
         n_positions = len(prompts.positions(self.prompt))
-        return PosEmbed(draw("W_pos", n_positions, self.d_model, fan_in=self.d_model))
+        W_pos = draw("W_pos", n_positions, self.d_model, fan_in=self.d_model)
+        return PosEmbed(W_pos, self.d_model**-0.5 if self.pos_embed == "scaled" else 1.0)
 
     def _norm(self) -> LayerNorm:
         w, b = jax.device_put((np.ones(self.d_model, np.float32), np.zeros(self.d_model, np.float32)))
@@ -307,11 +320,14 @@ class TransformerSpec(Value):
             return lambda name, fan_in: (
                 ZERO if is_bias(name) else Spread((d_vocab if name == "W_U" else d_model) ** -0.5)
             )
-        return partial(_torch, fused=self.init_mode == "torch", d_model=d_model)
+        return partial(_torch, init_mode=self.init_mode, d_model=d_model)
 
 
-def _torch(name: str, fan_in: int, *, fused: bool, d_model: int) -> Spread:
-    """What PyTorch draws; `fused`: by nn.MultiheadAttention, which stacks W_Q, W_K and W_V before."""
+def _torch(name: str, fan_in: int, *, init_mode: InitMode, d_model: int) -> Spread:
+    """What PyTorch draws; `torch`: by nn.MultiheadAttention, which stacks W_Q, W_K and W_V before."""
+    fused = init_mode == "torch"
+    if name == "W_E" and init_mode == "x_transformers":
+        return Spread((2 / d_model) ** 0.5)  # kaiming_normal_ takes d_model for the fan-in
     if name in ("W_E", "W_pos"):
         return Spread(1.0)
     if fused and name in ("b_Q", "b_K", "b_V", "b_O"):

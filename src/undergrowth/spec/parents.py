@@ -8,7 +8,7 @@ from undergrowth.spec_errors import SpecError
 from undergrowth.training.interventions import AfterFork, AtStep
 from undergrowth.values import essence
 
-OWN = ("fork", "interventions", "steps", "measures", "checkpoints")
+OWN = ("fork", "interventions", "steps", "measures", "checkpoints", "stop")
 """Fields in which an arm may differ from its parent; and seeds.noise, and further interventions."""
 
 

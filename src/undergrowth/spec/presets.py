@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from undergrowth.measures import Curves, Deletion, Norms, Saliency
 from undergrowth.models import MLPSpec, TransformerSpec, TwoTokenMLPSpec
 from undergrowth.schedules import Schedule
 from undergrowth.spec.run import RunSpec
 from undergrowth.spec_errors import SpecError, near, shown
-from undergrowth.tasks import Group, LeakyRandom, Modular
+from undergrowth.tasks import AnyTask, Group, LeakyRandom, Modular
 from undergrowth.training.batches import FullBatch, MiniBatch
+from undergrowth.training.noise import Noise
 from undergrowth.training.optimisers import SGD, Adam, AdamW
 
 MEASURES = (Curves(), Norms())
 SPARSE = Schedule(every=1000, until=1000, per_decade=8)
 ADAMW = AdamW(lr=1e-3, betas=(0.9, 0.98), weight_decay=1.0, warmup_steps=10)
+ADAM = Adam(lr=1e-3, betas=(0.9, 0.98), warmup_steps=10)
+WHOLE_EPOCHS = MiniBatch(batch_size=512, remainder="kept")
+"""Every example once an epoch, whose last batch is smaller."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,8 @@ def preset(name: str) -> RunSpec:
     'x+y mod 113'
     """
     if not isinstance(name, str) or name not in PRESETS:
-        hint = near(name, PRESETS) or f"; there are {', '.join(PRESETS)}"
+        whole = [known for known in PRESETS if not known.startswith(f"{FIGURE_2A_NAME}_")]
+        hint = near(name, PRESETS) or f"; there are {', '.join(whole)}"
         raise SpecError(f"preset = {shown(name)}: no such preset{hint}")
     return PRESETS[name].make()
 
@@ -61,6 +67,39 @@ def _power2022() -> RunSpec:
         measures=MEASURES,
         checkpoints=SPARSE,
     )
+
+
+def _power2022_figure1a() -> RunSpec:
+    return _power2022().replace(optimiser=ADAM, batch=WHOLE_EPOCHS, steps=1_000_000)
+
+
+def _power2022_figure2a(**changed: object) -> RunSpec:
+    plain = _power2022().replace(
+        task=Group(group="S5"), optimiser=ADAM, batch=WHOLE_EPOCHS, steps=100_000
+    )
+    return plain.replace(**changed)
+
+
+FIGURE_2A_NAME = "power2022_figure2a"
+FIGURE_2A: Mapping[str, tuple[str, Mapping[str, object]]] = {
+    "": ("Adam on batches of 512", {}),
+    "_full_batch": ("Adam on all examples at once", {"batch": FullBatch()}),
+    "_update_noise": (
+        "with noise of standard deviation 1 on Adam's update",
+        {"noise": Noise(update=1.0)},
+    ),
+    "_weight_noise": ("with noise of 0.01 on the weights", {"noise": Noise(weight=0.01)}),
+    "_dropout": ("with residual dropout of 0.1", {"noise": Noise(residual_dropout=0.1)}),
+    "_decay": ("with decay 1 to zero", {"optimiser": ADAMW}),
+    "_decay_to_init": (
+        "with decay 1 to the initial weights",
+        {"optimiser": ADAMW.model_copy(update={"decay_to": "init"})},
+    ),
+    "_low_rate": ("at 0.3 of the rate", {"optimiser": ADAM.model_copy(update={"lr": 3e-4})}),
+    "_high_rate": ("at 3 times the rate", {"optimiser": ADAM.model_copy(update={"lr": 3e-3})}),
+}
+"""The nine interventions of figure 2a: what follows `FIGURE_2A_NAME` in a preset's name, in words,
+and which fields differ from plain Adam."""
 
 
 def _nanda2023() -> RunSpec:
@@ -130,7 +169,7 @@ def _teddykoker2021() -> RunSpec:
             init_mode="torch",
         ),
         loss="cross_entropy_float32",
-        optimiser=Adam(lr=1e-3, betas=(0.9, 0.98), warmup_steps=10),
+        optimiser=ADAM,
         batch=MiniBatch(batch_size=512),
         steps=300_000,
         measures=MEASURES,
@@ -143,6 +182,35 @@ def _teddykoker2021_as_run() -> RunSpec:
     return titled.replace(
         task=Modular(operation="x*y", p=97),
         model=TransformerSpec.model_validate({**dict(titled.model), "residual_from_layer_norm": True}),
+    )
+
+
+def _pope2022() -> RunSpec:
+    return _teddykoker2021_as_run().replace(batch=WHOLE_EPOCHS, steps=15_000)
+
+
+def _lieberum2021(task: AnyTask, steps: int) -> RunSpec:
+    return RunSpec(
+        task=task,
+        split=LeakyRandom(frac_train=0.5),
+        model=TransformerSpec(
+            n_layers=2,
+            d_head=64,
+            layer_norm="pre",
+            act_fn="gelu",
+            attn_bias="output",
+            prompt="x o y =",
+            pos_embed="scaled",
+            logits="vocabulary",
+            unembed_bias=True,
+            init_mode="x_transformers",
+        ),
+        loss="cross_entropy_float32",
+        optimiser=ADAMW,
+        batch=WHOLE_EPOCHS,
+        steps=steps,
+        measures=MEASURES,
+        checkpoints=SPARSE,
     )
 
 
@@ -165,6 +233,21 @@ PRESETS = {
             "Power et al. 2022, arXiv:2201.02177, division mod 97 from half of the pairs, with decay",
             "the vocabulary holds this task's tokens alone; their budget is 100,000 steps",
             _power2022,
+        ),
+        Preset(
+            "power2022_figure1a",
+            "figure 1a of Power et al. 2022: the same by Adam without decay, for a million steps",
+            "the vocabulary holds this task's tokens alone",
+            _power2022_figure1a,
+        ),
+        *(
+            Preset(
+                f"{FIGURE_2A_NAME}{arm}",
+                f"figure 2a of Power et al. 2022: S5 from half of the pairs, {told}",
+                "the vocabulary holds this task's tokens alone; the figure goes through many fractions",
+                partial(_power2022_figure2a, **changed),
+            )
+            for arm, (told, changed) in FIGURE_2A.items()
         ),
         Preset(
             "nanda2023",
@@ -202,6 +285,26 @@ PRESETS = {
             "its own layer norm",
             "the pairs with y = 0 are among the examples, which theirs leave out",
             _teddykoker2021_as_run,
+        ),
+        *(
+            Preset(
+                f"lieberum2021{name}",
+                f"Lieberum's public code of 2021, whose runs the post's comments tell of: {told}",
+                "4 rows of positions for his 5, of which 4 are read; his budget is 100,000 steps",
+                partial(_lieberum2021, task, steps),
+            )
+            for name, told, task, steps in (
+                ("", "addition mod 97", Modular(operation="x+y", p=97), 3_000),
+                ("_division", "division mod 97", Modular(operation="x/y", p=97), 6_000),
+                ("_s5", "composition in S5", Group(group="S5"), 6_000),
+            )
+        ),
+        Preset(
+            "pope2022",
+            "Pope's runs in the post's comments, taken to be the replication's as its code has it",
+            "an inference: both are at full train accuracy near step 400; the pairs with y = 0 are "
+            "among the examples",
+            _pope2022,
         ),
         Preset(
             "post",

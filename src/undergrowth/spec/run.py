@@ -41,6 +41,7 @@ from undergrowth.training.interventions.action import RegimeAction
 from undergrowth.training.noise import Noise
 from undergrowth.training.optimisers import AdamW, AnyOptimiser, Positive
 from undergrowth.training.state import Regime
+from undergrowth.training.stopping import Stop
 from undergrowth.values import Value, essence
 
 FORMAT = 3
@@ -74,6 +75,7 @@ class RunSpec(Value):
     checkpoints: Schedule = Schedule(every=100, until=100, per_decade=4)
     fork: Fork | None = None
     interventions: tuple[Intervention, ...] = ()
+    stop: tuple[Stop, ...] = ()
     seeds: Seeds = Seeds()
     threads: int = Field(default=1, ge=1, le=256)
 
@@ -135,6 +137,16 @@ class RunSpec(Value):
         return self
 
     @model_validator(mode="after")
+    def _residual_dropout_has_a_place(self) -> RunSpec:
+        if self.noise.residual_dropout and not getattr(self.model, "has_mlp_out", False):
+            raise ValueError(
+                f"noise.residual_dropout = {self.noise.residual_dropout} needs a transformer of two "
+                f"layers or with a layer norm, and this {self.model.name} has no output of an MLP by "
+                "itself: take noise.dropout, or such a model"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _policies_are_of_a_world(self) -> RunSpec:
         if self.loss == "policy_gradient":
             _check_policy(self)
@@ -147,6 +159,8 @@ class RunSpec(Value):
         for i, intervention in enumerate(self.interventions):
             intervention.trigger.check(self, f"interventions.{i}.trigger")
             intervention.action.check(self, f"interventions.{i}.action")
+        for i, stop in enumerate(self.stop):
+            stop.check(self, f"stop.{i}")
         return self
 
     @property
@@ -199,8 +213,8 @@ class RunSpec(Value):
     def forked(self, at: AnyForkPoint, *actions: Intervention, **fields: Any) -> RunSpec:
         """An arm that leaves this run at a step or event, with interventions of its own.
 
-        fields: others that an arm may have different: steps, measures, checkpoints, seeds.noise. Without
-        interventions it goes on as its parent does, to the bit.
+        fields: others that an arm may have different: steps, measures, checkpoints, stop, seeds.noise.
+        Without interventions it goes on as its parent does, to the bit.
 
         >>> trunk = RunSpec(steps=1000)
         >>> arm = trunk.forked(AtStep(step=300))

@@ -118,6 +118,19 @@ class Run:
         return self.trunks[0][1] if self.trunks else None
 
     @property
+    def stopped(self) -> tuple[int, str] | None:
+        """At which step a rule of its spec ended it before the last, and why; None where none did."""
+        if not self.spec.stop:
+            return None
+        found = self.events.query("kind == 'stopped'")
+        return (int(found["step"].iloc[-1]), found["detail"].iloc[-1]["reason"]) if len(found) else None
+
+    @property
+    def last_step(self) -> int:
+        """The step up to which it was to be trained: less than the spec's where a rule ended it."""
+        return self.stopped[0] if self.stopped else self.spec.steps
+
+    @property
     def _parts(self) -> tuple[tuple[str, int], ...]:
         """Whose readings are this run's, the oldest first, each with the step below which they are."""
         return *reversed(self.trunks), (self.id, self.spec.steps + 1)
@@ -137,7 +150,7 @@ class Run:
 
     @cached_property
     def events(self) -> pd.DataFrame:
-        """Interventions that fired, the fork, and divergence: columns step, kind, detail.
+        """Interventions that fired, the fork, divergence and a stop: columns step, kind, detail.
 
         A fork has those that fired in its parent before it left it.
         """

@@ -56,7 +56,12 @@ class _Seen:
     steps: dict[str, dict[str, set[int]]] = field(default_factory=dict)
     updates: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     forked_at: dict[str, int] = field(default_factory=dict)
+    stopped_at: dict[str, int] = field(default_factory=dict)
     digests: dict[str, set[str]] = field(default_factory=dict)
+
+    def end_of(self, spec: RunSpec) -> int:
+        """The last step of a run that has ended."""
+        return self.stopped_at.get(spec.id, spec.steps) if spec.stop else spec.steps
 
     @property
     def n_readings(self) -> int:
@@ -184,6 +189,8 @@ def _of_reading(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
 def _of_event(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
     if row["kind"] == "forked":
         seen.forked_at[row["run_id"]] = int(row["step"])
+    if row["kind"] == "stopped":
+        seen.stopped_at[row["run_id"]] = int(row["step"])
     if not rows.is_intact(row):
         place = f"run {row['run_id']}, event at step {row['step']}"
         yield Damage(place, "the event differs from its digest")
@@ -239,7 +246,7 @@ def _verify_whole(root: Path, folders: list[str], seen: _Seen) -> Iterator[Damag
         if run_id not in seen.status:
             yield Damage(f"runs/{run_id}", f"no database knows this run: {MEND}")
     for spec in seen.done.values():
-        yield from _verify_readings(spec, seen, spec.steps + 1)
+        yield from _verify_readings(spec, seen, seen.end_of(spec) + 1)
         yield from _verify_trunk(spec, seen)
 
 
@@ -271,7 +278,7 @@ def _verify_readings(spec: RunSpec, seen: _Seen, below: int) -> Iterator[Damage]
     updates = seen.updates.get(spec.id, [])
     if not updates and UPDATE_LOSS not in seen.names.get(spec.id, ()):
         return  # by a version that kept none
-    if known_until(updates, first) < min(below, spec.steps):
+    if known_until(updates, first) < min(below, seen.end_of(spec)):
         yield Damage(f"run {spec.id}, {UPDATE_LOSS}", MISSING)
 
 

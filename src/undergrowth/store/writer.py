@@ -15,7 +15,16 @@ from pathlib import Path
 
 import jax
 
-from undergrowth.engine.facts import Diverged, Fact, Fired, Forked, Measured, Saved, Stepped
+from undergrowth.engine.facts import (
+    Diverged,
+    Fact,
+    Fired,
+    Forked,
+    Measured,
+    Saved,
+    Stepped,
+    Stopped,
+)
 from undergrowth.spec import RunSpec
 from undergrowth.store import rows
 from undergrowth.store.checkpoints import checkpoint_files, data_file, rolling_file, rolling_path
@@ -83,6 +92,10 @@ class Writer:
             self._write_event(spec, fact.step, "forked", spec.fork.model_dump(mode="json"))
         elif isinstance(fact, Diverged):
             self._write_event(spec, fact.step, "diverged", {})
+        elif isinstance(fact, Stopped):
+            rule = spec.stop[fact.rule]
+            detail = {"rule": fact.rule, "reason": rule.describe(), **rule.model_dump(mode="json")}
+            self._write_event(spec, fact.step, "stopped", detail)
 
     def keep(self, spec: RunSpec, snapshot: Snapshot) -> None:
         """Put how a run stands in the place of how it stood: a killed run is taken up from there.

@@ -160,13 +160,14 @@ def _check_parents(specs: Mapping[str, RunSpec], stored: Mapping[str, Run]) -> N
 
 def _check_it_was_reached(fork: Fork, parent: Run) -> None:
     """Raise SpecError where a stored parent that is not trained on did not come to the fork."""
-    if parent.status == "done" or not isinstance(fork.at, AtStep):
+    if (parent.status == "done" and parent.stopped is None) or not isinstance(fork.at, AtStep):
         return
     last = reached(parent.store.root, parent.spec)
     if fork.at.step > last:
         raise SpecError(
             f"fork.at.step = {fork.at.step} is a step that the parent {parent.id} did not reach: it is "
-            f"{parent.status} at step {last}: train it too, or fork at {max(last, 0)} or before"
+            f"{'stopped' if parent.stopped else parent.status} at step {last}: "
+            f"{'' if parent.stopped else 'train it too, or '}fork at {max(last, 0)} or before"
         )
 
 

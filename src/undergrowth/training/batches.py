@@ -10,6 +10,9 @@ from pydantic import Field
 from undergrowth.rng import stream
 from undergrowth.values import Value
 
+NOBODY = -1
+"""An empty place of a batch that has fewer examples than the others."""
+
 BLOCK = 256
 """Steps whose independent draws come from one stream: to set one up takes as long as many draws."""
 
@@ -18,6 +21,7 @@ class FullBatch(Value):
     """Every step sees every training example."""
 
     by_weight: ClassVar[bool] = False
+    has_gaps: ClassVar[bool] = False
     batch_size: ClassVar[None] = None
 
     name: Literal["full"] = "full"
@@ -32,16 +36,23 @@ class FullBatch(Value):
 
 
 class MiniBatch(Value):
-    """Shuffled epochs: each epoch is a fresh order of the training set, cut into whole batches.
+    """Shuffled epochs: each epoch is a fresh order of the training set, cut into batches.
 
-    The n_train mod batch_size examples left at the end of an epoch's order sit that epoch out.
-    `batch_size = 1` shows one example at a time.
+    The n_train mod batch_size examples left at the end of an epoch's order sit that epoch out, or with
+    remainder = "kept" are a smaller batch of their own, whose loss is their mean (what PyTorch's
+    DataLoader does unless told otherwise). `batch_size = 1` shows one example at a time.
     """
 
     by_weight: ClassVar[bool] = False
 
     name: Literal["mini"] = "mini"
     batch_size: int = Field(default=512, ge=1)
+    remainder: Literal["dropped", "kept"] = "dropped"
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether a batch may have empty places, which say `NOBODY`."""
+        return self.remainder == "kept"
 
     def check(self, n_train: int) -> None:
         """Raises ValueError where batch_size exceeds n_train."""
@@ -52,15 +63,19 @@ class MiniBatch(Value):
     ) -> np.ndarray:
         """int32 [n_steps, batch_size]: the training examples of steps start .. start + n_steps - 1.
 
-        Weights are not looked at: an epoch visits all alike, so weigh the loss instead.
-        Raises ValueError where batch_size exceeds n_train.
+        A smaller batch is filled up with `NOBODY`. Weights are not looked at: an epoch visits all alike,
+        so weigh the loss instead. Raises ValueError where batch_size exceeds n_train.
         """
         self.check(n_train)
         per_epoch = n_train // self.batch_size
+        if self.has_gaps:
+            per_epoch = -(-n_train // self.batch_size)
         first, last = start // per_epoch, (start + n_steps - 1) // per_epoch
         orders = [_epoch_order(n_train, seed, epoch) for epoch in range(first, last + 1)]
+        seen = per_epoch * self.batch_size
+        empty = np.full(max(0, seen - n_train), NOBODY, np.int32)
         batches = np.concatenate(
-            [order[: per_epoch * self.batch_size].reshape(per_epoch, -1) for order in orders]
+            [np.append(order[:seen], empty).reshape(per_epoch, -1) for order in orders]
         )
         skipped = start - first * per_epoch
         return batches[skipped : skipped + n_steps]
@@ -74,6 +89,7 @@ class Blocked(Value):
     """
 
     by_weight: ClassVar[bool] = False
+    has_gaps: ClassVar[bool] = False
 
     name: Literal["blocked"] = "blocked"
     batch_size: int = Field(default=1, ge=1)
@@ -106,6 +122,7 @@ class WithReplacement(Value):
     """
 
     by_weight: ClassVar[bool] = True
+    has_gaps: ClassVar[bool] = False
 
     name: Literal["with_replacement"] = "with_replacement"
     batch_size: int = Field(default=512, ge=1)

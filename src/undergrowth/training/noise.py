@@ -1,4 +1,4 @@
-"""Noise in training: on gradients, on weights, on activations."""
+"""Noise in training: on gradients, on weights, on updates, on activations."""
 
 from __future__ import annotations
 
@@ -14,13 +14,25 @@ class Noise(Value):
     same, added to every weight for the forward and backward pass of one step (Power et al. 2022).
     dropout: the probability with which each neuron's and each head's output is zero, the others scaled
     by 1 / (1 - dropout) (Srivastava et al. 2014); measures see the model without any of it.
+    residual_dropout: the same of every number that a transformer's MLP writes to the residual stream,
+    and of nothing else (openai/grok). update: standard deviation of the normal noise added to every
+    number of the update before it is multiplied by the learning rate: W <- W + rate (update + noise),
+    with warm-up and annealing in the rate (openai/grok). Adam's updates are near 1 in size.
     """
 
     gradient: float = Field(default=0.0, ge=0)
     weight: float = Field(default=0.0, ge=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    residual_dropout: float = Field(default=0.0, ge=0, lt=1)
+    update: float = Field(default=0.0, ge=0)
 
     def knobs(self) -> dict[str, float]:
         """The traced scalars of the noises that there are."""
-        named = {"gradient_noise": self.gradient, "weight_noise": self.weight, "dropout": self.dropout}
+        named = {
+            "gradient_noise": self.gradient,
+            "weight_noise": self.weight,
+            "dropout": self.dropout,
+            "residual_dropout": self.residual_dropout,
+            "update_noise": self.update,
+        }
         return {name: value for name, value in named.items() if value}

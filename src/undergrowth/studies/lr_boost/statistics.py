@@ -26,7 +26,17 @@ SPEED = (
 @lru_cache(maxsize=4096)
 def switched(run: Run) -> Switched:
     """A run from its switch on; from step 0 where it was boosted from the start."""
-    return Switched(run.curves, run.forked_at or 0, run.spec.steps, run.status == "done", RULES)
+    is_complete, at = run.status == "done", run.forked_at or 0
+    return Switched(run.curves, at, run.last_step, is_complete, RULES, _was_there(run))
+
+
+def _was_there(run: Run) -> bool:
+    """Whether a rule stopped it for a validation accuracy at the level of grokking, or above."""
+    if run.stopped is None:
+        return False
+    rule = run.events.query("kind == 'stopped'")["detail"].iloc[-1]
+    is_high = rule["reading"] == "val_accuracy" and rule["direction"] == "above"
+    return is_high and rule["level"] >= RULES.grokked
 
 
 def in_time(of: Callable[..., object]) -> Callable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
 import jax.numpy as jnp
@@ -47,9 +48,13 @@ def scale_by_rate(warmup_steps: int, annealing: AnyAnnealing) -> optax.GradientT
     if warmup_steps == 0 and isinstance(annealing, Constant):
         return optax.identity()
 
-    def rate(step: ArrayLike) -> ArrayLike:
-        done = jnp.asarray(step) + 1
-        rise = jnp.minimum(done / warmup_steps, 1.0) if warmup_steps else 1.0
-        return rise * annealing.multiplier(done - warmup_steps)
+    return optax.scale_by_schedule(
+        partial(multiplier_at, warmup_steps=warmup_steps, annealing=annealing)
+    )
 
-    return optax.scale_by_schedule(rate)
+
+def multiplier_at(step: ArrayLike, *, warmup_steps: int, annealing: AnyAnnealing) -> ArrayLike:
+    """What warm-up and annealing multiply the update after `step` updates by, in [0, 1]."""
+    done = jnp.asarray(step) + 1
+    rise = jnp.minimum(done / warmup_steps, 1.0) if warmup_steps else 1.0
+    return rise * annealing.multiplier(done - warmup_steps)

@@ -8,10 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array
 from optax.contrib import MuonState
 
 from undergrowth.training.optimisers.filters import SlowGradient
 from undergrowth.training.optimisers.optimiser import Optimiser
+from undergrowth.training.optimisers.rates import multiplier_at
 
 FOLLOWS = {"adam_learning_rate": "learning_rate", "adam_weight_decay": "weight_decay"}
 """Muon's second learning rate and decay change with the first, unless they are named themselves."""
@@ -49,6 +51,13 @@ def with_hyperparams(
         return node._replace(hyperparams=values)
 
     return jax.tree.map(replaced, opt_state, is_leaf=_is_injected)
+
+
+def rate_at(optimiser: Optimiser, opt_state: optax.OptState, step: Array) -> Array:
+    """The learning rate of the update after `step` updates, with warm-up and annealing."""
+    traced = dict(_traced(opt_state))
+    how = {"warmup_steps": optimiser.warmup_steps, "annealing": optimiser.annealing}
+    return traced["learning_rate"] * multiplier_at(step, **how)
 
 
 def has_hyperparam(optimiser: Optimiser, name: str) -> bool:

@@ -1,0 +1,124 @@
+"""The presets of the post's own experiments against PyTorch: logits, one update, and several."""
+# pyright: reportMissingImports=false
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+from tests import tiny
+from tests.oracles import torch_presets
+from undergrowth.engine import initial, train
+from undergrowth.engine.facts import Saved
+from undergrowth.models import state_dict
+from undergrowth.spec import RunSpec
+from undergrowth.spec.presets import preset
+
+torch.set_num_threads(1)
+
+STYLES: dict[str, tuple[torch_presets.Style, float | None]] = {
+    "lieberum2021": (torch_presets.LIEBERUM, 1.0),
+    "lieberum2021_s5": (torch_presets.LIEBERUM, 1.0),
+    "pope2022": (torch_presets.REPLICATION, None),
+    "power2022_figure1a": (torch_presets.POWER, None),
+    "power2022_figure2a": (torch_presets.POWER, None),
+    "power2022_figure2a_full_batch": (torch_presets.POWER, None),
+    "power2022_figure2a_decay": (torch_presets.POWER, 1.0),
+}
+"""Each preset's decoder and its decay. The other arms of figure 2a differ from these in a rate or in
+noise, which no other library draws alike."""
+LAST = 12
+ALWAYS = {"every": 1, "until": 1000, "per_decade": 1}
+MEASURED_AT_THE_END = {"name": "curves", "schedule": {"every": 1000, "until": 1000, "per_decade": 1}}
+
+every_preset = pytest.mark.parametrize("name", STYLES)
+every_decoder = pytest.mark.parametrize(
+    "name", ["lieberum2021", "lieberum2021_s5", "pope2022", "power2022_figure1a", "power2022_figure2a"]
+)
+
+
+def theirs(spec: RunSpec, name: str) -> torch_presets.Decoder:
+    """The transcription with the preset's untrained weights."""
+    style, _ = STYLES[name]
+    decoder = torch_presets.Decoder(style, spec.task.n_labels)
+    return torch_presets.with_weights(decoder, state_dict(initial(spec).state.model))
+
+
+@every_decoder
+def test_logits_are_the_transcriptions(name: str) -> None:
+    spec = preset(name)
+    pairs = spec.data().inputs[:500]
+    with torch.no_grad():
+        expected = theirs(spec, name)(torch.from_numpy(pairs.astype(np.int64))).numpy()
+    model = initial(spec).state.model
+    assert expected.std() > 0.1
+    for plain in (False, True):
+        found = np.asarray(tiny.forward(model, jnp.asarray(pairs), plain=plain))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+@every_preset
+def test_updates_are_the_transcriptions(name: str) -> None:
+    """The first update, and those of a whole epoch with its smaller last batch."""
+    spec = preset(name).replace(steps=LAST, checkpoints=ALWAYS, measures=[MEASURED_AT_THE_END])
+    run = torch_presets.trained(theirs(spec, name), STYLES[name][1])
+    data = spec.data()
+    side = np.flatnonzero(data.is_train)
+    inputs, labels = (torch.from_numpy(a.astype(np.int64)) for a in (data.inputs, data.labels))
+    found = _weights_at(spec)
+    for step, batch in enumerate(_batches(spec, len(side), LAST), start=1):
+        chosen = side[batch]
+        run.step(inputs[chosen], labels[chosen])
+        if step in (1, LAST):
+            _assert_close(found[step], torch_presets.named(run.model), step)
+
+
+def _assert_close(found: dict[str, np.ndarray], expected: Any, step: int) -> None:
+    """The first update to 1e-5 (it is 1e-4 in size). Later a few weights part (see FINDINGS), which the
+    median does not see; a batch that is not theirs would move most.
+    """
+    assert found.keys() == expected.keys()
+    for key, array in found.items():
+        off = np.abs(array - expected[key].detach().numpy())
+        apart = off.max() if step == 1 else np.median(off)
+        assert apart < 1e-5, f"{key} at {step}"
+
+
+def _batches(spec: RunSpec, n_train: int, n_steps: int) -> list[np.ndarray]:
+    found = spec.batch.indices(n_train, spec.seeds.noise, 0, n_steps)
+    if found is None:
+        return [np.arange(n_train)] * n_steps
+    return [batch[batch >= 0] for batch in found]
+
+
+def _weights_at(spec: RunSpec) -> dict[int, dict[str, np.ndarray]]:
+    facts = [fact for _, fact in train([spec], [None])]
+    saved = [fact.snapshot for fact in facts if isinstance(fact, Saved)]
+    return {each.step: state_dict(each.state.model) for each in saved}
+
+
+@pytest.mark.parametrize("name", ["lieberum2021", "pope2022", "power2022_figure1a"])
+def test_an_epoch_is_cut_as_the_transcription_cuts_it(name: str) -> None:
+    spec = preset(name)
+    n = spec.data().n_train
+    sizes = [len(b) for b in islice(torch_presets.epochs(n, 512, 0), 20)]
+    assert [len(b) for b in _batches(spec, n, 20)] == sizes
+    assert min(sizes) == n % 512 > 0
+
+
+@pytest.mark.parametrize("name", ["lieberum2021", "pope2022", "power2022_figure1a"])
+def test_untrained_weights_have_the_spread_that_torch_draws(name: str) -> None:
+    spec, (style, _) = preset(name), STYLES[name]
+    torch.manual_seed(0)
+    drawn = torch_presets.named(torch_presets.Decoder(style, spec.task.n_labels))
+    for key, array in state_dict(initial(spec).state.model).items():
+        expected = drawn[key].detach().numpy()
+        assert float(array.mean()) == pytest.approx(
+            float(expected.mean()), abs=0.4 * float(expected.std()) + 1e-9
+        ), key
+        assert float(array.std()) == pytest.approx(float(expected.std()), rel=0.2), key
