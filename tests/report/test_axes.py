@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from undergrowth.report.axes import LogScale
 
@@ -23,6 +23,8 @@ def read(label: str) -> float:
 
 
 @given(LOWS, RATIOS)
+@example(1e6, 1.0015)
+@example(1e6, 1 + 4e-6)
 def test_there_are_two_labels_wherever_there_are_two_values(low: float, ratio: float) -> None:
     scale = LogScale.of([low, low * ratio])
     at, labels = scale.ticks()

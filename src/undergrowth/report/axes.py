@@ -238,8 +238,8 @@ def _gap_visible(plot: go.Figure, axis: Axis, kind: AxisType) -> dict[str, bool]
 def _label(value: float) -> str:
     if 1e-3 <= value < 1e6:
         return f"{value:,.0f}" if value >= 1e3 and value == round(value) else f"{value:,.10g}"
-    digits, exponent = f"{value:.6e}".split("e")
-    times = "" if float(digits) == 1 else f"{float(digits):g}×"
+    digits, exponent = f"{value:.9e}".split("e")
+    times = "" if float(digits) == 1 else f"{float(digits):.10g}×"
     return f"{times}10<sup>{int(exponent)}</sup>".replace("-", "−")
 
 
