@@ -82,7 +82,7 @@ def spec_file(tmp_path: Path):
         ("[split]\nfrac_train = 1.5", ["frac_train = 1.5", "less than 1"]),
         ("[task]\np = 2\n[split]\nfrac_train = 0.01", ["frac_train = 0.01", "no training example"]),
         ('[batch]\nname = "mini"\nbatch_size = 9999', ["batch_size = 9999", "take a smaller batch"]),
-        ("[model]\nn_heads = 3", ["n_heads * d_head = 3 * 32", "d_model = 128"]),
+        ("[model]\nn_heads = 0", ["model.n_heads = 0", "greater than"]),
         ('[model]\nname = "transfomer"', ["model.name = 'transfomer'", "did you mean 'transformer'?"]),
         ('[task]\np = "53"', ["task.p = '53'", "valid integer"]),
         ("[[interventions]]\ntrigger = { step = 3 }", ["interventions.0.trigger", "'at_step'"]),
