@@ -11,6 +11,7 @@ import xarray as xr
 from tests.studies.made_up import STEPS, made_up
 from tests.studies.planted import ruling_of, table_of, verdict_of
 from undergrowth.measures.reinforcement.confidence import EDGES, QUANTILES
+from undergrowth.report.axes import traces_of
 from undergrowth.store import Run
 from undergrowth.studies import Missing
 from undergrowth.studies.confidence import (
@@ -255,6 +256,11 @@ def test_figures_show_every_arm_that_there_is() -> None:
     for runs in (every, four(FREE)):
         error_probabilities, push = STUDY.answer(table_of(STUDY, runs)).figures
         assert set(error_probabilities.table["arm"]) == set(runs)
+        cells = error_probabilities.table.query("layer == 'share'")
+        assert set(cells["error_probability"]) == {EDGES[:-1][-2] + 0.125}  # the middle of the one bin
+        drawn = [trace for trace in traces_of(error_probabilities.plot) if trace.type == "heatmap"]
+        assert all(trace.y is not None and None not in list(trace.y) for trace in drawn)
+        assert len(drawn) == len(runs)
         assert set(push.table["line"].dropna()) == set(runs)
 
 

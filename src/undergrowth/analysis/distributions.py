@@ -118,14 +118,15 @@ def pooled_quantiles(values: xr.DataArray) -> pd.DataFrame:
 def folded(share: xr.DataArray, lowest: int) -> pd.DataFrame:
     """The mean over runs of histograms [run, step, bin], without step 0 and bins that are empty.
 
-    Columns step, doubt (the middle of a bin, whose coordinates are its lower edges), share. What lies
-    below the bin at `lowest` is counted in it.
+    Columns step, error_probability (the middle of a bin, whose coordinates are its lower edges), share.
+    What lies below the bin at `lowest` is counted in it.
     """
     mean = share.mean("run")
     edges = mean["bin"].values.astype(float)
     at = np.maximum(edges, lowest) + np.diff(edges).min() / 2
-    table: Any = mean.assign_coords(bin=at).rename(bin="doubt").rename("share").to_dataframe()
-    summed = table.groupby(["step", "doubt"])["share"].sum().reset_index()
+    placed = mean.assign_coords(bin=at).rename(bin="error_probability").rename("share")
+    table: Any = placed.to_dataframe()
+    summed = table.groupby(["step", "error_probability"])["share"].sum().reset_index()
     return summed[(summed["step"] > 0) & (summed["share"] > 0)]
 
 
