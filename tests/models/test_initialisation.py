@@ -18,40 +18,12 @@ from undergrowth.models import (
     load_state_dict,
     state_dict,
 )
+from undergrowth.spec.presets import preset
 from undergrowth.tasks import Features, InputSpace, Tokens
 
-POWER2022 = TransformerSpec(
-    n_layers=2,
-    layer_norm="post",
-    mlp_bias=False,
-    prompt="<eos> x o y =",
-    pos_embed="sinusoidal",
-    logits="vocabulary",
-    init_mode="torch_linear",
+POWER2022, TEDDYKOKER, LIEBERUM, GROMOV = (
+    preset(name).model for name in ("power2022", "teddykoker2021_as_run", "lieberum2021", "gromov2023")
 )
-TEDDYKOKER = TransformerSpec(
-    n_layers=2,
-    layer_norm="pre",
-    residual_from_layer_norm=True,
-    attn_bias=True,
-    act_fn="gelu",
-    prompt="x o y =",
-    logits="vocabulary",
-    init_mode="torch",
-)
-LIEBERUM = TransformerSpec(
-    n_layers=2,
-    d_head=64,
-    layer_norm="pre",
-    act_fn="gelu",
-    attn_bias="output",
-    prompt="x o y =",
-    pos_embed="scaled",
-    logits="vocabulary",
-    unembed_bias=True,
-    init_mode="x_transformers",
-)
-GROMOV = MLPSpec(d_mlp=500, n_hidden=1, act_fn="square", bias=False, init_mode="doshi")
 
 
 def drawn(spec: AnyModel, inputs: InputSpace, n_labels: int) -> dict[str, np.ndarray]:

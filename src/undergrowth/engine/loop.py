@@ -214,7 +214,7 @@ class _Run:
         elif self.forks_here:
             yield Forked(self.step)
             yield from self._observe()
-            yield from self._end_early()
+            yield from self._end_early(self._stop())
             yield from self._keep(self._branches_here(), is_due=True)
         else:
             yield from (Branched(self.step, branch) for branch in self._leave(self._branches_passed()))
@@ -244,16 +244,18 @@ class _Run:
         self.over = self.step >= self.spec.steps
         yield from self._observe()
         here = self._branches_here()
-        is_due = bool(here) or self.step in self.saved_at or self._stop() is not None
+        rule = self._stop()
+        is_due = bool(here) or self.step in self.saved_at or rule is not None
         if self._is_sound(is_due):
-            yield from self._end_early()  # told before it is kept, so that what is kept needs no telling
+            yield from self._end_early(
+                rule
+            )  # told before it is kept, so that what is kept needs no telling
             yield from self._keep(here, is_due)
         else:
             yield from self._diverge()
 
-    def _end_early(self) -> Iterator[Fact]:
-        """That a rule ends the run here, where one does."""
-        rule = self._stop()
+    def _end_early(self, rule: int | None) -> Iterator[Fact]:
+        """That a rule of the spec ends the run here, where one does."""
         if rule is not None:
             self.over = True
             yield Stopped(self.step, rule)

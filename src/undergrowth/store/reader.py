@@ -128,7 +128,8 @@ class Run:
     @property
     def last_step(self) -> int:
         """The step up to which it was to be trained: less than the spec's where a rule ended it."""
-        return self.stopped[0] if self.stopped else self.spec.steps
+        stopped = self.stopped
+        return stopped[0] if stopped else self.spec.steps
 
     @property
     def _parts(self) -> tuple[tuple[str, int], ...]:

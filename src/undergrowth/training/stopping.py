@@ -6,7 +6,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from undergrowth.training.interventions.trigger import History
+from undergrowth.training.interventions.trigger import (
+    History,
+    crossing_in_words,
+    has_crossed,
+    must_read,
+)
 from undergrowth.training.setup import Setup
 from undergrowth.values import Value
 
@@ -31,19 +36,11 @@ class Stop(Value):
 
     def fires(self, history: History) -> bool:
         """Whether a run ends here; only an evaluation can end it."""
-        recent = history.curves.get(self.reading, ())[-self.evaluations :]
-        if len(recent) < self.evaluations or recent[-1][0] != history.step or recent[0][0] < self.after:
-            return False
-        sign = 1 if self.direction == "above" else -1
-        return all(sign * value >= sign * self.level for _, value in recent)
+        return has_crossed(self, history, self.after)
 
     def check(self, run: Setup, place: str) -> None:
         """Raise ValueError, in one line, where it cannot end this run; `place` is its field."""
-        if self.reading not in run.scalars:
-            raise ValueError(
-                f"{place}.reading = {self.reading!r}: no measure of this run reads such a number: "
-                f"take one of {', '.join(sorted(run.scalars))}, or add the measure"
-            )
+        must_read(run, self.reading, f"{place}.reading")
         if self.after >= run.steps:
             raise ValueError(
                 f"{place}.after = {self.after} is not before the last step, {run.steps}, so it would "
@@ -52,6 +49,4 @@ class Stop(Value):
 
     def describe(self) -> str:
         """Why the run ended, in a few words."""
-        sign = "≥" if self.direction == "above" else "≤"
-        times = f" {self.evaluations} times running" if self.evaluations > 1 else ""
-        return f"{self.reading} {sign} {self.level:.6g}{times}"
+        return crossing_in_words(self)

@@ -133,6 +133,15 @@ class Chart:
             return [""]
         return list(dict.fromkeys(self.table["panel"].dropna()))
 
+    @property
+    def lines(self) -> list[list[str]]:
+        """The panels that stand abreast, line by line."""
+        return [self.panels[at : at + self.across] for at in range(0, len(self.panels), self.across)]
+
+    def rows_of(self, panels: Sequence[str]) -> list[list[Any]]:
+        """Of those of some panels whose y is in rows, the values in them."""
+        return [self.order("y", panel) for panel in panels if self.scale("y", panel).kind == "rows"]
+
     @cached_property
     def shown_series(self) -> dict[str, Look]:
         """The look of every series, in the order of the legend."""
@@ -259,6 +268,12 @@ class Piece:
         """Lower and upper bounds, where there are such."""
         low, high = self.column(self.layer.low), self.column(self.layer.high)
         return None if low is None or high is None else (low, high)
+
+    @property
+    def unseen(self) -> np.ndarray:
+        """Bool [row]: where a run left before it happened (`censored` > 0)."""
+        left = self.column("censored")
+        return np.zeros(len(self.x), bool) if left is None else left > 0
 
     @property
     def along(self) -> Literal["x", "y"]:

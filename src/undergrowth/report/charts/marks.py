@@ -187,8 +187,7 @@ def _bar(piece: Piece) -> dict[str, Any]:
 
 def survival(piece: Piece) -> Traces:
     """A staircase from one share to the next, and a cross where a run left unseen (`censored` > 0)."""
-    left = piece.column("censored")
-    unseen = np.zeros(len(piece.x), bool) if left is None else left > 0
+    unseen = piece.unseen
     stairs = go.Scatter(
         **_common(piece),
         x=rounded(piece.x, 7),

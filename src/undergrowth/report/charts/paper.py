@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from math import ceil
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -80,12 +79,11 @@ def drawn(chart: Chart) -> Figure:
     """matplotlib's figure of the chart, within no global state."""
     from matplotlib.figure import Figure
 
-    lines = ceil(len(chart.panels) / chart.across)
-    heights = [_height(chart, line) for line in range(lines)]
+    heights = [_height(chart, panels) for panels in chart.lines]
     figure = Figure(figsize=(WIDTH, sum(heights) + MARGIN), layout="constrained")
     share = "col" if isinstance(chart.x, Scale) and chart.x.kind != "rows" else "none"
     grid = figure.subplots(
-        lines,
+        len(heights),
         chart.across,
         squeeze=False,
         sharex=share,
@@ -121,12 +119,12 @@ def _placed(piece: Piece) -> Piece:
     return piece
 
 
-def _height(chart: Chart, line: int) -> float:
-    panels = chart.panels[line * chart.across : (line + 1) * chart.across]
-    rows = [len(chart.order("y", p)) for p in panels if chart.scale("y", p).kind == "rows"]
+def _height(chart: Chart, panels: Sequence[str]) -> float:
+    """Inches of a line of panels."""
     if chart.is_square:
         return WIDTH * 0.8
-    return 0.5 + ROW * max(rows) if rows else max(PANEL, chart.tall / 120)
+    rows = chart.rows_of(panels)
+    return 0.5 + ROW * max(map(len, rows)) if rows else max(PANEL, chart.tall / 120)
 
 
 def _lines(axes: Axes, piece: Piece) -> None:
@@ -238,8 +236,7 @@ def _survival(axes: Axes, piece: Piece) -> None:
     look = piece.look
     dash, width = _dash(look.dash), 0.6 * look.width
     axes.step(piece.x, piece.y, where="post", color=look.colour, lw=width, ls=dash, label=piece.series)
-    left = piece.column("censored")
-    unseen = np.zeros(len(piece.x), bool) if left is None else left > 0
+    unseen = piece.unseen
     axes.plot(piece.x[unseen], piece.y[unseen], "+", color=look.colour, markersize=5)
 
 

@@ -32,8 +32,8 @@ LETTERS, COLUMN, TITLE = 22, 10, 44
 
 def on_screen(chart: Chart) -> go.Figure:
     """The chart as it is first seen: the first choice, the slider at its start."""
-    lines = ceil(len(chart.panels) / chart.across)
-    heights, gap = _heights(chart, lines), _gap(chart)
+    heights, gap = _heights(chart), _gap(chart)
+    lines = len(heights)
     tall = sum(heights) + gap * (lines - 1)
     shared: Any = {  # plotly annotates them as bool
         "shared_xaxes": "columns" if _shares_x(chart) else False,
@@ -91,14 +91,13 @@ def _place(chart: Chart, panel: str) -> tuple[int, int]:
     return row + 1, col + 1
 
 
-def _heights(chart: Chart, lines: int) -> list[float]:
+def _heights(chart: Chart) -> list[float]:
     """Pixels of each line of panels."""
+    layers = [layer for layer in chart.layers.values() if layer.mark == "intervals"]
+    marks = max((len(chart.beside(layer)) for layer in layers), default=1)
     found = []
-    for line in range(lines):
-        panels = chart.panels[line * chart.across : (line + 1) * chart.across]
-        rows = [chart.order("y", p) for p in panels if chart.scale("y", p).kind == "rows"]
-        layers = [layer for layer in chart.layers.values() if layer.mark == "intervals"]
-        marks = max((len(chart.beside(layer)) for layer in layers), default=1)
+    for panels in chart.lines:
+        rows = chart.rows_of(panels)
         written = [_wrapped(str(name), LETTERS).count("<br>") + 1 for names in rows for name in names]
         each = chart.tall or max(ROW, 14 * marks, 8 + 13 * max(written, default=1))
         found.append(float(max(20 + each * max(map(len, rows)), 60) if rows else chart.tall or PANEL))
@@ -114,9 +113,11 @@ def _gap(chart: Chart) -> int:
 
 def _names_wide(chart: Chart) -> int:
     """Pixels that the names of rows take, left of which titles begin."""
-    rows = [chart.order("y", p) for p in chart.panels if chart.scale("y", p).kind == "rows"]
     lines = [
-        line for names in rows for name in names for line in _wrapped(str(name), LETTERS).split("<br>")
+        line
+        for names in chart.rows_of(chart.panels)
+        for name in names
+        for line in _wrapped(str(name), LETTERS).split("<br>")
     ]
     return 6 * max(map(len, lines), default=0)
 
@@ -180,6 +181,11 @@ def _controls(chart: Chart) -> int:
     return (switches or chart.other_x is not None) + bool(chart.choose and chart.positions(chart.choose))
 
 
+def _axis_names(chart: Chart, letter: str) -> tuple[str, ...]:
+    """plotly's names of all axes, those of empty places of the last line too."""
+    return subplot_names(letter, len(chart.lines) * chart.across)
+
+
 def _switchable(chart: Chart, letter: str) -> Scale | None:
     found = chart.x if letter == "x" else chart.y
     return found if isinstance(found, Scale) and found.is_switchable else None
@@ -190,12 +196,12 @@ def _add_controls(plot: go.Figure, chart: Chart, pieces: Sequence[Piece]) -> Non
     axes = []
     for letter in "xy":
         if scale := _switchable(chart, letter):
-            n = ceil(len(chart.panels) / chart.across) * chart.across
             start = "log" if scale.kind == "log" else "linear"
             ends = scale.log_limits
             limits = ends and (float(np.log10(ends[0])), float(np.log10(ends[1])))
-            names = subplot_names(letter, n)
-            axes.append(Axis(names, chart.log_scale(letter), start, scale.limits, limits))
+            axes.append(
+                Axis(_axis_names(chart, letter), chart.log_scale(letter), start, scale.limits, limits)
+            )
     add_axis_buttons(plot, *axes)
     if chart.other_x is not None:
         _add_other_x(plot, chart, pieces)
@@ -242,7 +248,7 @@ def _add_other_x(plot: go.Figure, chart: Chart, pieces: Sequence[Piece]) -> None
         n = len(traces(piece))
         xs["x"] += [piece.x.tolist()] * n
         xs[column] += [piece.rows[column].to_numpy(float).tolist()] * n
-    names = subplot_names("x", ceil(len(chart.panels) / chart.across) * chart.across)
+    names = _axis_names(chart, "x")
     buttons = [
         {
             "label": label,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from pydantic import Field
 
@@ -85,18 +85,38 @@ class WhenCrosses(Trigger):
     evaluations: int = Field(default=1, ge=1)
 
     def fires(self, history: History) -> bool:
-        recent = history.curves.get(self.reading, ())[-self.evaluations :]
-        if len(recent) < self.evaluations or recent[-1][0] != history.step:
-            return False
-        sign = 1 if self.direction == "above" else -1
-        return all(sign * value >= sign * self.level for _, value in recent)
+        return has_crossed(self, history)
 
     def describe(self) -> str:
-        times = f" {self.evaluations} times running" if self.evaluations > 1 else ""
-        return f"at {self.reading} {'≥' if self.direction == 'above' else '≤'} {self.level:.6g}{times}"
+        return f"at {crossing_in_words(self)}"
 
     def check(self, run: Setup, place: str) -> None:
-        _must_read(run, self.reading, f"{place}.reading")
+        must_read(run, self.reading, f"{place}.reading")
+
+
+class Crossing(Protocol):
+    """A scalar reading at or beyond a level for `evaluations` in a row, by whatever rule asks for it."""
+
+    reading: str
+    direction: Literal["above", "below"]
+    level: float
+    evaluations: int
+
+
+def has_crossed(wanted: Crossing, history: History, since: int = 0) -> bool:
+    """Whether it is so at this very evaluation, with all of them at steps from `since` on."""
+    recent = history.curves.get(wanted.reading, ())[-wanted.evaluations :]
+    if len(recent) < wanted.evaluations or recent[-1][0] != history.step or recent[0][0] < since:
+        return False
+    sign = 1 if wanted.direction == "above" else -1
+    return all(sign * value >= sign * wanted.level for _, value in recent)
+
+
+def crossing_in_words(wanted: Crossing) -> str:
+    """The reading, the level and how many times running."""
+    sign = "≥" if wanted.direction == "above" else "≤"
+    times = f" {wanted.evaluations} times running" if wanted.evaluations > 1 else ""
+    return f"{wanted.reading} {sign} {wanted.level:.6g}{times}"
 
 
 class OnOnset(Trigger):
@@ -201,7 +221,8 @@ def first_step(trigger: Trigger, curves: Mapping[str, Curve], since: int = 0) ->
     return None
 
 
-def _must_read(run: Setup, reading: str, place: str) -> None:
+def must_read(run: Setup, reading: str, place: str) -> None:
+    """Raise ValueError, in one line, where no measure of a run reads a number; `place` is its field."""
     if reading not in run.scalars:
         raise ValueError(
             f"{place} = {reading!r}: no measure of this run reads such a number: "
