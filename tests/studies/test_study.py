@@ -161,6 +161,18 @@ def test_an_endpoint_whose_arm_has_no_run_is_open(root: Path, tmp_path: Path) ->
     assert by_name["differ"].ruling != "open"
 
 
+def test_a_check_of_an_arm_that_the_store_was_not_trained_for_is_not_told(
+    root: Path, tmp_path: Path
+) -> None:
+    check = Endpoint("check", "P2", ENDS, "third", Exceeds())
+    study = small(
+        arms=lambda budget: (*small().arms(budget), Arm("third", BASE.replace(steps=31))),
+        endpoints=lambda budget: (check, *small().endpoints(budget)),
+    )
+    written = report(root, tmp_path, study)
+    assert {verdict.endpoint for verdict in written.verdicts} == {"differ", "small"}
+
+
 def test_what_does_not_fit_is_a_fault_of_the_study() -> None:
     of_no_arm = replace(small().endpoints("quick")[0], name="other", arm="nowhere")
     wrongs: tuple[dict[str, Any], ...] = (

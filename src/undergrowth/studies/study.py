@@ -86,8 +86,8 @@ class Study:
         return tuple({each.spec.id: each.spec for each in self.planned(budget, seeds)}.values())
 
     def answer(self, table: Table) -> Answer:
-        """The verdict at each endpoint, figures, and how each prediction came out."""
-        endpoints = self.endpoints(table.budget)
+        """The verdict at each endpoint of which a reader is told, figures, and the scored predictions."""
+        endpoints = [each for each in self.endpoints(table.budget) if _is_told(each, table)]
         verdicts = {
             endpoint.name: _open_without_runs(endpoint, endpoint.verdict(table), table)
             for endpoint in endpoints
@@ -107,6 +107,16 @@ class Study:
             for reading, adds in self.needs.items()
             if not all(reading in names for names in having)
         }
+
+
+def _is_told(endpoint: Endpoint, table: Table) -> bool:
+    """Whether a reader is told of it: a claim's primary always, open where its runs are not there; what
+    says how robust that is, if its arms are among those that runs of this store were trained as, or are
+    to be (the demo has but some of a study's). One with a measurement of its own sees to that itself.
+    """
+    arms = (endpoint.arm, endpoint.control)
+    are_there = all(arm in table.arms for arm in arms if arm)
+    return are_there or endpoint.is_primary or endpoint.measured is not None
 
 
 def _open_without_runs(endpoint: Endpoint, verdict: Verdict, table: Table) -> Verdict:
