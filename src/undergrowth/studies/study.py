@@ -86,7 +86,7 @@ class Study:
         return tuple({each.spec.id: each.spec for each in self.planned(budget, seeds)}.values())
 
     def answer(self, table: Table) -> Answer:
-        """The verdict at each endpoint of which a reader is told, figures, and the scored predictions."""
+        """The verdict at each endpoint that a reader is told of, figures, and scored predictions."""
         endpoints = [each for each in self.endpoints(table.budget) if _is_told(each, table)]
         verdicts = {
             endpoint.name: _open_without_runs(endpoint, endpoint.verdict(table), table)
