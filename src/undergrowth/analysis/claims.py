@@ -12,7 +12,7 @@ import numpy as np
 from undergrowth.analysis.rulings import Ruling, holm
 from undergrowth.analysis.verdicts import Verdict
 
-NO_PRIMARY = "the study that decides it has not been run here"
+NO_PRIMARY = "the study that decides it, which has not been run here"
 
 
 @dataclass(frozen=True)
