@@ -87,7 +87,7 @@ def demo(*, out: Out = Path("demo"), seeds: Seeds = None) -> int:
     """Train a network that groks, and its control; write report.html and verdicts.json.
 
     A one-layer transformer learns x+y mod 53 over 4 seeds, and over 2 seeds with shuffled labels;
-    the report answers P1 to P3, P14 (grokking), P15, P16 (saliency) and P17 (ablation). About two
+    the report answers P1 to P3, P14 (grokking), P15, P16 (saliency) and P17 (ablation). Two to three
     minutes on two cores. Finished runs are not trained again.
     """
     from undergrowth.studies import STUDIES, one_layer_addition

@@ -70,7 +70,8 @@ def test_updates_are_the_transcriptions(name: str) -> None:
         LAST if isinstance(preset(name).batch, MiniBatch) else 2
     )  # a full batch has no smaller last one
     spec = preset(name).replace(steps=last, checkpoints=ALWAYS, measures=[MEASURED_AT_THE_END])
-    run = torch_presets.trained(theirs(spec, name), STYLES[name][1])
+    model = theirs(spec, name)
+    run = torch_presets.trained(model, STYLES[name][1])
     data = spec.data()
     side = np.flatnonzero(data.is_train)
     inputs, labels = (torch.from_numpy(a.astype(np.int64)) for a in (data.inputs, data.labels))
@@ -79,7 +80,7 @@ def test_updates_are_the_transcriptions(name: str) -> None:
         chosen = side[batch]
         run.step(inputs[chosen], labels[chosen])
         if step in (1, last):
-            _assert_close(found[step], torch_presets.named(run.model), step)
+            _assert_close(found[step], torch_presets.named(model), step)
 
 
 def _assert_close(found: dict[str, np.ndarray], expected: Any, step: int) -> None:

@@ -140,7 +140,7 @@ class Decoder(nn.Module):
 class Trained:
     """A model, its optimiser, and the warm-up of ten updates: the t-th is t / 10 in size."""
 
-    model: Decoder
+    model: nn.Module
     optimiser: torch.optim.Optimizer
     lr: float = 1e-3
     warmup: int = 10
