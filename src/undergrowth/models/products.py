@@ -14,8 +14,9 @@ def _turned(x: Array, W: Array) -> Array:
 @_turned.defjvp
 def _turned_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
     (x, W), (dx, dW) = primals, tangents
-    # Transposed, this is (g.T @ x).T. Without the barrier XLA would turn it back into x.T @ g.
-    dW_T = jax.lax.optimization_barrier(dW.T)
+    # Transposed, this is (g.T @ x).T. Without the inner barrier XLA would turn it back into x.T @ g,
+    # without the outer one every reader of the gradient (two moments, the update) would turn it anew.
+    dW_T = jax.lax.optimization_barrier(jax.lax.optimization_barrier(dW).T)
     return x @ W, dx @ W + jax.lax.dot_general(x, dW_T, (((x.ndim - 1,), (1,)), ((), ())))
 
 

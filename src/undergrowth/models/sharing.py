@@ -21,6 +21,7 @@ from jaxtyping import Array, Float, Int
 from undergrowth.models.blocks import Attention, Block, Change, plus, side_by_side
 from undergrowth.models.lookup import rows
 from undergrowth.models.mixing import by_head, mixed
+from undergrowth.models.products import product
 from undergrowth.models.prompts import Operands
 from undergrowth.models.sites import HOOK_MLP_OUT, HOOK_POST, HOOK_Z, Hook, no_hook
 
@@ -72,7 +73,7 @@ def _after(
         z = _hooked(sharing.moved(z, (BOTH,) * len(z.operands)), layer, block.attn, hook)
     W_O = block.attn.W_O.reshape(-1, block.attn.W_O.shape[-1])
     carried = Stream(block.carried(stream.rows, read.rows), stream.operands)
-    resid = sharing.moved(carried, z.operands).rows + plus(z.rows @ W_O, block.attn.b_O)
+    resid = sharing.moved(carried, z.operands).rows + plus(product(z.rows, W_O), block.attn.b_O)
     hook_post, hook_out = (
         _at_positions(place.format(layer), hook, len(z.operands)) for place in (HOOK_POST, HOOK_MLP_OUT)
     )

@@ -12,8 +12,8 @@ from undergrowth.models import TransformerSpec, TwoTokenMLPSpec
 from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.studies.arm import Arm, Budget
-from undergrowth.studies.lr_boost.arms import SCALE, TRUNKS
-from undergrowth.tasks import CommutationSafe
+from undergrowth.studies.lr_boost.arms import SPARSE, TRUNKS
+from undergrowth.tasks import CommutationSafe, Modular
 from undergrowth.training.interventions import (
     AfterFork,
     AfterIntervention,
@@ -48,7 +48,17 @@ come to 0.5 in 2,500 steps), width 64 at lr 3e-3 (640 and 1,280), 85 % of the pa
 5 % wrong labels and 85 % of the pairs 820 and 2,460; the MLP with 10 % of them does not come to 0.5 in
 3,000.
 """
-SMALL, LARGE = SMALL_TRANSFORMER, TRUNKS["large"]["addition"]
+SMALL = SMALL_TRANSFORMER
+LARGE = RunSpec(
+    task=Modular(operation="x+y", p=113),
+    split=CommutationSafe(frac_train=0.3),
+    optimiser=AdamW(lr=1e-3, weight_decay=1.0),
+    steps=20_000,
+    measures=(Curves(schedule=Schedule(every=20, until=2_000, per_decade=60)),),
+    checkpoints=SPARSE,
+)
+"""The one-layer transformer of Nanda et al. 2023 (arXiv:2301.05217), on a split that does not leak."""
+SCALE: dict[Budget, str] = {"quick": "small", "standard": "small", "full": "large"}
 HALF, MORE = CommutationSafe(frac_train=0.5), CommutationSafe(frac_train=0.85)
 TRUNK: dict[str, dict[str, RunSpec]] = {
     "small": {

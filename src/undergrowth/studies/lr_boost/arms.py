@@ -10,6 +10,7 @@ from undergrowth.measures import Curves
 from undergrowth.models import TwoTokenMLPSpec
 from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
+from undergrowth.spec.presets import preset
 from undergrowth.studies.arm import Arm, Budget
 from undergrowth.tasks import CommutationSafe, Group, Modular
 from undergrowth.training.interventions import (
@@ -28,8 +29,16 @@ from undergrowth.training.interventions import (
     WhenCrosses,
 )
 from undergrowth.training.optimisers import AdamW
+from undergrowth.training.stopping import Stop
 
 SPARSE = Schedule(every=1_000_000, until=1_000_000, per_decade=1)
+
+
+def _own(name: str) -> RunSpec:
+    """A set-up that the comments tell of, evaluated as often as its events need."""
+    curves = Curves(schedule=Schedule(every=20, until=1_000, per_decade=60))
+    return preset(name).replace(measures=(curves,), checkpoints=SPARSE)
+
 
 SMALL_ADDITION = RunSpec(
     task=Modular(operation="x+y", p=31),
@@ -65,17 +74,11 @@ Tried with four seeds each: 0.01 (grokked near 450), 0.02 (350), 0.04 (180), 0.0
 (170, two of four not for good before the run's end), 0.16 and more (most fall back).
 """
 
-LARGE = RunSpec(
-    task=Modular(operation="x+y", p=113),
-    split=CommutationSafe(frac_train=0.3),
-    optimiser=AdamW(lr=1e-3, weight_decay=1.0),
-    steps=20_000,
-    measures=(Curves(schedule=Schedule(every=20, until=2_000, per_decade=60)),),
-    checkpoints=SPARSE,
-)
-"""The one-layer transformer of Nanda et al. 2023 (arXiv:2301.05217), on a split that does not leak."""
 
 TUNED = "addition, tuned rate"
+SAFE = "addition, safe split"
+REPLICATION = "multiplication"
+"""Pope's runs, which are taken to be the replication's as its code has it."""
 TRUNKS: dict[str, dict[str, RunSpec]] = {
     "small": {
         "addition": SMALL_ADDITION,
@@ -83,15 +86,16 @@ TRUNKS: dict[str, dict[str, RunSpec]] = {
         "division": SMALL_ADDITION.replace(task=Modular(operation="x/y", p=31)),
         "group": SMALL_GROUP,
     },
-    "large": {
-        "addition": LARGE,
-        "division": LARGE.replace(
-            task=Modular(operation="x/y", p=97), split=CommutationSafe(frac_train=0.5)
-        ),
-        "group": LARGE.replace(task=Group(group="S5"), split=CommutationSafe(frac_train=0.5)),
+    "own": {
+        "addition": _own("lieberum2021"),
+        SAFE: _own("lieberum2021").replace(split=CommutationSafe(frac_train=0.5)),
+        "division": _own("lieberum2021_division"),
+        "group": _own("lieberum2021_s5"),
+        REPLICATION: _own("pope2022"),
     },
 }
-SCALE: dict[Budget, str] = {"quick": "small", "standard": "small", "full": "large"}
+"""By scale and task: `small` stands in for the runs of the post's comments, `own` is these."""
+SCALE: dict[Budget, str] = {"quick": "small", "standard": "small", "full": "own"}
 
 SWITCHES: dict[str, AnyForkPoint] = {
     "memorised": WhenCrosses(reading="train_accuracy", level=0.99),
@@ -105,6 +109,9 @@ FROM_START = "step 0"
 
 HELD = "lr, rate x decay held"
 """The rate multiplied and the decay divided by as much: C3 is of the rate alone."""
+
+THERE = Stop(evaluations=8)
+"""Ends a run at the post's own scale that has got there; not one that is asked whether it stays."""
 
 ANNEALED = Intervention(
     trigger=WhenCrosses(reading="val_accuracy", level=0.99), action=Anneal(factor=0.1, steps=200)
@@ -147,18 +154,26 @@ class Boost:
         """The runs beside it to which nothing is done."""
         return Boost(self.task, "trunk" if self.switch == FROM_START else "no-op", 1.0, self.switch)
 
+    @property
+    def is_watched_to_the_end(self) -> bool:
+        """Whether it is asked if the run stays there: not to be stopped once it is there."""
+        return self.what == "lr" and (
+            self.factor >= 50 or (self.factor, self.switch) == (10, FROM_START)
+        )
+
     def arm(self, scale: str) -> Arm:
         """Its runs."""
         trunk = TRUNKS[scale][self.task]
-        its_trunk = Arm(Boost(self.task, "trunk").name, trunk, "control")
+        stop = (THERE,) if scale == "own" else ()
+        its_trunk = Arm(Boost(self.task, "trunk").name, trunk.replace(stop=stop), "control")
         if self.what == "trunk":
             return its_trunk
+        stop = () if self.is_watched_to_the_end else stop
         if self.switch == FROM_START:
             optimiser = dict(trunk.optimiser)
-            return Arm(
-                self.name, trunk.replace(optimiser={**optimiser, "lr": optimiser["lr"] * self.factor})
-            )
-        fork = trunk.forked(SWITCHES[self.switch], *self._interventions(trunk))
+            faster = {**optimiser, "lr": optimiser["lr"] * self.factor}
+            return Arm(self.name, trunk.replace(optimiser=faster, stop=stop))
+        fork = trunk.forked(SWITCHES[self.switch], *self._interventions(trunk)).replace(stop=stop)
         role = "control" if self == self.control else "treatment"
         return Arm(self.name, fork, role, its_trunk)
 
@@ -167,11 +182,11 @@ class Boost:
         return (action, ANNEALED) if self.what == "lr, annealed" else (action,)
 
     def _action(self, trunk: RunSpec) -> AnyAction:
-        assert isinstance(trunk.optimiser, AdamW)
         match self.what:
             case "no-op":
                 return NoOp()
             case "decay":
+                assert isinstance(trunk.optimiser, AdamW)
                 return SetWeightDecay(weight_decay=trunk.optimiser.weight_decay * self.factor)
             case "moments reset":
                 return ResetMoments()
@@ -234,7 +249,22 @@ STANDARD = (
         for what in ("moments reset", "temperature")
     ),
 )
-FULL = tuple(boost for boost in STANDARD if boost.task in TRUNKS["large"])
+FULL = (
+    *_lr("addition", FROM_START, 5, 10),
+    *_lr("addition", "step 300", 3, 5, 10, 100),
+    Boost("addition", HELD, 10, "step 300"),
+    Boost("addition", "decay", 10, "step 300"),
+    *_lr("addition", "onset", 10),
+    Boost("addition", HELD, 10, "onset"),
+    Boost(REPLICATION, "trunk"),
+    *_lr(REPLICATION, "step 1,000", 10, 50),
+    *_lr("group", FROM_START, 5, 10),
+    *_lr("group", "memorised", 3, 5, 10),
+    *_lr("group", "onset", 3, 5, 10),
+    *_lr("division", FROM_START, 5, 10),
+    *_lr("division", "memorised", 10),
+    *_lr("division", "onset", 3, 5, 10),
+)
 BOOSTS: dict[Budget, tuple[Boost, ...]] = {"quick": QUICK, "standard": STANDARD, "full": FULL}
 
 
