@@ -114,11 +114,15 @@ class Switched:
 
     @property
     def correlation(self) -> float:
-        """Spearman's correlation, after the switch, of the changes of both sides' log loss.
+        """Spearman's correlation of the changes of both sides' log loss, from the switch until validation
+        got there, or to the end.
 
         Changes are from one evaluation to the next; NaN with fewer than 5, or where a loss stands still.
         """
-        train, val = (self.after(f"{side}_loss").values.astype(np.float64) for side in ("train", "val"))
+        until = self.grokked.first
+        train, val = (
+            self.after(f"{side}_loss", until).values.astype(np.float64) for side in ("train", "val")
+        )
         if len(train) < 6:
             return float("nan")
         mine, its = (np.diff(np.log(np.maximum(loss, 1e-30))) for loss in (train, val))

@@ -36,7 +36,7 @@ SPARSE = Schedule(every=1_000_000, until=1_000_000, per_decade=1)
 
 def _own(name: str) -> RunSpec:
     """A set-up that the comments tell of, evaluated as often as its events need."""
-    curves = Curves(schedule=Schedule(every=20, until=1_000, per_decade=60))
+    curves = Curves(schedule=Schedule(every=10, until=600, per_decade=60))
     return preset(name).replace(measures=(curves,), checkpoints=SPARSE)
 
 
@@ -110,7 +110,7 @@ FROM_START = "step 0"
 HELD = "lr, rate x decay held"
 """The rate multiplied and the decay divided by as much: C3 is of the rate alone."""
 
-THERE = Stop(evaluations=8)
+THERE = Stop(evaluations=10)
 """Ends a run at the post's own scale that has got there; not one that is asked whether it stays."""
 
 ANNEALED = Intervention(

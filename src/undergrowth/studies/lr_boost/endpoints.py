@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
@@ -13,7 +14,15 @@ from undergrowth.studies.arm import Budget
 from undergrowth.studies.best_of import best_held_out
 from undergrowth.studies.endpoint import Endpoint, Measured
 from undergrowth.studies.lr_boost import statistics
-from undergrowth.studies.lr_boost.arms import BOOSTS, FROM_START, HELD, TUNED, Boost
+from undergrowth.studies.lr_boost.arms import (
+    BOOSTS,
+    FROM_START,
+    HELD,
+    REPLICATION,
+    SCALE,
+    TUNED,
+    Boost,
+)
 from undergrowth.studies.lr_boost.statistics import (
     CLIMBS,
     CORRELATED,
@@ -48,72 +57,89 @@ def alone(name: str, claim: str, statistic: Statistic, boost: Boost, rule, **mor
 
 @cache
 def endpoints(budget: Budget) -> tuple[Endpoint, ...]:
-    """Those whose arms the budget has; each is of a stand-in, so that every primary waits."""
-    has = set(BOOSTS[budget])
-    found = (*_rate(), *_shift(), *_from_start(), *_group(has), *_division(has), _starts())
+    """Those whose arms the budget has; of a stand-in every primary waits for the post's own scale.
+
+    There the boosts are those of the comments: on addition from step 300 on, Pope's from step 1,000.
+    """
+    has, scale = set(BOOSTS[budget]), SCALE[budget]
+    early = "step 300" if scale == "own" else "memorised"
+    pope = REPLICATION if scale == "own" else "addition"
+    found = (
+        *_rate(early),
+        *_shift(early, pope),
+        *_from_start(),
+        *_group(has),
+        *_division(has),
+        _starts(),
+    )
     there = {boost.name for boost in has}
     return tuple(
-        replace(endpoint, waits_for=STAND_IN) if endpoint.is_primary else endpoint
+        replace(endpoint, waits_for=STAND_IN) if endpoint.is_primary and scale != "own" else endpoint
         for endpoint in found
         if endpoint.arm in there and (endpoint.control is None or endpoint.control in there)
     )
 
 
-def _rate() -> tuple[Endpoint, ...]:
-    add, onset, mem = "addition", "onset", "memorised"
+def _rate(early: str) -> tuple[Endpoint, ...]:
+    add, onset = "addition", "onset"
     return (
         beside(
             "proportional", "C3", proportional(10), Boost(add, HELD, 10, onset), HALF, is_primary=True
         ),
         beside("proportional-decay-too", "C3", proportional(10), Boost(add, "lr", 10, onset), HALF),
+        beside("proportional-early", "C3", proportional(10), Boost(add, HELD, 10, early), HALF),
         beside("proportional-100", "C3", proportional(100), Boost(add, "lr", 100, onset), HALF),
         beside("proportional-tuned", "C3", proportional(10), Boost(TUNED, "lr", 10, onset), HALF),
         Endpoint(
             "works-and-collapses",
             "C4",
             WORKS_AND_COLLAPSES,
-            Boost(add, "lr", 10, mem).name,
+            Boost(add, "lr", 10, early).name,
             HALF,
             is_primary=True,
-            measured=works_and_collapses,
+            measured=works_and_collapses(early),
         ),
         *(
-            beside(f"sooner-{factor}", "C4", FASTER, Boost(add, "lr", factor, mem), Exceeds(WORTH))
+            beside(f"sooner-{factor}", "C4", FASTER, Boost(add, "lr", factor, early), Exceeds(WORTH))
             for factor in (5, 10)
         ),
-        beside("sooner-tuned", "C4", FASTER, Boost(TUNED, "lr", 5, mem), Exceeds(WORTH)),
-        alone("collapses-100", "C4", LOST, Boost(add, "lr", 100, mem), HALF),
-        beside("sooner-by-decay", "C3", FASTER, Boost(add, "decay", 10, mem), Exceeds(WORTH)),
+        beside("sooner-tuned", "C4", FASTER, Boost(TUNED, "lr", 5, "memorised"), Exceeds(WORTH)),
+        alone("collapses-100", "C4", LOST, Boost(add, "lr", 100, early), HALF),
+        beside("sooner-by-decay", "C3", FASTER, Boost(add, "decay", 10, early), Exceeds(WORTH)),
     )
 
 
 WORKS_AND_COLLAPSES = Statistic(
     "share of seeds in which × 10 halves the time and × 100 does not get there to stay",
-    f"{statistics.SPEED} Both boosts when memorised.",
+    f"{statistics.SPEED} Both boosts from the same switch.",
     lambda run: False,
     says=share("of the seeds"),
     takes_failed=True,
 )
 
 
-def works_and_collapses(table: Table, endpoint: Endpoint) -> Measured:
+def works_and_collapses(switch: str) -> Callable[[Table, Endpoint], Measured]:
     """C4's two halves in one seed."""
-    ten, hundred = (Boost("addition", "lr", factor, "memorised") for factor in (10, 100))
-    found: dict[int, Value] = {}
-    missing: Counter[str] = Counter()
-    for seed, (run, control) in table.pairs(ten.name, ten.control.name).items():
-        other = table.runs.get(hundred.name, {}).get(seed)
-        if other is None or switched(run).is_too_late:
-            missing["no run of × 100, or there before the switch"] += 1
-            continue
-        low, _ = statistics.faster(switched(run), switched(control))
-        found[seed] = bool(low >= np.log10(2) and not switched(other).retains)
-    return Measured(proportion([bool(value) for value in found.values()]), found, {}, missing)
+    ten, hundred = (Boost("addition", "lr", factor, switch) for factor in (10, 100))
+
+    def measured(table: Table, endpoint: Endpoint) -> Measured:
+        found: dict[int, Value] = {}
+        missing: Counter[str] = Counter()
+        for seed, (run, control) in table.pairs(ten.name, ten.control.name).items():
+            other = table.runs.get(hundred.name, {}).get(seed)
+            if other is None or switched(run).is_too_late:
+                missing["no run of × 100, or there before the switch"] += 1
+                continue
+            low, _ = statistics.faster(switched(run), switched(control))
+            found[seed] = bool(low >= np.log10(2) and not switched(other).retains)
+        return Measured(proportion([bool(value) for value in found.values()]), found, {}, missing)
+
+    return measured
 
 
-def _shift() -> tuple[Endpoint, ...]:
-    boost = Boost("addition", "lr", 10, "memorised")
-    late = {factor: Boost("addition", "lr", factor, "step 1,000") for factor in (10, 50)}
+def _shift(early: str, pope: str) -> tuple[Endpoint, ...]:
+    boost = Boost("addition", "lr", 10, early)
+    late = {factor: Boost(pope, "lr", factor, "step 1,000") for factor in (10, 50)}
     return (
         alone("climbs-while-below", "C5", CLIMBS, boost, HALF, is_primary=True),
         beside("narrower", "C5", NARROWER, boost, Exceeds(0.05)),

@@ -22,7 +22,15 @@ from undergrowth.report.groups import SIDE_NAMES, plural
 from undergrowth.report.numbers import format_number
 from undergrowth.store import Run
 from undergrowth.studies.endpoint import aggregate
-from undergrowth.studies.lr_boost.arms import BY_NAME, FROM_START, HELD, SWITCHES, TRUNKS, Boost
+from undergrowth.studies.lr_boost.arms import (
+    BY_NAME,
+    FROM_START,
+    HELD,
+    REPLICATION,
+    SWITCHES,
+    TRUNKS,
+    Boost,
+)
 from undergrowth.studies.lr_boost.statistics import (
     FASTER,
     RULES,
@@ -34,9 +42,11 @@ from undergrowth.studies.statistic import Missing
 from undergrowth.studies.table import Table
 
 SHOWN = (
+    ("addition", "step 300"),
     ("addition", "memorised"),
     ("addition", "onset"),
     ("addition", "step 1,000"),
+    (REPLICATION, "step 1,000"),
     ("addition", FROM_START),
     ("division", "onset"),
     ("group", "onset"),
@@ -91,7 +101,8 @@ def figures(table: Table) -> Iterator[Figure]:
 
 
 def _place(boost: Boost) -> tuple:
-    tasks, switches = list(TRUNKS["small"]), [FROM_START, *SWITCHES]
+    tasks = list(dict.fromkeys(task for trunks in TRUNKS.values() for task in trunks))
+    switches = [FROM_START, *SWITCHES]
     return tasks.index(boost.task), switches.index(boost.switch), *_kind(boost)
 
 

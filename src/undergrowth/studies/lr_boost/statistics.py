@@ -157,7 +157,7 @@ CLIMBS = Statistic(
 CORRELATED = Statistic(
     "correlation of the changes of both losses, minus the no-op's",
     "Spearman's, of the changes of the logarithms of train and validation loss between evaluations, "
-    "from the switch to the end.",
+    "from the switch until validation is at 99 %, or to the end.",
     in_time(lambda run, control: run.correlation - control.correlation),
     range=(-2.0, 2.0),
 )
