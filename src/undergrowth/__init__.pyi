@@ -60,6 +60,14 @@ from .models import (
     gated as gated,
     recording as recording,
 )
+from .published.reading import (
+    Published as Published,
+    ResultsError as ResultsError,
+    results as results,
+)
+from .published.writing import (
+    publish as publish,
+)
 from .report.ablation import (
     deletion_by_k_figure as deletion_by_k_figure,
     deletion_over_steps_figure as deletion_over_steps_figure,

@@ -114,8 +114,8 @@ class Switched:
 
     @property
     def correlation(self) -> float:
-        """Spearman's correlation of the changes of both sides' log loss, from the switch until validation
-        got there, or to the end.
+        """Spearman's correlation of the changes of both sides' log loss, from the switch until
+        validation got there, or to the end.
 
         Changes are from one evaluation to the next; NaN with fewer than 5, or where a loss stands still.
         """

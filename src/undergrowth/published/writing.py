@@ -1,0 +1,200 @@
+"""Writing results that ship with the project: what a study's runs say, and enough of them to see it."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from undergrowth.analysis.outcomes import damage
+from undergrowth.analysis.verdicts import Verdict
+from undergrowth.plain_text import json_text
+from undergrowth.published.reading import (
+    ABOUT,
+    ARMS,
+    CURVES,
+    FILES,
+    RUNS,
+    SCHEMA,
+    VALUES,
+    VERDICTS,
+    Published,
+    ResultsError,
+    digest,
+    digest_of_about,
+    results,
+    shipped,
+)
+from undergrowth.published.runs import account, as_columns, readings_of
+from undergrowth.store import Run, Store
+from undergrowth.store.files import write_whole
+from undergrowth.store.parts import Parts, parts_of
+from undergrowth.studies import STUDIES, Answer, Study, Table
+from undergrowth.studies.conducting import SCHEMA as VERDICTS_SCHEMA, table_of
+
+MOST_BYTES = 900_000
+"""Of the curves of a study: what ships stays small."""
+THINNED = (None, 400, 200, 100, 50)
+"""Steps of each run that are kept: all, or as many as fit."""
+RECORDED = ("undergrowth", "jax", "jaxlib", "numpy", "optax")
+
+
+def publish(
+    store: Store, study: str | Study, given: Sequence[str] = (), into: str | Path | None = None
+) -> Published:
+    """Write the results of a study's runs in a store; those of `into`, by default the package's own.
+
+    given: the commands that trained it. Runs that are published already and are not in the store stay
+    among them, where they are of the same budget and their curves alone decide: seeds may be trained one
+    after the other, in several stores. Raises ResultsError where no run of the study has ended.
+    """
+    study = STUDIES[study] if isinstance(study, str) else study
+    folder = (shipped() if into is None else Path(into)) / study.name
+    kept = _published_before(study.name, folder)
+    table, runs = _together(study, store, kept)
+    answer = study.answer(table)
+    files = _files(table, runs, answer)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        write_whole(folder / name, files[name][0])
+    about = _about(table, runs, {name: data for name, (data, _) in files.items()})
+    about["from_curves_alone"] = not study.needs and _are_of_curves(table)
+    about["most_steps"] = files[CURVES][1]
+    about["commands"] = list(dict.fromkeys((*(kept.about["commands"] if kept else ()), *given)))
+    about["digest"] = digest_of_about(about)
+    write_whole(folder / ABOUT, _text(about))
+    return results(study.name, folder.parent)
+
+
+def _published_before(study: str, folder: Path) -> Published | None:
+    """What is there already, if its runs can stand beside others."""
+    if not (folder / ABOUT).exists():
+        return None
+    before = results(study, folder.parent)
+    return before if before.has_all_steps else None
+
+
+def _together(study: Study, store: Store, kept: Published | None) -> tuple[Table, list[Run]]:
+    """The table of a study with the runs of a store and those published before, and the runs in it."""
+    parts: dict[str, Any] = dict(parts_of(store.root))
+    runs: dict[str, Run] = {run.id: run for run in store.runs}
+    damaged = {run.id: why for run in runs.values() if (why := damage(run))}
+    budgets = {part.budget for its in parts.values() for part in its if part.study == study.name}
+    for run in kept.runs if kept and kept.budget in budgets else ():
+        if run.id not in runs or not runs[run.id].has_ended:
+            runs[run.id], parts[run.id] = run, (*parts.get(run.id, ()), *run.parts)
+    try:
+        table = table_of(study, runs, parts, damaged)
+    except LookupError as error:
+        raise ResultsError(
+            f"{store.root}: {error}: `undergrowth study run {study.name} --out {store.root}` trains them"
+        ) from None
+    return table, _in_order(table, parts)
+
+
+def _in_order(table: Table, parts: Parts) -> list[Run]:
+    """Each run of a table once, with the parts that it plays in that study and budget."""
+    from dataclasses import replace
+
+    from undergrowth.published.runs import PublishedRun
+
+    found: dict[str, Run] = {}
+    for run in table.all:
+        its = tuple(
+            part
+            for part in sorted(set(parts[run.id]))
+            if (part.study, part.budget) == (table.study, table.budget) and part.arm in table.arms
+        )
+        if isinstance(run, PublishedRun):
+            run.__dict__["parts"] = its
+            found[run.id] = run
+        else:
+            found[run.id] = replace(run, parts=its)
+    return list(found.values())
+
+
+def _files(table: Table, runs: Sequence[Run], answer: Answer) -> Mapping[str, tuple[bytes, int | None]]:
+    arms = {name: arm.spec.model_dump(mode="json") for name, arm in table.arms.items()}
+    verdicts = {
+        "schema": VERDICTS_SCHEMA,
+        "verdicts": [verdict.to_dict() for verdict in answer.verdicts],
+        "predictions": [score.to_dict() for score in answer.scores],
+    }
+    curves, most = _curves(runs)
+    return {
+        ARMS: (_lines(arms), None),
+        RUNS: (_lines([account(run) for run in runs]), None),
+        CURVES: (curves, most),
+        VALUES: (_values(answer.verdicts).encode(), None),
+        VERDICTS: (_text(verdicts), None),
+    }
+
+
+def _curves(runs: Sequence[Run]) -> tuple[bytes, int | None]:
+    """All curves at every step, or at so many that they fit."""
+    names, data, most = readings_of(runs), b"", None
+    for most in THINNED:
+        data = as_columns(runs, names, most)
+        if len(data) <= MOST_BYTES:
+            break
+    return data, most
+
+
+def _values(verdicts: Sequence[Verdict]) -> str:
+    import pandas as pd
+
+    rows = [
+        (v.claim, v.endpoint, v.is_primary, v.arm, v.control or "", seed, *_bounds(value))
+        for v in verdicts
+        for seed, value in v.values.items()
+    ]
+    columns = ["claim", "endpoint", "primary", "arm", "control", "seed", "low", "high"]
+    out = io.StringIO()
+    pd.DataFrame(rows, columns=columns).to_csv(out, index=False, float_format="%.7g", na_rep="nan")
+    return out.getvalue()
+
+
+def _bounds(value: float | bool | tuple[float, float]) -> tuple[float, float]:
+    low, high = value if isinstance(value, tuple) else (value, value)
+    return float(low), float(high)
+
+
+def _about(table: Table, runs: Sequence[Run], files: Mapping[str, bytes]) -> dict[str, Any]:
+    seeds = sorted({seed for by_seed in table.runs.values() for seed in by_seed})
+    seconds = sum((run.ended or run.began) - run.began for run in runs)
+    return {
+        "schema": SCHEMA,
+        "study": table.study,
+        "budget": table.budget,
+        "runs": len(runs),
+        "seeds": seeds,
+        "hours": round(seconds / 3600, 2),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "versions": {name: importlib.metadata.version(name) for name in RECORDED},
+        "files": {name: digest(data) for name, data in files.items()},
+    }
+
+
+def _are_of_curves(table: Table) -> bool:
+    """Whether no run has a reading other than curves, on which an answer might rest."""
+    return all(set(run.names) <= {*map(str, run.curves.data_vars), "update_loss"} for run in table.all)
+
+
+def _text(value: object) -> bytes:
+    return (json_text(value) + "\n").encode()
+
+
+def _lines(value: Mapping[str, Any] | Sequence[Any]) -> bytes:
+    """JSON with one entry per line, so that a change shows as the lines that it changed."""
+    if isinstance(value, Mapping):
+        entries = [f"{json.dumps(key)}: {_compact(item)}" for key, item in value.items()]
+        return ("{\n" + ",\n".join(entries) + "\n}\n").encode()
+    return ("[\n" + ",\n".join(map(_compact, value)) + "\n]\n").encode()
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)

@@ -1,0 +1,145 @@
+"""Published results say what the store said, alone and beside those published before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.studies.test_study import small, stored
+from undergrowth.published.reading import ABOUT, FILES, Published, ResultsError, claims, results
+from undergrowth.published.runs import as_columns, from_columns
+from undergrowth.published.writing import publish
+from undergrowth.store import Store
+from undergrowth.studies.conducting import parts_in
+from undergrowth.sweep import Layout, train
+
+STUDY = small()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return stored(STUDY, tmp_path_factory.mktemp("published") / "store")
+
+
+@pytest.fixture
+def there(store: Store, tmp_path: Path) -> Published:
+    return publish(store, STUDY, ["undergrowth study run small"], tmp_path)
+
+
+def test_the_verdicts_values_and_curves_are_the_stores(store: Store, there: Published) -> None:
+    by_name = {verdict["endpoint"]: verdict for verdict in there.verdicts}
+    runs = {run.id: run for run in store.runs}
+    assert by_name["differ"]["n_seeds"] == 3
+    values = there.values[there.values["endpoint"] == "small"]
+    ends = [float(run["train_loss"][-1]) for run in runs.values() if run.parts[0].arm == "true"]
+    assert sorted(values["low"]) == pytest.approx(sorted(ends), rel=1e-6)
+    assert (values["low"] == values["high"]).all()
+    curves = there.curves
+    assert set(curves["run"]) == set(runs)
+    for run_id, its in curves.groupby("run"):
+        np.testing.assert_array_equal(its["val_loss"], runs[str(run_id)]["val_loss"].values)
+    assert there.about["seeds"] == [0, 1, 2]
+    assert there.about["commands"] == ["undergrowth study run small"]
+
+
+def test_published_runs_are_those_of_the_store_and_give_the_same_answer(
+    store: Store, there: Published
+) -> None:
+    assert {run.id for run in there.runs} == {run.id for run in store.runs}
+    for run in there.runs:
+        assert run.events.equals(store.run(run.id).events)
+        assert run.parts == store.run(run.id).parts
+        with pytest.raises(KeyError, match="published without 'norms'"):
+            run["norms"]
+    answer = STUDY.answer(there.table(STUDY))
+    again = [json.loads(json.dumps(verdict.to_dict())) for verdict in answer.verdicts]
+    assert again == there.verdicts
+
+
+def test_seeds_trained_one_after_the_other_are_published_together(tmp_path: Path, store: Store) -> None:
+    planned = STUDY.planned("quick", 3)
+    for name, seeds in (("first", (0, 2)), ("second", (1,))):
+        some = [each for each in planned if each.part.seed in seeds]
+        specs = [each.spec for each in some]
+        part = train(specs, tmp_path / name, layout=Layout(workers=1), parts=parts_in(some))
+        found = publish(part, STUDY, [name], tmp_path)
+    whole = publish(store, STUDY, (), tmp_path / "whole")
+    assert found.verdicts == whole.verdicts
+    assert found.about["commands"] == ["first", "second"]
+    assert found.about["seeds"] == [0, 1, 2]
+
+
+def test_thinned_curves_keep_their_ends_and_do_not_stand_beside_others(
+    there: Published, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = from_columns(as_columns(there.runs, ["val_loss"], None))
+    thin = from_columns(as_columns(there.runs, ["val_loss"], 2))
+    for some, all_ in zip(thin, whole, strict=True):
+        assert list(some["step"].values) == [all_["step"].values[0], all_["step"].values[-1]]
+        assert some["val_loss"].equals(all_["val_loss"].sel(step=some["step"]))
+    monkeypatch.setattr("undergrowth.published.writing.MOST_BYTES", 10)
+    thinned = publish(store, STUDY, (), tmp_path / "thin")
+    assert thinned.about["most_steps"] == 50
+    assert not thinned.has_all_steps
+    assert thinned.verdicts == there.verdicts
+
+
+def test_claims_are_read_with_p_adjusted(there: Published) -> None:
+    rows = claims(there.where.parent)
+    assert [row["claim"] for row in rows] == ["P1", "P2"]
+    assert all(row["p_adjusted"] is None or row["p_adjusted"] >= row["p"] for row in rows)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_changed_byte_is_told(name: str, there: Published) -> None:
+    path = there.where / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+    fresh = results("small", there.where.parent)
+    with pytest.raises(ResultsError, match=f"{name}: its bytes are not those that were published"):
+        _ = fresh.runs, fresh.values, fresh.verdicts
+
+
+def test_a_changed_account_a_newer_schema_and_a_study_without_results_are_told(there: Published) -> None:
+    path = there.where / ABOUT
+    about = json.loads(path.read_text())
+    path.write_text(json.dumps({**about, "runs": 99}))
+    with pytest.raises(ResultsError, match="its bytes are not those"):
+        results("small", there.where.parent)
+    path.write_text(json.dumps({**about, "schema": 7}))
+    with pytest.raises(
+        ResultsError, match=r"its schema is 7, and undergrowth .* reads 1: take a version"
+    ):
+        results("small", there.where.parent)
+    path.write_text("[")
+    with pytest.raises(ResultsError, match="no account of results"):
+        results("small", there.where.parent)
+    with pytest.raises(ResultsError, match=r"'large' has no published results in .*: there are small"):
+        results("large", there.where.parent)
+
+
+def test_a_store_without_a_run_of_the_study_is_told(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(
+        ResultsError, match="no run of the study 'another' has ended: `undergrowth study"
+    ):
+        publish(store, small("another"), (), tmp_path)
+
+
+def test_an_id_that_the_spec_no_longer_gives_is_told(there: Published) -> None:
+    from undergrowth.published.reading import RUNS, digest, digest_of_about
+
+    accounts = json.loads((there.where / RUNS).read_text())
+    accounts[0]["id"] = "0" * 16
+    data = json.dumps(accounts).encode()
+    (there.where / RUNS).write_bytes(data)
+    about = {**there.about, "files": {**there.about["files"], RUNS: digest(data)}}
+    about["digest"] = digest_of_about(about)
+    (there.where / ABOUT).write_text(json.dumps(about))
+    fresh = results("small", there.where.parent)
+    with pytest.raises(ResultsError, match="has a spec whose id is"):
+        _ = fresh.runs
+    assert len(fresh.verdicts) == 2
