@@ -23,6 +23,7 @@ from undergrowth.printing import (
     print_json,
     print_table,
     print_toml,
+    print_verdicts,
     reading_rows,
     run_rows,
     shortened,
@@ -408,6 +409,14 @@ def run_study(
         Parameter(help="quick: minutes, shows that it works; standard: 16 seeds; full: paper scale."),
     ] = "quick",
     seeds: Seeds = None,
+    arm: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative="",
+            help="Only arms with this text in their names, and their trunks; again for more. "
+            "By default all arms.",
+        ),
+    ] = (),
     out: Out = Path("runs"),
 ) -> int:
     """Train what a study needs and is not stored yet; write report.html and verdicts.json.
@@ -415,12 +424,88 @@ def run_study(
     The page answers every study whose runs the store then has.
     """
     from undergrowth.studies import STUDIES
+    from undergrowth.studies.arm import of_arms
 
     names = tuple(STUDIES) if name == "all" else (_study(name).name,)
     if seeds is not None:
         _at_least_1(seeds)
     planned = [each for name in names for each in STUDIES[name].planned(budget, seeds)]
+    try:
+        planned = of_arms(planned, arm) if arm else planned
+    except ValueError as error:
+        raise WrongUseError(f"--arm {error}") from None
     return _conduct(names, planned, out)
+
+
+@app.command
+def publish(
+    directory: StoreName,
+    /,
+    *,
+    study: Annotated[
+        tuple[str, ...],
+        Parameter(negative="", help="Which study; again for more. By default all that it answers."),
+    ] = (),
+    given: Annotated[
+        tuple[str, ...],
+        Parameter(negative="", help="The command that trained the runs, to be kept with them."),
+    ] = (),
+    into: Annotated[
+        Path | None,
+        Parameter(help="The directory of results; by default the one that comes with the package."),
+    ] = None,
+) -> int:
+    """Write the results of a store's studies as small files that are read without training.
+
+    Runs that were published before stay among them, so that seeds may be trained in several stores.
+    """
+    from undergrowth.published.writing import publish as publish_study
+    from undergrowth.store import Store
+
+    store = Store(directory)
+    names = [_study(name).name for name in study] or sorted(
+        {part.study for run in store.runs for part in run.parts}
+    )
+    if not names:
+        raise WrongUseError(f"{directory} has no run of a study: `undergrowth study run` trains some")
+    for name in names:
+        found = publish_study(store, name, given, into)
+        size = sum(path.stat().st_size for path in found.where.iterdir())
+        console.print(f"{name}: {found.about['runs']} runs, {size / 1e6:.2f} MB, {found.where}")
+    return 0
+
+
+@app.command
+def results(
+    study: Annotated[str | None, Parameter(help="A study; by default the claims of all.")] = None,
+    /,
+    *,
+    of: Annotated[
+        Path | None,
+        Parameter(help="The directory of results; by default the one that comes with the package."),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Print published results, without training: one line per claim, or all endpoints of a study."""
+    from undergrowth.published.reading import claims, results as results_of
+
+    if study is None:
+        rows = claims(of)
+    else:
+        its = results_of(study, of)
+        rows = its.verdicts
+    if as_json:
+        print_json(rows)
+        return 0
+    if study is not None:
+        about = its.about
+        console.print(
+            f"{about['study']}, budget {about['budget']}: {about['runs']} runs of seeds "
+            f"{about['seeds'][0]} to {about['seeds'][-1]}, {about['hours']} hours of one core, "
+            f"{about['date']}"
+        )
+    print_verdicts(rows)
+    return 0
 
 
 def _conduct(names: Sequence[str], planned: Sequence[Planned], out: Path) -> int:
@@ -640,11 +725,12 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
 
 def _code_of(error: Exception) -> int | None:
     """The exit code of an error that is the user's or the machine's; None for one of ours."""
+    from undergrowth.published.reading import ResultsError
     from undergrowth.spec import SpecError
     from undergrowth.store import StoreError
     from undergrowth.sweep import SweepError
 
-    if isinstance(error, SpecError | StoreError):
+    if isinstance(error, SpecError | StoreError | ResultsError):
         return 2
     return 1 if isinstance(error, SweepError | NotWrittenError) else None
 

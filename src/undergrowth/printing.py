@@ -172,6 +172,33 @@ def print_answers(report: Report) -> None:
     console.print(f"verdicts   {visible(str(report.places.verdicts))}")
 
 
+def print_verdicts(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Published verdicts: claim, ruling, effect with its interval and n, and the endpoint."""
+    for row in rows:
+        shown = (f"{row['ruling']:12}", COLOURS.get(row["ruling"], "dim"))
+        what = "" if row["primary"] else "check "
+        console.print(
+            Text.assemble(f"{row['claim']:4} ", shown, f" {what}{row['endpoint']}: {row['arm']}")
+        )
+        if row["effect"] is None and row["waits_for"]:
+            console.print(f"     waits for {row['waits_for']}", style="dim")
+            continue
+        low, high = (
+            format_bound(bound, side) for bound, side in zip(row["interval"], ("-∞", "∞"), strict=True)
+        )
+        adjusted = row.get("p_adjusted")
+        told = "" if adjusted is None else f", p {adjusted:.2g} adjusted for all claims"
+        effect = "unknown" if row["effect"] is None else f"{row['effect']:.3g}"
+        console.print(
+            f"     {row['says']}: {effect} [{low}, {high}], n {row['n_seeds']}{told}", style="dim"
+        )
+
+
+def format_bound(bound: float | None, without: str) -> str:
+    """A bound of an interval, which is open where there is none."""
+    return without if bound is None else f"{bound:.3g}"
+
+
 def _in_words(estimate: Estimate) -> str:
     if not estimate.n:
         return "no number: no seed has one"

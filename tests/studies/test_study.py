@@ -19,6 +19,7 @@ from tests import tiny
 from undergrowth.analysis import Exceeds
 from undergrowth.store import Run, Store
 from undergrowth.studies import STUDIES, Arm, Claim, Endpoint, Prediction, Statistic, Study
+from undergrowth.studies.arm import of_arms
 from undergrowth.studies.conducting import BUDGETS, Report, parts_in, places, write_report
 from undergrowth.sweep import Layout, train
 
@@ -226,3 +227,12 @@ def test_a_fault_of_a_study_is_not_taken_for_damage(root: Path, tmp_path: Path) 
     broken = Endpoint("differ", "P1", replace(ENDS, of=reads), "true", Exceeds())
     with pytest.raises(ValueError, match="a fault of the study"):
         report(root, tmp_path, small(endpoints=lambda budget: (broken,)))
+
+
+def test_some_arms_come_with_the_trunks_that_they_leave() -> None:
+    study = STUDIES["lr-boost"]
+    planned = study.planned("quick", 1)
+    some = of_arms(planned, ["group: lr × 5 at onset"])
+    assert {each.part.arm for each in some} == {"group: lr × 5 at onset", "group: trunk"}
+    with pytest.raises(ValueError, match="'nothing' is in no arm's name"):
+        of_arms(planned, ["nothing"])

@@ -68,6 +68,23 @@ def planned(
     )
 
 
+def of_arms(planned: Sequence[Planned], naming: Sequence[str]) -> tuple[Planned, ...]:
+    """Those of arms whose names have one of some texts in them, and the trunks that these leave.
+
+    Raises ValueError for a text that no arm's name has in it.
+    """
+    names = dict.fromkeys(each.part.arm for each in planned)
+    for text in naming:
+        if not any(text in name for name in names):
+            raise ValueError(f"{text!r} is in no arm's name: there are {', '.join(names)}")
+    asked = {e.spec.id for e in planned if any(text in e.part.arm for text in naming)}
+    by_id = {each.spec.id: each.spec for each in planned}
+    for run_id in list(asked):
+        while (fork := by_id[run_id].fork) is not None and fork.of in by_id:
+            asked.add(run_id := fork.of)
+    return tuple(each for each in planned if each.spec.id in asked)
+
+
 def _first(n: int, seeds: Sequence[int]) -> Sequence[int]:
     """So many seeds from the first on, more than the budget's where more are asked for."""
     return range(seeds[0], seeds[0] + n)
