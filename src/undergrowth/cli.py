@@ -484,26 +484,26 @@ def results(
         Path | None,
         Parameter(help="The directory of results; by default the one that comes with the package."),
     ] = None,
+    markdown: Annotated[
+        bool, Parameter(negative="", help="Print the table of all claims that FINDINGS.md has.")
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Print published results, without training: one line per claim, or all endpoints of a study."""
     from undergrowth.published.reading import claims, results as results_of
 
-    if study is None:
-        rows = claims(of)
-    else:
-        its = results_of(study, of)
-        rows = its.verdicts
+    if markdown:
+        from undergrowth.published.markdown import claims_table
+
+        print(claims_table(of))
+        return 0
+    its = None if study is None else results_of(study, of)
+    rows = claims(of) if its is None else its.verdicts
     if as_json:
         print_json(rows)
         return 0
-    if study is not None:
-        about = its.about
-        console.print(
-            f"{about['study']}, budget {about['budget']}: {about['runs']} runs of seeds "
-            f"{about['seeds'][0]} to {about['seeds'][-1]}, {about['hours']} hours of one core, "
-            f"{about['date']}"
-        )
+    if its is not None:
+        console.print(its.in_words)
     print_verdicts(rows)
     return 0
 

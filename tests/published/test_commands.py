@@ -41,7 +41,7 @@ def test_what_is_published_is_printed(
     assert code("results", "small", "--of", tmp_path, "--json") == 0
     assert [row["claim"] for row in json.loads(capsys.readouterr().out)] == ["P1", "P2"]
     assert code("results", "small", "--of", tmp_path) == 0
-    assert "small, budget quick: 5 runs of seeds 0 to 2" in capsys.readouterr().out
+    assert "small, budget quick: 5 runs of 3 seeds (0 to 2)" in capsys.readouterr().out
 
 
 def test_wrong_use_is_one_line(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

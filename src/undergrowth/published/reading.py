@@ -57,6 +57,15 @@ class Published:
         return self.about["budget"]
 
     @property
+    def in_words(self) -> str:
+        """What was run, in one line."""
+        seeds, hours = self.about["seeds"], self.about["hours"]
+        return (
+            f"{self.study}, budget {self.budget}: {self.about['runs']} runs of {len(seeds)} seeds "
+            f"({seeds[0]} to {seeds[-1]}), {hours} hours of one core, {self.about['date']}"
+        )
+
+    @property
     def has_all_steps(self) -> bool:
         """Whether curves are there at every evaluation, and nothing else decides: then `table` gives the
         study's answer anew.

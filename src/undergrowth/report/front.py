@@ -65,11 +65,11 @@ def lines(sections: Sequence[Section]) -> tuple[Line, ...]:
             if claim not in says or is_decided:
                 says[claim], where[claim] = text, section.name
     verdicts = [verdict for section in sections for verdict in section.verdicts]
-    found = answered(dict(sorted(says.items(), key=lambda item: _place(item[0]))), verdicts)
+    found = answered(dict(sorted(says.items(), key=lambda item: place_of_claim(item[0]))), verdicts)
     return tuple(Line(each, where[each.claim]) for each in found)
 
 
-def _place(claim: str) -> tuple[bool, int, str]:
+def place_of_claim(claim: str) -> tuple[bool, int, str]:
     """The post's claims before the comments', by their numbers."""
     number = claim[1:]
     return not claim.startswith("P"), int(number) if number.isdigit() else 0, claim

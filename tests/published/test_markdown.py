@@ -1,0 +1,55 @@
+"""FINDINGS.md says of each claim what the published results say: no number there is typed by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from undergrowth.published.markdown import BEGINS, ENDS, claims_table, within
+from undergrowth.published.reading import claims, published, results, shipped
+from undergrowth.studies import STUDIES
+
+FINDINGS = Path(__file__).parents[2] / "FINDINGS.md"
+
+
+def test_findings_has_the_table_of_the_published_results() -> None:
+    text = FINDINGS.read_text(encoding="utf-8")
+    assert text == within(text, claims_table()), (
+        "put what `undergrowth results --markdown` prints between its first and last line in FINDINGS.md"
+    )
+
+
+def test_every_claim_of_every_study_has_one_line() -> None:
+    lines = [line.split(" | ")[0].strip("| ") for line in claims_table().splitlines()[4:-2]]
+    assert sorted(lines) == sorted({claim.id for study in STUDIES.values() for claim in study.claims})
+
+
+def test_what_is_not_published_is_open(tmp_path: Path) -> None:
+    rows = claims_table(tmp_path).splitlines()[4:-2]
+    assert rows
+    assert all("| open: not run at its own scale yet |" in row for row in rows)
+
+
+def test_a_text_without_a_place_for_the_table_is_told() -> None:
+    with pytest.raises(ValueError, match="no lines"):
+        within("nothing", claims_table())
+    assert within(f"a {BEGINS} old {ENDS} b", "new") == "a new b"
+
+
+@pytest.mark.parametrize("study", published(shipped()))
+def test_what_ships_is_whole_small_and_gives_its_answer_again(study: str) -> None:
+    its = results(study)
+    assert sum(path.stat().st_size for path in its.where.iterdir()) <= 1_000_000
+    assert len(its.values)
+    assert len(its.curves)
+    if its.has_all_steps:
+        answer = STUDIES[study].answer(its.table())
+        rulings = {verdict.endpoint: verdict.ruling for verdict in answer.verdicts}
+        assert rulings == {verdict["endpoint"]: verdict["ruling"] for verdict in its.verdicts}
+
+
+def test_all_that_ships_is_small() -> None:
+    files = [path for path in shipped().rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 15_000_000
+    assert {row["claim"] for row in claims()} <= {c.id for s in STUDIES.values() for c in s.claims}
