@@ -14,7 +14,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
 from undergrowth.losses import LOSSES, LossName
-from undergrowth.models import Hook, Model, gated, mapped, n_logits, no_hook
+from undergrowth.models import Hook, Model, gated, mapped, no_hook
 from undergrowth.models.room import CACHED, ROOM
 from undergrowth.models.sites import is_mlp_out
 from undergrowth.tasks import World
@@ -209,7 +209,7 @@ def _chunks(model: Model, n_examples: int) -> int:
     if jax.default_backend() != "cpu":
         return 1
     widest = max(site.n_components for site in model.sites)
-    return max(-(-n_examples * widest // CACHED), -(-n_examples * n_logits(model) // ROOM))
+    return max(-(-n_examples * widest // CACHED), -(-n_examples * model.n_logits // ROOM))
 
 
 def _chunked(array: Array, n_chunks: int, filled: float | None = None) -> Array:
