@@ -15,13 +15,14 @@ from tests import brute_force, tiny
 from undergrowth.engine import initial, train
 from undergrowth.engine.facts import Advanced, Diverged, Fact, Fired, Measured, Saved, Stepped
 from undergrowth.engine.loop import _Run
-from undergrowth.engine.step import STRETCH, TrainSet, _dropping, slope, update
+from undergrowth.engine.step import STRETCH, _dropping, slope, update
 from undergrowth.measures import Observed
 from undergrowth.models import AnyModel, load_state_dict, no_hook, state_dict
 from undergrowth.models.sites import HOOK_MLP_OUT, is_mlp_out
 from undergrowth.spec import RunSpec
 from undergrowth.store.checkpoints import BESIDE
 from undergrowth.training.batches import MiniBatch
+from undergrowth.training.objectives import TrainSet
 from undergrowth.training.state import Snapshot, TrainState
 
 ADAMW = {"name": "adamw", "lr": 0.01, "weight_decay": 0.1}
@@ -348,7 +349,7 @@ def test_a_gradient_summed_over_chunks_is_that_of_all_examples_at_once(
         return state_dict(one(state).opt_state)
 
     whole = once()
-    monkeypatch.setattr(f"undergrowth.engine.step.{limit[0]}", limit[1])
+    monkeypatch.setattr(f"undergrowth.training.objectives.mean_loss.{limit[0]}", limit[1])
     for name, array in once().items():
         np.testing.assert_allclose(array, whole[name], rtol=1e-4, atol=1e-7)
 

@@ -29,15 +29,15 @@ from undergrowth.engine.facts import (
     Stepped,
     Stopped,
 )
-from undergrowth.engine.step import STRETCH, TrainSet, advance, update_in_parts
+from undergrowth.engine.step import STRETCH, advance, update_in_parts
 from undergrowth.measures import Context, Measure, Observed, Reading, Update
 from undergrowth.models import Model
 from undergrowth.precision import products_in
 from undergrowth.rng import stream
 from undergrowth.spec import RunSpec
-from undergrowth.tasks import Data, Gridworld, World
 from undergrowth.training.interventions import AnyForkPoint, History, first_step
 from undergrowth.training.interventions.account import account
+from undergrowth.training.objectives import OBJECTIVES, TrainSet
 from undergrowth.training.optimisers import AnyOptimiser
 from undergrowth.training.state import Moment, Regime, Snapshot, TrainState, Upto
 
@@ -159,15 +159,10 @@ class _Run:
         inputs, labels, weights = jax.device_put(
             (data.inputs[side], data.labels[side], data.weights[side] if by == "loss" else None)
         )
+        world = OBJECTIVES[self.spec.loss].world(self.spec.task, data.is_train)
         noise_seed = jax.device_put(np.uint32(self.spec.seeds.noise))
-        self.train_set = TrainSet(inputs, labels, weights, noise_seed, self._world(data))
+        self.train_set = TrainSet(inputs, labels, weights, noise_seed, jax.device_put(world))
         self.drawn_by = data.weights[side] if by == "sampling" else None
-
-    def _world(self, data: Data) -> World | None:
-        task = self.spec.task
-        if self.spec.loss != "policy_gradient" or not isinstance(task, Gridworld):
-            return None
-        return jax.device_put(task.world(data.is_train))
 
     def _stop(self) -> int | None:
         """Which rule of the spec ends the run here, if any."""

@@ -28,17 +28,15 @@ from undergrowth.tasks import (
     CommutationSafe,
     Data,
     Equal,
-    Gridworld,
     Labels,
     Modular,
-    WholeGroups,
     make_data,
 )
 from undergrowth.toml_text import parsed
 from undergrowth.training.batches import AnyBatch, FullBatch
 from undergrowth.training.interventions import AnyForkPoint, AtStep, Intervention
-from undergrowth.training.interventions.action import RegimeAction
 from undergrowth.training.noise import Noise
+from undergrowth.training.objectives import OBJECTIVES
 from undergrowth.training.optimisers import AdamW, AnyOptimiser, Positive
 from undergrowth.training.state import Regime
 from undergrowth.training.stopping import Stop
@@ -147,9 +145,8 @@ class RunSpec(Value):
         return self
 
     @model_validator(mode="after")
-    def _policies_are_of_a_world(self) -> RunSpec:
-        if self.loss == "policy_gradient":
-            _check_policy(self)
+    def _loss_is_possible(self) -> RunSpec:
+        OBJECTIVES[self.loss].check(self)
         return self
 
     @model_validator(mode="after")
@@ -285,38 +282,6 @@ class RunSpec(Value):
         """This run with all seeds 0, and no particular parent: equal for runs that differ in chance."""
         fork = self.fork and Fork(of="0" * 16, at=self.fork.at)
         return self.replace(fork=fork).seeded(0)
-
-
-def _check_policy(run: RunSpec) -> None:
-    """The gradient of a policy is of whole episodes: it sees all states at once, and no label."""
-    if not isinstance(run.task, Gridworld):
-        raise ValueError(
-            f"loss = 'policy_gradient' needs a task with episodes, and {run.task.describe()} has none: "
-            "take task = { name = 'gridworld' }"
-        )
-    if not isinstance(run.split, WholeGroups):
-        raise ValueError(
-            f"loss = 'policy_gradient' needs all states of a goal on one side, and split.name = "
-            f"{run.split.name!r} parts them: take split = {{ name = 'whole_groups' }}"
-        )
-    if not isinstance(run.batch, FullBatch):
-        raise ValueError(
-            f"loss = 'policy_gradient' plays episodes through all states, not batch.name = "
-            f"{run.batch.name!r} of them: take batch = {{ name = 'full' }}"
-        )
-    unread = {"labels": run.labels != "true", "label_noise": run.label_noise > 0}
-    unread["weights"] = not isinstance(run.weights, Equal)
-    for field in (field for field, is_set in unread.items() if is_set):
-        raise ValueError(
-            f"loss = 'policy_gradient' does not look at {field}, which so has no effect: leave it at "
-            "its default"
-        )
-    for i, intervention in enumerate(run.interventions):
-        if isinstance(intervention.action, RegimeAction):
-            raise ValueError(
-                f"interventions.{i}.action.name = {intervention.action.name!r} would part the states "
-                "that loss = 'policy_gradient' plays through: take it away, or another loss"
-            )
 
 
 @lru_cache(maxsize=4096)
