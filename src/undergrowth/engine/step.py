@@ -13,11 +13,9 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
 from undergrowth.losses import LossName
-from undergrowth.models import Hook, Model, gated, mapped, no_hook
+from undergrowth.models import Hook, Model, mapped, no_hook
 from undergrowth.models.sites import is_mlp_out
-from undergrowth.training.interventions.actions.gradient import scaled
-from undergrowth.training.interventions.actions.learning_rate import annealed
-from undergrowth.training.interventions.actions.weights import clamped
+from undergrowth.training.interventions.lasting import asked
 from undergrowth.training.noise import key_for
 from undergrowth.training.objectives import OBJECTIVES, TrainSet
 from undergrowth.training.optimisers import AnyOptimiser
@@ -74,7 +72,7 @@ def update(
 ) -> TrainState:
     """One step down a gradient, with all that is set."""
     change, opt_state = _change(state, optimiser, gradient, step, noise_seed)
-    model = clamped(eqx.apply_updates(state.model, change), state.knobs)
+    model = asked("on_weights", eqx.apply_updates(state.model, change), state)
     return state.replace(model=model, opt_state=opt_state)
 
 
@@ -92,7 +90,7 @@ def update_in_parts(
     whole, _ = _change(state, optimiser, gradient, at, seed)
     data, _ = _change(state.replace(opt_state=undecayed), optimiser, gradient, at, seed)
     free = eqx.apply_updates(state.model, whole)
-    held = clamped(free, state.knobs)
+    held = asked("on_weights", free, state)
     return data, jax.tree.map(jnp.subtract, whole, data), jax.tree.map(jnp.subtract, held, free)
 
 
@@ -111,7 +109,7 @@ def _change(
     if "update_noise" in state.knobs:
         sd = state.knobs["update_noise"] * rate_at(optimiser, state.opt_state, step)
         change = _jittered(change, sd, key_for("update", _noise_of(noise_seed, step)))
-    return _restrained(change, state, step), opt_state
+    return asked("on_update", change, state, step), opt_state
 
 
 def slope(
@@ -126,7 +124,7 @@ def slope(
         return _forward(model, state, inputs, key) / state.knobs["temperature"]
 
     mean, gradient = OBJECTIVES[loss].gradient(state.model, examples, forward, noise)
-    gradient = scaled(gradient, state.knobs)
+    gradient = asked("on_gradient", gradient, state)
     if "gradient_noise" in state.knobs:
         gradient = _jittered(gradient, state.knobs["gradient_noise"], key_for("gradient", noise))
     return mean, gradient
@@ -136,7 +134,7 @@ def _forward(model: Model, state: TrainState, inputs: Array, noise: PRNGKeyArray
     """Logits under training: noisy weights, ablated components and dropout where they are set."""
     if "weight_noise" in state.knobs:
         model = _jittered(model, state.knobs["weight_noise"], key_for("weight", noise))
-    hook = gated(model.sites, state.gates, state.baselines) if state.gates else no_hook
+    hook = asked("on_activations", no_hook, state)
     sites = {site.name for site in model.sites}
     if "dropout" in state.knobs:
         hook = _dropping(hook, state.knobs["dropout"], noise, sites.__contains__)
@@ -155,16 +153,6 @@ def _dropping(hook: Hook, rate: Array, noise: PRNGKeyArray, where: Callable[[str
         return jnp.where(kept, hook(name, activation) / (1 - rate), 0)
 
     return drop
-
-
-def _restrained(change: T, state: TrainState, step: Array) -> T:
-    """An update as it is applied: annealed, and zero for what is frozen."""
-    if "anneal_base" in state.knobs:
-        factor = annealed(state.knobs, step)
-        change = jax.tree.map(lambda leaf: factor * leaf, change)
-    if state.frozen:
-        change = mapped(lambda name, a: a * state.frozen[name] if name in state.frozen else a, change)
-    return change
 
 
 def _jittered(tree: T, sd: Array, key: PRNGKeyArray) -> T:
