@@ -1,4 +1,5 @@
-"""One direction: no module imports itself by way of others, and packages only those before them.
+"""One direction: no module imports itself by way of others, and packages only those before them. And
+nothing in them is longer than a reader takes in at once.
 
 Every import of one of its own modules counts, wherever it stands: one for the type checker alone says
 as well that a module cannot be understood without the other, and one inside a function is a circle that
@@ -138,3 +139,35 @@ def test_a_module_may_be_imported_by_the_package_it_is_in_and_not_import_from_it
     assert edges("tasks.modular", "from undergrowth.tasks.task import Task", modules) == {"tasks.task"}
     assert edges("tasks.modular", "from undergrowth.tasks import Task", modules) == {"tasks"}
     assert edges("values", "from undergrowth.tasks.task import Task", modules) == {"tasks", "tasks.task"}
+
+
+LINES, METHODS = 60, 15
+"""Most lines of a function, decorators and docstring included, and methods of a class."""
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def too_long(text: str) -> Iterator[str]:
+    """The functions of more lines, and the classes of more methods, than there may be."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, FUNCTIONS):
+            first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+            n_lines = (node.end_lineno or first) - first + 1
+            if n_lines > LINES:
+                yield f"{node.name}: {n_lines} lines"
+        if isinstance(node, ast.ClassDef):
+            n_methods = sum(isinstance(each, FUNCTIONS) for each in node.body)
+            if n_methods > METHODS:
+                yield f"{node.name}: {n_methods} methods"
+
+
+def test_no_function_is_over_60_lines_and_no_class_over_15_methods() -> None:
+    found = [f"{module}.{found}" for module, text in sources().items() for found in too_long(text)]
+    assert not found
+
+
+def test_what_is_too_long_is_found() -> None:
+    body = "    pass\n" * 59
+    assert list(too_long(f"def f():\n{body}")) == []
+    assert list(too_long(f"@cache\ndef f():\n{body}")) == ["f: 61 lines"]
+    methods = "".join(f"    def m{i}(self): ...\n" for i in range(16))
+    assert list(too_long(f"class C:\n{methods}")) == ["C: 16 methods"]

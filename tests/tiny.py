@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undergrowth.engine.loop import _Run
+from undergrowth.engine.under_way import UnderWay
 from undergrowth.measures import Context, Observed, Update
 from undergrowth.models import (
     AnyModel,
@@ -126,6 +126,6 @@ def context(model: Model, seed: int = 0, /, **fields: Any) -> Context:
     state = TrainState(model, opt_state, {}).with_knobs(temperature=run.temperature)
 
     def update() -> Update:
-        return _Run(run, Snapshot(0, state), ()).next_update()
+        return UnderWay(run, Snapshot(0, state), ()).next_update()
 
     return Context(0, np.random.default_rng(seed), run, state, update)

@@ -1,6 +1,6 @@
 """Per-example losses. The exact cross-entropy is the default, the others are arms of experiments.
 
-`policy_gradient` alone is no loss of single examples: see `training/policy_gradient.py`.
+`policy_gradient` alone is no loss of single examples: see `training/objectives`.
 """
 
 from __future__ import annotations

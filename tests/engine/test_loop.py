@@ -14,14 +14,15 @@ import pytest
 from tests import brute_force, tiny
 from undergrowth.engine import initial, train
 from undergrowth.engine.facts import Advanced, Diverged, Fact, Fired, Measured, Saved, Stepped
-from undergrowth.engine.loop import _Run
-from undergrowth.engine.step import STRETCH, TrainSet, _dropping, slope, update
+from undergrowth.engine.step import STRETCH, _dropping, slope, update
+from undergrowth.engine.under_way import UnderWay
 from undergrowth.measures import Observed
 from undergrowth.models import AnyModel, load_state_dict, no_hook, state_dict
 from undergrowth.models.sites import HOOK_MLP_OUT, is_mlp_out
 from undergrowth.spec import RunSpec
 from undergrowth.store.checkpoints import BESIDE
 from undergrowth.training.batches import MiniBatch
+from undergrowth.training.objectives import TrainSet
 from undergrowth.training.state import Snapshot, TrainState
 
 ADAMW = {"name": "adamw", "lr": 0.01, "weight_decay": 0.1}
@@ -300,7 +301,7 @@ def test_a_smaller_last_batch_is_a_step_down_the_mean_loss_of_its_examples() -> 
     found = snapshots(facts(spec))[8].state
     for name, array in state_dict(state.model).items():
         np.testing.assert_allclose(state_dict(found.model)[name], array, rtol=1e-4, atol=1e-6)
-    weights = _Run(spec, snapshots(facts(spec.replace(steps=3)))[3], ()).next_update().weights
+    weights = UnderWay(spec, snapshots(facts(spec.replace(steps=3)))[3], ()).next_update().weights
     np.testing.assert_allclose(weights, np.full(3, 1 / 3), rtol=1e-6)
 
 
@@ -348,7 +349,7 @@ def test_a_gradient_summed_over_chunks_is_that_of_all_examples_at_once(
         return state_dict(one(state).opt_state)
 
     whole = once()
-    monkeypatch.setattr(f"undergrowth.engine.step.{limit[0]}", limit[1])
+    monkeypatch.setattr(f"undergrowth.training.objectives.mean_loss.{limit[0]}", limit[1])
     for name, array in once().items():
         np.testing.assert_allclose(array, whole[name], rtol=1e-4, atol=1e-7)
 
@@ -467,7 +468,7 @@ def test_an_update_in_parts_is_the_update_made() -> None:
     )
     kept = snapshots(facts(spec))
     for step in (5, 20):
-        update = _Run(spec, kept[step], ()).next_update()
+        update = UnderWay(spec, kept[step], ()).next_update()
         parts = [state_dict(part) for part in (update.data, update.decay, update.clamp)]
         before, after = (state_dict(kept[s].state.model) for s in (step, step + 1))
         for name in before:

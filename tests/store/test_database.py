@@ -181,7 +181,7 @@ def test_a_reader_of_a_closed_file_sends_the_writer_to_another(tmp_path: Path) -
         with pytest.raises(InUseError):
             open_for_writing(path)
         writer = Writer(tmp_path, "worker-0")
-        assert writer.path.name == "worker-0-1.sqlite"
+        assert writer.kept.path.name == "worker-0-1.sqlite"
         writer.close()
     assert verify(tmp_path).damage == ()
 

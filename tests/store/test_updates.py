@@ -186,7 +186,7 @@ def test_a_database_is_closed_when_others_have_read_it(tmp_path: Path) -> None:
     writer.close()
     reader.join()
     with pytest.raises(sqlite3.ProgrammingError):
-        writer.connection.execute("SELECT 1")
+        writer.kept.connection.execute("SELECT 1")
 
 
 STRETCHES = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 15)), min_size=1, max_size=8)

@@ -36,7 +36,7 @@ def work(
         with suppress(KilledError):
             _train(writer, specs, told, answer, keep_every)
     finally:
-        writer.connection.close()
+        writer.kept.connection.close()
 
 
 @contextmanager

@@ -66,7 +66,8 @@ def test_an_error_in_a_run_ends_it_alone_with_type_and_text(
 
 
 @pytest.mark.parametrize(
-    "where", ["engine.loop._Run.__init__", "store.writer.resume_point", "store.writer.data_file"]
+    "where",
+    ["engine.under_way.UnderWay.__init__", "store.writer.resume_point", "store.writer.data_file"],
 )
 def test_an_error_as_a_run_begins_ends_it_at_step_0(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str

@@ -17,7 +17,7 @@ from undergrowth.measures import Context, ExpectedReturn, Observed, Update
 from undergrowth.measures.expected_return import returns, scaled_return
 from undergrowth.spec import RunSpec, SpecError
 from undergrowth.tasks import Gridworld, WholeGroups, World
-from undergrowth.training.policy_gradient import policy_gradient
+from undergrowth.training.objectives.policy_gradient import policy_gradient
 
 KEYS = 4000
 

@@ -51,9 +51,7 @@ def spikes(
     """
     spacing = _spacing(curve)
     level = _level(curve, floor if log else None)
-    half = min(window // spacing, len(level)) // 2
-    if half < 2:
-        raise ValueError(f"window = {window}: less than 5 steps of a curve with one every {spacing}")
+    half = _half(window, spacing, len(level))
     base, noise = _base(level, half), _noise(level, half)
     least = np.maximum(height, deviations * noise)
     peaks, found = find_peaks(level, height=base + least, prominence=(None, None), wlen=2 * half + 1)
@@ -103,6 +101,14 @@ def _noise(level: Level, half: int) -> Level:
     changes = np.abs(np.diff(level))
     noise = 1.4826 / math.sqrt(2) * median_filter(changes, 2 * half + 1, mode="reflect")
     return np.append(noise, noise[-1])
+
+
+def _half(window: int, spacing: int, n: int) -> int:
+    """Values in half a window, of a curve of n."""
+    half = min(window // spacing, n) // 2
+    if half < 2:
+        raise ValueError(f"window = {window}: less than 5 steps of a curve with one every {spacing}")
+    return half
 
 
 def _spacing(curve: xr.DataArray) -> int:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, TypeVar, cast
+from typing import TypeVar, cast
 
 import equinox as eqx
 import jax
@@ -13,49 +12,20 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
-from undergrowth.losses import LOSSES, LossName
-from undergrowth.models import Hook, Model, gated, mapped, n_logits, no_hook
-from undergrowth.models.room import CACHED, ROOM
+from undergrowth.losses import LossName
+from undergrowth.models import Hook, Model, mapped, no_hook
 from undergrowth.models.sites import is_mlp_out
-from undergrowth.tasks import World
-from undergrowth.training.interventions.actions.gradient import scaled
-from undergrowth.training.interventions.actions.learning_rate import annealed
-from undergrowth.training.interventions.actions.weights import clamped
+from undergrowth.training.interventions.lasting import asked
+from undergrowth.training.noise import key_for
+from undergrowth.training.objectives import OBJECTIVES, TrainSet
 from undergrowth.training.optimisers import AnyOptimiser
 from undergrowth.training.optimisers.state import rate_at, with_hyperparams
-from undergrowth.training.policy_gradient import policy_gradient
 from undergrowth.training.state import TrainState
 
 T = TypeVar("T")
 
 STRETCH = 250
 """Most steps between two returns to Python: bounds memory and the wait for progress."""
-
-
-class TrainSet(NamedTuple):
-    """The training side on the device.
-
-    weights: what each example's loss is multiplied by, mean 1; None where all are 1. noise_seed: the
-    root of all noise of the run. world: the decision process that the examples are the states of, under
-    the loss `policy_gradient`.
-    """
-
-    inputs: Array
-    labels: Array
-    weights: Array | None
-    noise_seed: UInt32[Array, ""]
-    world: World | None = None
-
-    def of(self, batch: Array, *, has_gaps: bool = False) -> TrainSet:
-        """Some of the examples. has_gaps: some places of the batch are empty (`batches.NOBODY`); what
-        stands there counts nothing, and the others so much more that the mean is theirs.
-        """
-        weights = None if self.weights is None else self.weights[batch]
-        if has_gaps:
-            counts = (batch >= 0).astype(jnp.float32)
-            share = counts * (len(batch) / jnp.sum(counts))
-            weights = share if weights is None else share * weights
-        return TrainSet(self.inputs[batch], self.labels[batch], weights, self.noise_seed)
 
 
 @partial(jax.jit, static_argnames=("optimiser", "loss", "has_gaps", "stacked"))
@@ -102,7 +72,7 @@ def update(
 ) -> TrainState:
     """One step down a gradient, with all that is set."""
     change, opt_state = _change(state, optimiser, gradient, step, noise_seed)
-    model = clamped(eqx.apply_updates(state.model, change), state.knobs)
+    model = asked("on_weights", eqx.apply_updates(state.model, change), state)
     return state.replace(model=model, opt_state=opt_state)
 
 
@@ -120,7 +90,7 @@ def update_in_parts(
     whole, _ = _change(state, optimiser, gradient, at, seed)
     data, _ = _change(state.replace(opt_state=undecayed), optimiser, gradient, at, seed)
     free = eqx.apply_updates(state.model, whole)
-    held = clamped(free, state.knobs)
+    held = asked("on_weights", free, state)
     return data, jax.tree.map(jnp.subtract, whole, data), jax.tree.map(jnp.subtract, held, free)
 
 
@@ -138,8 +108,8 @@ def _change(
     change = cast(Model, updates)
     if "update_noise" in state.knobs:
         sd = state.knobs["update_noise"] * rate_at(optimiser, state.opt_state, step)
-        change = _jittered(change, sd, _for("update", _noise_of(noise_seed, step)))
-    return _restrained(change, state, step), opt_state
+        change = _jittered(change, sd, key_for("update", _noise_of(noise_seed, step)))
+    return asked("on_update", change, state, step), opt_state
 
 
 def slope(
@@ -149,82 +119,22 @@ def slope(
     included.
     """
     noise = _noise_of(examples.noise_seed, step)
-    mean, gradient = _gradient(state, loss, examples, noise)
-    gradient = scaled(gradient, state.knobs)
+
+    def forward(model: Model, inputs: Array, key: PRNGKeyArray) -> Array:
+        return _forward(model, state, inputs, key) / state.knobs["temperature"]
+
+    mean, gradient = OBJECTIVES[loss].gradient(state.model, examples, forward, noise)
+    gradient = asked("on_gradient", gradient, state)
     if "gradient_noise" in state.knobs:
-        gradient = _jittered(gradient, state.knobs["gradient_noise"], _for("gradient", noise))
+        gradient = _jittered(gradient, state.knobs["gradient_noise"], key_for("gradient", noise))
     return mean, gradient
-
-
-def _gradient(
-    state: TrainState, loss: LossName, examples: TrainSet, noise: PRNGKeyArray
-) -> tuple[Float[Array, ""], Model]:
-    """The mean loss and its gradient, summed over chunks of the examples that stay in a core's cache.
-
-    With 3,830 examples and 512 neurons two chunks take 8 % less time than one.
-    """
-
-    if examples.world is not None:
-        return _policy_gradient(state, examples.inputs, examples.world, noise)
-
-    def summed(model: Model, inputs: Array, labels: Array, weights: Array, key: PRNGKeyArray) -> Array:
-        logits = _forward(model, state, inputs, key) / state.knobs["temperature"]
-        return jnp.sum(weights * LOSSES[loss](logits, labels))
-
-    sloped = eqx.filter_value_and_grad(summed)
-    n, n_chunks = len(examples.labels), _chunks(state.model, len(examples.labels))
-    weights = jnp.full(n, 1 / n) if examples.weights is None else examples.weights / n
-    if n_chunks == 1:
-        return sloped(state.model, examples.inputs, examples.labels, weights, noise)
-
-    def add(
-        total: tuple[Array, Model], chunk: tuple[Array, Array, Array, Array]
-    ) -> tuple[tuple[Array, Model], None]:
-        inputs, labels, weights, k = chunk
-        of_chunk = sloped(state.model, inputs, labels, weights, jax.random.fold_in(noise, k))
-        return jax.tree.map(jnp.add, total, of_chunk), None
-
-    inputs, labels = (_chunked(array, n_chunks) for array in (examples.inputs, examples.labels))
-    chunks = inputs, labels, _chunked(weights, n_chunks, filled=0.0), jnp.arange(n_chunks)
-    nothing = jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.model)
-    return jax.lax.scan(add, nothing, chunks)[0]
-
-
-def _policy_gradient(
-    state: TrainState, states: Array, world: World, noise: PRNGKeyArray
-) -> tuple[Float[Array, ""], Model]:
-    """Minus the mean return of sampled episodes and its gradient: all states at once, for one leads to
-    another.
-    """
-
-    def of_episodes(model: Model) -> Array:
-        logits = _forward(model, state, states, noise) / state.knobs["temperature"]
-        return policy_gradient(logits, world, _for("episodes", noise))
-
-    return eqx.filter_value_and_grad(of_episodes)(state.model)
-
-
-def _chunks(model: Model, n_examples: int) -> int:
-    """In how many chunks examples are taken: one on an accelerator, which has no such cache."""
-    if jax.default_backend() != "cpu":
-        return 1
-    widest = max(site.n_components for site in model.sites)
-    return max(-(-n_examples * widest // CACHED), -(-n_examples * n_logits(model) // ROOM))
-
-
-def _chunked(array: Array, n_chunks: int, filled: float | None = None) -> Array:
-    """[chunk, example, ...]: the last one filled up with the first examples, or with a number."""
-    lacking = -len(array) % n_chunks
-    more = array[:lacking] if filled is None else jnp.full(lacking, filled, array.dtype)
-    together = jnp.concatenate([array, more]) if lacking else array
-    return together.reshape(n_chunks, -1, *array.shape[1:])
 
 
 def _forward(model: Model, state: TrainState, inputs: Array, noise: PRNGKeyArray) -> Array:
     """Logits under training: noisy weights, ablated components and dropout where they are set."""
     if "weight_noise" in state.knobs:
-        model = _jittered(model, state.knobs["weight_noise"], _for("weight", noise))
-    hook = gated(model.sites, state.gates, state.baselines) if state.gates else no_hook
+        model = _jittered(model, state.knobs["weight_noise"], key_for("weight", noise))
+    hook = asked("on_activations", no_hook, state)
     sites = {site.name for site in model.sites}
     if "dropout" in state.knobs:
         hook = _dropping(hook, state.knobs["dropout"], noise, sites.__contains__)
@@ -239,27 +149,17 @@ def _dropping(hook: Hook, rate: Array, noise: PRNGKeyArray, where: Callable[[str
     def drop(name: str, activation: Array) -> Array:
         if not where(name):
             return hook(name, activation)
-        kept = jax.random.bernoulli(_for(name, noise), 1 - rate, activation.shape)
+        kept = jax.random.bernoulli(key_for(name, noise), 1 - rate, activation.shape)
         return jnp.where(kept, hook(name, activation) / (1 - rate), 0)
 
     return drop
-
-
-def _restrained(change: T, state: TrainState, step: Array) -> T:
-    """An update as it is applied: annealed, and zero for what is frozen."""
-    if "anneal_base" in state.knobs:
-        factor = annealed(state.knobs, step)
-        change = jax.tree.map(lambda leaf: factor * leaf, change)
-    if state.frozen:
-        change = mapped(lambda name, a: a * state.frozen[name] if name in state.frozen else a, change)
-    return change
 
 
 def _jittered(tree: T, sd: Array, key: PRNGKeyArray) -> T:
     """A tree of arrays with independent normal noise added to every number."""
 
     def one(name: str, array: Array) -> Array:
-        return array + sd * jax.random.normal(_for(name, key), array.shape, array.dtype)
+        return array + sd * jax.random.normal(key_for(name, key), array.shape, array.dtype)
 
     return mapped(one, tree)
 
@@ -267,7 +167,3 @@ def _jittered(tree: T, sd: Array, key: PRNGKeyArray) -> T:
 def _noise_of(noise_seed: UInt32[Array, ""], step: Array) -> PRNGKeyArray:
     """All noise of one step."""
     return jax.random.fold_in(jax.random.key(noise_seed), step)
-
-
-def _for(name: str, key: PRNGKeyArray) -> PRNGKeyArray:
-    return jax.random.fold_in(key, zlib.crc32(name.encode()))

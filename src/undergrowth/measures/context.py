@@ -10,17 +10,13 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from undergrowth.models import Model
-from undergrowth.training.interventions import Intervention
-from undergrowth.training.setup import Setup
+from undergrowth.training.objectives import IntervenedRun
 from undergrowth.training.state import TrainState
 
 
 @runtime_checkable
-class MeasuredRun(Setup, Protocol):
-    """A run as a measure may look at it, its interventions among it; a `RunSpec` is one."""
-
-    @property
-    def interventions(self) -> tuple[Intervention, ...]: ...
+class MeasuredRun(IntervenedRun, Protocol):
+    """A run as a measure may look at it; a `RunSpec` is one."""
 
     @property
     def temperature(self) -> float: ...

@@ -15,6 +15,7 @@ from undergrowth.measures.context import Context, MeasuredRun
 from undergrowth.models import Inputs, Model
 from undergrowth.schedules import Schedule
 from undergrowth.tasks import Data
+from undergrowth.training.objectives import OBJECTIVES
 from undergrowth.values import Value
 
 SIDES = ("train", "val")
@@ -116,10 +117,11 @@ class LossMeasure(Measure):
 
     def check(self, run: MeasuredRun) -> None:
         """Raise ValueError where the run's loss is none of single examples."""
-        if run.loss == "policy_gradient":
+        objective = OBJECTIVES[run.loss]
+        if objective.of_example is None:
             raise ValueError(
-                f"measure {self.key!r} is of the losses of examples, and loss = 'policy_gradient' is "
-                "one of whole episodes: take the measure away, or another loss"
+                f"measure {self.key!r} is of the losses of examples, and loss = {run.loss!r} is one of "
+                f"{objective.unit}: take the measure away, or another loss"
             )
 
 

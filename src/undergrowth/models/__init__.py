@@ -11,7 +11,6 @@ from undergrowth.models.model import (
     Model,
     load_state_dict,
     mapped,
-    n_logits,
     parameter_names,
     state_dict,
 )
@@ -41,7 +40,6 @@ __all__ = [
     "gated",
     "load_state_dict",
     "mapped",
-    "n_logits",
     "no_hook",
     "parameter_names",
     "recording",

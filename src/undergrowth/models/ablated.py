@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from jaxtyping import Array, Float
 
-from undergrowth.models.model import Inputs, Model
+from undergrowth.models.model import ElementWeights, Inputs, Model, NeuronsRead
 from undergrowth.models.sites import Hook, Site, gated, no_hook
 from undergrowth.models.write_hooks import WriteHook, no_write_hook
 
@@ -34,6 +34,23 @@ class Ablated(Model):
     def readout(self, site: Site) -> Float[Array, "component label"] | None:
         """As the wrapped model's: a hook, and so whoever asks, sees activations behind the gates."""
         return self.model.readout(site)
+
+    @property
+    def unembedding(self) -> Float[Array, "feature d_vocab_out"]:
+        return self.model.unembedding
+
+    def element_weights(self) -> ElementWeights:
+        return self.model.element_weights()
+
+    def neurons_read(self) -> NeuronsRead:
+        return self.model.neurons_read()
+
+    @property
+    def network(self) -> Model:
+        return self.model.network
+
+    def with_network(self, network: Model) -> Model:
+        return Ablated(self.model.with_network(network), self.gates, self.baselines)
 
     def __call__(self, inputs: Inputs, hook: Hook = no_hook) -> Float[Array, "example label"]:
         """Logits of the gated model, by its own fast pass."""

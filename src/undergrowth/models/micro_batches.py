@@ -9,20 +9,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undergrowth.models.model import Model, n_logits
+from undergrowth.models.model import Model
 from undergrowth.models.room import CACHED, ROOM
 
 
 def rows_at_once(model: Model, passes: int = 1) -> int:
     """How many examples to compute at a time where each takes so many forward passes."""
     widest = max(site.n_components for site in model.sites)
-    return max(1, min(CACHED // (widest * passes), ROOM // (n_logits(model) * passes)))
+    return max(1, min(CACHED // (widest * passes), ROOM // (model.n_logits * passes)))
 
 
 def rows_that_fit(model: Model) -> int:
     """How many examples there is room for in one forward pass, in the cache or not."""
     widest = max(site.n_components for site in model.sites)
-    return max(1, ROOM // max(widest, n_logits(model)))
+    return max(1, ROOM // max(widest, model.n_logits))
 
 
 def micro_batched(function: Callable[..., Any], rows: Sequence[Any], at_once: int) -> Any:

@@ -22,7 +22,7 @@ from undergrowth.models.activations import ACT_FNS, ActFn
 from undergrowth.models.blocks import plus
 from undergrowth.models.initialisation import ZERO, Drawer, Scheme, Spread, by_fan_in, is_bias, linear
 from undergrowth.models.lookup import rows
-from undergrowth.models.model import Inputs, Model
+from undergrowth.models.model import ElementWeights, Inputs, Model, NeuronsRead
 from undergrowth.models.products import product
 from undergrowth.models.sites import HOOK_EMBED, Hook, Site, no_hook
 from undergrowth.models.write_hooks import WriteHook, no_write_hook
@@ -73,6 +73,21 @@ class MLP(Model):
 
     def readout(self, site: Site) -> Float[Array, "neuron d_vocab_out"] | None:
         return self.unembed.W_U if site == self.sites[-1] else None
+
+    @property
+    def unembedding(self) -> Float[Array, "d_mlp d_vocab_out"]:
+        return self.unembed.W_U
+
+    def element_weights(self) -> ElementWeights:
+        """The rows of the first layer, which are its embeddings of one-hot vectors."""
+        if not isinstance(self.reads, Tokens):
+            return {}
+        of_x, of_y = jnp.split(self.mlp[0].W_in, 2)
+        return {"W_in[x]": ("x", of_x), "W_in[y]": ("y", of_y)}
+
+    def neurons_read(self) -> NeuronsRead:
+        first = self.element_weights().values() if len(self.mlp) == 1 else ()
+        return {of: np.asarray(weights, np.float64) for of, weights in first}
 
     def __call__(self, inputs: Inputs, hook: Hook = no_hook) -> Float[Array, "example d_vocab_out"]:
         """Logits; for tokens the first product is a look-up in two tables."""

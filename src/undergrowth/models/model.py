@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import equinox as eqx
 import jax
@@ -18,6 +18,9 @@ from undergrowth.tasks import InputSpace
 M = TypeVar("M")
 Inputs = Int[Array, "example 2"] | Float[Array, "example feature"]
 """What a model reads: two operand tokens an example, or numbers; see `tasks.InputSpace`."""
+Operand = Literal["x", "y"]
+ElementWeights = Mapping[str, tuple[Operand, Float[Array, "operand feature"]]]
+NeuronsRead = Mapping[Operand, Float[np.ndarray, "operand neuron"]]
 
 
 class Model(eqx.Module):
@@ -46,6 +49,40 @@ class Model(eqx.Module):
         in the site's activations, or an activation is not one number.
         """
 
+    @property
+    @abstractmethod
+    def unembedding(self) -> Float[Array, "feature d_vocab_out"]:
+        """The matrix that the logits are a product with; its columns are theirs."""
+
+    @abstractmethod
+    def element_weights(self) -> ElementWeights:
+        """The weights of which each row is one operand's, by name, and whether the left operand's or the
+        right one's; "x" where both share them.
+
+        They are what a transform over the elements of a group is taken of. None where a model reads
+        numbers.
+        """
+
+    @abstractmethod
+    def neurons_read(self) -> NeuronsRead:
+        """What each neuron of the last layer reads of each operand as x and as y, where it reads the sum
+        of one number of each (and a bias); nothing elsewhere. float64.
+        """
+
+    @property
+    def n_logits(self) -> int:
+        """How many numbers are computed of an example in the end; also of a model of mere shapes."""
+        return jax.eval_shape(lambda model: model.unembedding, self).shape[-1]
+
+    @property
+    def network(self) -> Model:
+        """What has the weights: the model itself, or what is behind its gates."""
+        return self
+
+    def with_network(self, network: Model) -> Model:
+        """The model with other weights, and its gates as they are."""
+        return network
+
     @abstractmethod
     def __call__(self, inputs: Inputs, hook: Hook = no_hook) -> Float[Array, "example label"]:
         """Logits, with everything that examples share computed once; what the engine runs."""
@@ -58,11 +95,6 @@ class Model(eqx.Module):
 
         write_hook: is shown what every weight reads and writes; see `write_hooks`.
         """
-
-
-def n_logits(model: Any) -> int:
-    """How many numbers a model computes of an example in the end: the columns of its unembedding."""
-    return getattr(model, "model", model).unembed.W_U.shape[-1]
 
 
 def refuse(name: str, inputs: InputSpace) -> ValueError:

@@ -24,7 +24,7 @@ from undergrowth.models import prompts
 from undergrowth.models.blocks import Attention, Block, BlockMLP, LayerNorm, NormStyle, plus
 from undergrowth.models.folding import folded_logits
 from undergrowth.models.initialisation import ZERO, Drawer, Scheme, Spread, is_bias, linear
-from undergrowth.models.model import Inputs, Model, refuse
+from undergrowth.models.model import ElementWeights, Inputs, Model, NeuronsRead, refuse
 from undergrowth.models.products import product
 from undergrowth.models.prompts import Prompt
 from undergrowth.models.sharing import Position, last_state
@@ -97,6 +97,17 @@ class Transformer(Model):
         last = self.blocks[-1]
         is_linear = last.layer_norm != "post" and self.ln_final is None
         return last.mlp.W_out @ self.unembed.W_U if is_linear and site == self.sites[-1] else None
+
+    @property
+    def unembedding(self) -> Float[Array, "d_model d_vocab_out"]:
+        return self.unembed.W_U
+
+    def element_weights(self) -> ElementWeights:
+        return {"W_E": ("x", self._operands())}
+
+    def neurons_read(self) -> NeuronsRead:
+        """Nothing: attention stands between."""
+        return {}
 
     def __call__(self, inputs: Inputs, hook: Hook = no_hook) -> Float[Array, "example d_vocab_out"]:
         """Logits at the last position, sharing prefixes (`sharing`); exact up to rounding.

@@ -16,7 +16,7 @@ from undergrowth.models.activations import ACT_FNS, ActFn
 from undergrowth.models.blocks import plus
 from undergrowth.models.initialisation import Drawer, by_fan_in
 from undergrowth.models.lookup import rows
-from undergrowth.models.model import Inputs, Model, refuse
+from undergrowth.models.model import ElementWeights, Inputs, Model, NeuronsRead, refuse
 from undergrowth.models.products import product
 from undergrowth.models.sites import HOOK_EMBED, Hook, Site, no_hook
 from undergrowth.models.write_hooks import WriteHook, no_write_hook
@@ -67,11 +67,29 @@ class TwoTokenMLP(Model):
     def readout(self, site: Site) -> Float[Array, "neuron d_vocab_out"]:
         return self.unembed.W_U
 
-    def __call__(self, inputs: Inputs, hook: Hook = no_hook) -> Float[Array, "example d_vocab_out"]:
-        """Logits; the first layer is one table for each operand, looked up and added."""
+    @property
+    def unembedding(self) -> Float[Array, "d_mlp d_vocab_out"]:
+        return self.unembed.W_U
+
+    def element_weights(self) -> ElementWeights:
+        return {"W_x": ("x", self.embed.W_x), "W_y": ("y", self.embed.W_y)}
+
+    def neurons_read(self) -> NeuronsRead:
+        weights = self.embed.W_x, self.embed.W_y, self.mlp.W_in
+        W_x, W_y, W_in = (np.asarray(W, np.float64) for W in weights)
+        of_x, of_y = self._rows_of_each()
+        return {"x": W_x @ W_in[of_x], "y": W_y @ W_in[of_y]}
+
+    def _rows_of_each(self) -> tuple[slice, slice]:
+        """The rows of W_in that the embeddings of x and of y are multiplied with."""
         d_embed = self.embed.W_x.shape[1]
         of_y = slice(d_embed, None) if self.combine == "concatenated" else slice(None)
-        pre = rows(self.embed.W_x @ self.mlp.W_in[:d_embed], inputs[:, 0])
+        return slice(d_embed), of_y
+
+    def __call__(self, inputs: Inputs, hook: Hook = no_hook) -> Float[Array, "example d_vocab_out"]:
+        """Logits; the first layer is one table for each operand, looked up and added."""
+        of_x, of_y = self._rows_of_each()
+        pre = rows(self.embed.W_x @ self.mlp.W_in[of_x], inputs[:, 0])
         pre = pre + rows(self.embed.W_y @ self.mlp.W_in[of_y], inputs[:, 1])
         return self._read(pre, hook)
 

@@ -67,15 +67,48 @@ def table_film(runs: Sequence[Run], kind: AreaKind, name: str = "table_film") ->
     correct, centred_logit = (
         run[f"table_{score}"].isel(step=at) for score in ("correct", "centred_logit")
     )
+    areas = area_table(run.spec.task, kind)
+    accuracy = run["val_accuracy"].dropna("step").sel(step=kept[at], method="nearest").values
+    active = int(np.abs(accuracy - 0.5).argmin())
+    where = f"x %{{y}}, y %{{x}}, {BANDS[kind].split()[0].removesuffix('s')} %{{customdata}}"
+    plot = _film(correct, centred_logit, trained, areas, where, active)
+    caption = (
+        f"{run.spec.task.describe()}, seed {run.spec.seeds.model}: the whole table at {len(at)} of the "
+        "steps at which it was kept. Pale cells, those with a dot, are trained on; a gap is a cell that "
+        "the operation has not. The centred logit is the correct logit less the mean of the others; its "
+        "colours end at the 99th percentile of its size. Pointing at a cell says in which of the "
+        f"{BANDS[kind]} it lies."
+    )
+    table = _by_cell(correct, centred_logit, trained, areas)
+    seen: Any = table[table["step"] == kept[at][active]]
+    paper = Chart(
+        seen,
+        {"": Layer("cells", "y", "x", shade="state")},
+        x=Scale("y"),
+        y=Scale("x", limits=(len(trained) - 0.5, -0.5)),
+        colours=Colours(EVEN, (-0.5, 3.5), ticks=dict(enumerate(STATES)), has_bar=True),
+        is_square=True,
+    )
+    title = f"The table of {run.spec.task.describe()}, step by step"
+    return Figure(name, title, caption, plot, table, paper)
+
+
+def _film(
+    correct: xr.DataArray,
+    centred_logit: xr.DataArray,
+    trained: np.ndarray,
+    areas: np.ndarray,
+    where: str,
+    active: int,
+) -> go.Figure:
+    """Two scores of every cell by step, one of them seen; where: what pointing at a cell says of it;
+    active: the frame that is seen first.
+    """
     states = [
         rounded(np.where(np.isnan(right), right, 2 * ~trained + right)) for right in correct.values
     ]
     centred_logits = [rounded(frame, 2) for frame in centred_logit.values]
     limit = float(np.nanpercentile(np.abs(centred_logit.values), 99)) or 1.0
-    areas = area_table(run.spec.task, kind)
-    accuracy = run["val_accuracy"].dropna("step").sel(step=kept[at], method="nearest").values
-    active = int(np.abs(accuracy - 0.5).argmin())
-    where = f"x %{{y}}, y %{{x}}, {BANDS[kind].split()[0].removesuffix('s')} %{{customdata}}"
     state_bar = {
         "tickvals": list(range(len(STATES))),
         "ticktext": [state.replace(", ", ",<br>") for state in STATES],
@@ -98,19 +131,19 @@ def table_film(runs: Sequence[Run], kind: AreaKind, name: str = "table_film") ->
     )
     add_slider(
         plot,
-        labels=[f"{step:,}" for step in kept[at]],
+        labels=[f"{step:,}" for step in correct["step"].values],
         updates=[({"z": list(pair)}, {}) for pair in zip(states, centred_logits, strict=True)],
         traces=(0, 1),
         prefix="training step ",
         active=active,
     )
-    caption = (
-        f"{run.spec.task.describe()}, seed {run.spec.seeds.model}: the whole table at {len(at)} of the "
-        "steps at which it was kept. Pale cells, those with a dot, are trained on; a gap is a cell that "
-        "the operation has not. The centred logit is the correct logit less the mean of the others; its "
-        "colours end at the 99th percentile of its size. Pointing at a cell says in which of the "
-        f"{BANDS[kind]} it lies."
-    )
+    return plot
+
+
+def _by_cell(
+    correct: xr.DataArray, centred_logit: xr.DataArray, trained: np.ndarray, areas: np.ndarray
+) -> pd.DataFrame:
+    """One row for each cell and step, with its state by number."""
     cells = (
         xr.Dataset({"correct": correct, "centred_logit": centred_logit})
         .to_dataframe()
@@ -120,17 +153,7 @@ def table_film(runs: Sequence[Run], kind: AreaKind, name: str = "table_film") ->
     x, y = cells["x"].to_numpy(int), cells["y"].to_numpy(int)
     table = cells.assign(trained=trained[x, y], area=areas[x, y]).round(4)
     table["state"] = 2 * (1 - table["trained"]) + table["correct"]
-    seen: Any = table[table["step"] == kept[at][active]]
-    paper = Chart(
-        seen,
-        {"": Layer("cells", "y", "x", shade="state")},
-        x=Scale("y"),
-        y=Scale("x", limits=(len(trained) - 0.5, -0.5)),
-        colours=Colours(EVEN, (-0.5, 3.5), ticks=dict(enumerate(STATES)), has_bar=True),
-        is_square=True,
-    )
-    title = f"The table of {run.spec.task.describe()}, step by step"
-    return Figure(name, title, caption, plot, table, paper)
+    return table
 
 
 def area_share_figure(by_operation: ByOperation) -> Figure:

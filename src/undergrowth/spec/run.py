@@ -14,11 +14,11 @@ from pydantic import Field, ValidationError, model_validator
 
 from undergrowth.losses import LossName
 from undergrowth.measures import AnyMeasure, Curves, Norms
-from undergrowth.measures.reading import check_names
 from undergrowth.models import AnyModel, Model, TransformerSpec
 from undergrowth.precision import Precision
 from undergrowth.rng import Seeds
 from undergrowth.schedules import Schedule
+from undergrowth.spec.checks import check, check_regimes
 from undergrowth.spec.fork import Fork
 from undergrowth.spec_errors import SpecError, explain
 from undergrowth.tasks import (
@@ -28,16 +28,13 @@ from undergrowth.tasks import (
     CommutationSafe,
     Data,
     Equal,
-    Gridworld,
     Labels,
     Modular,
-    WholeGroups,
     make_data,
 )
 from undergrowth.toml_text import parsed
 from undergrowth.training.batches import AnyBatch, FullBatch
-from undergrowth.training.interventions import AnyForkPoint, AtStep, Intervention
-from undergrowth.training.interventions.action import RegimeAction
+from undergrowth.training.interventions import AnyForkPoint, Intervention
 from undergrowth.training.noise import Noise
 from undergrowth.training.optimisers import AdamW, AnyOptimiser, Positive
 from undergrowth.training.state import Regime
@@ -92,75 +89,8 @@ class RunSpec(Value):
         return named
 
     @model_validator(mode="after")
-    def _is_measured(self) -> RunSpec:
-        names = [measure.key for measure in self.measures]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"measures hold {twice[0]!r} twice, so its readings would clash: drop one")
-        check_names(self.measures)
-        if not any(isinstance(measure, Curves) for measure in self.measures):
-            raise ValueError("measures have no 'curves', which events need: add { name = 'curves' }")
-        return self
-
-    @model_validator(mode="after")
-    def _model_takes_the_task(self) -> RunSpec:
-        if not self.model.takes(self.task.input_space):
-            raise ValueError(
-                f"model.name = {self.model.name!r} cannot read {self.task.describe()}, whose inputs are "
-                f"{self.task.input_space.describe()}: take {{ name = 'mlp' }}, or another task"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _schedules_are_short(self) -> RunSpec:
-        schedules = {f"measures.{i}.schedule": m.schedule for i, m in enumerate(self.measures)}
-        for place, schedule in {**schedules, "checkpoints": self.checkpoints}.items():
-            try:
-                schedule.check(self.steps)
-            except ValueError as error:
-                raise ValueError(f"{place}.{error}") from None
-        return self
-
-    @model_validator(mode="after")
-    def _measures_fit(self) -> RunSpec:
-        for measure in self.measures:
-            measure.check(self)
-        return self
-
-    @model_validator(mode="after")
-    def _batches_go_by_the_weights(self) -> RunSpec:
-        if getattr(self.weights, "by", None) == "sampling" and not self.batch.by_weight:
-            raise ValueError(
-                f"weights.by = 'sampling' has no effect on batch.name = {self.batch.name!r}, which "
-                "draws all alike: take batch = { name = 'with_replacement' }, or by = 'loss'"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _residual_dropout_has_a_place(self) -> RunSpec:
-        if self.noise.residual_dropout and not getattr(self.model, "has_mlp_out", False):
-            raise ValueError(
-                f"noise.residual_dropout = {self.noise.residual_dropout} needs a transformer of two "
-                f"layers or with a layer norm, and this {self.model.name} has no output of an MLP by "
-                "itself: take noise.dropout, or such a model"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _policies_are_of_a_world(self) -> RunSpec:
-        if self.loss == "policy_gradient":
-            _check_policy(self)
-        return self
-
-    @model_validator(mode="after")
-    def _interventions_are_possible(self) -> RunSpec:
-        if self.fork is not None:
-            self.fork.check(self.steps)
-        for i, intervention in enumerate(self.interventions):
-            intervention.trigger.check(self, f"interventions.{i}.trigger")
-            intervention.action.check(self, f"interventions.{i}.action")
-        for i, stop in enumerate(self.stop):
-            stop.check(self, f"stop.{i}")
+    def _is_possible(self) -> RunSpec:
+        check(self)
         return self
 
     @property
@@ -194,21 +124,8 @@ class RunSpec(Value):
             self.batch.check(data.n_train)
         except ValueError as error:
             raise SpecError(f"batch.{error}") from None
-        self._check_regimes(Regime(data, self.batch))
+        check_regimes(self, Regime(data, self.batch))
         return data
-
-    def _check_regimes(self, regime: Regime) -> None:
-        """Raise SpecError where an intervention leaves batches that exceed the data, on top of those
-        before it; one at no known step is taken to come after those at one.
-        """
-        triggers = [intervention.trigger for intervention in self.interventions]
-        known = [t.step if isinstance(t, AtStep) else self.steps for t in triggers]
-        for i in sorted(range(len(triggers)), key=lambda i: known[i]):
-            try:
-                regime = self.interventions[i].action.regime_after(regime, self)
-                regime.batch.check(regime.data.n_train)
-            except ValueError as error:
-                raise SpecError(f"interventions.{i}.action: {error}") from None
 
     def forked(self, at: AnyForkPoint, *actions: Intervention, **fields: Any) -> RunSpec:
         """An arm that leaves this run at a step or event, with interventions of its own.
@@ -216,6 +133,7 @@ class RunSpec(Value):
         fields: others that an arm may have different: steps, measures, checkpoints, stop, seeds.noise.
         Without interventions it goes on as its parent does, to the bit.
 
+        >>> from undergrowth.training.interventions import AtStep
         >>> trunk = RunSpec(steps=1000)
         >>> arm = trunk.forked(AtStep(step=300))
         >>> arm.fork.of == trunk.id
@@ -269,17 +187,11 @@ class RunSpec(Value):
         if self.seeds.noise != self.seeds.model:
             seed += f", noise seed {self.seeds.noise}"
         labels = [] if self.labels == "true" else [f"{self.labels} labels"]
-        return ", ".join([self.task.describe(), seed, *labels, *self._arm()])
+        return ", ".join([self.task.describe(), seed, *labels, *_arm(self)])
 
     def describe_arm(self) -> str:
         """What all seeds of the run have in common, in a few words: the task, and what is done to it."""
-        return ", ".join([self.task.describe(), *self._arm()])
-
-    def _arm(self) -> list[str]:
-        fork = [f"fork {self.fork.at.describe()}"] if self.fork else []
-        then = [f"then {intervention.describe()}" for intervention in self.interventions[:DESCRIBED]]
-        more = len(self.interventions) - len(then)
-        return [*fork, *then, *([f"then {more} more"] if more else [])]
+        return ", ".join([self.task.describe(), *_arm(self)])
 
     def without_seeds(self) -> RunSpec:
         """This run with all seeds 0, and no particular parent: equal for runs that differ in chance."""
@@ -287,36 +199,11 @@ class RunSpec(Value):
         return self.replace(fork=fork).seeded(0)
 
 
-def _check_policy(run: RunSpec) -> None:
-    """The gradient of a policy is of whole episodes: it sees all states at once, and no label."""
-    if not isinstance(run.task, Gridworld):
-        raise ValueError(
-            f"loss = 'policy_gradient' needs a task with episodes, and {run.task.describe()} has none: "
-            "take task = { name = 'gridworld' }"
-        )
-    if not isinstance(run.split, WholeGroups):
-        raise ValueError(
-            f"loss = 'policy_gradient' needs all states of a goal on one side, and split.name = "
-            f"{run.split.name!r} parts them: take split = {{ name = 'whole_groups' }}"
-        )
-    if not isinstance(run.batch, FullBatch):
-        raise ValueError(
-            f"loss = 'policy_gradient' plays episodes through all states, not batch.name = "
-            f"{run.batch.name!r} of them: take batch = {{ name = 'full' }}"
-        )
-    unread = {"labels": run.labels != "true", "label_noise": run.label_noise > 0}
-    unread["weights"] = not isinstance(run.weights, Equal)
-    for field in (field for field, is_set in unread.items() if is_set):
-        raise ValueError(
-            f"loss = 'policy_gradient' does not look at {field}, which so has no effect: leave it at "
-            "its default"
-        )
-    for i, intervention in enumerate(run.interventions):
-        if isinstance(intervention.action, RegimeAction):
-            raise ValueError(
-                f"interventions.{i}.action.name = {intervention.action.name!r} would part the states "
-                "that loss = 'policy_gradient' plays through: take it away, or another loss"
-            )
+def _arm(run: RunSpec) -> list[str]:
+    fork = [f"fork {run.fork.at.describe()}"] if run.fork else []
+    then = [f"then {intervention.describe()}" for intervention in run.interventions[:DESCRIBED]]
+    more = len(run.interventions) - len(then)
+    return [*fork, *then, *([f"then {more} more"] if more else [])]
 
 
 @lru_cache(maxsize=4096)

@@ -81,10 +81,10 @@ class Run:
         Raises StoreError where a run that has ended lacks the loss of an update amid others.
         """
         if name == UPDATE_LOSS and name in self.names:
-            parts = [stretches_of(self.store.root, *part) for part in self._parts]
+            parts = [stretches_of(self.store.root, *part) for part in _sources(self)]
             return _over_updates(self, [stretch for part in parts for stretch in part])
         by_step: dict[int, Reading] = {}
-        for run_id, below in self._parts:
+        for run_id, below in _sources(self):
             read = self.store.readings_of(run_id, name)
             mine = {step: reading for step, reading in read.items() if step < below}
             if mine and not _has_axes(by_step, next(iter(mine.values()))):
@@ -103,7 +103,7 @@ class Run:
         """Names of all its readings."""
         sql = "SELECT DISTINCT name FROM readings WHERE run_id = ? AND step < ?"
         afterwards = measured.names_of(self.store.root, self.id)
-        return tuple(sorted({row["name"] for row in self._of_all(sql)} | afterwards))
+        return tuple(sorted({row["name"] for row in _of_all(self, sql)} | afterwards))
 
     @cached_property
     def trunks(self) -> tuple[tuple[str, int], ...]:
@@ -131,22 +131,13 @@ class Run:
         stopped = self.stopped
         return stopped[0] if stopped else self.spec.steps
 
-    @property
-    def _parts(self) -> tuple[tuple[str, int], ...]:
-        """Whose readings are this run's, the oldest first, each with the step below which they are."""
-        return *reversed(self.trunks), (self.id, self.spec.steps + 1)
-
-    def _of_all(self, sql: str) -> Iterator[sqlite3.Row]:
-        for run_id, below in self._parts:
-            yield from self.store.query(sql, (run_id, below))
-
     @cached_property
     def curves(self) -> xr.Dataset:
         """All scalar readings, dim (step)."""
         import xarray as xr
 
         sql = "SELECT DISTINCT name FROM readings WHERE run_id = ? AND step < ? AND shape = '[]'"
-        names = sorted({row["name"] for row in self._of_all(sql)})
+        names = sorted({row["name"] for row in _of_all(self, sql)})
         return xr.Dataset({name: self[name] for name in names})
 
     @cached_property
@@ -158,7 +149,7 @@ class Run:
         import pandas as pd
 
         events: dict[object, tuple[int, str, dict]] = {}
-        for run_id, below in self._parts:
+        for run_id, below in _sources(self):
             for row in rows.of_run(self.store.root, "events", run_id):
                 detail = rows.event_of(row)  # one fires once: the latest account of it counts
                 if run_id == self.id or (row["kind"] == "fired" and row["step"] < below):
@@ -187,6 +178,16 @@ class Run:
     def checkpoint_path(self, step: int) -> Path:
         """The model.safetensors of a checkpoint."""
         return self.store.root / checkpoint_folder(self.id, step) / MODEL
+
+
+def _sources(run: Run) -> tuple[tuple[str, int], ...]:
+    """Whose readings are a run's, the oldest first, each with the step below which they are."""
+    return *reversed(run.trunks), (run.id, run.spec.steps + 1)
+
+
+def _of_all(run: Run, sql: str) -> Iterator[sqlite3.Row]:
+    for run_id, below in _sources(run):
+        yield from run.store.query(sql, (run_id, below))
 
 
 class Store:

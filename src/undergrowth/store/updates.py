@@ -30,6 +30,24 @@ def stretch_row(run_id: str, facts: Sequence[Stepped]) -> tuple[object, ...]:
     return rows.reading_row(run_id, UPDATE_LOSS, facts[0].step, Reading(("update",), losses))
 
 
+class Gathered:
+    """The losses of updates, by run, that are not stored yet."""
+
+    def __init__(self) -> None:
+        self.facts: dict[str, list[Stepped]] = {}
+
+    def add(self, run_id: str, fact: Stepped) -> bool:
+        """Whether there are enough of the run's now to store them."""
+        facts = self.facts.setdefault(run_id, [])
+        facts.append(fact)
+        return sum(len(each.losses) for each in facts) >= GATHERED
+
+    def taken(self, run_id: str) -> list[tuple[object, ...]]:
+        """The row of those of a run, which are no longer here; none where there are none."""
+        facts = self.facts.pop(run_id, None)
+        return [stretch_row(run_id, facts)] if facts else []
+
+
 def stretches_of(root: Path, run_id: str, below: int | None = None) -> list[Stretch]:
     """What a run itself has stored up to a step, in the order of `rows.of_run`."""
     found = rows.of_run(root, "readings", run_id, UPDATE_LOSS)

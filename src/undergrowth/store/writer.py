@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
-import itertools
 import json
 import os
 import platform
-import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import jax
@@ -28,12 +25,11 @@ from undergrowth.engine.facts import (
 from undergrowth.spec import RunSpec
 from undergrowth.store import rows
 from undergrowth.store.checkpoints import checkpoint_files, data_file, rolling_file, rolling_path
-from undergrowth.store.database import InUseError, close_whole, open_for_writing, seal_of
-from undergrowth.store.files import folder, inside, write_whole
+from undergrowth.store.kept import Kept
 from undergrowth.store.layout import run_folder
 from undergrowth.store.lineage import branch_point, resume_point
 from undergrowth.store.parts import Part, Parts, part_row, parts_of
-from undergrowth.store.updates import GATHERED, stretch_row
+from undergrowth.store.updates import Gathered
 from undergrowth.training.state import Snapshot
 
 RECORDED = ("jax", "jaxlib", "equinox", "optax", "numpy", "safetensors")
@@ -49,12 +45,12 @@ class Writer:
 
     def __init__(self, root: Path, name: str) -> None:
         self.root = root
-        self.path, self.connection = _opened(root, name)
-        self.gathered: dict[str, list[Stepped]] = {}
+        self.kept = Kept(root, name)
+        self.gathered = Gathered()
 
     def close(self) -> None:
         """Fold the write-ahead log into the one file and let go of it."""
-        close_whole(self.path, self.connection)
+        self.kept.close()
 
     def begin(self, spec: RunSpec) -> Snapshot | None:
         """Start or take up a run; the snapshot to go on from, None for the beginning.
@@ -73,12 +69,12 @@ class Writer:
     def write(self, spec: RunSpec, fact: Fact) -> None:
         """Store one fact of a run."""
         if isinstance(fact, Measured):
-            self._write_readings(
-                rows.reading_row(spec.id, name, fact.step, reading)
-                for name, reading in fact.readings.items()
-            )
+            readings = fact.readings.items()
+            new = [rows.reading_row(spec.id, name, fact.step, read) for name, read in readings]
+            self.kept.insert("readings", new)
         elif isinstance(fact, Stepped):
-            self._gather(spec, fact)
+            if self.gathered.add(spec.id, fact):
+                self._write_gathered(spec)
         elif isinstance(fact, Saved):
             self._write_gathered(spec)
             snapshot = fact.snapshot
@@ -103,47 +99,37 @@ class Writer:
         The readings up to there are on the disk before, so that it is never newer than they are.
         """
         self._write_gathered(spec)
-        self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        self.kept.fold()
         path, content = rolling_file(spec, snapshot)
-        self._put(path, content)
+        self.kept.put(path, content)
 
     def end(self, spec: RunSpec, status: str, message: str = "") -> None:
         """Say how a run ended: 'done' or 'failed' (which a run can that could not even begin)."""
         self._write_gathered(spec)
         self._write_names_read(spec)
         begun = "SELECT began, environment FROM runs WHERE run_id = ?"
-        row = self.connection.execute(begun, (spec.id,)).fetchone()
+        row = self.kept.connection.execute(begun, (spec.id,)).fetchone()
         began, on = row or (time.time(), json.dumps(environment(spec.threads)))
         self._write_run(spec, status, message, began, time.time(), on)
         (self.root / rolling_path(spec)).unlink(missing_ok=True)
 
     def name(self, given: Iterable[tuple[str, str]]) -> None:
         """Keep names that runs were given, as (run id, name): they are no part of what makes a run."""
-        self._insert("names", [rows.name_row(run_id, name) for run_id, name in given])
+        self.kept.insert("names", [rows.name_row(run_id, name) for run_id, name in given])
 
     def cast(self, parts: Iterable[tuple[str, Part]]) -> None:
         """Keep the parts that runs play in studies, as (run id, part)."""
-        self._insert("parts", [part_row(run_id, part) for run_id, part in parts])
+        self.kept.insert("parts", [part_row(run_id, part) for run_id, part in parts])
 
     def _write_names_read(self, spec: RunSpec) -> None:
         """Say what the run has read, in all attempts at it, so that what goes missing is missed."""
         sql = "SELECT DISTINCT name FROM readings WHERE run_id = ?"
         names = {row["name"] for row in rows.query(self.root, sql, (spec.id,))}
-        self._insert("complete", [rows.complete_row(spec.id, sorted(names))])
-
-    def _gather(self, spec: RunSpec, fact: Stepped) -> None:
-        gathered = self.gathered.setdefault(spec.id, [])
-        gathered.append(fact)
-        if sum(len(each.losses) for each in gathered) >= GATHERED:
-            self._write_gathered(spec)
+        self.kept.insert("complete", [rows.complete_row(spec.id, sorted(names))])
 
     def _write_gathered(self, spec: RunSpec) -> None:
         """Store the losses of all updates that the run has made so far."""
-        if facts := self.gathered.pop(spec.id, None):
-            self._write_readings([stretch_row(spec.id, facts)])
-
-    def _write_readings(self, readings: Iterable[tuple[object, ...]]) -> None:
-        self._insert("readings", readings)
+        self.kept.insert("readings", self.gathered.taken(spec.id))
 
     def _write_run(
         self,
@@ -155,28 +141,17 @@ class Writer:
         on: str,
     ) -> None:
         row = rows.run_row(spec.id, spec.model_dump_json(), status, message, began, ended, on)
-        self._insert("runs", [row])
+        self.kept.insert("runs", [row])
 
     def _write_event(self, spec: RunSpec, step: int, kind: str, detail: dict) -> None:
-        self._insert("events", [rows.event_row(spec.id, step, kind, detail)])
+        self.kept.insert("events", [rows.event_row(spec.id, step, kind, detail)])
 
     def _write_files(self, spec: RunSpec, step: int | None, files: Iterable[tuple[Path, bytes]]) -> None:
         written = [
-            (spec.id, str(path), step, len(content), self._put(path, content)) for path, content in files
+            (spec.id, str(path), step, len(content), self.kept.put(path, content))
+            for path, content in files
         ]
-        self._insert("files", written)
-
-    def _put(self, path: Path, content: bytes) -> str:
-        return write_whole(inside(self.root, str(path)), content)
-
-    def _insert(self, table: str, new: Iterable[tuple[object, ...]]) -> None:
-        """Commit rows, each in the place of one with the same key."""
-        rows_ = list(new)
-        if not rows_:
-            return
-        marks = ", ".join("?" * len(rows_[0]))
-        with self.connection:
-            self.connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows_)
+        self.kept.insert("files", written)
 
 
 def keep_names(root: Path, names: Mapping[str, Sequence[str]], parts: Parts) -> None:
@@ -194,16 +169,6 @@ def keep_names(root: Path, names: Mapping[str, Sequence[str]], parts: Parts) -> 
         writer.name(sorted(new))
         writer.cast(sorted(new_parts))
         writer.close()
-
-
-def _opened(root: Path, name: str) -> tuple[Path, sqlite3.Connection]:
-    """A database for one writing process: of that name, or where a reader holds that, of the next."""
-    for number in itertools.count():
-        path = folder(root / "readings") / f"{name}{f'-{number}' if number else ''}.sqlite"
-        seal_of(path).unlink(missing_ok=True)
-        with suppress(InUseError):
-            return path, open_for_writing(path)
-    raise AssertionError("there is always a next number")
 
 
 def _json(changed: Mapping[str, tuple[float, float]]) -> dict[str, list[float | None]]:

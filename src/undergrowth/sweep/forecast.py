@@ -12,7 +12,7 @@ import jax
 from undergrowth.engine.step import STRETCH
 from undergrowth.measures import Ledger, Measure
 from undergrowth.measures.gating.attributed import AttributedMeasure
-from undergrowth.models import Model, n_logits
+from undergrowth.models import Model
 from undergrowth.models.room import ROOM
 from undergrowth.spec import RunSpec
 from undergrowth.spec_errors import SpecError
@@ -40,7 +40,7 @@ def forecast(spec: RunSpec) -> int:
     """
     n, blank = _n_examples(spec), spec.blank_model()
     state = _bytes_of(blank) + _bytes_of(jax.eval_shape(spec.optimiser.build().init, blank))
-    width = sum(site.n_components for site in blank.sites) + n_logits(blank)
+    width = sum(site.n_components for site in blank.sites) + blank.n_logits
     at_once = min(n, max(1, ROOM // max(width, 1)))
     chunk = COPIES_OF_ACTIVATIONS * NUMBER * at_once * width
     kept = max((_kept_by(measure, blank, n) for measure in spec.measures), default=0)

@@ -1,1 +1,1 @@
-"""How it learns: losses, optimisers, interventions and the compiled engine."""
+"""How it learns: objectives, optimisers, batches, noise, interventions, and the state of a run."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
+
+import jax
+from jaxtyping import PRNGKeyArray
 from pydantic import Field
 
 from undergrowth.values import Value
@@ -36,3 +40,8 @@ class Noise(Value):
             "update_noise": self.update,
         }
         return {name: value for name, value in named.items() if value}
+
+
+def key_for(name: str, key: PRNGKeyArray) -> PRNGKeyArray:
+    """The key of one of the noises of a step."""
+    return jax.random.fold_in(key, zlib.crc32(name.encode()))

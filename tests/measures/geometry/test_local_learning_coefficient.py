@@ -9,7 +9,7 @@ import numpy as np
 
 from tests import tiny
 from undergrowth.measures import LocalLearningCoefficient, Observed, Reading
-from undergrowth.measures.objective import Objective, loss_and_gradient
+from undergrowth.measures.training_loss import TrainingLoss, loss_and_gradient
 from undergrowth.models import Model, TwoTokenMLP, load_state_dict, state_dict
 
 SHORT: dict[str, Any] = {"n_draws": 60, "burn_in": 20, "n_chains": 3, "trace_every": 1}
@@ -23,7 +23,7 @@ def readings_of(model: Model, seed: int = 0, **fields: Any) -> dict[str, Reading
 def test_the_estimate_is_read_off_the_traces(mlp: TwoTokenMLP, observed: Observed) -> None:
     for n_beta, factor in ((None, 15 / math.log(15)), (2.0, 2.0)):
         readings = readings_of(mlp, n_beta=n_beta)
-        loss, _ = loss_and_gradient(Objective.of(mlp, observed, tiny.context(mlp)), mlp)
+        loss, _ = loss_and_gradient(TrainingLoss.of(mlp, observed, tiny.context(mlp)), mlp)
         np.testing.assert_allclose(readings["llc_loss"].values, loss, rtol=1e-6)
         trace = readings["llc_trace"]
         assert trace.dims == ("chain", "draw")

@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from undergrowth.measures.context import Context
-from undergrowth.measures.objective import Objective, loss_and_gradient, trained
 from undergrowth.measures.reading import LossMeasure, Observed, Reading, scalar
+from undergrowth.measures.training_loss import TrainingLoss, loss_and_gradient
 from undergrowth.models import Model, state_dict
 from undergrowth.schedules import Schedule
 
@@ -41,8 +41,8 @@ class Alignment(LossMeasure):
         return ("alignment_descent", "alignment_update", "alignment_decay")
 
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
-        weights = trained(model)
-        _, gradient = loss_and_gradient(Objective.of(model, data, at), weights)
+        weights = model.network
+        _, gradient = loss_and_gradient(TrainingLoss.of(model, data, at), weights)
         update = at.update()
         theta, rise, moved, decayed = map(state_dict, (weights, gradient, update.data, update.decay))
         descent = {name: -slope for name, slope in rise.items()}

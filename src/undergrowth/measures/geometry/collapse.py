@@ -13,8 +13,8 @@ from jaxtyping import Array, Float, Int
 
 from undergrowth.losses import cross_entropy, cross_entropy_float32
 from undergrowth.measures.context import Context
-from undergrowth.measures.objective import chunked, trained, with_weights
 from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scalar
+from undergrowth.measures.training_loss import chunked
 from undergrowth.models import Inputs, Model
 from undergrowth.schedules import Schedule
 
@@ -78,7 +78,7 @@ class Collapse(Measure):
         }
 
     def _drifting(self, model: Model, data: Observed) -> dict[str, Reading]:
-        W_G = np.asarray(_unembedding(trained(model))).mean(axis=1, dtype=np.float64)
+        W_G = np.asarray(model.unembedding).mean(axis=1, dtype=np.float64)
         mu_G = np.asarray(_mean_feature(model, data.train_inputs()), np.float64)
         weight_norm, feature_norm = np.linalg.norm(W_G), np.linalg.norm(mu_G)
         lengths = weight_norm * feature_norm
@@ -127,18 +127,14 @@ def _mean_feature(model: Model, inputs: Inputs) -> Float[Array, " feature"]:
     """The mean over examples of what W_U multiplies: the slope of a label's mean logit by its column."""
 
     def summed_logit(weights: Model, inputs: Array, counts: Array) -> Array:
-        return jnp.sum(counts * with_weights(model, weights)(inputs)[:, 0])
+        return jnp.sum(counts * model.with_network(weights)(inputs)[:, 0])
 
     def slope(chunk: tuple[Array, Array]) -> Array:
-        return _unembedding(jax.grad(summed_logit)(trained(model), *chunk))[:, 0]
+        return jax.grad(summed_logit)(model.network, *chunk).unembedding[:, 0]
 
     chunks = chunked(inputs)
     counts = jnp.arange(chunks.shape[0] * chunks.shape[1]).reshape(chunks.shape[:2]) < len(inputs)
     return jnp.sum(jax.lax.map(slope, (chunks, counts)), axis=0) / len(inputs)
-
-
-def _unembedding(model: Model) -> Float[Array, "feature label"]:
-    return model.unembed.W_U  # pyright: ignore[reportAttributeAccessIssue] (every kind has one)
 
 
 def _reading(dims: tuple[str, ...], values: np.ndarray, coords: Mapping[str, Any]) -> Reading:

@@ -14,7 +14,6 @@ from jaxtyping import Array, Float, Int
 from pydantic import Field
 
 from undergrowth.measures.context import Context
-from undergrowth.measures.objective import trained, with_weights
 from undergrowth.measures.reading import SIDES, Measure, Observed, Reading
 from undergrowth.models import Inputs, Model
 from undergrowth.schedules import Schedule
@@ -77,7 +76,7 @@ def tangent_kernel(
 
     Memory: two blocks of Jacobian rows, however many examples there are.
     """
-    n, n_weights = len(inputs), sum(leaf.size for leaf in jax.tree.leaves(trained(model)))
+    n, n_weights = len(inputs), sum(leaf.size for leaf in jax.tree.leaves(model.network))
     rows = max(1, min(n, NUMBERS_AT_ONCE // n_weights))
     blocks = [slice(start, start + rows) for start in range(0, n, rows)]
     found = np.zeros((n, n))
@@ -119,10 +118,10 @@ def _jacobian(
 
     In the textbook's way, since an example by itself shares its prefixes with none.
     """
-    weights = trained(model)
+    weights = model.network
 
     def projected(weights: Model, one: Array) -> Array:
-        return with_weights(model, weights).plain(one[None])[0] @ projection
+        return model.with_network(weights).plain(one[None])[0] @ projection
 
     def row(one: Array) -> Array:
         return ravel_pytree(jax.grad(projected)(weights, one))[0]

@@ -15,8 +15,8 @@ from pydantic import Field
 
 from undergrowth.measures.context import Context
 from undergrowth.measures.geometry.langevin import Chains, langevin
-from undergrowth.measures.objective import Objective, loss_and_gradient, trained
 from undergrowth.measures.reading import LossMeasure, Observed, Reading, scalar
+from undergrowth.measures.training_loss import TrainingLoss, loss_and_gradient
 from undergrowth.models import Model
 from undergrowth.schedules import Schedule
 from undergrowth.training.optimisers import NonNegative, Positive
@@ -27,7 +27,7 @@ class LocalLearningCoefficient(LossMeasure):
 
     .. math:: \hat\lambda = n\beta \, (E[L(w)] - L(w^*))
 
-    with L the training loss (`Objective`), w* the present weights and the mean over Langevin dynamics
+    with L the training loss (`TrainingLoss`), w* the present weights and the mean over Langevin dynamics
     around them (`langevin`: lr, localisation gamma, n_beta).
 
     n_beta: None for n / log n, with n the number of training examples. batch_size: of the examples that
@@ -76,7 +76,7 @@ class LocalLearningCoefficient(LossMeasure):
         return ("llc", "llc_sd", "llc_loss", "llc_negative_share", "llc_drift", "llc_diverged_share")
 
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
-        weights, objective = trained(model), Objective.of(model, data, at)
+        weights, objective = model.network, TrainingLoss.of(model, data, at)
         n, size = objective.n_examples, self.batch_size
         n_beta = n / math.log(max(n, 2)) if self.n_beta is None else self.n_beta
         at_centre = float(loss_and_gradient(objective, weights)[0])
@@ -126,7 +126,7 @@ def _finite(values: Array) -> np.ndarray:
 
 @partial(jax.jit, static_argnums=(3, 4, 5))
 def _chains(
-    objective: Objective,
+    objective: TrainingLoss,
     weights: Model,
     key: PRNGKeyArray,
     batch_size: int | None,

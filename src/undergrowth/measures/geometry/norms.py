@@ -10,7 +10,6 @@ from pydantic import Field
 
 from undergrowth.gating.attribution import site_of
 from undergrowth.measures.context import Context, MeasuredRun
-from undergrowth.measures.objective import trained
 from undergrowth.measures.reading import Measure, Observed, Reading, scalar
 from undergrowth.models import Model, state_dict
 from undergrowth.schedules import Schedule
@@ -30,7 +29,7 @@ class Norms(Measure):
         return ("weight_norm", "parameter_norm")
 
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
-        norms = {name: float(np.linalg.norm(w)) for name, w in state_dict(trained(model)).items()}
+        norms = {name: float(np.linalg.norm(w)) for name, w in state_dict(model.network).items()}
         values = np.array(list(norms.values()), np.float32)
         return {
             "weight_norm": scalar(float(np.linalg.norm(values))),
@@ -62,7 +61,7 @@ class ComponentNorms(Measure):
             raise ValueError(f"measure {self.key!r}: {error}") from None
 
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
-        weights = state_dict(trained(model))
+        weights = state_dict(model.network)
         axes = model.slices(site_of(model, self.component, self.layer))
         norms = [_along(weights[name], axis) for name, axis in axes.items()]
         dims = ("parameter", self.component)

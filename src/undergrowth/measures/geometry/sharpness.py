@@ -18,8 +18,8 @@ from undergrowth.measures.geometry.stability import (
     has_preconditioner,
     preconditioner,
 )
-from undergrowth.measures.objective import Objective, hessian_product, loss_and_gradient, trained
 from undergrowth.measures.reading import LossMeasure, Observed, Reading, scalar
+from undergrowth.measures.training_loss import TrainingLoss, hessian_product, loss_and_gradient
 from undergrowth.models import Model
 from undergrowth.schedules import Schedule
 
@@ -29,7 +29,7 @@ Vector = Float[np.ndarray, " weight"]
 class Sharpness(LossMeasure):
     r"""The largest eigenvalues of the Hessian of the training loss, by Lanczos's method.
 
-    The loss is the run's own, over the whole training side (`Objective`). `preconditioned`: of
+    The loss is the run's own, over the whole training side (`TrainingLoss`). `preconditioned`: of
     P^-1/2 H P^-1/2 in the place of H, with P what Adam divides by (`stability.preconditioner`; under
     Adam, whose L2 term is part of the gradient, H has it too).
 
@@ -84,7 +84,7 @@ class Sharpness(LossMeasure):
             )
 
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
-        weights, objective = trained(model), Objective.of(model, data, at)
+        weights, objective = model.network, TrainingLoss.of(model, data, at)
         scale, ridge = np.ones(1), 0.0
         if self.preconditioned:
             _, gradient = loss_and_gradient(objective, weights)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from numpy.typing import ArrayLike
 
 from undergrowth.gating.attribution import site_of
 from undergrowth.measures.reading import Observed
-from undergrowth.models import MLP, Ablated, Model, Transformer, TwoTokenMLP
+from undergrowth.models import Model
+from undergrowth.models.model import Operand
 from undergrowth.tasks import Group, Modular, Operation, Task
 from undergrowth.tasks.groups import products
 from undergrowth.tasks.modular import is_prime
@@ -28,6 +28,10 @@ class GroupTable:
     x: Int[np.ndarray, " element"]
     y: Int[np.ndarray, " element"]
     label: Int[np.ndarray, " element"]
+
+    def operand(self, which: Operand) -> Int[np.ndarray, " element"]:
+        """The token of each element as one of the operands."""
+        return self.x if which == "x" else self.y
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,46 +105,27 @@ def quotients(group: str) -> tuple[np.ndarray, np.ndarray]:
 def element_weights(model: Model, table: GroupTable) -> dict[str, Float[np.ndarray, "element feature"]]:
     """The weights that belong to single elements, by name, float64.
 
-    Embeddings: W_E; W_x and W_y of a two-token MLP; W_in[x] and W_in[y], the rows of a plain MLP's
-    first layer, which are its embeddings of one-hot vectors. And, by label, W_L, from the last neurons
-    to the logits (W_out W_U of a transformer), or W_U where a norm stands between.
+    Those that the model has for its operands (`Model.element_weights`), and, by label, W_L, from the
+    last neurons to the logits (W_out W_U of a transformer), or W_U where a norm stands between.
     """
-    network = _behind_gates(model)
-    found: dict[str, tuple[ArrayLike, np.ndarray]] = {}
-    if isinstance(network, Transformer):
-        found = {"W_E": (network.embed.W_E, table.x)}
-    elif isinstance(network, TwoTokenMLP):
-        found = {"W_x": (network.embed.W_x, table.x), "W_y": (network.embed.W_y, table.y)}
-    elif isinstance(network, MLP):
-        of_x, of_y = np.split(np.asarray(network.mlp[0].W_in), 2)
-        found = {"W_in[x]": (of_x, table.x), "W_in[y]": (of_y, table.y)}
-    W_L = network.readout(site_of(network, "neuron"))
-    if W_L is not None:
+    found = {
+        name: (weights, table.operand(of)) for name, (of, weights) in model.element_weights().items()
+    }
+    W_L = model.readout(site_of(model, "neuron"))
+    if W_L is None:
+        found["W_U"] = model.unembedding.T, table.label
+    else:
         found["W_L"] = W_L.T, table.label
-    elif isinstance(network, Transformer):
-        found["W_U"] = network.unembed.W_U.T, table.label
-    return {name: np.asarray(weights, np.float64)[rows] for name, (weights, rows) in found.items()}
+    return {name: np.asarray(weights, np.float64)[at] for name, (weights, at) in found.items()}
 
 
 def neuron_weights(model: Model, table: GroupTable) -> list[Float[np.ndarray, "element neuron"]]:
-    """What each neuron of the last layer reads of each element and writes to each label, as far as it
-    is one number: from x and from y in an MLP of one hidden layer, to the label where W_L is.
+    """What each neuron of the last layer writes to each label and reads of each element, as far as it
+    is one number: to the label where W_L is, from x and from y as `Model.neurons_read` has it.
     """
-    network = _behind_gates(model)
-    weights = element_weights(network, table)
+    weights = element_weights(model, table)
     found = [weights["W_L"]] if "W_L" in weights else []
-    if isinstance(network, TwoTokenMLP):
-        W_in = np.asarray(network.mlp.W_in, np.float64)
-        d_embed = weights["W_x"].shape[1]
-        of_y = W_in[d_embed:] if network.combine == "concatenated" else W_in
-        found += [weights["W_x"] @ W_in[:d_embed], weights["W_y"] @ of_y]
-    elif isinstance(network, MLP) and len(network.mlp) == 1:
-        found += [weights["W_in[x]"], weights["W_in[y]"]]
-    return found
-
-
-def _behind_gates(model: Model) -> Model:
-    return _behind_gates(model.model) if isinstance(model, Ablated) else model
+    return found + [read[table.operand(of)] for of, read in model.neurons_read().items()]
 
 
 def _powers_of_a_primitive_root(p: int) -> Int[np.ndarray, " power"]:

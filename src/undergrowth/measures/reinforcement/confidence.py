@@ -14,7 +14,6 @@ from pydantic import Field
 
 from undergrowth.losses import LossName, cross_entropy
 from undergrowth.measures.context import Context
-from undergrowth.measures.objective import Objective, loss_and_gradient, trained
 from undergrowth.measures.reading import SIDES, LossMeasure, Observed, Reading, scalar
 from undergrowth.measures.reinforcement.entries import ratio, reach
 from undergrowth.measures.reinforcement.example_gradients import (
@@ -24,6 +23,7 @@ from undergrowth.measures.reinforcement.example_gradients import (
     slices,
 )
 from undergrowth.measures.reinforcement.gradient_groups import WHOLE, groupings
+from undergrowth.measures.training_loss import TrainingLoss, loss_and_gradient
 from undergrowth.models import Model
 from undergrowth.schedules import Schedule
 from undergrowth.training.optimisers.adam import InitialWeights
@@ -165,8 +165,8 @@ def _held_by_top(share: float, norm: np.ndarray) -> float:
 
 
 def _of_pulls(model: Model, data: Observed, at: Context) -> dict[str, Reading]:
-    weights, update = trained(model), at.update()
-    _, gradient = loss_and_gradient(Objective.of(model, data, at), weights)
+    weights, update = model.network, at.update()
+    _, gradient = loss_and_gradient(TrainingLoss.of(model, data, at), weights)
     pull = _pull(weights, at.state.opt_state)
     slope, pulled, moved, decayed = (_flat(tree) for tree in (gradient, pull, update.data, update.decay))
     lengths = float(np.linalg.norm(slope) * np.linalg.norm(pulled))

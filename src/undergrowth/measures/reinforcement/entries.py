@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from undergrowth.losses import LOSSES, LossName
-from undergrowth.measures.objective import trained
 from undergrowth.measures.reading import Observed
 from undergrowth.measures.reinforcement.example_gradients import (
     Chunk,
@@ -20,7 +19,7 @@ from undergrowth.measures.reinforcement.example_gradients import (
     in_chunks,
     slices,
 )
-from undergrowth.models import Ablated, Model, parameter_names
+from undergrowth.models import Model, parameter_names
 
 REST, TWICE = "rest", "counted_twice"
 """What the components of all sites leave over in a budget, and what they have in common."""
@@ -66,14 +65,13 @@ def reach(reinforcement: Float[np.ndarray, "example *of"]) -> Float[np.ndarray, 
 def owners(model: Model) -> Int[np.ndarray, " parameter"]:
     """Of each parameter, to how many sites' components its slices belong: to none, one or two."""
     owned = [slice_.parameter for slice_ in slices(model) if slice_.site is not None]
-    return np.array([owned.count(name) for name in parameter_names(trained(model))])
+    return np.array([owned.count(name) for name in parameter_names(model.network)])
 
 
 def moved(model: Model, *changes: Model) -> Model:
     """The model after changes of its weights; what is ablated stays so."""
-    if isinstance(model, Ablated):
-        return eqx.tree_at(lambda ablated: ablated.model, model, moved(model.model, *changes))
-    return jax.tree.map(lambda weight, *by: weight + sum(by), model, *changes)
+    weights = jax.tree.map(lambda weight, *by: weight + sum(by), model.network, *changes)
+    return model.with_network(weights)
 
 
 class Sums(NamedTuple):

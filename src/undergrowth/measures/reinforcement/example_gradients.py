@@ -20,7 +20,6 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from undergrowth.losses import LOSSES, LossName
-from undergrowth.measures.objective import trained
 from undergrowth.measures.reading import Observed
 from undergrowth.models import Inputs, Model, Site, parameter_names
 
@@ -151,7 +150,7 @@ def slices(model: Model) -> tuple[Slice, ...]:
         for parameter, axis in model.slices(site).items()
     ]
     names = {slice_.parameter for slice_ in owned}
-    rest = [name for name in parameter_names(trained(model)) if name not in names]
+    rest = [name for name in parameter_names(model.network) if name not in names]
     return (*owned, *(Slice(name, None, None) for name in rest))
 
 
@@ -182,7 +181,7 @@ def example_gradients(
     (slope,) = by_logit(jnp.ones_like(losses))
     unit = jnp.max(jnp.abs(slope), axis=1)
     (slopes,) = pull(slope / jnp.where(unit > 0, unit, 1)[:, None])
-    weights = trained(model)
+    weights = model.network
     shapes = {
         name: leaf.shape
         for name, leaf in zip(parameter_names(weights), jax.tree.leaves(weights), strict=True)

@@ -9,7 +9,6 @@ import numpy as np
 from pydantic import Field
 
 from undergrowth.measures.context import Context
-from undergrowth.measures.objective import trained
 from undergrowth.measures.reading import COMPONENTS, SIDES, LossMeasure, Observed, Reading, scalar
 from undergrowth.measures.reinforcement.entries import REST, TWICE, Sums, ledger, owners, summed
 from undergrowth.models import Model, parameter_names
@@ -122,7 +121,7 @@ def _budget(model: Model, sums: Sequence[Sums], parts: Parts) -> dict[str, Readi
     readings = {
         "budget": reading("where", [*sites, REST, TWICE], np.stack([*by_site, rest, -twice])),
         "parameter": reading(
-            "parameter", parameter_names(trained(model)), np.moveaxis(by_parameter, 2, 0)
+            "parameter", parameter_names(model.network), np.moveaxis(by_parameter, 2, 0)
         ),
     }
     for side, of_side, falls in zip(SIDES, sums, by_parameter.sum(axis=2), strict=True):

@@ -14,7 +14,6 @@ from jaxtyping import Array, Float
 from optax.contrib import MuonState
 
 from undergrowth.losses import LossName
-from undergrowth.measures.objective import trained
 from undergrowth.measures.reading import Observed
 from undergrowth.measures.reinforcement.entries import ledger, moved
 from undergrowth.models import Model
@@ -42,7 +41,7 @@ def reinforcement_of(
     Raises ValueError for an optimiser whose step is no multiple of the gradient weight by weight (Muon),
     and for an Adam that has made no step.
     """
-    weights = trained(model)
+    weights = model.network
 
     def of_change(change: Model) -> Array:
         return strength(moved(model, change))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 
 import numpy as np
+from jaxtyping import Array
 
+from undergrowth.models import Hook, Model
 from undergrowth.training.setup import Setup
-from undergrowth.training.state import Moment, Regime
+from undergrowth.training.state import Moment, Regime, TrainState
 from undergrowth.values import Value
 
 
@@ -16,6 +18,10 @@ class Action(Value):
 
     What it changes lives in the traced state wherever it can, so that arms which differ in numbers run
     the same compiled step. An action that does nothing changes no bit.
+
+    An action that lasts leaves in the state what it goes by, and says in the hooks, `on_...`, what every
+    step from then on does of it. The engine asks those of all actions (`lasting`): each changes nothing
+    where its action was never taken.
     """
 
     @abstractmethod
@@ -25,6 +31,26 @@ class Action(Value):
     def regime_after(self, regime: Regime, run: Setup) -> Regime:
         """What the run trains on afterwards; it is derived again when a run is taken up."""
         return regime
+
+    @staticmethod
+    def on_activations(hook: Hook, state: TrainState) -> Hook:
+        """What stands at the model's sites in a training pass."""
+        return hook
+
+    @staticmethod
+    def on_gradient(gradient: Model, state: TrainState) -> Model:
+        """The gradient of the loss as it is followed, before any noise."""
+        return gradient
+
+    @staticmethod
+    def on_update(change: Model, state: TrainState, step: Array) -> Model:
+        """What is added to the weights."""
+        return change
+
+    @staticmethod
+    def on_weights(model: Model, state: TrainState) -> Model:
+        """The weights after an update."""
+        return model
 
     def check(self, run: Setup, place: str) -> None:
         """Raise ValueError, in one line, where it is impossible in this run; `place` is its field."""

@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 from pydantic import Field, model_validator
 
 from undergrowth.gating.attribution import attribute, baselines
-from undergrowth.models import Model, Site, state_dict
+from undergrowth.models import Hook, Model, Site, gated, mapped, state_dict
 from undergrowth.training.interventions.action import Action
 from undergrowth.training.interventions.actions.weights import OfParameters
 from undergrowth.training.setup import Setup
@@ -135,8 +136,24 @@ class Ablate(_OfComponents):
         filled = {**state.baselines, site.name: jnp.where(mask, fill, present)}
         return moment.replace(state=state.replace(gates=gates, baselines=filled))
 
+    @staticmethod
+    def on_activations(hook: Hook, state: TrainState) -> Hook:
+        if not state.gates:
+            return hook
+        gate = gated(state.model.sites, state.gates, state.baselines)
+        return lambda name, activation: gate(name, hook(name, activation))
 
-class Freeze(_OfComponents):
+
+class _Freezing(Action):
+    """From here on some weights stand still: those for which `state.frozen` has 0."""
+
+    @staticmethod
+    def on_update(change: Model, state: TrainState, step: Array) -> Model:
+        frozen = state.frozen
+        return mapped(lambda name, a: a * frozen[name] if name in frozen else a, change)
+
+
+class Freeze(_OfComponents, _Freezing):
     """From here on all weights of some components stand still, decay included."""
 
     name: Literal["freeze"] = "freeze"
@@ -153,7 +170,7 @@ class Freeze(_OfComponents):
         return moment.replace(state=_frozen(moment.state, masks))
 
 
-class FreezeParameters(OfParameters):
+class FreezeParameters(OfParameters, _Freezing):
     """From here on the parameters whose names fit a pattern stand still, decay included."""
 
     name: Literal["freeze_parameters"] = "freeze_parameters"

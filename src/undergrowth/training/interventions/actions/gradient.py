@@ -6,13 +6,12 @@ from typing import Literal
 
 import jax
 import numpy as np
-from jaxtyping import Array
 
 from undergrowth.models import Model
 from undergrowth.training.interventions.action import Action
 from undergrowth.training.optimisers import NonNegative
 from undergrowth.training.setup import Setup
-from undergrowth.training.state import Moment
+from undergrowth.training.state import Moment, TrainState
 
 
 class ScaleGradient(Action):
@@ -32,9 +31,8 @@ class ScaleGradient(Action):
         state = moment.state.with_knobs(gradient_scale=self.factor * present)
         return moment.replace(state=state)
 
-
-def scaled(gradient: Model, knobs: dict[str, Array]) -> Model:
-    """The gradient of the loss as it is followed; itself where it was never scaled."""
-    if "gradient_scale" not in knobs:
-        return gradient
-    return jax.tree.map(lambda leaf: knobs["gradient_scale"] * leaf, gradient)
+    @staticmethod
+    def on_gradient(gradient: Model, state: TrainState) -> Model:
+        if "gradient_scale" not in state.knobs:
+            return gradient
+        return jax.tree.map(lambda leaf: state.knobs["gradient_scale"] * leaf, gradient)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 from pydantic import Field
 
+from undergrowth.models import Model
 from undergrowth.training.interventions.action import Action
 from undergrowth.training.optimisers import Positive, with_hyperparams
 from undergrowth.training.setup import Setup
-from undergrowth.training.state import Moment
+from undergrowth.training.state import Moment, TrainState
 
 
 class ScaleLearningRate(Action):
@@ -57,6 +59,13 @@ class Anneal(Action):
             anneal_cosine=self.shape == "cosine",
         )
         return moment.replace(state=state)
+
+    @staticmethod
+    def on_update(change: Model, state: TrainState, step: Array) -> Model:
+        if "anneal_base" not in state.knobs:
+            return change
+        factor = annealed(state.knobs, step)
+        return jax.tree.map(lambda leaf: factor * leaf, change)
 
 
 def annealed(knobs: dict[str, Array], step: Array) -> Array | float:

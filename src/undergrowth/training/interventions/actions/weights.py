@@ -14,7 +14,7 @@ from undergrowth.models import Model, mapped, parameter_names, state_dict
 from undergrowth.training.interventions.action import Action
 from undergrowth.training.optimisers import Positive
 from undergrowth.training.setup import Setup
-from undergrowth.training.state import Moment, matches
+from undergrowth.training.state import Moment, TrainState, matches
 
 
 class OfParameters(Action):
@@ -84,15 +84,15 @@ class ClampNorm(Action):
         state = moment.state.with_knobs(clamp_norm=self.norm * present, clamp_at=self.hold == "at")
         return moment.replace(state=state)
 
-
-def clamped(model: Model, knobs: dict[str, Array]) -> Model:
-    """The model with its norm held, where a clamp was ever set."""
-    if "clamp_norm" not in knobs:
-        return model
-    present = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(model)))
-    factor = knobs["clamp_norm"] / present
-    factor = jnp.where(knobs["clamp_at"] > 0, factor, jnp.minimum(factor, 1))
-    return jax.tree.map(lambda leaf: factor * leaf, model)
+    @staticmethod
+    def on_weights(model: Model, state: TrainState) -> Model:
+        knobs = state.knobs
+        if "clamp_norm" not in knobs:
+            return model
+        present = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(model)))
+        factor = knobs["clamp_norm"] / present
+        factor = jnp.where(knobs["clamp_at"] > 0, factor, jnp.minimum(factor, 1))
+        return jax.tree.map(lambda leaf: factor * leaf, model)
 
 
 def norm(arrays: Mapping[str, np.ndarray]) -> float:

@@ -9,14 +9,14 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from tests import brute_force, tiny
-from undergrowth.measures import Observed, objective
-from undergrowth.measures.objective import Objective, chunked, hessian_product, loss_and_gradient
+from undergrowth.measures import Observed, training_loss
+from undergrowth.measures.training_loss import TrainingLoss, chunked, hessian_product, loss_and_gradient
 from undergrowth.models import Ablated, TwoTokenMLP, state_dict
 
 
-def in_chunks_of(at_once: int, monkeypatch: pytest.MonkeyPatch, model: TwoTokenMLP) -> Objective:
-    monkeypatch.setattr(objective, "chunked", partial(chunked, at_once=at_once))
-    return Objective.of(model, tiny.observed(), tiny.context(model))
+def in_chunks_of(at_once: int, monkeypatch: pytest.MonkeyPatch, model: TwoTokenMLP) -> TrainingLoss:
+    monkeypatch.setattr(training_loss, "chunked", partial(chunked, at_once=at_once))
+    return TrainingLoss.of(model, tiny.observed(), tiny.context(model))
 
 
 def test_chunks_are_equal_and_begin_again_where_examples_end() -> None:
@@ -37,7 +37,7 @@ def test_chunks_add_up_to_the_whole(mlp: TwoTokenMLP, monkeypatch: pytest.Monkey
 
 
 def test_the_objective_is_the_mean_training_loss(mlp: TwoTokenMLP, observed: Observed) -> None:
-    found, _ = loss_and_gradient(Objective.of(mlp, observed, tiny.context(mlp)), mlp)
+    found, _ = loss_and_gradient(TrainingLoss.of(mlp, observed, tiny.context(mlp)), mlp)
     is_train = np.asarray(observed.is_train)
     logits = brute_force.mlp(state_dict(mlp), np.asarray(observed.inputs)[is_train])
     expected = -brute_force.score("log_prob", logits, np.asarray(observed.labels)[is_train]).mean()
@@ -47,14 +47,14 @@ def test_the_objective_is_the_mean_training_loss(mlp: TwoTokenMLP, observed: Obs
 def test_what_is_ablated_stays_so_and_has_no_slope(mlp: TwoTokenMLP, observed: Observed) -> None:
     gates = jnp.asarray([0.0, 1.0, 1.0, 1.0, 1.0, 1.0])
     ablated = Ablated(mlp, {mlp.sites[0].name: gates}, {})
-    _, gradient = loss_and_gradient(Objective.of(ablated, observed, tiny.context(mlp)), mlp)
+    _, gradient = loss_and_gradient(TrainingLoss.of(ablated, observed, tiny.context(mlp)), mlp)
     of_W_in = state_dict(gradient)["mlp.W_in"]
     assert (of_W_in[:, 0] == 0).all()
     assert (of_W_in[:, 1:] != 0).any()
 
 
 def test_random_batches_are_the_objective_on_average(mlp: TwoTokenMLP, observed: Observed) -> None:
-    whole = Objective.of(mlp, observed, tiny.context(mlp))
+    whole = TrainingLoss.of(mlp, observed, tiny.context(mlp))
     cells = np.asarray(whole.inputs[0] @ jnp.array([5, 1]))
     of_cell = np.zeros(25)
     of_cell[cells] = np.random.default_rng(0).exponential(size=15)  # any loss by example

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from undergrowth.losses import LOSSES, LossName
 from undergrowth.measures.context import Context
 from undergrowth.measures.reading import Observed
-from undergrowth.models import Ablated, Inputs, Model
+from undergrowth.models import Inputs, Model
 
 T = TypeVar("T")
 
@@ -24,46 +24,43 @@ EXAMPLES_AT_ONCE = 1024
 """Bounds the memory of a gradient or a Hessian-vector product, however many examples there are."""
 
 
-class Objective(eqx.Module):
+class TrainingLoss(eqx.Module):
     """The weighted mean loss of the training side: the run's own loss, at its own temperature.
 
     What is ablated stays ablated. Weight decay, dropout and noise are no part of it. Examples come in
     equal chunks, the last one filled up with examples of weight 0.
 
-    inputs, labels: [chunk, example, ...]; weights: [chunk, example], in sum 1; gates, baselines: of
-    what is ablated; n_examples: those that count.
+    model: whose gates it has; inputs, labels: [chunk, example, ...]; weights: [chunk, example], in sum
+    1; n_examples: those that count.
     """
 
+    model: Model
     inputs: Array
     labels: Int[Array, "chunk example"]
     weights: Float[Array, "chunk example"]
     temperature: Float[Array, ""]
-    gates: dict[str, Array]
-    baselines: dict[str, Array]
     loss: LossName = eqx.field(static=True)
     n_examples: int = eqx.field(static=True)
 
     @classmethod
-    def of(cls, model: Model, data: Observed, at: Context) -> Objective:
-        """What the run is descending on at a step, for the weights of `trained(model)`."""
+    def of(cls, model: Model, data: Observed, at: Context) -> TrainingLoss:
+        """What the run is descending on at a step, for the weights of `model.network`."""
         is_train, _ = data.sides()
         weights = np.asarray(data.weights)[is_train]
         n = len(weights)
         shares = chunked(weights / weights.sum())
         counts = jnp.arange(shares.size).reshape(shares.shape) < n
-        is_ablated = isinstance(model, Ablated)
         return cls(
+            model,
             chunked(data.inputs[is_train]),
             chunked(data.labels[is_train]),
             jnp.where(counts, shares, 0),
             at.state.knobs["temperature"],
-            dict(model.gates) if is_ablated else {},
-            dict(model.baselines) if is_ablated else {},
             at.spec.loss,
             n,
         )
 
-    def drawn(self, key: PRNGKeyArray, batch_size: int) -> Objective:
+    def drawn(self, key: PRNGKeyArray, batch_size: int) -> TrainingLoss:
         """The same of a random batch, drawn with replacement: on average over keys it is this one."""
         chosen = jax.random.randint(key, (1, batch_size), 0, self.n_examples)
         inputs, labels, weights = (
@@ -75,18 +72,8 @@ class Objective(eqx.Module):
 
     def losses(self, weights: Model, inputs: Inputs, labels: Array) -> Float[Array, " example"]:
         """The loss of each of some examples."""
-        model = Ablated(weights, self.gates, self.baselines) if self.gates else weights
-        return LOSSES[self.loss](model(inputs) / self.temperature, labels)
-
-
-def trained(model: Model) -> Model:
-    """The network whose arrays are weights: of an ablated one, what is behind its gates."""
-    return model.model if isinstance(model, Ablated) else model
-
-
-def with_weights(model: Model, weights: Model) -> Model:
-    """The model with other weights in the place of `trained(model)`, and its gates as they are."""
-    return Ablated(weights, model.gates, model.baselines) if isinstance(model, Ablated) else weights
+        logits = self.model.with_network(weights)(inputs)
+        return LOSSES[self.loss](logits / self.temperature, labels)
 
 
 def chunked(array: Array | np.ndarray, at_once: int = EXAMPLES_AT_ONCE) -> Array:
@@ -97,7 +84,7 @@ def chunked(array: Array | np.ndarray, at_once: int = EXAMPLES_AT_ONCE) -> Array
 
 
 @eqx.filter_jit
-def loss_and_gradient(objective: Objective, weights: Model) -> tuple[Float[Array, ""], Model]:
+def loss_and_gradient(objective: TrainingLoss, weights: Model) -> tuple[Float[Array, ""], Model]:
     """The training loss and its gradient, summed over chunks."""
 
     def of_chunk(weights: Model, inputs: Array, labels: Array, shares: Array) -> Array:
@@ -108,7 +95,7 @@ def loss_and_gradient(objective: Objective, weights: Model) -> tuple[Float[Array
 
 @eqx.filter_jit
 def hessian_product(
-    objective: Objective, weights: Model, direction: Float[Array, " weight"]
+    objective: TrainingLoss, weights: Model, direction: Float[Array, " weight"]
 ) -> Float[Array, " weight"]:
     """The Hessian of the training loss times a vector, all weights laid end to end.
 
@@ -125,7 +112,7 @@ def hessian_product(
     return _summed(objective, of_chunk)
 
 
-def _summed(objective: Objective, of_chunk: Callable[[Array, Array, Array], T]) -> T:
+def _summed(objective: TrainingLoss, of_chunk: Callable[[Array, Array, Array], T]) -> T:
     """The sum over chunks of a function of (inputs, labels, weights), one chunk after the other."""
     chunks = objective.inputs, objective.labels, objective.weights
     like = jax.eval_shape(of_chunk, *(array[0] for array in chunks))

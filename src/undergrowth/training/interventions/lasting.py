@@ -1,0 +1,20 @@
+"""What actions that last do to every step: the hooks of all, in the order of `AnyAction`."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, get_args
+
+from undergrowth.training.interventions import Action, AnyAction
+
+T = TypeVar("T")
+
+KINDS: tuple[type[Action], ...] = get_args(get_args(AnyAction)[0])
+
+
+def asked(hook: str, value: T, *at: Any) -> T:
+    """What the hooks of a name (`Action.on_...`) make of a value, one after the other; one that several
+    actions share is asked once.
+    """
+    for on in dict.fromkeys(getattr(kind, hook) for kind in KINDS):
+        value = on(value, *at)
+    return value
