@@ -84,8 +84,8 @@ def test_updates_are_the_transcriptions(name: str) -> None:
 
 
 def _assert_close(found: dict[str, np.ndarray], expected: Any, step: int) -> None:
-    """The first update to 1e-5 (it is 1e-4 in size). Later a few weights part (see docs/history.md), which the
-    median does not see; a batch that is not theirs would move most.
+    """The first update to 1e-5 (it is 1e-4 in size). Later a few weights part (see docs/history.md),
+    which the median does not see; a batch that is not theirs would move most.
     """
     assert found.keys() == expected.keys()
     for key, array in found.items():
