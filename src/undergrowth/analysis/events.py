@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import xarray as xr
@@ -65,13 +65,12 @@ class Event:
 
 def events(curves: xr.Dataset, rules: Rules = DEFAULT_RULES) -> dict[EventName, Event]:
     """The three events of a run from its `train_accuracy` and `val_accuracy`, dim (step)."""
-    train = curves["train_accuracy"].dropna("step")
-    val = curves["val_accuracy"].dropna("step")
-    if not (train.size and val.size):  # it diverged before it was evaluated, or has only begun
-        last = int(curves["step"][-1]) if curves["step"].size else 0
+    train, val = (_known(curves, f"{side}_accuracy") for side in ("train", "val"))
+    if not (len(train.steps) and len(val.steps)):  # it diverged before it was evaluated, or just began
+        last = int(curves["step"].values[-1]) if curves["step"].size else 0
         return {name: Event(name, None, None, None, last) for name in get_args(EventName)}
-    memorised = _reached("memorised", train, train.values >= rules.memorised)
-    grokked = _reached("grokked", val, val.values >= rules.grokked)
+    memorised = _reached("memorised", train.steps, train.values >= rules.memorised)
+    grokked = _reached("grokked", val.steps, val.values >= rules.grokked)
     return {
         "memorised": memorised,
         "onset": _onset(val, memorised, rules),
@@ -79,18 +78,40 @@ def events(curves: xr.Dataset, rules: Rules = DEFAULT_RULES) -> dict[EventName, 
     }
 
 
-def _onset(val: xr.DataArray, memorised: Event, rules: Rules) -> Event:
+class _Curve(NamedTuple):
+    """Plain arrays: a report asks for the events of every run dozens of times."""
+
+    steps: np.ndarray
+    values: np.ndarray
+
+
+def _known(curves: xr.Dataset, name: str) -> _Curve:
+    """A curve where it was evaluated."""
+    values, steps = curves[name].values, curves["step"].values
+    is_known = ~np.isnan(values)
+    return _Curve(steps[is_known], values[is_known])
+
+
+def _onset(val: _Curve, memorised: Event, rules: Rules) -> Event:
     """Validation leaves its chance or leak level for good: only the stable time counts."""
-    steps = val["step"].values
     if memorised.first is None:
-        return Event("onset", None, None, None, int(steps[-1]))
-    level = float(val.sel(step=memorised.first, method="nearest"))
-    above = (val.values > level + rules.onset) & (steps >= memorised.first)
-    reached = _reached("onset", val, above)
+        return Event("onset", None, None, None, int(val.steps[-1]))
+    level = float(val.values[_nearest(val.steps, memorised.first)])
+    above = (val.values > level + rules.onset) & (val.steps >= memorised.first)
+    return _for_good(_reached("onset", val.steps, above), val.steps)
+
+
+def _nearest(steps: np.ndarray, step: int) -> int:
+    return int(np.argmin(np.abs(steps - step)))
+
+
+def _for_good(reached: Event, steps: np.ndarray) -> Event:
+    """The same counted from when the rule held to the end."""
     if reached.stable is None:
-        return Event("onset", None, None, None, reached.last)
+        return Event(reached.name, None, None, None, reached.last)
     at = int(np.searchsorted(steps, reached.stable))
-    return Event("onset", reached.stable, reached.stable, int(steps[max(at - 1, 0)]), reached.last)
+    before = int(steps[max(at - 1, 0)])
+    return Event(reached.name, reached.stable, reached.stable, before, reached.last)
 
 
 def onset_by_loss(curves: xr.Dataset, drop: float, rules: Rules = DEFAULT_RULES) -> Event:
@@ -99,21 +120,16 @@ def onset_by_loss(curves: xr.Dataset, drop: float, rules: Rules = DEFAULT_RULES)
     From `train_accuracy` and `val_loss`, dim (step); only the stable time counts, as in the onset by
     accuracy.
     """
-    memorised, loss = events(curves, rules)["memorised"].first, curves["val_loss"].dropna("step")
-    last = int(loss["step"][-1])
+    memorised, loss = events(curves, rules)["memorised"].first, _known(curves, "val_loss")
     if memorised is None:
-        return Event("onset", None, None, None, last)
-    since = loss.sel(step=slice(memorised, None))
-    highest = np.maximum.accumulate(since.values)
-    reached = _reached("onset", since, since.values < (1 - drop) * highest)
-    if reached.stable is None:
-        return Event("onset", None, None, None, last)
-    at = int(np.searchsorted(since["step"].values, reached.stable))
-    return Event("onset", reached.stable, reached.stable, int(since["step"][max(at - 1, 0)]), last)
+        return Event("onset", None, None, None, int(loss.steps[-1]))
+    since = loss.steps >= memorised
+    steps, values = loss.steps[since], loss.values[since]
+    highest = np.maximum.accumulate(values)
+    return _for_good(_reached("onset", steps, values < (1 - drop) * highest), steps)
 
 
-def _reached(name: EventName, curve: xr.DataArray, holds: np.ndarray) -> Event:
-    steps = curve["step"].values
+def _reached(name: EventName, steps: np.ndarray, holds: np.ndarray) -> Event:
     last = int(steps[-1])
     if not holds.any():
         return Event(name, None, None, None, last)

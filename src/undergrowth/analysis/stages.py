@@ -16,8 +16,8 @@ def at_event(
     at = events(run.curves, rules)[event].first
     if at is None or run.status != "done":
         return None
-    later = reading.sel(step=reading["step"].values >= at)
-    return later.isel(step=0) if later.sizes["step"] else None
+    place = int(np.searchsorted(reading["step"].values, at))
+    return reading.isel(step=place) if place < reading.sizes["step"] else None
 
 
 def between_events(
@@ -37,5 +37,6 @@ def between_events(
     if first is None or run.status != "done":
         return None
     steps = reading["step"].values
-    within = reading.sel(step=(steps >= first) & (steps < (np.inf if stop is None else stop)))
+    end_place = None if stop is None else int(np.searchsorted(steps, stop))
+    within = reading.isel(step=slice(int(np.searchsorted(steps, first)), end_place))
     return within if within.sizes["step"] >= 2 else None

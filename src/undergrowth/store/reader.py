@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+SMALL = 65_536
+"""Bytes of a reading up to which it is kept once it was read."""
 SHOWN = 12
 """Most ids that an error lists."""
 
@@ -52,6 +54,8 @@ class Run:
     ended: float | None
     given_names: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()
+    # What was read of a run that has ended: a study asks for it again at each endpoint.
+    _small: dict[str, xr.DataArray] = field(default_factory=dict, init=False, repr=False)
 
     def __repr__(self) -> str:
         return f"Run({self.id}: {self.spec.describe()}, {self.status})"
@@ -80,23 +84,12 @@ class Run:
 
         Raises StoreError where a run that has ended lacks the loss of an update amid others.
         """
-        if name == UPDATE_LOSS and name in self.names:
-            parts = [stretches_of(self.store.root, *part) for part in _sources(self)]
-            return _over_updates(self, [stretch for part in parts for stretch in part])
-        by_step: dict[int, Reading] = {}
-        for run_id, below in _sources(self):
-            read = self.store.readings_of(run_id, name)
-            mine = {step: reading for step, reading in read.items() if step < below}
-            if mine and not _has_axes(by_step, next(iter(mine.values()))):
-                by_step = {}
-            by_step |= mine
-        for step, reading in measured.readings_of(self.store.root, self.id, name).items():
-            if _has_axes(by_step, reading):
-                by_step.setdefault(step, reading)
-        by_step = dict(sorted(by_step.items()))
-        if not by_step:
-            raise KeyError(f"run {self.id} has no reading {name!r}; it has {', '.join(self.names)}")
-        return over_steps(name, by_step)
+        if name not in self._small:
+            found = _read(self, name)
+            if not self.has_ended or found.nbytes > SMALL:
+                return found
+            self._small[name] = found
+        return self._small[name].copy()
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -280,6 +273,26 @@ def _precedence(row: sqlite3.Row) -> tuple[bool, float]:
     """A finished account of a run counts over an unfinished one, a later over an earlier."""
     began = row["began"]
     return row["status"] == "done", began if isinstance(began, float) else 0.0
+
+
+def _read(run: Run, name: str) -> xr.DataArray:
+    if name == UPDATE_LOSS and name in run.names:
+        parts = [stretches_of(run.store.root, *part) for part in _sources(run)]
+        return _over_updates(run, [stretch for part in parts for stretch in part])
+    by_step: dict[int, Reading] = {}
+    for run_id, below in _sources(run):
+        read = run.store.readings_of(run_id, name)
+        mine = {step: reading for step, reading in read.items() if step < below}
+        if mine and not _has_axes(by_step, next(iter(mine.values()))):
+            by_step = {}
+        by_step |= mine
+    for step, reading in measured.readings_of(run.store.root, run.id, name).items():
+        if _has_axes(by_step, reading):
+            by_step.setdefault(step, reading)
+    by_step = dict(sorted(by_step.items()))
+    if not by_step:
+        raise KeyError(f"run {run.id} has no reading {name!r}; it has {', '.join(run.names)}")
+    return over_steps(name, by_step)
 
 
 def _has_axes(by_step: dict[int, Reading], reading: Reading) -> bool:

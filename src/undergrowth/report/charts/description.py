@@ -120,6 +120,9 @@ class Chart:
     across: int = 1
     tall: int = 0
     is_square: bool = False
+    # Every piece asks for these, and each takes a pass over the table.
+    _orders: dict[tuple[str, str], list[Any]] = field(default_factory=dict, init=False, repr=False)
+    _by_layer: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     def scale(self, axis: str, panel: str) -> Scale:
         """The x or the y axis of a panel."""
@@ -147,7 +150,7 @@ class Chart:
         """The look of every series, in the order of the legend."""
         drawn: dict[str, None] = {}
         for kind, layer in self.layers.items():
-            rows = self._rows(kind)
+            rows = self.rows_in(kind)
             if layer.series in rows and layer.mark not in ("cells", "rules"):
                 drawn |= dict.fromkeys(rows[layer.series].dropna())
         given = {name: look for name, look in self.looks.items() if name in drawn}
@@ -157,22 +160,20 @@ class Chart:
 
     def order(self, axis: str, panel: str) -> list[Any]:
         """The values in the rows of a panel, or in its columns."""
-        found: dict[Any, None] = {}
-        for kind, layer in self.layers.items():
-            rows, column = self._rows(kind), getattr(layer, axis)
-            if column in rows and layer.mark != "rules":
-                here = rows[rows["panel"] == panel] if panel and "panel" in rows else rows
-                known = here[column].dropna()
-                ordered = isinstance(known.dtype, pd.CategoricalDtype)
-                found |= dict.fromkeys(known.sort_values() if ordered else known)
-        return list(found)
+        if (axis, panel) not in self._orders:
+            self._orders[axis, panel] = _values_in_order(self, axis, panel)
+        return self._orders[axis, panel]
 
     def log_scale(self, axis: str, panel: str | None = None) -> LogScale:
         """Where values stand on a log axis of a panel, or of all of them."""
-        pieces = [p for p in self.pieces() if panel in (None, p.panel) and p.layer.mark != "rules"]
+        pieces = [p for p in self._all if panel in (None, p.panel) and p.layer.mark != "rules"]
         bounds = [each for p in pieces if p.along == axis for each in p.interval or ()]
         scale = LogScale.of([], *(getattr(p, axis) for p in pieces), *bounds)
         return replace(scale, marks=self.scale(axis, panel or "").marks)
+
+    @cached_property
+    def _all(self) -> tuple[Piece, ...]:
+        return tuple(self.pieces())
 
     def positions(self, column: str) -> list[Any]:
         """The values of the slider, or of the buttons, in their order."""
@@ -181,7 +182,7 @@ class Chart:
     def pieces(self, at: Any = None) -> Iterator[Piece]:
         """What is drawn one by one; at: the position of the slider."""
         for kind, layer in self.layers.items():
-            rows = self._rows(kind)
+            rows = self.rows_in(kind)
             if self.slide and at is not None:
                 rows = rows[(rows[self.slide] == at) | rows[self.slide].isna()]
             keys = [self.choose, "panel", layer.series]
@@ -194,12 +195,17 @@ class Chart:
     def beside(self, layer: Layer) -> list[str]:
         """The series of a layer, which stand side by side in a place."""
         kind = next(kind for kind, each in self.layers.items() if each is layer)
-        rows = self._rows(kind)
+        rows = self.rows_in(kind)
         its = set(rows[layer.series].dropna()) if layer.series in rows else set()
         return [name for name in self.shown_series if name in its]
 
-    def _rows(self, kind: str) -> Any:
-        return self.table[self.table["layer"] == kind] if "layer" in self.table else self.table
+    def rows_in(self, kind: str) -> Any:
+        """The rows of the table that a layer draws."""
+        if "layer" not in self.table:
+            return self.table
+        if kind not in self._by_layer:
+            self._by_layer[kind] = self.table[self.table["layer"] == kind]
+        return self._by_layer[kind]
 
     def _piece(self, kind: str, layer: Layer, rows: Any) -> Piece:
         first = rows.iloc[0]
@@ -235,6 +241,18 @@ class Chart:
         """From -1/2 to 1/2: where a series stands among those of its layer."""
         drawn = self.beside(layer)
         return (drawn.index(series) + 0.5) / len(drawn) - 0.5 if series in drawn else 0.0
+
+
+def _values_in_order(chart: Chart, axis: str, panel: str) -> list[Any]:
+    found: dict[Any, None] = {}
+    for kind, layer in chart.layers.items():
+        rows, column = chart.rows_in(kind), getattr(layer, axis)
+        if column in rows and layer.mark != "rules":
+            here = rows[rows["panel"] == panel] if panel and "panel" in rows else rows
+            known = here[column].dropna()
+            ordered = isinstance(known.dtype, pd.CategoricalDtype)
+            found |= dict.fromkeys(known.sort_values() if ordered else known)
+    return list(found)
 
 
 def _least_gap(values: Any) -> float:

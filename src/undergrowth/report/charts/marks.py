@@ -1,4 +1,4 @@
-"""The marks as plotly's traces."""
+"""The marks as plotly's traces: plain dicts, which it checks once, when they are added to a figure."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 
 from undergrowth.report import theme
 from undergrowth.report.charts.description import Mark, Piece
 from undergrowth.report.numbers import rounded
 
-Traces = list[Any]
+Trace = dict[str, Any]
+Traces = list[Trace]
 
 
 def lines(piece: Piece) -> Traces:
@@ -21,7 +21,8 @@ def lines(piece: Piece) -> Traces:
     band = (
         [] if bounds is None else [_bound(piece, bounds[0], None), _bound(piece, bounds[1], "tonexty")]
     )
-    line = go.Scatter(
+    line = dict(
+        type="scatter",
         **_common(piece),
         x=rounded(piece.x, 7),
         y=rounded(piece.y),
@@ -34,19 +35,24 @@ def lines(piece: Piece) -> Traces:
     return [*band, line]
 
 
-def _bound(piece: Piece, values: np.ndarray, fill: str | None) -> go.Scatter:
-    return go.Scatter(
-        x=rounded(piece.x, 7),
-        y=rounded(values),
-        mode="lines",
-        line={"width": 0 if piece.look.fill else 1, "color": piece.look.colour, "dash": piece.look.dash},
-        fill=fill if piece.look.fill else None,
-        fillcolor=theme.faint(piece.look.colour, piece.look.fill),
-        legendgroup=piece.series,
-        showlegend=False,
-        hoverinfo="skip",
-        meta={"bound": "low" if fill is None else "high"},
-    )
+def _bound(piece: Piece, values: np.ndarray, fill: str | None) -> Trace:
+    return {
+        "type": "scatter",
+        "x": rounded(piece.x, 7),
+        "y": rounded(values),
+        "mode": "lines",
+        "line": {
+            "width": 0 if piece.look.fill else 1,
+            "color": piece.look.colour,
+            "dash": piece.look.dash,
+        },
+        "fill": fill if piece.look.fill else None,
+        "fillcolor": theme.faint(piece.look.colour, piece.look.fill),
+        "legendgroup": piece.series,
+        "showlegend": False,
+        "hoverinfo": "skip",
+        "meta": {"bound": "low" if fill is None else "high"},
+    }
 
 
 def _numbers(piece: Piece, bounds: tuple[np.ndarray, np.ndarray] | None) -> list[list[Any]]:
@@ -74,7 +80,8 @@ def intervals(piece: Piece) -> Traces:
     low, high = (np.nan_to_num(each, nan=0.0, posinf=0.0, neginf=0.0) for each in _arms(value, bounds))
     bars = {"type": "data", "symmetric": False, "array": high, "arrayminus": low, "thickness": 1.6}
     return [
-        go.Scatter(
+        dict(
+            type="scatter",
             **_common(piece),
             x=rounded(piece.x),
             y=rounded(piece.y),
@@ -99,7 +106,8 @@ def dots(piece: Piece) -> Traces:
     is_open = look.symbol.endswith("-open")
     edge = {"width": 1.6} if is_open else {"width": 1.2 if look.opacity == 1 else 0, "color": "#ffffff"}
     found: Traces = [
-        go.Scatter(
+        dict(
+            type="scatter",
             **_common(piece),
             x=rounded(piece.x, 7),
             y=rounded(piece.y),
@@ -115,19 +123,20 @@ def dots(piece: Piece) -> Traces:
     ]
     if any(labels):
         found.append(
-            go.Scatter(
-                x=rounded(piece.x, 7),
-                y=rounded(piece.y),
-                text=labels,
-                mode="text",
-                textposition="top center",
-                textfont={"size": 10, "color": theme.NEUTRAL},
-                legendgroup=piece.series,
-                showlegend=False,
-                hoverinfo="skip",
-                cliponaxis=False,
-                meta={"of": "labels"},
-            )
+            {
+                "type": "scatter",
+                "x": rounded(piece.x, 7),
+                "y": rounded(piece.y),
+                "text": labels,
+                "mode": "text",
+                "textposition": "top center",
+                "textfont": {"size": 10, "color": theme.NEUTRAL},
+                "legendgroup": piece.series,
+                "showlegend": False,
+                "hoverinfo": "skip",
+                "cliponaxis": False,
+                "meta": {"of": "labels"},
+            }
         )
     return found
 
@@ -148,7 +157,8 @@ def cells(piece: Piece) -> Traces:
     labels = piece.texts(layer.label)
     gap = {"xgap": 3, "ygap": 3} if labels else {}
     return [
-        go.Heatmap(
+        dict(
+            type="heatmap",
             x=columns.tolist(),
             y=lines.tolist(),
             z=rounded(shade),
@@ -188,7 +198,8 @@ def _bar(piece: Piece) -> dict[str, Any]:
 def survival(piece: Piece) -> Traces:
     """A staircase from one share to the next, and a cross where a run left unseen (`censored` > 0)."""
     unseen = piece.unseen
-    stairs = go.Scatter(
+    stairs = dict(
+        type="scatter",
         **_common(piece),
         x=rounded(piece.x, 7),
         y=rounded(piece.y),
@@ -201,20 +212,21 @@ def survival(piece: Piece) -> Traces:
         },
         **_texts(piece),
     )
-    crosses = go.Scatter(
-        x=rounded(piece.x[unseen], 7),
-        y=rounded(piece.y[unseen]),
-        mode="markers",
-        marker={
+    crosses = {
+        "type": "scatter",
+        "x": rounded(piece.x[unseen], 7),
+        "y": rounded(piece.y[unseen]),
+        "mode": "markers",
+        "marker": {
             "symbol": "cross-thin",
             "size": 9,
             "line": {"color": piece.look.colour, "width": 2},
         },
-        legendgroup=piece.series,
-        showlegend=False,
-        hoverinfo="skip",
-        meta={"of": "censored"},
-    )
+        "legendgroup": piece.series,
+        "showlegend": False,
+        "hoverinfo": "skip",
+        "meta": {"of": "censored"},
+    }
     return [stairs, crosses]
 
 
@@ -234,7 +246,7 @@ def traces(piece: Piece) -> Traces:
         about["each"] = piece.rows[piece.layer.each].iloc[0]
     found = MARKS[piece.layer.mark](piece) if piece.layer.mark in MARKS else []
     for trace in found:
-        trace.meta = {**about, **({**trace.meta, "series": ""} if trace.meta else {})}
+        trace["meta"] = {**about, **({**trace["meta"], "series": ""} if "meta" in trace else {})}
     return found
 
 

@@ -20,7 +20,7 @@ from undergrowth.report.axes import (
     traces_of,
 )
 from undergrowth.report.charts.description import Chart, Piece, Scale
-from undergrowth.report.charts.marks import traces
+from undergrowth.report.charts.marks import Trace, traces
 from undergrowth.report.numbers import said
 from undergrowth.report.sliders import add_slider
 
@@ -71,16 +71,19 @@ def on_screen(chart: Chart) -> go.Figure:
 def _draw(plot: go.Figure, chart: Chart, pieces: Sequence[Piece]) -> None:
     shown: set[tuple[str, str]] = set()
     first = next((piece.choice for piece in pieces), "")
+    drawn: list[Trace] = []
+    places: list[tuple[int, int]] = []
     for piece in pieces:
-        drawn = traces(piece)
-        for trace in drawn:
-            if trace.type == "scatter":
-                is_named = bool(trace.name) and (piece.choice, trace.name) not in shown
-                trace.showlegend = is_named
-                shown |= {(piece.choice, trace.name)} if is_named else set()
-            trace.visible = piece.choice == first
-        row, col = _place(chart, piece.panel)
-        plot.add_traces(drawn, rows=row, cols=col)
+        for trace in traces(piece):
+            if trace["type"] == "scatter":
+                name = trace.get("name", "")
+                trace["showlegend"] = bool(name) and (piece.choice, name) not in shown
+                shown |= {(piece.choice, name)} if trace["showlegend"] else set()
+            drawn.append({**trace, "visible": piece.choice == first})
+            places.append(_place(chart, piece.panel))
+    if drawn:
+        rows, cols = (list(each) for each in zip(*places, strict=True))
+        plot.add_traces(drawn, rows=rows, cols=cols)
     for piece in pieces:
         if piece.layer.mark == "rules":
             _rules(plot, chart, piece)
@@ -235,7 +238,7 @@ def _choice(plot: go.Figure, choice: str) -> dict[str, Any]:
 def _moved(chart: Chart, stop: Any) -> dict[str, Any]:
     """What the slider changes: the values of every trace and what they say."""
     found = [trace for piece in chart.pieces(stop) for trace in traces(piece)]
-    return {key: [trace[key] for trace in found] for key in ("y", "customdata")}
+    return {key: [trace.get(key) for trace in found] for key in ("y", "customdata")}
 
 
 def _add_other_x(plot: go.Figure, chart: Chart, pieces: Sequence[Piece]) -> None:
