@@ -21,9 +21,13 @@ def transformer(
     n_labels: int,
     n_layers: int,
     d_model: int,
+    d_attn: int,
     d_mlp: int,
 ) -> int:
-    """Of a decoder transformer read at its last position; `x` and `y` in the prompt are operands."""
+    """Of a decoder transformer read at its last position; `x` and `y` in the prompt are operands.
+
+    d_attn: the width of all heads together.
+    """
 
     def rows(operands: Operands) -> int:
         return (1, n_operands, n_examples)[len(operands)]
@@ -38,8 +42,8 @@ def transformer(
         scores = sum(rows(depends[i] | depends[j]) for i in asking for j in range(i + 1))
         mixed = sum(rows(above[i]) * (i + 1) for i in asking)
         written = sum(rows(above[i]) for i in asking)  # W_O, then W_in and W_out
-        total += products * d_model**2 + (scores + mixed) * d_model
-        total += written * (d_model**2 + 2 * d_model * d_mlp)
+        total += products * d_model * d_attn + (scores + mixed) * d_attn
+        total += written * (d_model * d_attn + 2 * d_model * d_mlp)
         depends = above
     return 6 * (total + rows(depends[-1]) * d_model * n_labels)
 

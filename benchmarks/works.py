@@ -72,10 +72,16 @@ WORKS = (
         "2 layers, d 128, p 97, batch 512 (power2022)",
         lambda: preset("power2022"),
         stretch=30,
-        bars=(Bar("ratio", at_least=3), Bar("limit_fraction", at_least=0.6)),
+        bars=(Bar("ratio", at_least=3), Bar("limit_fraction", at_least=0.75)),
         reference=TORCH,
         reference_stretch=20,
         note="PyTorch by nn.Linear",
+    ),
+    Work(
+        "2 layers, d 128, heads of 64, GELU, p 97, batch 512 (lieberum2021)",
+        lambda: preset("lieberum2021"),
+        stretch=30,
+        bars=(Bar("limit_fraction", at_least=0.75),),
     ),
     Work(
         "two-token MLP, S5, h 128, full batch (chughtai2023_mlp)",
@@ -116,7 +122,8 @@ def essential_flop(spec: RunSpec) -> int | None:
     sizes = {"n_examples": n_examples, "n_operands": space.n_operands, "n_labels": n_logits(spec)}
     if isinstance(model, TransformerSpec):
         shape = {"n_layers": model.n_layers, "d_model": model.d_model, "d_mlp": model.d_mlp}
-        return flops.transformer(prompt=model.prompt.split(), **sizes, **shape)
+        d_attn = model.n_heads * model.d_head
+        return flops.transformer(prompt=model.prompt.split(), **sizes, **shape, d_attn=d_attn)
     if isinstance(model, TwoTokenMLPSpec):
         return flops.two_token_mlp(**sizes, d_embed=model.d_embed, d_mlp=model.d_mlp)
     return None

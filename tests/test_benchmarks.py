@@ -38,10 +38,11 @@ def forward(run: RunSpec, n_examples: int) -> int:
 
 @pytest.mark.parametrize("n_layers", [1, 2, 3])
 @pytest.mark.parametrize("prompt", ["x y =", "<eos> x o y ="])
+@pytest.mark.parametrize("d_head", [32, 64])
 def test_essential_operations_of_a_transformer_are_those_of_the_shared_pass(
-    n_layers: int, prompt: Any
+    n_layers: int, prompt: Any, d_head: int
 ) -> None:
-    model = TransformerSpec(n_layers=n_layers, layer_norm="post", prompt=prompt)
+    model = TransformerSpec(n_layers=n_layers, layer_norm="post", prompt=prompt, d_head=d_head)
     run = RunSpec(task=Modular(p=59), model=model)
     counted = essential_flop(run)
     assert counted is not None
