@@ -6,21 +6,21 @@ GLOSSARY = {
     "arm": "Runs that differ only in their seeds. A study compares arms.",
     "trunk": "The run that a fork branches off from, up to the step at which it branches.",
     "fork": (
-        "A run that continues from another run's exact state at some step, with something changed there. "
-        "Up to that step the two are identical, bit for bit."
+        "A run that continues from another run's exact state at some step, with something changed "
+        "there. Up to that step the two are identical, bit for bit."
     ),
     "no-op": (
         "A fork that changes nothing: the control for an intervention. It equals its trunk in every bit."
     ),
     "onset": (
         "The start of generalisation: the first evaluation from which validation accuracy stays above "
-        "its level at memorisation. By default, above by more than 5 points; other rules are named where "
-        "they are used."
+        "its level at memorisation. By default, above by more than 5 points; other rules are named "
+        "where they are used."
     ),
     "lead": "How many training steps, or decades of steps, one event comes before another.",
     "breadth": (
-        "How many examples a component's attribution is spread over, as a share of all examples: 1 if it "
-        "matters equally for every example, 1/n if it matters for only one."
+        "How many examples a component's attribution is spread over, as a share of all examples: 1 if "
+        "it matters equally for every example, 1/n if it matters for only one."
     ),
     "reach": (
         "How many examples share the reinforcement of a component: the effective number of examples "
