@@ -267,7 +267,7 @@ def test_presets_are_listed_shown_and_hinted_at(say, tmp_path, monkeypatch) -> N
     assert preset("nanda2023").id in say("show", "nanda2023").out
     said = say("run", "nanda2032")
     assert (said.code, said.wrong.count("\n")) == (2, 1)
-    assert "or one of `undergrowth presets`; did you mean 'nanda2023'?" in said.wrong
+    assert "or a name from `undergrowth presets`; did you mean 'nanda2023'?" in said.wrong
     assert list(tmp_path.iterdir()) == []
 
 
@@ -345,14 +345,14 @@ def test_measure_lists_what_it_read_and_keeps_it(say, measurable: Path) -> None:
     assert norm["step"] == 10
     assert norm["lowest"] == norm["highest"] == float(run["weight_norm"].sel(step=10))
     again = say("measure", measurable, "--measure", "norms", "--run", run.id[:8], "--step", 10)
-    assert "0 checkpoints measured, 1 had been before" in again.out
+    assert "0 checkpoints measured, 1 already measured" in again.out
 
 
 @pytest.mark.parametrize(
     ("arguments", "wrong"),
     [
         (["--measure", "salency"], "no measure 'salency'; did you mean 'saliency'?"),
-        (["--measure", "norms", "--run", "zz"], "'zz': no run of"),
+        (["--measure", "norms", "--run", "zz"], "'zz': no run in"),
         (["--measure", "norms", "--step", "7"], "has no checkpoint at step 7: it has 0, 10, 20, 30"),
         (
             ["--measure", "{ name = 'saliency', component = 'head' }"],
@@ -398,7 +398,7 @@ def test_help_says_of_every_parameter_what_it_is(say, words: tuple[str, ...]) ->
 
 def test_all_studies_can_be_found_out_about(say) -> None:
     shown = " ".join(say("study", "run", "--help").out.replace("│", " ").split())
-    assert "'all' for all of them" in shown
+    assert "'all' for all studies" in shown
     assert "undergrowth study run all" in say("study", "list").out
 
 
@@ -512,14 +512,14 @@ def test_a_damaged_run_is_listed_and_the_others_as_ever(say, of_many_kinds: Path
     [
         (["replay", "STORE", "zz"], "`undergrowth runs "),
         (["measure", "STORE", "--measure", "norms", "--run", "zz"], "`undergrowth runs "),
-        (["replay", "EMPTY", "zz"], "train some into it first"),
-        (["run", "SPEC", "--seeds", "0"], "take --seeds 1 or more"),
-        (["demo", "--seeds", "-1"], "take --seeds 1 or more"),
-        (["study", "run", "leak", "--seeds", "0"], "take --seeds 1 or more"),
+        (["replay", "EMPTY", "zz"], "train some first"),
+        (["run", "SPEC", "--seeds", "0"], "give --seeds 1 or more"),
+        (["demo", "--seeds", "-1"], "give --seeds 1 or more"),
+        (["study", "run", "leak", "--seeds", "0"], "give --seeds 1 or more"),
         (["runs", "nothere"], "name the --out directory of a run, a study or the demo"),
         (["run"], "see `undergrowth run --help`"),
         (["study", "rnu"], "see `undergrowth study --help`"),
-        (["report", "EMPTY"], "train some into it first"),
+        (["report", "EMPTY"], "train some first"),
     ],
 )
 def test_wrong_use_names_the_remedy(
@@ -538,7 +538,7 @@ def test_more_steps_say_how_to_go_on_and_that_works(say, spec_file, tmp_path) ->
     longer = tiny.spec(steps=40)
     said = say("run", spec_file(longer.to_toml()), "--out", out)
     assert (said.code, said.wrong.count("\n")) == (0, 1)
-    hint = re.search(r"write (fork = \{.*\}) into its spec", said.wrong)
+    hint = re.search(r"write (fork = \{.*\}) in its spec", said.wrong)
     assert hint is not None
     path = spec_file(f"{hint.group(1)}\n{longer.to_toml()}")
     said = say("run", path, "--out", out)
