@@ -276,7 +276,7 @@ def test_presets_are_listed_shown_and_hinted_at(say, tmp_path, monkeypatch) -> N
     [
         ("[[runs]]\nstepz = 3", ["runs.0: stepz = 3", "did you mean 'steps'?"]),
         ('[[runs]]\nfork.of = "x"', ["runs.0: fork.of = 'x'", "no run above it has a name"]),
-        ('preset = "nobody1999"', ["preset = 'nobody1999'", "there are power2022"]),
+        ('preset = "nobody1999"', ["preset = 'nobody1999'", "presets: power2022"]),
         (
             '[fork]\nof = "0123456789abcdef"\nat = { name = "at_step", step = 3 }',
             ["fork.of = '0123456789abcdef': no such run in the store", "train the parent too"],

@@ -62,14 +62,10 @@ Out = Annotated[Path, Parameter(help="Directory of the store; created if missing
 Seeds = Annotated[int | None, Parameter(help="Number of seeds of each arm; by default the budget's.")]
 # Helps stand in annotations, for cyclopts drops a docstring's where a parameter has no keyword, and
 # without `backticks`, which it takes for mark-up.
-SpecName = Annotated[
-    str, Parameter(help="A TOML file, or the name of a preset (see 'undergrowth presets').")
-]
+SpecName = Annotated[str, Parameter(help="A TOML file, or a name from 'undergrowth presets'.")]
 StoreName = Annotated[Path, Parameter(help="The --out directory of a run, study or demo.")]
 StudyName = Annotated[str, Parameter(help="A name from 'undergrowth study list'.")]
-RunId = Annotated[
-    str, Parameter(help="The run's id, or its first characters; 'undergrowth runs' lists ids.")
-]
+RunId = Annotated[str, Parameter(help="A run's id, or how it starts; 'undergrowth runs' lists them.")]
 
 
 _given: ContextVar[Sequence[str]] = ContextVar("arguments of the command at work")
@@ -132,9 +128,7 @@ def show(
     *,
     resolved: Annotated[
         bool,
-        Parameter(
-            negative="", help="Print a spec file of the same runs with every default written out."
-        ),
+        Parameter(negative="", help="Print a spec file of the same runs with all defaults written out."),
     ] = False,
     as_json: AsJson = False,
 ) -> int:
@@ -244,14 +238,12 @@ def measure(
         tuple[str, ...],
         Parameter(
             negative="",
-            help="A run's id, or its first characters; repeat for more runs. By default all runs.",
+            help="A run's id, or how it starts; repeat for more runs. By default all runs.",
         ),
     ] = (),
     step: Annotated[
         tuple[int, ...],
-        Parameter(
-            negative="", help="A step with a checkpoint; repeat for more. By default all checkpoints."
-        ),
+        Parameter(negative="", help="A checkpoint's step; repeat for more. By default all checkpoints."),
     ] = (),
     as_json: AsJson = False,
 ) -> int:
@@ -348,7 +340,8 @@ def verify(directory: StoreName, /, *, as_json: AsJson = False) -> int:
         if found.interrupted:
             runs = "run was" if found.interrupted == 1 else "runs were"
             console.print(
-                f"{found.interrupted} {runs} interrupted: run the command that trained it again to resume"
+                f"{found.interrupted} {runs} interrupted: run the command that trained it again to "
+                "resume"
             )
     return 1 if damage else 0
 
@@ -366,9 +359,7 @@ def list_studies(*, as_json: AsJson = False) -> int:
         print_json([{**row, "budgets": _budgets(STUDIES[str(row["name"])])} for row in table])
     else:
         print_table([{**row, "claims": " ".join(row["claims"])} for row in table])
-        console.print(
-            "`undergrowth study run NAME` runs one of them, `undergrowth study run all` runs all."
-        )
+        console.print("`undergrowth study run NAME` runs one, `undergrowth study run all` runs all.")
     return 0
 
 
@@ -454,9 +445,7 @@ def publish(
     *,
     study: Annotated[
         tuple[str, ...],
-        Parameter(
-            negative="", help="Which study; repeat for more. By default all studies in the store."
-        ),
+        Parameter(negative="", help="Which study; repeat for more. By default all in the store."),
     ] = (),
     given: Annotated[
         tuple[str, ...],
@@ -479,9 +468,7 @@ def publish(
         {part.study for run in store.runs for part in run.parts}
     )
     if not names:
-        raise WrongUseError(
-            f"{directory} has no runs of a study: train some with `undergrowth study run`"
-        )
+        raise WrongUseError(f"{directory} has no runs of a study: use `undergrowth study run` first")
     for name in names:
         found = publish_study(store, name, given, into)
         size = sum(path.stat().st_size for path in found.where.iterdir())
@@ -491,9 +478,7 @@ def publish(
 
 @app.command
 def results(
-    study: Annotated[
-        str | None, Parameter(help="A study; by default the claims of all studies.")
-    ] = None,
+    study: Annotated[str | None, Parameter(help="A study; by default all claims.")] = None,
     /,
     *,
     of: Annotated[
@@ -575,7 +560,8 @@ def _but_for_steps(spec: RunSpec) -> tuple[object, ...]:
 def _from_there(spec: RunSpec, begins: RunSpec) -> str:
     at = f'at = {{ name = "at_step", step = {begins.steps} }}'
     return (
-        f"run {spec.id} starts at step 0, though {begins.id} already has its first {begins.steps:,} steps: "
+        f"run {spec.id} starts at step 0, though {begins.id} already has its first {begins.steps:,} "
+        "steps: "
         f'to continue from there, write fork = {{ of = "{begins.id}", {at} }} in its spec'
     )
 
@@ -632,13 +618,11 @@ def _run_named(store: Store, stored: Sequence[Run], begins: str) -> Run:
     matching = [run for run in stored if run.id.startswith(begins)]
     listing = f"`{command('undergrowth', 'runs', store.root)}` lists them"
     if not matching:
-        raise WrongUseError(
-            f"{begins!r}: no run in {store.root} has an id starting with this: {listing}"
-        )
+        raise WrongUseError(f"{begins!r}: no run in {store.root} has an id that starts so: {listing}")
     if len(matching) > 1:
         raise WrongUseError(
-            f"{begins!r}: {len(matching)} runs in {store.root} have ids starting with this: give more of "
-            f"the id; {listing}"
+            f"{begins!r}: {len(matching)} runs in {store.root} have ids starting with this: give more "
+            f"of the id; {listing}"
         )
     return matching[0]
 

@@ -22,7 +22,7 @@ class Window(Value):
     @model_validator(mode="after")
     def _runs_forward(self) -> Window:
         if self.stop <= self.start:
-            raise ValueError(f"a window from {self.start} to {self.stop} is none: set start < stop")
+            raise ValueError(f"a window from {self.start} to {self.stop} is empty: set start < stop")
         return self
 
 
@@ -55,8 +55,8 @@ class Schedule(Value):
             if n > MOST_STEPS:
                 less = "a smaller per_decade" if rule == "per_decade" else "a larger every"
                 raise ValueError(
-                    f"{rule} names {n} steps of the run's {last}, and a schedule has {MOST_STEPS} at "
-                    f"most: take {less}"
+                    f"{rule} gives {n} of the run's {last} steps, but a schedule has at most "
+                    f"{MOST_STEPS}: use {less}"
                 )
 
     def steps(self, last: int) -> tuple[int, ...]:

@@ -198,11 +198,11 @@ def forked_with(**fields: Any) -> RunSpec:
         (TRUNK.seeded(9).forked(AT_17), "no such run in the store or among those to be trained"),
         (
             forked_with(fork=Fork(of=TRUNK.id, at=AtStep(step=31)), steps=40),
-            f"fork.at.step = 31 is a step that the parent {TRUNK.id} never reaches: fork at 30 or",
+            f"fork.at.step = 31 is never reached by the parent {TRUNK.id}: fork at 30 or",
         ),
-        (forked_with(labels="shuffled"), f"labels is not that of the parent {TRUNK.id}"),
-        (forked_with(temperature=2.0), "temperature is not that of the parent"),
-        (forked_with(seeds={"model": 3}), "seeds is not that of the parent"),
+        (forked_with(labels="shuffled"), f"labels differs from that of the parent {TRUNK.id}"),
+        (forked_with(temperature=2.0), "temperature differs from that of the parent"),
+        (forked_with(seeds={"model": 3}), "seeds differs from that of the parent"),
         (
             forked_with(
                 fork=Fork(of=TRUNK.id, at=WhenCrosses(reading="weight_norm", level=1.0)),
@@ -212,11 +212,11 @@ def forked_with(**fields: Any) -> RunSpec:
         ),
         (
             forked_with(interventions=[{"trigger": AtStep(step=16), "action": NoOp()}]),
-            "interventions.0.trigger.step = 16 comes before the fork at step 17",
+            "interventions.0.trigger.step = 16 is before the fork at step 17",
         ),
         (
             forked_with(interventions=[{"trigger": AfterFork(steps=13), "action": NoOp()}]),
-            "interventions.0.trigger.steps = 13 after the fork at step 17 is past the last update of 30",
+            "interventions.0.trigger.steps = 13 after the fork at step 17 is past the run's last update (30)",
         ),
     ],
 )
@@ -235,11 +235,11 @@ def test_a_fork_that_cannot_be_is_an_error_before_any_training(
     [
         (
             ARM.forked(AtStep(step=16)),
-            f"fork.at.step = 16 comes before the parent {ARM.id} leaves its own",
+            f"fork.at.step = 16 is before the parent {ARM.id} forks from its own",
         ),
         (
             ARM.forked(AtStep(step=20)).replace(interventions=ARM.interventions[1:]),
-            f"interventions do not begin with those of the parent {ARM.id}",
+            f"interventions do not start with those of the parent {ARM.id}",
         ),
     ],
 )
