@@ -621,8 +621,8 @@ def _run_named(store: Store, stored: Sequence[Run], begins: str) -> Run:
         raise WrongUseError(f"{begins!r}: no run in {store.root} has an id that starts so: {listing}")
     if len(matching) > 1:
         raise WrongUseError(
-            f"{begins!r}: {len(matching)} runs in {store.root} have ids starting with this: give more "
-            f"of the id; {listing}"
+            f"{begins!r}: {len(matching)} runs in {store.root} have ids that start so: give more of the "
+            f"id; {listing}"
         )
     return matching[0]
 
