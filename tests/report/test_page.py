@@ -107,7 +107,7 @@ def test_verdicts_say_what_they_are_worth(report: Path) -> None:
     assert "18 seeds; a claim needs" not in html
     assert "no interval from 1 seed" in html
     assert "Supported if the interval lies above 1; contradicted if below." in html
-    assert "Waits for longer runs." in html
+    assert "Waiting for longer runs." in html
     assert "Seeds without a value: 2 never memorised." in html
     assert "1 of 1 checks agree in sign" in html
 
