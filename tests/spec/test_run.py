@@ -682,7 +682,7 @@ def test_the_data_are_those_of_task_split_labels_and_seed() -> None:
         ),
         (
             {"measures": [{"name": "curves"}, {"name": "norms"}, {"name": "norms"}]},
-            "measures hold 'norms' twice, so its readings would clash: drop one",
+            "measures contain 'norms' twice, so its readings would clash: drop one",
         ),
         (
             {"measures": [{"name": "curves"}, {"name": "saliency", "component": "head"}]},
@@ -738,7 +738,7 @@ def test_the_data_are_those_of_task_split_labels_and_seed() -> None:
         (
             {"interventions": [{"trigger": AtStep(step=3), "action": NoOp(), "temperature": 2.0}]},
             "interventions.0.temperature = 2.0: unknown key 'temperature'; it is a key of the run, but "
-            "in TOML everything after a [table] or [[table]] header belongs to that table: move it above",
+            "in TOML everything after a [table] or [[table]] header belongs to that table: move it",
         ),
         ({"threads": 20_000}, "threads = 20000: input should be less than or equal to 256"),
         ({"steps": 10**5000}, "steps = an integer of about 5000 digits does not fit into int32"),
@@ -754,11 +754,11 @@ def test_the_data_are_those_of_task_split_labels_and_seed() -> None:
         ),
         (
             {"measures": [{"name": "curves", "schedule": {"every": 1, "until": 2**30}}], "steps": 2**30},
-            "measures.0.schedule.every names 1073741824 steps",
+            "measures.0.schedule.every gives 1073741824 of",
         ),
         (
             {"checkpoints": {"windows": [{"start": 0, "stop": 2**30}]}, "steps": 2**30},
-            "checkpoints.windows names 1073741824 steps",
+            "checkpoints.windows gives 1073741824 of",
         ),
         ({"k" * 5000: 1}, "unknown key 'kkk"),
         ({"a\nb": 1}, "unknown key 'a\\nb'"),

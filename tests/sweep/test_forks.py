@@ -216,7 +216,8 @@ def forked_with(**fields: Any) -> RunSpec:
         ),
         (
             forked_with(interventions=[{"trigger": AfterFork(steps=13), "action": NoOp()}]),
-            "interventions.0.trigger.steps = 13 after the fork at step 17 is past the run's last update (30)",
+            "interventions.0.trigger.steps = 13 after the fork at step 17 is past the run's last update "
+            "(30)",
         ),
     ],
 )

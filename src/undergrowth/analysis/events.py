@@ -1,4 +1,4 @@
-"""When a run memorised, when validation set off, when it grokked: times that may be censored."""
+"""When a run memorised, began to generalise (onset) and grokked: times that may be censored."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Rules:
         """The rule of an event in words."""
         return {
             "memorised": f"train accuracy ≥ {self.memorised:g}",
-            "onset": f"validation accuracy for good > its level when memorised + {self.onset:g}",
+            "onset": f"validation accuracy stays > its level when memorised + {self.onset:g}",
             "grokked": f"validation accuracy ≥ {self.grokked:g}",
         }[event]
 
