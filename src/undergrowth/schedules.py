@@ -27,10 +27,10 @@ class Window(Value):
 
 
 class Schedule(Value):
-    """Every `every` steps up to `until`, then `per_decade` steps a decade, what the windows add, and
+    """Every `every` steps up to `until`, then `per_decade` steps per decade, plus the windows' steps and
     always the last step.
 
-    The spacing is the resolution of every event time that is read from it, so events carry it.
+    The spacing is the resolution of every event time derived from it, so events record it.
 
     >>> Schedule(every=5, until=10, per_decade=2).steps(100)
     (0, 5, 10, 32, 100)

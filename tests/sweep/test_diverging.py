@@ -102,7 +102,7 @@ def test_it_can_be_forked_from_before_it_is_lost_alone(tmp_path: Path) -> None:
                     }
                 ]
             },
-            "interventions.0.trigger.reading = 'val_los': no measure of this run reads such a number",
+            "interventions.0.trigger.reading = 'val_los': no measure of this run gives such a number",
         ),
         (
             {

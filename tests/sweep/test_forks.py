@@ -208,7 +208,7 @@ def forked_with(**fields: Any) -> RunSpec:
                 fork=Fork(of=TRUNK.id, at=WhenCrosses(reading="weight_norm", level=1.0)),
                 measures=[*ONE_MEASURE, {"name": "norms"}],
             ),
-            "fork.at.reading = 'weight_norm': no measure of this run reads such a number",
+            "fork.at.reading = 'weight_norm': no measure of this run gives such a number",
         ),
         (
             forked_with(interventions=[{"trigger": AtStep(step=16), "action": NoOp()}]),

@@ -480,8 +480,8 @@ POSSIBLE = {"trigger": {"name": "at_step", "step": 3}, "action": {"name": "no_op
     [
         (
             {"trigger": {"name": "when_crosses", "reading": "val_lss", "level": 1}},
-            "interventions.0.trigger.reading = 'val_lss': no measure of this run reads such a number: "
-            "take one of train_accuracy, train_loss, val_accuracy, val_loss, weight_norm",
+            "interventions.0.trigger.reading = 'val_lss': no measure of this run gives such a number: "
+            "use one of train_accuracy, train_loss, val_accuracy, val_loss, weight_norm",
         ),
         (
             {"trigger": {"name": "after_fork"}},
@@ -489,7 +489,7 @@ POSSIBLE = {"trigger": {"name": "at_step", "step": 3}, "action": {"name": "no_op
         ),
         (
             {"trigger": {"name": "after_intervention", "intervention": 0, "steps": 1}},
-            "interventions.0.trigger.intervention = 0 is not an earlier one",
+            "interventions.0.trigger.intervention = 0 does not come before",
         ),
         (
             {"trigger": {"name": "at_step", "step": 30}},

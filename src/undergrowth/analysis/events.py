@@ -13,10 +13,10 @@ EventName = Literal["memorised", "onset", "grokked"]
 
 @dataclass(frozen=True)
 class Rules:
-    """The levels that define the events; stated beside every number that rests on them.
+    """The levels that define the events; stated with every number that depends on them.
 
     memorised: train accuracy at or above this; grokked: validation accuracy at or above this; onset:
-    validation accuracy this far above the level at which it stood when the run had memorised.
+    validation accuracy this far above its level when the run had memorised.
     """
 
     memorised: float = 0.99

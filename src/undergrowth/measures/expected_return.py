@@ -16,13 +16,13 @@ from undergrowth.tasks import Gridworld, World
 class ExpectedReturn(Measure):
     r"""The expected discounted return of the softmax policy at the run's temperature, by side.
 
-    A mean over the task's starts, of the sparse reward whatever is trained on, and exact: with h steps
-    left
+    A mean over the task's starts, of the sparse reward whatever is trained on, computed exactly: with h
+    steps left
 
     .. math:: V_h(s) = \sum_a \pi(a | s) \, (r(s, a) + \gamma V_{h-1}(s'))
 
-    from V_0 = 0, in float64. Scaled so that the uniform policy has 0 and an optimal one 1; a policy
-    that is worse than chance is below 0. train_return is over the goals of the training side, val_return
+    from V_0 = 0, in float64. Scaled so that the uniform policy has 0 and an optimal one 1; below 0
+    is worse than chance. train_return is over the goals of the training side, val_return
     over those held out.
     """
 

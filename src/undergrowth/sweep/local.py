@@ -26,8 +26,8 @@ from undergrowth.training.interventions import AnyForkPoint, AtStep
 class Layout:
     """How a machine is used.
 
-    workers: processes at once; pack: runs side by side in one process (1: no vmap). On a CPU a run
-    has the same bits in any layout with pack = 1. Raises ValueError where either is less than 1.
+    workers: number of processes; pack: runs side by side in one process (1: no vmap). On a CPU a run
+    has the same bits in any layout with pack = 1. Raises ValueError if either is less than 1.
     """
 
     workers: int
@@ -96,14 +96,14 @@ def train(
     names: Mapping[str, Sequence[str]] | None = None,
     parts: Parts | None = None,
 ) -> Store:
-    """Train a run, or several, into the store at `out` and return it; what is finished there is not
-    trained again.
+    """Train one or more runs into the store at `out` and return it; finished runs are not trained
+    again.
 
-    names: by run id, names to keep beside the runs (`Run.given_names`), no part of what a run is.
-    parts: by run id, the parts that runs play in studies (`Run.parts`), likewise.
+    names: by run id, names to store with the runs (`Run.given_names`); not part of a run's identity.
+    parts: by run id, the roles of runs in studies (`Run.parts`), likewise.
 
-    A finished run with a file that is missing or cut short is taken up again, and so mended. A run
-    that fails does not stop the others: its status and message say so.
+    A finished run with a missing or truncated file is resumed, and so repaired. A run that fails does
+    not stop the others: its status and message say so.
 
     Raises SpecError for a spec that cannot be run, StoreError for a directory that cannot be used,
     SweepError where training could not go on.

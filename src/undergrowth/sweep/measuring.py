@@ -27,9 +27,9 @@ TRIES = 2
 def measure(run: Run, by: Measure | type[Measure], steps: Sequence[int] | None = None) -> xr.Dataset:
     """What a measure reads of a run at its checkpoints (by default all), dims (step, ...).
 
-    The numbers are those that the measure would have read in training: bit for bit in a process that
-    was started with as many XLA threads (NPROC=1), up to rounding in another. Nothing is stored:
-    `undergrowth measure` does that. `by` may be a measure of one's own, or a kind of measure, with its
+    The numbers are those that the measure would have given in training: bit for bit in a process
+    started with as many XLA threads (NPROC=1), up to rounding in any other. Nothing is stored:
+    `undergrowth measure` does that. `by` may be a custom measure, or a class of measure, used with its
     defaults.
 
     Raises SpecError where the measure does not fit the run, or the run has no such checkpoint;

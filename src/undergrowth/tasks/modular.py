@@ -36,7 +36,7 @@ class Modular(Operation):
     """x (operation) y mod p for all x, y in [0, p).
 
     Division is by the modular inverse, so p must be prime there and x/0 is undefined. Where only odd
-    y divide, every cell is defined, for 0 is even.
+    y divide, every cell is defined, since 0 is even.
     """
 
     name: Literal["modular"] = "modular"

@@ -30,17 +30,17 @@ class Sharpness(LossMeasure):
     r"""The largest eigenvalues of the Hessian of the training loss, by Lanczos's method.
 
     The loss is the run's own, over the whole training side (`TrainingLoss`). `preconditioned`: of
-    P^-1/2 H P^-1/2 in the place of H, with P what Adam divides by (`stability.preconditioner`; under
+    P^-1/2 H P^-1/2 instead of H, with P what Adam divides by (`stability.preconditioner`; under
     Adam, whose L2 term is part of the gradient, H has it too).
 
     sharpness: the largest eigenvalue; sharpness_eigenvalues [eigenvalue]: the `n_eigenvalues` largest,
     descending; sharpness_lowest: the smallest, negative at a saddle. After `n_products` products with H
-    they are Ritz values: but for rounding never above the true largest nor below the true smallest.
-    sharpness_residual [eigenvalue]: |H v - value v| of their vectors: an eigenvalue lies no further
-    from the value. NaN in the two where H has fewer, and in all where the loss is not finite.
+    they are Ritz values: up to rounding, never above the true largest nor below the true smallest.
+    sharpness_residual [eigenvalue]: |H v - value v| of their vectors: a true eigenvalue lies within this
+    of the value. NaN in the two where H has fewer, and in all where the loss is not finite.
     sharpness_edge_ratio: sharpness over the largest at which the optimiser is stable
-    (`stability.edge`), only where there is one: for SGD if not preconditioned, for Adam and AdamW if it
-    is. Preconditioned, all names begin with preconditioned_sharpness.
+    (`stability.edge`), only where there is one: for SGD if not preconditioned, for Adam and AdamW if
+    so. If preconditioned, all names begin with preconditioned_sharpness.
     """
 
     endings: ClassVar[tuple[str, ...]] = (

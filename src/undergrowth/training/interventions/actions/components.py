@@ -115,7 +115,7 @@ class _OfComponents(Action):
 
 
 class Ablate(_OfComponents):
-    """From here on some components are absent: their baseline stands in their place, in training too.
+    """From here on some components are replaced by their baseline, in training too.
 
     baseline: zero, or the component's mean over the training examples at this moment.
     """
@@ -154,7 +154,7 @@ class _Freezing(Action):
 
 
 class Freeze(_OfComponents, _Freezing):
-    """From here on all weights of some components stand still, decay included."""
+    """From here on all weights of some components are fixed, against decay too."""
 
     name: Literal["freeze"] = "freeze"
 
@@ -171,7 +171,7 @@ class Freeze(_OfComponents, _Freezing):
 
 
 class FreezeParameters(OfParameters, _Freezing):
-    """From here on the parameters whose names fit a pattern stand still, decay included."""
+    """From here on the parameters whose names match a pattern are fixed, against decay too."""
 
     name: Literal["freeze_parameters"] = "freeze_parameters"
 

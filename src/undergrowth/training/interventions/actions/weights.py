@@ -71,7 +71,7 @@ class ClampNorm(Action):
     """From here on the norm of all weights is held, after every update, by scaling them all.
 
     norm: the norm held; relative: as a share of the present norm. hold = "at": kept equal to it;
-    "below": scaled down only where it is greater (Liu et al. 2023, Omnigrok, arXiv:2210.01117).
+    "below": scaled down only if it is greater (Liu et al. 2023, Omnigrok, arXiv:2210.01117).
     """
 
     name: Literal["clamp_norm"] = "clamp_norm"
