@@ -78,10 +78,10 @@ def spec_file(tmp_path: Path):
     [
         ("step = 10", ["'step'", "did you mean 'steps'?"]),
         ("[optimiser]\nweigth_decay = 1", ["optimiser.weigth_decay", "did you mean 'weight_decay'?"]),
-        ('[task]\noperation = "x/y"\np = 12', ["p = 12 is not prime", "take a prime p, such as 13"]),
+        ('[task]\noperation = "x/y"\np = 12', ["p = 12 is not prime", "use a prime p, such as 13"]),
         ("[split]\nfrac_train = 1.5", ["frac_train = 1.5", "less than 1"]),
         ("[task]\np = 2\n[split]\nfrac_train = 0.01", ["frac_train = 0.01", "no training example"]),
-        ('[batch]\nname = "mini"\nbatch_size = 9999', ["batch_size = 9999", "take a smaller batch"]),
+        ('[batch]\nname = "mini"\nbatch_size = 9999', ["batch_size = 9999", "use a smaller batch"]),
         ("[model]\nn_heads = 0", ["model.n_heads = 0", "greater than"]),
         ('[model]\nname = "transfomer"', ["model.name = 'transfomer'", "did you mean 'transformer'?"]),
         ('[task]\np = "53"', ["task.p = '53'", "valid integer"]),
@@ -279,7 +279,7 @@ def test_presets_are_listed_shown_and_hinted_at(say, tmp_path, monkeypatch) -> N
         ('preset = "nobody1999"', ["preset = 'nobody1999'", "presets: power2022"]),
         (
             '[fork]\nof = "0123456789abcdef"\nat = { name = "at_step", step = 3 }',
-            ["fork.of = '0123456789abcdef': no such run in the store", "train the parent too"],
+            ["fork.of = '0123456789abcdef': no such run in the store", "train the parent into"],
         ),
     ],
 )
@@ -356,7 +356,7 @@ def test_measure_lists_what_it_read_and_keeps_it(say, measurable: Path) -> None:
         (["--measure", "norms", "--step", "7"], "has no checkpoint at step 7: it has 0, 10, 20, 30"),
         (
             ["--measure", "{ name = 'saliency', component = 'head' }"],
-            "measures look at component = 'head', which a two_token_mlp has not: take 'neuron'",
+            "measures look at component = 'head', which a two_token_mlp lacks: take 'neuron'",
         ),
         ([], "--measure"),
     ],
@@ -516,7 +516,7 @@ def test_a_damaged_run_is_listed_and_the_others_as_ever(say, of_many_kinds: Path
         (["run", "SPEC", "--seeds", "0"], "give --seeds 1 or more"),
         (["demo", "--seeds", "-1"], "give --seeds 1 or more"),
         (["study", "run", "leak", "--seeds", "0"], "give --seeds 1 or more"),
-        (["runs", "nothere"], "name the --out directory of a run, a study or the demo"),
+        (["runs", "nothere"], "give the --out directory of a run, a study or the demo"),
         (["run"], "see `undergrowth run --help`"),
         (["study", "rnu"], "see `undergrowth study --help`"),
         (["report", "EMPTY"], "train some first"),

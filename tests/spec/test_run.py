@@ -662,7 +662,7 @@ def test_the_data_are_those_of_task_split_labels_and_seed() -> None:
         (
             {"task": {"name": "modular", "operation": "x/y", "p": 12}},
             "task: p = 12 is not prime, and x/y mod p needs every y > 0 to have an inverse: "
-            "take a prime p, such as 13",
+            "use a prime p, such as 13",
         ),
         (
             {"split": {"name": "commutation_safe", "frac_train": 1.5}},
@@ -686,11 +686,11 @@ def test_the_data_are_those_of_task_split_labels_and_seed() -> None:
         ),
         (
             {"measures": [{"name": "curves"}, {"name": "saliency", "component": "head"}]},
-            "measures look at component = 'head', which a two_token_mlp has not: take 'neuron'",
+            "measures look at component = 'head', which a two_token_mlp lacks: take 'neuron'",
         ),
         (
             {"measures": [{"name": "curves"}, {"name": "deletion", "ks": [2, 1]}]},
-            "measures.1: ks = [2, 1] must ascend from 0, where the model is whole: set ks = [0, 1, 2]",
+            "measures.1: ks = [2, 1] must ascend from 0 (nothing deleted): set ks = [0, 1, 2]",
         ),
         (
             {"optimiser": {"name": "adamw", "lr": float("nan")}},

@@ -172,8 +172,8 @@ def test_a_fork_at_what_never_comes_fails_alone_in_one_line(tmp_path: Path) -> N
     for spec, when in ((never, "at train_loss ≤ -1"), (on_onset, "at onset by accuracy")):
         run = the(store, spec)
         assert run.status == "failed"
-        assert f"fork.at: the parent {TRUNK.id} never came there ({when})" in run.message
-        assert "give it more, or fork elsewhere" in run.message
+        assert f"fork.at: the parent {TRUNK.id} never got there ({when})" in run.message
+        assert "train it for longer, or fork elsewhere" in run.message
         assert "\n" not in run.message
     assert verify(store.root).damage == ()
 
@@ -184,7 +184,7 @@ def test_a_fork_of_a_fork_whose_trunk_never_came_there_fails_in_one_line_too(tmp
     store = train([of_never, never, TRUNK], tmp_path / "store", layout=ONE)
     run = the(store, of_never)
     assert run.status == "failed"
-    assert f"the parent {never.id} never came there" in run.message
+    assert f"the parent {never.id} never got there" in run.message
     assert the(store, TRUNK).status == "done"
 
 
@@ -318,7 +318,7 @@ def test_an_unfinished_parent_can_be_forked_from_where_it_has_been_alone(tmp_pat
         work(tmp_path, [TRUNK])
     with pytest.raises(SpecError) as caught:
         train([BARE], tmp_path, layout=ONE)
-    assert f"fork.at.step = 17 is a step that the parent {TRUNK.id} did not reach: it is running" in str(
+    assert f"fork.at.step = 17 was not reached by the parent {TRUNK.id}: it is running" in str(
         caught.value
     )
     early = TRUNK.forked(AtStep(step=10))

@@ -497,11 +497,11 @@ POSSIBLE = {"trigger": {"name": "at_step", "step": 3}, "action": {"name": "no_op
         ),
         (
             {"action": {"name": "freeze_parameters", "parameters": "head.*"}},
-            "interventions.0.action.parameters = 'head.*' fits no parameter of the model: take '*'",
+            "interventions.0.action.parameters = 'head.*' matches no parameter of the model: use '*'",
         ),
         (
             {"action": {"name": "ablate", "components": {"indices": [6]}}},
-            "interventions.0.action.components name 7 neurons or more, and the model has 6",
+            "interventions.0.action.components name at least 7 neurons, but the model has 6",
         ),
         (
             {"action": {"name": "ablate", "components": {"indices": [0], "layer": 1}}},

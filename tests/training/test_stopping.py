@@ -41,7 +41,7 @@ def test_a_rule_ends_a_run_at_an_evaluation_by_which_it_has_held_often_enough(
     ("rule", "told"),
     [
         ({"reading": "norm"}, "stop.0.reading = 'norm': no measure of this run gives such a number"),
-        ({"after": 30}, "stop.0.after = 30 is not before the last step, 30, so it would end nothing"),
+        ({"after": 30}, "stop.0.after = 30 is not before the last step, 30, so it would stop nothing"),
         ({"evaluations": 0}, "stop.0.evaluations = 0: input should be greater than or equal to 1"),
     ],
 )

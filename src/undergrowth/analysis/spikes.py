@@ -114,15 +114,15 @@ def _half(window: int, spacing: int, n: int) -> int:
 def _spacing(curve: xr.DataArray) -> int:
     """Steps from one value to the next."""
     if curve.dims != ("step",):
-        raise ValueError(f"a curve has the one axis 'step', not {curve.dims}: take one of them")
+        raise ValueError(f"a curve has only the axis 'step', not {curve.dims}: select one curve")
     steps = curve["step"].values
     gaps = np.diff(steps)
     if len(gaps) < 4:
-        raise ValueError(f"a curve of {len(steps)} steps is too short to have spikes: take 5 or more")
+        raise ValueError(f"a curve of {len(steps)} steps is too short to have spikes: use 5 or more")
     if (gaps != gaps[0]).any():
         at = int((gaps != gaps[0]).argmax())
         raise ValueError(
-            f"steps {steps[at]} and {steps[at + 1]} are not {gaps[0]} apart, as those before are: take "
+            f"steps {steps[at]} and {steps[at + 1]} are not {gaps[0]} apart like those before: use "
             "an evenly spaced part, curve.sel(step=slice(first, last)), or update_loss"
         )
     return int(gaps[0])
@@ -136,7 +136,7 @@ def _level(curve: xr.DataArray, floor: float | None) -> Level:
         at = int(wrong.argmax())
         raise ValueError(
             f"the curve is {values[at]:g} at step {curve['step'].values[at]}: spikes need finite values"
-            f"{'' if floor is None else ', none below 0 on a log scale'}: cut it before, or mend it"
+            f"{'' if floor is None else ', none below 0 on a log scale'}: cut it before, or fix it"
         )
     return values if floor is None else np.log(np.maximum(values, floor))
 
@@ -181,7 +181,7 @@ def coincidence(
     period = last - first + 1
     for step in (*mine, *theirs):
         if not 0 <= step < period:
-            raise ValueError(f"step {step + first} is not from {first} to {last}: leave it out")
+            raise ValueError(f"step {step + first} is not from {first} to {last}: omit it")
     if (n_shifts is None) != (rng is None):
         raise ValueError("n_shifts and rng go together: give both, or none for every shift")
     beside = np.zeros(period, bool)

@@ -144,7 +144,7 @@ class Swaps(Measure):
         if isinstance(run.split, CommutationSafe):
             raise ValueError(
                 "measure 'swaps': split.name = 'commutation_safe' keeps each swap on the side of its "
-                "pair: take split.name = 'leaky_random', or measure 'areas'"
+                "pair: use split.name = 'leaky_random', or measure 'areas'"
             )
 
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:

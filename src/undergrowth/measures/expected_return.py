@@ -40,13 +40,13 @@ class ExpectedReturn(Measure):
         """Raise ValueError where the task has no episodes, or a goal has states on both sides."""
         if not isinstance(run.task, Gridworld):
             raise ValueError(
-                f"measure 'expected_return' is of episodes, and {run.task.describe()} has none: take "
+                f"measure 'expected_return' needs episodes, and {run.task.describe()} has none: use "
                 "task = { name = 'gridworld' }, or 'curves'"
             )
         if run.split.name != "whole_groups":
             raise ValueError(
                 f"measure 'expected_return' needs all states of a goal on one side, and split.name = "
-                f"{run.split.name!r} parts them: take split = {{ name = 'whole_groups' }}"
+                f"{run.split.name!r} divides them: use split = {{ name = 'whole_groups' }}"
             )
 
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:

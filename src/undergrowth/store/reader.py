@@ -239,8 +239,8 @@ class Store:
             raise KeyError(f"run {id_} cannot be read: {why}")
         known = [run.id for run in (matching or self.runs)]
         shown = ", ".join(known[:SHOWN]) + (f" and {len(known) - SHOWN} more" if known[SHOWN:] else "")
-        which = f"there are {shown}" if known else "there is none"
-        raise KeyError(f"{len(matching)} runs have an id that begins with {run_id!r}: {which}")
+        which = f"the store has {shown}" if known else "the store has none"
+        raise KeyError(f"{len(matching)} runs have an id that starts with {run_id!r}: {which}")
 
     def readings_of(self, run_id: str, name: str) -> dict[int, Reading]:
         """One reading of one run by step; `update_loss` as it is stored, in stretches."""
@@ -298,7 +298,7 @@ def over_steps(name: str, by_step: Mapping[int, Reading]) -> xr.DataArray:
     for step, reading in by_step.items():
         if not _has_axes({step: reading}, first):
             raise StoreError(
-                f"{name} at step {step} has other axes than before: do not trust this store"
+                f"{name} at step {step} has different axes than before: do not trust this store"
             )
     values = np.stack([reading.values for reading in by_step.values()])
     coords = {"step": list(by_step)} | {dim: list(labels) for dim, labels in first.coords.items()}

@@ -59,7 +59,7 @@ class Modular(Operation):
         if "/" in self.operation and not is_prime(self.p):
             raise ValueError(
                 f"p = {self.p} is not prime, and x/y mod p needs every y > 0 to have an inverse: "
-                f"take a prime p, such as {next(q for q in range(self.p, 2 * self.p) if is_prime(q))}"
+                f"use a prime p, such as {next(q for q in range(self.p, 2 * self.p) if is_prime(q))}"
             )
         return self
 

@@ -31,8 +31,8 @@ class SparseParity(Task):
     def _has_the_bits_that_matter(self) -> SparseParity:
         if self.k > self.n_bits:
             raise ValueError(
-                f"k = {self.k} bits matter, which must be among the n_bits = {self.n_bits}: "
-                f"take k = {self.n_bits} or less, or more bits"
+                f"k = {self.k} bits matter, but there are only n_bits = {self.n_bits}: "
+                f"use k = {self.n_bits} or less, or more bits"
             )
         return self
 

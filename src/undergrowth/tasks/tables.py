@@ -82,8 +82,8 @@ class CsvTask(Task):
             names = getattr(self, field)
             if names and (len(names) != n or len(set(names)) != n):
                 raise ValueError(
-                    f"{field} are {len(set(names))} different names, and there are {n} to name: give "
-                    "one for each, or leave them out"
+                    f"{field} are {len(set(names))} different names, but there are {n} to name: give "
+                    "one for each, or omit them"
                 )
         return self
 

@@ -160,20 +160,20 @@ def _check_it_fits(batch_size: int, n_train: int) -> None:
     if batch_size > n_train:
         raise ValueError(
             f"batch_size = {batch_size} exceeds the {n_train} training examples: "
-            "take a smaller batch, a larger frac_train, or batch = { name = 'full' }"
+            "use a smaller batch, a larger frac_train, or batch = { name = 'full' }"
         )
 
 
 def _check_weights(weights: np.ndarray, n_train: int) -> None:
     if weights.shape != (n_train,):
         raise ValueError(
-            f"weights have shape {weights.shape}, and there are {n_train} training examples: "
+            f"weights have shape {weights.shape}, but there are {n_train} training examples: "
             "give one weight for each"
         )
     if not (np.isfinite(weights).all() and weights.min() >= 0 and weights.max() > 0):
         raise ValueError(
-            f"weights from {weights.min()} to {weights.max()} are no probabilities: "
-            "take finite ones, none negative, not all zero"
+            f"weights from {weights.min()} to {weights.max()} are not probabilities: "
+            "use finite ones, none negative, not all zero"
         )
 
 

@@ -65,8 +65,7 @@ class Deletion(AttributedMeasure):
         ascending = tuple(sorted({0, *self.ks}))
         if self.ks != ascending:
             raise ValueError(
-                f"ks = {list(self.ks)} must ascend from 0, where the model is whole: "
-                f"set ks = {list(ascending)}"
+                f"ks = {list(self.ks)} must ascend from 0 (nothing deleted): set ks = {list(ascending)}"
             )
         return self
 

@@ -69,7 +69,7 @@ class Sharpness(LossMeasure):
     def _can_tell_them_apart(self) -> Sharpness:
         if self.n_eigenvalues > self.n_products:
             raise ValueError(
-                f"n_products = {self.n_products} tell at most as many eigenvalues, and n_eigenvalues = "
+                f"n_products = {self.n_products} give at most as many eigenvalues, but n_eigenvalues = "
                 f"{self.n_eigenvalues}: set n_products = {10 * self.n_eigenvalues}"
             )
         return self
@@ -80,7 +80,7 @@ class Sharpness(LossMeasure):
         if self.preconditioned and not has_preconditioner(run.optimiser):
             raise ValueError(
                 f"measure 'sharpness' with preconditioned = true needs Adam's moments, which "
-                f"optimiser.name = {run.optimiser.name!r} has not: set preconditioned = false"
+                f"optimiser.name = {run.optimiser.name!r} lacks: set preconditioned = false"
             )
 
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:

@@ -37,8 +37,8 @@ class Components(Value):
     def _names_some(self) -> Components:
         if self.choice == "given" and (not self.indices or self.n):
             raise ValueError(
-                "components by choice = 'given' are named by their indices alone: "
-                "give indices = [...] and no n, or take another choice"
+                "components by choice = 'given' are named only by their indices: "
+                "give indices = [...] and no n, or another choice"
             )
         if self.choice != "given" and (self.indices or not self.n):
             raise ValueError(
@@ -109,7 +109,7 @@ class _OfComponents(Action):
         highest = max((*self.components.indices, self.components.n - 1))
         if highest >= site.n_components:
             raise ValueError(
-                f"{place}.components name {highest + 1} {site.component}s or more, and the model has "
+                f"{place}.components name at least {highest + 1} {site.component}s, but the model has "
                 f"{site.n_components} at {site.name}: take fewer, counted from 0"
             )
 

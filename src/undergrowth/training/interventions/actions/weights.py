@@ -28,8 +28,8 @@ class OfParameters(Action):
         names = parameter_names(run.blank_model())
         if not any(matches(name, self.parameters) for name in names):
             raise ValueError(
-                f"{place}.parameters = {self.parameters!r} fits no parameter of the model: "
-                f"take '*', or a pattern that fits one of {', '.join(names)}"
+                f"{place}.parameters = {self.parameters!r} matches no parameter of the model: "
+                f"use '*', or a pattern that matches one of {', '.join(names)}"
             )
 
 
