@@ -175,7 +175,7 @@ REFUSED: dict[str, dict[str, Any]] = {
         "split": {"name": "leaky_random"},
         "measures": [{"name": "curves"}],
     },
-    "take batch = ": {"batch": {"name": "mini", "batch_size": 4}},
+    "use batch = ": {"batch": {"name": "mini", "batch_size": 4}},
     "ignores labels": {"labels": "shuffled"},
     "ignores label_noise": {"label_noise": 0.1},
     "ignores weights": {"weights": {"name": "power_law"}},
