@@ -575,7 +575,7 @@ class TestAReport:
             writer.begin(Store(measurable).runs[0].spec)
             writer.close()
             assert say("report", measurable).code == 0
-        assert "A snapshot: of 1 run, 1 under way" in (measurable / "report.html").read_text()
+        assert "A snapshot: of 1 run, 1 still running" in (measurable / "report.html").read_text()
 
     def test_prints_commands_that_work_from_anywhere(
         self, say, measurable: Path, tmp_path, monkeypatch

@@ -89,7 +89,7 @@ def snapshot(runs: Sequence[Run]) -> str:
     interrupted = sum(run.status == "interrupted" for run in runs)
     if not under_way + interrupted:
         return ""
-    counts = {"under way": under_way, "interrupted": interrupted}
+    counts = {"still running": under_way, "interrupted": interrupted}
     said = " and ".join(f"{n} {state}" for state, n in counts.items() if n)
     return (
         f"A snapshot: of {plural(len(runs), 'run')}, {said} when this page was written. Studies count "

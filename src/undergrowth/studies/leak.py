@@ -69,7 +69,7 @@ def when_memorised(run: Run, reading: str = "val_accuracy") -> float | Missing:
 
 
 def on_the_plateau(run: Run) -> float | Missing:
-    """The median of validation accuracy from memorised to onset; the first where it sets off."""
+    """The median of validation accuracy from memorised to onset; the first if the onset is immediate."""
     stage = between_events(run, run["val_accuracy"].dropna("step"), "memorised", "onset")
     return when_memorised(run) if stage is None else float(stage.median())
 
@@ -132,7 +132,7 @@ UNSEEN = replace(
 
 
 def said_by_commuting(table: Table) -> str:
-    """What the plateau is put beside."""
+    """What the plateau is compared with."""
     shares = [share_with_swap(run) for run in table.of(LEAKY_HALF)]
     return f"Commutativity alone would give {np.mean(shares):.3f}." if shares else ""
 

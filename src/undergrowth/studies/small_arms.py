@@ -55,7 +55,7 @@ TWO_TOKENS = RunSpec(
     measures=MEASURES,
     checkpoints=Schedule(every=1_000_000, until=1_000_000, per_decade=1),
 )
-"""Memorised near step 280, sets off near 500, groks near 2,000."""
+"""Memorises near step 280, has its onset near 500, groks near 2,000."""
 
 ARMS: dict[str, RunSpec] = {
     "two-token MLP": TWO_TOKENS,
