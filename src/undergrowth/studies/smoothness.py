@@ -416,7 +416,7 @@ FEW, EXPLORING, FREQUENT, AXIS = (
 ORDERS: tuple[tuple[StepAxis, Expected], ...] = (("linear", "<"), ("log", ">"))
 STUDY = Study(
     name="smoothness",
-    question="Are algorithmic tasks learned in a jump, and is RL jumpy from few features or exploration?",
+    question="Are algorithmic tasks learned in a jump; is RL jumpy from few features or exploration?",
     claims=(
         Claim(
             "C13",
