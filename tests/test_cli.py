@@ -78,10 +78,10 @@ def spec_file(tmp_path: Path):
     [
         ("step = 10", ["'step'", "did you mean 'steps'?"]),
         ("[optimiser]\nweigth_decay = 1", ["optimiser.weigth_decay", "did you mean 'weight_decay'?"]),
-        ('[task]\noperation = "x/y"\np = 12', ["p = 12 is not prime", "take a prime p, such as 13"]),
+        ('[task]\noperation = "x/y"\np = 12', ["p = 12 is not prime", "use a prime p, such as 13"]),
         ("[split]\nfrac_train = 1.5", ["frac_train = 1.5", "less than 1"]),
         ("[task]\np = 2\n[split]\nfrac_train = 0.01", ["frac_train = 0.01", "no training example"]),
-        ('[batch]\nname = "mini"\nbatch_size = 9999', ["batch_size = 9999", "take a smaller batch"]),
+        ('[batch]\nname = "mini"\nbatch_size = 9999', ["batch_size = 9999", "use a smaller batch"]),
         ("[model]\nn_heads = 0", ["model.n_heads = 0", "greater than"]),
         ('[model]\nname = "transfomer"', ["model.name = 'transfomer'", "did you mean 'transformer'?"]),
         ('[task]\np = "53"', ["task.p = '53'", "valid integer"]),
@@ -267,7 +267,7 @@ def test_presets_are_listed_shown_and_hinted_at(say, tmp_path, monkeypatch) -> N
     assert preset("nanda2023").id in say("show", "nanda2023").out
     said = say("run", "nanda2032")
     assert (said.code, said.wrong.count("\n")) == (2, 1)
-    assert "or one of `undergrowth presets`; did you mean 'nanda2023'?" in said.wrong
+    assert "or a name from `undergrowth presets`; did you mean 'nanda2023'?" in said.wrong
     assert list(tmp_path.iterdir()) == []
 
 
@@ -276,10 +276,10 @@ def test_presets_are_listed_shown_and_hinted_at(say, tmp_path, monkeypatch) -> N
     [
         ("[[runs]]\nstepz = 3", ["runs.0: stepz = 3", "did you mean 'steps'?"]),
         ('[[runs]]\nfork.of = "x"', ["runs.0: fork.of = 'x'", "no run above it has a name"]),
-        ('preset = "nobody1999"', ["preset = 'nobody1999'", "there are power2022"]),
+        ('preset = "nobody1999"', ["preset = 'nobody1999'", "presets: power2022"]),
         (
             '[fork]\nof = "0123456789abcdef"\nat = { name = "at_step", step = 3 }',
-            ["fork.of = '0123456789abcdef': no such run in the store", "train the parent too"],
+            ["fork.of = '0123456789abcdef': no such run in the store", "train the parent into"],
         ),
     ],
 )
@@ -345,18 +345,18 @@ def test_measure_lists_what_it_read_and_keeps_it(say, measurable: Path) -> None:
     assert norm["step"] == 10
     assert norm["lowest"] == norm["highest"] == float(run["weight_norm"].sel(step=10))
     again = say("measure", measurable, "--measure", "norms", "--run", run.id[:8], "--step", 10)
-    assert "0 checkpoints measured, 1 had been before" in again.out
+    assert "0 checkpoints measured, 1 already measured" in again.out
 
 
 @pytest.mark.parametrize(
     ("arguments", "wrong"),
     [
         (["--measure", "salency"], "no measure 'salency'; did you mean 'saliency'?"),
-        (["--measure", "norms", "--run", "zz"], "'zz': no run of"),
+        (["--measure", "norms", "--run", "zz"], "'zz': no run in"),
         (["--measure", "norms", "--step", "7"], "has no checkpoint at step 7: it has 0, 10, 20, 30"),
         (
             ["--measure", "{ name = 'saliency', component = 'head' }"],
-            "measures look at component = 'head', which a two_token_mlp has not: take 'neuron'",
+            "measures look at component = 'head', which a two_token_mlp lacks: take 'neuron'",
         ),
         ([], "--measure"),
     ],
@@ -398,7 +398,7 @@ def test_help_says_of_every_parameter_what_it_is(say, words: tuple[str, ...]) ->
 
 def test_all_studies_can_be_found_out_about(say) -> None:
     shown = " ".join(say("study", "run", "--help").out.replace("│", " ").split())
-    assert "'all' for all of them" in shown
+    assert "'all' for all studies" in shown
     assert "undergrowth study run all" in say("study", "list").out
 
 
@@ -512,14 +512,14 @@ def test_a_damaged_run_is_listed_and_the_others_as_ever(say, of_many_kinds: Path
     [
         (["replay", "STORE", "zz"], "`undergrowth runs "),
         (["measure", "STORE", "--measure", "norms", "--run", "zz"], "`undergrowth runs "),
-        (["replay", "EMPTY", "zz"], "train some into it first"),
-        (["run", "SPEC", "--seeds", "0"], "take --seeds 1 or more"),
-        (["demo", "--seeds", "-1"], "take --seeds 1 or more"),
-        (["study", "run", "leak", "--seeds", "0"], "take --seeds 1 or more"),
-        (["runs", "nothere"], "name the --out directory of a run, a study or the demo"),
+        (["replay", "EMPTY", "zz"], "train some first"),
+        (["run", "SPEC", "--seeds", "0"], "give --seeds 1 or more"),
+        (["demo", "--seeds", "-1"], "give --seeds 1 or more"),
+        (["study", "run", "leak", "--seeds", "0"], "give --seeds 1 or more"),
+        (["runs", "nothere"], "give the --out directory of a run, a study or the demo"),
         (["run"], "see `undergrowth run --help`"),
         (["study", "rnu"], "see `undergrowth study --help`"),
-        (["report", "EMPTY"], "train some into it first"),
+        (["report", "EMPTY"], "train some first"),
     ],
 )
 def test_wrong_use_names_the_remedy(
@@ -538,7 +538,7 @@ def test_more_steps_say_how_to_go_on_and_that_works(say, spec_file, tmp_path) ->
     longer = tiny.spec(steps=40)
     said = say("run", spec_file(longer.to_toml()), "--out", out)
     assert (said.code, said.wrong.count("\n")) == (0, 1)
-    hint = re.search(r"write (fork = \{.*\}) into its spec", said.wrong)
+    hint = re.search(r"write (fork = \{.*\}) in its spec", said.wrong)
     assert hint is not None
     path = spec_file(f"{hint.group(1)}\n{longer.to_toml()}")
     said = say("run", path, "--out", out)
@@ -575,7 +575,7 @@ class TestAReport:
             writer.begin(Store(measurable).runs[0].spec)
             writer.close()
             assert say("report", measurable).code == 0
-        assert "A snapshot: of 1 run 1 under way" in (measurable / "report.html").read_text()
+        assert "A snapshot: of 1 run, 1 still running" in (measurable / "report.html").read_text()
 
     def test_prints_commands_that_work_from_anywhere(
         self, say, measurable: Path, tmp_path, monkeypatch

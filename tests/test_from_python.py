@@ -36,7 +36,7 @@ def test_a_figure_takes_one_run_or_several_or_a_store(draw: Any, store: ug.Store
 
 
 def test_a_figure_of_one_run_says_so_where_it_is_given_two(store: ug.Store) -> None:
-    with pytest.raises(ValueError, match=r"draws 1 run, and these are 2: pass one, as in runs\[0\]"):
+    with pytest.raises(ValueError, match=r"draws 1 run, but got 2: pass one, such as runs\[0\]"):
         ug.spikes_figure([*store.runs, *store.runs])
 
 

@@ -84,7 +84,7 @@ def test_windows_are_written_in_toml() -> None:
 def test_a_window_that_does_not_run_forward_is_one_line(stop: int) -> None:
     window = {"start": 10, "stop": stop}
     with pytest.raises(
-        SpecError, match=f"a window from 10 to {stop} is none: set start < stop"
+        SpecError, match=f"a window from 10 to {stop} is empty: set start < stop"
     ) as error:
         RunSpec.from_dict({"measures": [{"name": "curves", "schedule": {"windows": [window]}}]})
     assert "\n" not in str(error.value)

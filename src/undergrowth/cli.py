@@ -1,4 +1,4 @@
-"""The command line. Exit codes: 0 done, 1 a run or check failed, 2 wrong use, 130 interrupted."""
+"""The command line. Exit codes: 0 done, 1 a run or check failed, 2 usage error, 130 interrupted."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ if TYPE_CHECKING:  # the command line starts without JAX
 
 HELP = """Why, and when, does gradient descent replace many shallow circuits by few general ones?
 
-Train small networks on tasks whose every input can be enumerated, measure their circuits all along,
-and get a verdict over seeds on stated predictions. Start with `undergrowth demo`.
+Train small networks on tasks whose every input can be enumerated, measure their circuits throughout
+training, and get a verdict over seeds on stated predictions. Start with `undergrowth demo`.
 """
 
 app = App(
@@ -56,16 +56,16 @@ app = App(
 study_app = App(name="study", help="Questions with stated predictions: list, show, run.")
 app.command(study_app)
 
-AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
+AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON, for programs.")]
 BudgetName = Literal["quick", "standard", "full"]
-Out = Annotated[Path, Parameter(help="Directory of the store; made if it is not there.")]
-Seeds = Annotated[int | None, Parameter(help="How many seeds of each arm; by default the budget's.")]
+Out = Annotated[Path, Parameter(help="Directory of the store; created if missing.")]
+Seeds = Annotated[int | None, Parameter(help="Number of seeds of each arm; by default the budget's.")]
 # Helps stand in annotations, for cyclopts drops a docstring's where a parameter has no keyword, and
 # without `backticks`, which it takes for mark-up.
-SpecName = Annotated[str, Parameter(help="A TOML file, or one of those in 'undergrowth presets'.")]
-StoreName = Annotated[Path, Parameter(help="The --out directory of a run, a study or the demo.")]
-StudyName = Annotated[str, Parameter(help="One of those in 'undergrowth study list'.")]
-RunId = Annotated[str, Parameter(help="The run's id, or how it begins; 'undergrowth runs' lists them.")]
+SpecName = Annotated[str, Parameter(help="A TOML file, or a name from 'undergrowth presets'.")]
+StoreName = Annotated[Path, Parameter(help="The --out directory of a run, study or demo.")]
+StudyName = Annotated[str, Parameter(help="A name from 'undergrowth study list'.")]
+RunId = Annotated[str, Parameter(help="A run's id, or how it starts; 'undergrowth runs' lists them.")]
 
 
 _given: ContextVar[Sequence[str]] = ContextVar("arguments of the command at work")
@@ -87,8 +87,8 @@ class NotWrittenError(Exception):
 def demo(*, out: Out = Path("demo"), seeds: Seeds = None) -> int:
     """Train a network that groks, and its control; write report.html and verdicts.json.
 
-    A one-layer transformer learns x+y mod 53 over 4 seeds, and over 2 seeds with shuffled labels;
-    the report answers P1 to P3, P14 (grokking), P15, P16 (saliency) and P17 (ablation). Two to three
+    A one-layer transformer learns x+y mod 53 with 4 seeds, and with 2 seeds of shuffled labels; the
+    report answers P1 to P3, P14 (grokking), P15, P16 (saliency) and P17 (ablation). Two to three
     minutes on two cores. Finished runs are not trained again.
     """
     from undergrowth.studies import STUDIES, one_layer_addition
@@ -106,9 +106,9 @@ def run(
     /,
     *,
     out: Out = Path("runs"),
-    seeds: Annotated[int | None, Parameter(help="Train each run with the seeds 0 to N-1.")] = None,
+    seeds: Annotated[int | None, Parameter(help="Train each run with seeds 0 to N-1.")] = None,
 ) -> int:
-    """Train the runs that a spec file describes, or with --seeds N the seeds 0 to N-1 of each.
+    """Train the runs in a spec file; with --seeds N, each with seeds 0 to N-1.
 
     `undergrowth show SPEC --resolved` prints them with every default.
     """
@@ -128,7 +128,7 @@ def show(
     *,
     resolved: Annotated[
         bool,
-        Parameter(negative="", help="Print a spec file of the same runs with every default in it."),
+        Parameter(negative="", help="Print a spec file of the same runs with all defaults written out."),
     ] = False,
     as_json: AsJson = False,
 ) -> int:
@@ -167,7 +167,7 @@ def _describe(spec: RunSpec, name: str | None) -> None:
 
 @app.command
 def presets(*, as_json: AsJson = False) -> int:
-    """List the published set-ups that `run` and `show` take by name, and a spec file as `preset`."""
+    """List the published set-ups that `run` and `show` accept by name, and spec files as `preset`."""
     from undergrowth.spec.presets import PRESETS
 
     table = [
@@ -184,7 +184,7 @@ def presets(*, as_json: AsJson = False) -> int:
 
 @app.command
 def replay(directory: StoreName, run: RunId, /, *, as_json: AsJson = False) -> int:
-    """Train a stored run again and compare every bit; exit code 1 where it differs."""
+    """Train a stored run again and compare every bit; exit code 1 if any differs."""
     from undergrowth.store import Store
     from undergrowth.sweep.replaying import replay as replay_run, replayed_with
     from undergrowth.terminal import watching
@@ -229,8 +229,8 @@ def measure(
     measure: Annotated[
         str,
         Parameter(
-            help="A name, as in saliency; with fields in TOML, as in "
-            '\'{ name = "saliency", component = "head" }\'; or one of your own, as in mine.py:Mine. '
+            help="A name, such as saliency; a TOML table with fields, such as "
+            '\'{ name = "saliency", component = "head" }\'; or your own class, such as mine.py:Mine. '
             "'undergrowth measures' lists the names."
         ),
     ],
@@ -238,16 +238,16 @@ def measure(
         tuple[str, ...],
         Parameter(
             negative="",
-            help="A run's id, or how it begins; again for more runs. By default all runs of the store.",
+            help="A run's id, or how it starts; repeat for more runs. By default all runs.",
         ),
     ] = (),
     step: Annotated[
         tuple[int, ...],
-        Parameter(negative="", help="A step that is kept; again for more. By default all checkpoints."),
+        Parameter(negative="", help="A checkpoint's step; repeat for more. By default all checkpoints."),
     ] = (),
     as_json: AsJson = False,
 ) -> int:
-    """Measure stored checkpoints and keep the readings in the store; nothing is measured twice."""
+    """Measure stored checkpoints and store the readings; nothing is measured twice."""
     from undergrowth.store import Store
     from undergrowth.store.lock import writing
     from undergrowth.sweep.measuring import measure_into
@@ -264,7 +264,7 @@ def measure(
         print_table([in_figures(row) for row in rows])
     before = sum(not one.is_new for one in taken)
     console.print(
-        f"{len(taken) - before} checkpoints measured, {before} had been before; "
+        f"{len(taken) - before} checkpoints measured, {before} already measured; "
         f"in Python: undergrowth.open({str(directory)!r}).run(ID)[NAME]"
     )
     return 0
@@ -272,7 +272,7 @@ def measure(
 
 @app.command
 def measures(*, as_json: AsJson = False) -> int:
-    """List the measures that a spec and `undergrowth measure` take by name, with their fields."""
+    """List the measures that specs and `undergrowth measure` accept by name, with their fields."""
     from undergrowth.measures.named import KINDS
 
     table = [
@@ -298,20 +298,20 @@ def report(
     *,
     out: Annotated[
         Path | None,
-        Parameter(help="Write into this directory, or to this .html file; by default into the store."),
+        Parameter(help="Write into this directory or to this .html file; by default into the store."),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Write report.html and verdicts.json anew from a store, without training.
+    """Rebuild report.html and verdicts.json from a store, without training.
 
-    The store is only read, so another command may be training into it: the page then says that it is a
+    The store is only read, so another command may be training into it; the page then says that it is a
     snapshot.
     """
     from undergrowth.store import Store
 
     store = Store(directory)
     if not store.runs:
-        raise WrongUseError(f"{directory} has no runs to report: train some into it first")
+        raise WrongUseError(f"{directory} has no runs to report: train some first")
     written = _write_report(store, out)
     if as_json:
         print_json([claim.to_dict() for claim in written.claims])
@@ -322,7 +322,7 @@ def report(
 
 @app.command
 def verify(directory: StoreName, /, *, as_json: AsJson = False) -> int:
-    """Check a store against the digests kept with it; exit code 1 where anything is damaged."""
+    """Check a store against its digests; exit code 1 if anything is damaged."""
     from undergrowth.store import verify as verify_store
 
     found = verify_store(directory)
@@ -335,12 +335,13 @@ def verify(directory: StoreName, /, *, as_json: AsJson = False) -> int:
             console.print(in_one_line(f"{entry['place']}: {entry['wrong']}"))
         console.print(
             f"{found.runs} runs, {found.readings} readings, {found.files} files: "
-            + (f"{len(damage)} damaged" if damage else "whole")
+            + (f"{len(damage)} damaged" if damage else "nothing damaged")
         )
         if found.interrupted:
             runs = "run was" if found.interrupted == 1 else "runs were"
             console.print(
-                f"{found.interrupted} {runs} interrupted: the command that trained it goes on from there"
+                f"{found.interrupted} {runs} interrupted: run the command that trained it again to "
+                "resume"
             )
     return 1 if damage else 0
 
@@ -358,7 +359,7 @@ def list_studies(*, as_json: AsJson = False) -> int:
         print_json([{**row, "budgets": _budgets(STUDIES[str(row["name"])])} for row in table])
     else:
         print_table([{**row, "claims": " ".join(row["claims"])} for row in table])
-        console.print("`undergrowth study run NAME` runs one of them, `undergrowth study run all` all.")
+        console.print("`undergrowth study run NAME` runs one, `undergrowth study run all` runs all.")
     return 0
 
 
@@ -400,28 +401,28 @@ def show_study(name: StudyName, /, *, as_json: AsJson = False) -> int:
 @study_app.command(name="run")
 def run_study(
     name: Annotated[
-        str, Parameter(help="One of those in 'undergrowth study list', or 'all' for all of them.")
+        str, Parameter(help="A name from 'undergrowth study list', or 'all' for all studies.")
     ],
     /,
     *,
     budget: Annotated[
         BudgetName,
-        Parameter(help="quick: minutes, shows that it works; standard: 16 seeds; full: paper scale."),
+        Parameter(help="quick: minutes, to see that it works; standard: 16 seeds; full: paper scale."),
     ] = "quick",
     seeds: Seeds = None,
     arm: Annotated[
         tuple[str, ...],
         Parameter(
             negative="",
-            help="Only arms with this text in their names, and their trunks; again for more. "
+            help="Only arms whose names contain this text, and their trunks; repeat for more. "
             "By default all arms.",
         ),
     ] = (),
     out: Out = Path("runs"),
 ) -> int:
-    """Train what a study needs and is not stored yet; write report.html and verdicts.json.
+    """Train the runs of a study that are not stored yet; write report.html and verdicts.json.
 
-    The page answers every study whose runs the store then has.
+    The page covers every study whose runs are in the store.
     """
     from undergrowth.studies import STUDIES
     from undergrowth.studies.arm import of_arms
@@ -444,20 +445,20 @@ def publish(
     *,
     study: Annotated[
         tuple[str, ...],
-        Parameter(negative="", help="Which study; again for more. By default all that it answers."),
+        Parameter(negative="", help="Which study; repeat for more. By default all in the store."),
     ] = (),
     given: Annotated[
         tuple[str, ...],
-        Parameter(negative="", help="The command that trained the runs, to be kept with them."),
+        Parameter(negative="", help="The command that trained the runs, to be recorded with them."),
     ] = (),
     into: Annotated[
         Path | None,
-        Parameter(help="The directory of results; by default the one that comes with the package."),
+        Parameter(help="Directory of results; by default the one shipped with the package."),
     ] = None,
 ) -> int:
-    """Write the results of a store's studies as small files that are read without training.
+    """Write the results of a store's studies as small files that can be read without training.
 
-    Runs that were published before stay among them, so that seeds may be trained in several stores.
+    Runs published earlier are kept, so seeds may be trained in several stores.
     """
     from undergrowth.published.writing import publish as publish_study
     from undergrowth.store import Store
@@ -467,7 +468,7 @@ def publish(
         {part.study for run in store.runs for part in run.parts}
     )
     if not names:
-        raise WrongUseError(f"{directory} has no run of a study: `undergrowth study run` trains some")
+        raise WrongUseError(f"{directory} has no runs of a study: use `undergrowth study run` first")
     for name in names:
         found = publish_study(store, name, given, into)
         size = sum(path.stat().st_size for path in found.where.iterdir())
@@ -477,19 +478,19 @@ def publish(
 
 @app.command
 def results(
-    study: Annotated[str | None, Parameter(help="A study; by default the claims of all.")] = None,
+    study: Annotated[str | None, Parameter(help="A study; by default all claims.")] = None,
     /,
     *,
     of: Annotated[
         Path | None,
-        Parameter(help="The directory of results; by default the one that comes with the package."),
+        Parameter(help="Directory of results; by default the one shipped with the package."),
     ] = None,
     markdown: Annotated[
-        bool, Parameter(negative="", help="Print the table of all claims that FINDINGS.md has.")
+        bool, Parameter(negative="", help="Print the table of claims in FINDINGS.md.")
     ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Print published results, without training: one line per claim, or all endpoints of a study."""
+    """Print published results without training: one line per claim, or all endpoints of a study."""
     from undergrowth.published.reading import claims, results as results_of
 
     if markdown:
@@ -559,8 +560,9 @@ def _but_for_steps(spec: RunSpec) -> tuple[object, ...]:
 def _from_there(spec: RunSpec, begins: RunSpec) -> str:
     at = f'at = {{ name = "at_step", step = {begins.steps} }}'
     return (
-        f"run {spec.id} begins at step 0, though {begins.id} has its first {begins.steps:,} steps: to "
-        f'go on from there, write fork = {{ of = "{begins.id}", {at} }} into its spec'
+        f"run {spec.id} starts at step 0, though {begins.id} already has its first {begins.steps:,} "
+        "steps: "
+        f'to continue from there, write fork = {{ of = "{begins.id}", {at} }} in its spec'
     )
 
 
@@ -573,8 +575,8 @@ def _write_report(store: Store, out: Path | None) -> Report:
     except OSError as error:
         again = command("undergrowth", "report", store.root, "--out", "PLACE")
         raise NotWrittenError(
-            f"{error.filename or out or store.root}: {error.strerror or error}: the report is not "
-            f"written, what is stored is whole; make room or give leave to write there, or `{again}`"
+            f"{error.filename or out or store.root}: {error.strerror or error}: the report was not "
+            f"written, but the store is intact; free space or fix permissions there, or run `{again}`"
         ) from None
 
 
@@ -597,7 +599,7 @@ def _read_specs(named: str, seeds: int | None = None) -> SpecFile:
         near = get_close_matches(named, PRESETS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise WrongUseError(
-            f"{path}: {reason}: name a spec file in TOML, or one of `undergrowth presets`{hint}"
+            f"{path}: {reason}: give a spec file in TOML, or a name from `undergrowth presets`{hint}"
         ) from None
     except SpecError as error:
         raise WrongUseError(f"{path}: {error}") from None
@@ -608,7 +610,7 @@ def _runs_named(store: Store, ids: Sequence[str]) -> list[Run]:
     """The runs whose ids begin so, all of them where none is named."""
     stored = store.runs
     if not stored:
-        raise WrongUseError(f"{store.root} has no runs yet: train some into it first")
+        raise WrongUseError(f"{store.root} has no runs yet: train some first")
     return [_run_named(store, stored, begins) for begins in ids] or list(stored)
 
 
@@ -616,10 +618,10 @@ def _run_named(store: Store, stored: Sequence[Run], begins: str) -> Run:
     matching = [run for run in stored if run.id.startswith(begins)]
     listing = f"`{command('undergrowth', 'runs', store.root)}` lists them"
     if not matching:
-        raise WrongUseError(f"{begins!r}: no run of {store.root} has an id that begins so: {listing}")
+        raise WrongUseError(f"{begins!r}: no run in {store.root} has an id that starts so: {listing}")
     if len(matching) > 1:
         raise WrongUseError(
-            f"{begins!r}: {len(matching)} runs of {store.root} have ids that begin so: give more of the "
+            f"{begins!r}: {len(matching)} runs in {store.root} have ids that start so: give more of the "
             f"id; {listing}"
         )
     return matching[0]
@@ -632,7 +634,7 @@ def _study(name: str) -> Study:
 
     if name not in STUDIES:
         near = get_close_matches(name, STUDIES, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(STUDIES)}"
+        hint = f"did you mean {near[0]!r}?" if near else f"studies: {', '.join(STUDIES)}"
         raise WrongUseError(f"no study {name!r}; {hint}")
     return STUDIES[name]
 
@@ -640,8 +642,7 @@ def _study(name: str) -> Study:
 def _at_least_1(seeds: int) -> int:
     if seeds < 1:
         raise WrongUseError(
-            f"--seeds {seeds}: there is nothing to train without a seed: take --seeds 1 or more, or "
-            "leave it out"
+            f"--seeds {seeds}: nothing to train without a seed: give --seeds 1 or more, or omit it"
         )
     return seeds
 
@@ -670,7 +671,7 @@ def _say_each(lines: Sequence[str], store: Store) -> None:
         _say_wrong(line)
     if (more := len(lines) - MOST_SAID) > 0:
         listing = command("undergrowth", "runs", store.root)
-        _say_wrong(f"and so {more} more: `{listing}` says which")
+        _say_wrong(f"and {more} more: `{listing}` lists them")
 
 
 def _this_command() -> str:
@@ -694,7 +695,7 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
     try:
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:
-        _say_wrong("interrupted; what is stored is whole: run the same command again to go on from it")
+        _say_wrong("interrupted; the store is intact: run the same command again to resume")
         return 130
     except BrokenPipeError:
         return 1
@@ -707,12 +708,10 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
         return 2
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        _say_wrong(
-            f"{where}{error.strerror or error}: see to it, or name another path, and run it again"
-        )
+        _say_wrong(f"{where}{error.strerror or error}: fix this or give another path, and run it again")
         return 1
     except sqlite3.Error as error:
-        _say_wrong(f"the store cannot take more ({error}): free some space and run it again")
+        _say_wrong(f"cannot write to the store ({error}): free some space and run it again")
         return 1
     except Exception as error:
         code = _code_of(error)

@@ -152,7 +152,7 @@ COLOURS = {"supported": "green", "contradicted": "red", "no effect": "yellow", "
 
 
 def print_answers(report: Report) -> None:
-    """The claims of a report: how each is ruled, by which effect; and where the report was written."""
+    """The claims of a report: each ruling and its effect; and where the report was written."""
     from undergrowth.analysis.verdicts import CLAIM_SEEDS
 
     for answer in report.claims:
@@ -161,7 +161,7 @@ def print_answers(report: Report) -> None:
         if (primary := answer.primary) and primary.estimate.n:
             console.print(f"     {primary.says}: {_in_words(primary.estimate)}", style="dim")
         if answer.ruling == "open":
-            console.print(f"     open: waits for {answer.waits_for}", style="dim")
+            console.print(f"     open: waiting for {answer.waits_for}", style="dim")
         if answer.robustness:
             console.print(f"     {answer.robustness}", style="dim")
     answers = [answer.primary for answer in report.claims if answer.primary and answer.ruling != "open"]
@@ -181,7 +181,7 @@ def print_verdicts(rows: Sequence[Mapping[str, Any]]) -> None:
             Text.assemble(f"{row['claim']:4} ", shown, f" {what}{row['endpoint']}: {row['arm']}")
         )
         if row["effect"] is None and row["waits_for"]:
-            console.print(f"     waits for {row['waits_for']}", style="dim")
+            console.print(f"     waiting for {row['waits_for']}", style="dim")
             continue
         low, high = (
             format_bound(bound, side) for bound, side in zip(row["interval"], ("-∞", "∞"), strict=True)
@@ -201,7 +201,7 @@ def format_bound(bound: float | None, without: str) -> str:
 
 def _in_words(estimate: Estimate) -> str:
     if not estimate.n:
-        return "no number: no seed has one"
+        return "no value: no seed has one"
     if not estimate.is_known:
         return f"no interval from {estimate.seeds}"
     interval = f"{estimate.level:.0%} interval [{estimate.low:.3g}, {estimate.high:.3g}]"

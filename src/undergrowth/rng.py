@@ -34,7 +34,7 @@ _FIRST_KEY: dict[Purpose, int] = {
 
 
 class Seeds(Value):
-    """The three sources of chance, apart: weights; split and shuffled labels; batches and noise."""
+    """Separate seeds for the three sources of chance: weights; split and labels; batches and noise."""
 
     model: int = Field(default=0, ge=0, lt=2**31)
     data: int = Field(default=0, ge=0, lt=2**31)

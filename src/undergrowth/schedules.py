@@ -22,15 +22,15 @@ class Window(Value):
     @model_validator(mode="after")
     def _runs_forward(self) -> Window:
         if self.stop <= self.start:
-            raise ValueError(f"a window from {self.start} to {self.stop} is none: set start < stop")
+            raise ValueError(f"a window from {self.start} to {self.stop} is empty: set start < stop")
         return self
 
 
 class Schedule(Value):
-    """Every `every` steps up to `until`, then `per_decade` steps a decade, what the windows add, and
+    """Every `every` steps up to `until`, then `per_decade` steps per decade, plus the windows' steps and
     always the last step.
 
-    The spacing is the resolution of every event time that is read from it, so events carry it.
+    The spacing is the resolution of every event time derived from it, so events record it.
 
     >>> Schedule(every=5, until=10, per_decade=2).steps(100)
     (0, 5, 10, 32, 100)
@@ -55,8 +55,8 @@ class Schedule(Value):
             if n > MOST_STEPS:
                 less = "a smaller per_decade" if rule == "per_decade" else "a larger every"
                 raise ValueError(
-                    f"{rule} names {n} steps of the run's {last}, and a schedule has {MOST_STEPS} at "
-                    f"most: take {less}"
+                    f"{rule} gives {n} of the run's {last} steps, but a schedule has at most "
+                    f"{MOST_STEPS}: use {less}"
                 )
 
     def steps(self, last: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""What is wrong with a spec, in one line: where, the value, the rule, and the nearest known name."""
+"""What is wrong with a spec, in one line: place, value, rule, and the nearest known name."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SYNONYMS = {
     "factor": ("by", "multiplier", "scale"),
     "values": ("weights",),
 }
-"""By a field of specs, what others call it; it is a hint only where that field is known."""
+"""For each spec field, what others call it; used as a hint only where that field is known."""
 
 NO_TABLE = ("model_type", "model_attributes_type", "dict_type", "dataclass_type")
 
@@ -59,7 +59,7 @@ class SpecError(ValueError):
 
 
 def explain(error: ValidationError, of: type[BaseModel]) -> str:
-    """The first thing wrong in one line: where, the value, the rule, and the nearest known name."""
+    """The first thing wrong, in one line: place, value, rule, and the nearest known name."""
     others = error.error_count() - 1
     return _told(error.errors()[0], of) + (f" (and {others} more)" if others else "")
 
@@ -102,8 +102,8 @@ def _unknown_key(detail: ErrorDetails, of: type[BaseModel]) -> str:
     told = f"{where} = {shown(detail['input'])}: unknown key {shown(key)}"
     if place and _is_of_the_run(key, of):
         return (
-            f"{told}; it is a key of the run, and in TOML what follows a [table] or [[table]] header "
-            "belongs to that table: move it above the first header"
+            f"{told}; it is a key of the run, but in TOML everything after a [table] or [[table]] "
+            "header belongs to that table: move it above the first header"
         )
     return told + (near(key, known) or f"; known keys: {_listed(sorted(known), str)}")
 
@@ -117,7 +117,7 @@ def _unknown_kind(detail: ErrorDetails, place: str, schema: Mapping[str, Any]) -
     kinds = list(schema.get("discriminator", {}).get("mapping", ()))
     known = f"; known names: {_listed(kinds)}" if kinds else ""
     if detail["type"] == "union_tag_not_found":
-        return f"{place} = {shown(detail['input'])}: it has no name{known}"
+        return f"{place} = {shown(detail['input'])}: name is missing{known}"
     name = detail["ctx"]["tag"] if "ctx" in detail else None
     return f"{place}.name = {shown(name)}: unknown name{near(name, kinds) or known}"
 
@@ -130,7 +130,7 @@ def _missing(detail: ErrorDetails, of: type[BaseModel]) -> str:
 
 
 def near(given: object, known: Iterable[object]) -> str:
-    """A hint at the known name that is meant, where one is near; else nothing.
+    """A hint at the known name that was probably meant; empty if none is close.
 
     >>> near("AdamW", ["adam", "adamw"]), near("learning_rate", ["lr", "eps"])
     ("; did you mean 'adamw'?", "; did you mean 'lr'?")
@@ -142,7 +142,7 @@ def near(given: object, known: Iterable[object]) -> str:
 def near_or_quoted(given: object, known: Iterable[object]) -> str:
     """As `near`; of true and false, which TOML reads as no text, that they want quotes."""
     if isinstance(given, bool) and str(given).lower() in known:
-        return f'; write "{str(given).lower()}", in quotes'
+        return f'; write "{str(given).lower()}" in quotes'
     return near(given, known)
 
 
@@ -176,7 +176,7 @@ def _listed(names: Iterable[str], written: Callable[[str], str] = repr) -> str:
 def shown(value: object) -> str:
     """A value as a message shows it: on one line, of at most 60 characters."""
     if isinstance(value, int) and abs(value).bit_length() > 200:
-        return f"an integer of some {round(abs(value).bit_length() * 0.30103)} digits"
+        return f"an integer of about {round(abs(value).bit_length() * 0.30103)} digits"
     try:
         text = repr(list(value) if isinstance(value, tuple) else value)
     except (RecursionError, ValueError):  # too deep, or with a number of too many digits within

@@ -23,7 +23,7 @@ SILENCE = 30.0
 
 
 class Board:
-    """The state of a sweep as its progress comes in; drawn as a bar and a row a run at work.
+    """The state of a sweep as its progress comes in; drawn as a bar and one row per active run.
 
     It is heard from one thread and drawn by another, so both hold its lock.
     """

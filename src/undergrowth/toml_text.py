@@ -23,8 +23,7 @@ def parsed(text: str) -> dict[str, Any]:
         raise ValueError(_too_deep()) from None
     except ValueError:  # Python reads no integer of more than some 4,300 digits
         raise ValueError(
-            "not TOML: a number has thousands of digits: write one that a spec can hold, or put a text "
-            "in quotes"
+            "not TOML: a number has thousands of digits: write a smaller one, or put text in quotes"
         ) from None
     if _is_deeper(tables, DEEPEST):
         raise ValueError(_too_deep())
@@ -44,6 +43,5 @@ def _is_deeper(value: Any, most: int) -> bool:
 
 def _too_deep() -> str:
     return (
-        f"tables and lists are within each other more than {DEEPEST} times, and no spec needs that: "
-        "take brackets away"
+        f"tables and lists are nested more than {DEEPEST} deep, and no spec needs that: remove brackets"
     )

@@ -66,13 +66,13 @@ def _refuse_what_no_device_holds(name: str, value: Any) -> None:
             _refuse_what_no_device_holds(f"{name}.{position}", item)
     elif isinstance(value, float) and value and not SMALLEST <= abs(value) <= LARGEST:
         raise ValueError(
-            f"{name} = {value} is no number that float32 holds: take 0 where it may be, or one from "
-            "1.18e-38 to 3.4e38 in size"
+            f"{name} = {value} does not fit into float32: use 0 if allowed, or a magnitude from "
+            "1.18e-38 to 3.4e38"
         )
     elif isinstance(value, int) and abs(value) > MOST:
         digits = round(abs(value).bit_length() * 0.30103)
-        told = str(value) if digits <= 20 else f"an integer of some {digits} digits"
-        raise ValueError(f"{name} = {told} is no number that int32 holds: take {MOST} at most")
+        told = str(value) if digits <= 20 else f"an integer of about {digits} digits"
+        raise ValueError(f"{name} = {told} does not fit into int32: use at most {MOST}")
 
 
 def _as_python_has_it(value: Any) -> Any:

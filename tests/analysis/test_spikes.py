@@ -129,7 +129,7 @@ def test_a_curve_without_spikes_has_a_table_of_the_same_columns() -> None:
         (curve(np.array([*np.ones(30), np.inf])), "the curve is inf at step 30"),
         (curve(np.array([*np.ones(30), -1.0])), "the curve is -1 at step 30"),
         (curve(np.ones(50), spacing=300), "window = 500: less than 5 steps"),
-        (xr.DataArray(np.ones((50, 2)), dims=("step", "side")), "the one axis 'step'"),
+        (xr.DataArray(np.ones((50, 2)), dims=("step", "side")), "only the axis 'step'"),
     ],
 )
 def test_what_has_no_spikes_by_its_form_is_refused_in_one_line(broken: xr.DataArray, said: str) -> None:

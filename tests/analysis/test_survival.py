@@ -40,5 +40,5 @@ def test_what_never_happened_leaves_the_median_open_and_no_test() -> None:
 
 
 def test_no_run_has_no_curve() -> None:
-    with pytest.raises(ValueError, match="give at least one time"):
+    with pytest.raises(ValueError, match="needs at least one time"):
         survival([], [])

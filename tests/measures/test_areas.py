@@ -157,7 +157,7 @@ def test_the_map_holds_every_cell_and_no_other() -> None:
             {"task": Modular(operation="x-y", p=5), "measures": ["swaps"]},
             "x-y mod 5 commutes nowhere, so no swap has an equal label: take 'areas'",
         ),
-        ({"task": SUM, "measures": ["swaps"]}, "take split.name = 'leaky_random', or measure 'areas'"),
+        ({"task": SUM, "measures": ["swaps"]}, "use split.name = 'leaky_random', or measure 'areas'"),
     ],
 )
 def test_a_run_that_does_not_fit_is_told_what_does(fields: dict, message: str) -> None:

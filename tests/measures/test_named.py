@@ -59,8 +59,8 @@ def test_a_measure_of_ones_own_comes_from_its_file(file: Path) -> None:
     [
         ("salency", "no measure 'salency'; did you mean 'saliency'?"),
         ("entropy", "no measure 'entropy'; there are curves, predictions, "),
-        ("{ name = 'saliency'", "is no inline table of TOML: write it as in a spec file"),
-        ("component = 'head'", "is no inline table of TOML: write it as in a spec file"),
+        ("{ name = 'saliency'", "is not an inline TOML table: write it as in a spec file"),
+        ("component = 'head'", "is not an inline TOML table: write it as in a spec file"),
         ("{ component = 'head' }", "no measure None; there are"),
         ("{ name = 'saliency', nodes = 3 }", "measure 'saliency': saliency.nodes = 3: unknown key"),
         ("{ name = 'saliency', n_nodes = 0 }", "n_nodes = 0"),

@@ -50,4 +50,4 @@ def test_wrong_use_is_one_line(root: Path, tmp_path: Path, capsys: pytest.Captur
     assert code("publish", root, "--study", "lr-boost", "--into", tmp_path) == 2
     assert "no run of the study 'lr-boost' has ended" in capsys.readouterr().err
     assert code("study", "run", "small", "--arm", "tru", "--arm", "fals", "--out", tmp_path) == 2
-    assert "--arm 'fals' is in no arm's name: there are true, shuffled" in capsys.readouterr().err
+    assert "--arm 'fals' is in no arm's name; arms: true, shuffled" in capsys.readouterr().err

@@ -46,7 +46,7 @@ def test_runs_of_several_kinds_are_told_by_how_the_claims_stand() -> None:
     )
     assert in_one_paragraph([found], runs) == (
         "Of 4 claims in 1 study, tested on 2 runs: 2 supported, 1 contradicted, 1 open. "
-        "3 on fewer seeds than a claim takes."
+        "3 on fewer seeds than a claim needs."
     )
 
 

@@ -103,11 +103,11 @@ def test_verdicts_say_what_they_are_worth(report: Path) -> None:
     html = report.read_text("utf-8")
     for ruling in ("supported", "contradicted", "inconclusive"):
         assert f'class="chip {ruling}"' in html
-    assert "demonstration: 3 seeds; a claim takes 16" in html
-    assert "18 seeds; a claim takes" not in html
+    assert "demonstration: 3 seeds; a claim needs 16" in html
+    assert "18 seeds; a claim needs" not in html
     assert "no interval from 1 seed" in html
     assert "Supported if the interval lies above 1; contradicted if below." in html
-    assert "Waits for longer runs." in html
+    assert "Waiting for longer runs." in html
     assert "Seeds without a value: 2 never memorised." in html
     assert "1 of 1 checks agree in sign" in html
 

@@ -138,10 +138,10 @@ FORK = 'fork = { of = "%s", at = { name = "at_step", step = 10 } }\n'
     ("text", "message"),
     [
         ("steps =", "not TOML: "),
-        ("runs = 3", "runs: not a list of tables: write each run under a line [[runs]]"),
+        ("runs = 3", "runs: not a list of tables: write each run under its own [[runs]] line"),
         ("runs = [1, 2]", "runs: not a list of tables"),
         ("[runs]\nsteps = 3", "runs: not a list of tables"),
-        ("runs = []", "runs = []: there is no run in it"),
+        ("runs = []", "runs = []: no run in it"),
         ("steps = 0", "steps = 0: input should be greater than or equal to 1"),
         ("[[runs]]\n[[runs]]\nsteps = 0", "runs.1: steps = 0: input should be greater"),
         ("[[runs]]\nstepz = 3", "runs.0: stepz = 3: unknown key 'stepz'; did you mean 'steps'?"),
@@ -149,18 +149,18 @@ FORK = 'fork = { of = "%s", at = { name = "at_step", step = 10 } }\n'
             '[[runs]]\nname = "a"\n[[runs]]\nname = "a"',
             "runs.1: name = 'a': an earlier run has that name",
         ),
-        ("[[runs]]\nname = 3", "runs.0: name = 3: not a name: write a word in quotes"),
+        ("[[runs]]\nname = 3", "runs.0: name = 3: not a name: write it in quotes"),
         ('[[runs]]\nname = ""', "runs.0: name = '': not a name"),
         (
             '[[runs]]\nname = "trunk"\n[[runs]]\n' + FORK % "trnk",
-            "runs.1: fork.of = 'trnk': neither the name of a run above nor the id of a stored one; "
+            "runs.1: fork.of = 'trnk': neither the name of a run above nor the id of a stored run; "
             "did you mean 'trunk'?",
         ),
         ("[[runs]]\n" + FORK % "x", "runs.0: fork.of = 'x': neither the name"),
-        (FORK % "x", "fork.of = 'x': neither the name of a run above nor the id of a stored one"),
+        (FORK % "x", "fork.of = 'x': neither the name of a run above nor the id of a stored run"),
         (
             "[[runs]]\n" + FORK % "late" + '[[runs]]\nname = "late"',
-            "runs.0: fork.of = 'late': that run is not above this one: move it there",
+            "runs.0: fork.of = 'late': that run is not above this one: move it up",
         ),
         (
             '[[runs]]\nname = "self"\n' + FORK % "self",
@@ -177,12 +177,12 @@ FORK = 'fork = { of = "%s", at = { name = "at_step", step = 10 } }\n'
             "runs.1: interventions = 3: ",
         ),
         ('preset = "nanda2032"', "preset = 'nanda2032': no such preset; did you mean 'nanda2023'?"),
-        ("preset = 3", "preset = 3: no such preset; there are "),
-        ('preset = ""', "preset = '': no such preset; there are "),
+        ("preset = 3", "preset = 3: no such preset; presets: "),
+        ('preset = ""', "preset = '': no such preset; presets: "),
         ("[[preset]]\na = 1", "preset = [{'a': 1}]: no such preset"),
         (
             "[[runs]]\n" + FORK % ("0" * 16) + "steps = 10",
-            "runs.0: fork.at.step = 10 leaves this run of 10 steps nothing to do",
+            "runs.0: fork.at.step = 10 leaves nothing to do in this run of 10 steps",
         ),
     ],
 )

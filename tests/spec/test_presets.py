@@ -187,7 +187,7 @@ def test_the_replication_differs_from_its_code_in_operation_and_residual_stream_
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("nanda2032", "did you mean 'nanda2023'?"), (3, "there are power2022, ")]
+    ("name", "hint"), [("nanda2032", "did you mean 'nanda2023'?"), (3, "presets: power2022, ")]
 )
 def test_an_unknown_preset_is_an_error_with_the_names_there_are(name: str, hint: str) -> None:
     with pytest.raises(SpecError) as caught:

@@ -644,10 +644,10 @@ def test_the_data_are_those_of_task_split_labels_and_seed() -> None:
             "measures.0.name = 'curvs': unknown name; did you mean 'curves'?",
         ),
         ({"measures": [{"name": "x"}]}, "measures.0.name = 'x': unknown name; known names: 'ali"),
-        ({"measures": [{}]}, "measures.0 = {}: it has no name; known names: 'alignment', "),
+        ({"measures": [{}]}, "measures.0 = {}: name is missing; known names: 'alignment', "),
         (
             {"interventions": [{"trigger": {"step": 3}, "action": {"name": "no_op"}}]},
-            "interventions.0.trigger = {'step': 3}: it has no name; "
+            "interventions.0.trigger = {'step': 3}: name is missing; "
             "known names: 'after_fork', 'after_intervention', 'at_step', 'on_onset', 'when_crosses'",
         ),
         (
@@ -662,7 +662,7 @@ def test_the_data_are_those_of_task_split_labels_and_seed() -> None:
         (
             {"task": {"name": "modular", "operation": "x/y", "p": 12}},
             "task: p = 12 is not prime, and x/y mod p needs every y > 0 to have an inverse: "
-            "take a prime p, such as 13",
+            "use a prime p, such as 13",
         ),
         (
             {"split": {"name": "commutation_safe", "frac_train": 1.5}},
@@ -673,24 +673,24 @@ def test_the_data_are_those_of_task_split_labels_and_seed() -> None:
         ({"split": {"frac_train": -0.5}}, "split.frac_train = -0.5: input should be greater than 0"),
         (
             {"noise": {"residual_dropout": 0.1}},
-            "noise.residual_dropout = 0.1 needs a transformer of two layers or with a layer norm, and "
-            "this two_token_mlp has no output of an MLP by itself: take noise.dropout, or such a model",
+            "noise.residual_dropout = 0.1 needs a transformer with two layers or a layer norm, and "
+            "this two_token_mlp has no separate MLP output: use noise.dropout, or such a model",
         ),
         (
             {"measures": [{"name": "norms"}]},
-            "measures have no 'curves', which events need: add { name = 'curves' }",
+            "measures lack 'curves', which events need: add { name = 'curves' }",
         ),
         (
             {"measures": [{"name": "curves"}, {"name": "norms"}, {"name": "norms"}]},
-            "measures hold 'norms' twice, so its readings would clash: drop one",
+            "measures contain 'norms' twice, so its readings would clash: drop one",
         ),
         (
             {"measures": [{"name": "curves"}, {"name": "saliency", "component": "head"}]},
-            "measures look at component = 'head', which a two_token_mlp has not: take 'neuron'",
+            "measures look at component = 'head', which a two_token_mlp lacks: take 'neuron'",
         ),
         (
             {"measures": [{"name": "curves"}, {"name": "deletion", "ks": [2, 1]}]},
-            "measures.1: ks = [2, 1] must ascend from 0, where the model is whole: set ks = [0, 1, 2]",
+            "measures.1: ks = [2, 1] must ascend from 0 (nothing deleted): set ks = [0, 1, 2]",
         ),
         (
             {"optimiser": {"name": "adamw", "lr": float("nan")}},
@@ -717,7 +717,7 @@ def test_the_data_are_those_of_task_split_labels_and_seed() -> None:
             {"fork": {"of": "0" * 16, "at": {"name": "at_stop", "step": 3}}},
             "fork.at.name = 'at_stop': unknown name; did you mean 'at_step'?",
         ),
-        ({"fork": {"of": "0" * 16, "at": {}}}, "fork.at = {}: it has no name; known names: 'at_step'"),
+        ({"fork": {"of": "0" * 16, "at": {}}}, "fork.at = {}: name is missing; known names: 'at_step'"),
         ({"optimiser": {"name": "AdamW"}}, "unknown name; did you mean 'adamw'?"),
         (
             {"optimiser": {"name": "adamw", "learning_rate": 1}},
@@ -733,32 +733,32 @@ def test_the_data_are_those_of_task_split_labels_and_seed() -> None:
         ({"seeds": 3}, "seeds = 3: input should be a table: write { ... } with model, data, noise"),
         (
             {"labels": True},
-            "labels = True: input should be 'true', 'shuffled' or 'random'; write \"true\", in quotes",
+            "labels = True: input should be 'true', 'shuffled' or 'random'; write \"true\" in quotes",
         ),
         (
             {"interventions": [{"trigger": AtStep(step=3), "action": NoOp(), "temperature": 2.0}]},
-            "interventions.0.temperature = 2.0: unknown key 'temperature'; it is a key of the run, and "
-            "in TOML what follows a [table] or [[table]] header belongs to that table: move it above",
+            "interventions.0.temperature = 2.0: unknown key 'temperature'; it is a key of the run, but "
+            "in TOML everything after a [table] or [[table]] header belongs to that table: move it",
         ),
         ({"threads": 20_000}, "threads = 20000: input should be less than or equal to 256"),
-        ({"steps": 10**5000}, "steps = an integer of some 5000 digits is no number that int32 holds"),
-        ({"temperature": 1e-308}, "temperature = 1e-308 is no number that float32 holds: take 0 where"),
-        ({"optimiser": {"lr": 1e308}}, "optimiser: lr = 1e+308 is no number that float32 holds"),
+        ({"steps": 10**5000}, "steps = an integer of about 5000 digits does not fit into int32"),
+        ({"temperature": 1e-308}, "temperature = 1e-308 does not fit into float32: use 0 if"),
+        ({"optimiser": {"lr": 1e308}}, "optimiser: lr = 1e+308 does not fit into float32"),
         (
             {"weights": {"name": "given", "values": [1.0, 1e308]}},
-            "weights: values.1 = 1e+308 is no number that float32 holds",
+            "weights: values.1 = 1e+308 does not fit into float32",
         ),
         (
             {"checkpoints": {"per_decade": 10**9}, "steps": 10_000},
-            "checkpoints.per_decade names 1698970005 steps of the run's 10000, and a schedule",
+            "checkpoints.per_decade gives 1698970005 of the run's 10000 steps, but a schedule",
         ),
         (
             {"measures": [{"name": "curves", "schedule": {"every": 1, "until": 2**30}}], "steps": 2**30},
-            "measures.0.schedule.every names 1073741824 steps",
+            "measures.0.schedule.every gives 1073741824 of",
         ),
         (
             {"checkpoints": {"windows": [{"start": 0, "stop": 2**30}]}, "steps": 2**30},
-            "checkpoints.windows names 1073741824 steps",
+            "checkpoints.windows gives 1073741824 of",
         ),
         ({"k" * 5000: 1}, "unknown key 'kkk"),
         ({"a\nb": 1}, "unknown key 'a\\nb'"),
@@ -790,7 +790,7 @@ def test_a_spec_built_in_python_has_the_same_errors() -> None:
         RunSpec(steps=0)
     with pytest.raises(SpecError, match=r"^stepz = 3: unknown key 'stepz'; did you mean 'steps'\?$"):
         RunSpec(**cast(Any, {"stepz": 3}))
-    with pytest.raises(ValueError, match=r"^measures have no 'curves'"):
+    with pytest.raises(ValueError, match=r"^measures lack 'curves'"):
         RunSpec(measures=(Norms(),))
 
 
@@ -830,9 +830,9 @@ def test_what_is_not_toml_is_an_error_of_one_line(text: str) -> None:
     ("text", "wrong"),
     [
         (f"steps = {'1' * 5001}", "not TOML: a number has thousands of digits"),
-        (f"a = {'[' * 40}{']' * 40}", "tables and lists are within each other more than 32 times"),
-        (f"a = {'[' * 9000}{']' * 9000}", "tables and lists are within each other more than 32 times"),
-        (f"[{'a.' * 9000}b]", "tables and lists are within each other more than 32 times"),
+        (f"a = {'[' * 40}{']' * 40}", "tables and lists are nested more than 32 deep"),
+        (f"a = {'[' * 9000}{']' * 9000}", "tables and lists are nested more than 32 deep"),
+        (f"[{'a.' * 9000}b]", "tables and lists are nested more than 32 deep"),
         ("\x00\x01\x02", "not TOML: "),
     ],
     ids=["digits", "deep", "deeper", "dotted", "binary"],

@@ -40,7 +40,7 @@ def test_what_is_no_file_of_the_store_is_refused_in_one_line(
         shutil.rmtree(path)
     path.unlink(missing_ok=True)
     put(path)
-    with pytest.raises(StoreError, match="and a store h") as error:
+    with pytest.raises(StoreError, match="but a store h") as error:
         _ = Store(root).runs
     assert "\n" not in str(error.value)
 
@@ -152,7 +152,7 @@ def test_an_environment_that_is_none_spoils_one_run_alone(root: Path, environmen
         )
     seal_of(database).unlink()
     assert [run.id for run in Store(root).runs] == [other.id]
-    assert Store(root).unreadable == ((one.id, "its environment is none: see `undergrowth verify`"),)
+    assert Store(root).unreadable == ((one.id, "its environment is invalid: see `undergrowth verify`"),)
     assert [damage.place for damage in verify(root).damage] == [f"run {one.id}"]
 
 

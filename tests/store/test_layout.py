@@ -106,13 +106,13 @@ def test_what_is_no_directory_is_no_store_in_one_line(place: str) -> None:
 
 def test_a_marker_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "undergrowth.json").mkdir()
-    with pytest.raises(StoreError, match="is a directory, and a store holds only"):
+    with pytest.raises(StoreError, match="is a directory, but a store holds only"):
         check(tmp_path)
 
 
 @pytest.mark.parametrize("place", ["/etc/passwd/x", "/proc/x/y"])
 def test_a_place_that_cannot_be_written_is_one_line_with_the_remedy(place: str) -> None:
-    with pytest.raises(StoreError, match=r"cannot be written \(.*\): name a directory") as error:
+    with pytest.raises(StoreError, match=r"cannot be written \(.*\): give a directory") as error:
         create(Path(place))
     assert "\n" not in str(error.value)
 
@@ -120,7 +120,7 @@ def test_a_place_that_cannot_be_written_is_one_line_with_the_remedy(place: str) 
 def test_a_store_without_the_right_to_write_is_one_line(tmp_path: Path) -> None:
     create(tmp_path)
     (tmp_path / ".writing").mkdir()  # permissions do not hold root back
-    with pytest.raises(StoreError, match="is a directory, and a store"), writing(tmp_path):
+    with pytest.raises(StoreError, match="is a directory, but a store"), writing(tmp_path):
         pass
 
 

@@ -109,7 +109,7 @@ def test_a_k_that_cannot_be_matched_in_norm_does_not_count() -> None:
     nothing = run(1, MAIN, GROWING, matched=1)
     name = "drop-accuracy-beyond-norm-matched"
     missing = verdict_of(STUDY, name, {MAIN: [one, nothing]}).missing
-    assert missing == {"nothing that can be compared at both ends": 1}
+    assert missing == {"nothing comparable at both ends": 1}
 
 
 def test_each_arm_is_held_against_its_own_control() -> None:

@@ -108,7 +108,9 @@ def test_the_primary_says_how_much_later_and_of_how_many_tasks() -> None:
     assert found.p < 0.05 / 34
     assert found.says.endswith("later")
     assert (found.arm, found.control) == ("x+y mod 53, as many a row", "x+y mod 23, as many a row")
-    assert found.note == "8 tasks; p: 23 to 53, a factor of 2.3, below the 3 that parts the laws."
+    assert (
+        found.note == "8 tasks; p: 23 to 53, a factor of 2.3, below the 3 needed to tell the laws apart."
+    )
 
 
 @pytest.mark.parametrize("budget", BUDGETS)
@@ -160,7 +162,7 @@ def test_where_the_most_complex_never_grok_the_interval_is_open_and_they_are_nam
     runs = rising("rows", later(1.2, 250))
     found = verdict_of(STUDY, "grows-rows", runs, "standard")
     assert (found.ruling, np.isinf(found.estimate.high)) == ("supported", True)
-    assert found.note.endswith("No run got there: x+y mod 53, as many a row.")
+    assert found.note.endswith("No run grokked: x+y mod 53, as many a row.")
     never = verdict_of(STUDY, "grows-rows", rising("rows", later(0, 1e6)), "standard")
     assert never.ruling == "inconclusive"
 

@@ -121,7 +121,7 @@ def test_c1_is_told_as_a_probability() -> None:
     assert verdict_of(STUDY, "stops-short", four(MINI, error_probability=SURE)).says.startswith(
         "p = 1 − "
     )
-    assert found.note == "4 of 4 runs never set off."
+    assert found.note == "4 of 4 runs have no onset."
 
 
 def test_a_network_may_be_unsure_when_it_has_just_memorised_and_sure_later() -> None:

@@ -222,7 +222,7 @@ def test_a_network_whose_right_labels_are_lost_has_no_share_of_their_margin() ->
         STAYS_OFF.name: [switched_on(0, 9.0, 10.0, STAYS_OFF)],
     }
     found = verdict_of(STUDY, "switched-on", runs)
-    assert found.missing == {"half of the right labels are lost at some time": 1}
+    assert found.missing == {"half of the right labels are lost at some point": 1}
     runs[SWITCHED_ON.name] = [MadeUpRun(SWITCHED_ON.arm("standard").seeded(0), {})]
     assert verdict_of(STUDY, "switched-on", runs).missing == {TOO_LATE: 1}
 

@@ -118,7 +118,7 @@ def test_seeds_that_do_not_get_there_are_missing_for_that_reason() -> None:
     true = [run(0), run(1), run(2, grokked=None), run(3, memorised=30_000)]
     found = verdict_of(STUDY, "later", {TRUE: true})
     assert found.estimate.n == 2
-    assert found.missing == {"validation does not get to 99 %": 1, "never memorised": 1}
+    assert found.missing == {"validation does not reach 99 %": 1, "never memorised": 1}
     control = {TRUE: [run(s, grokked=None, onset=30_000) for s in range(8)]}
     assert ruling_of(STUDY, "later", control) == "inconclusive"
 

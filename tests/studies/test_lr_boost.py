@@ -217,7 +217,7 @@ def test_a_seed_that_had_grokked_before_its_switch_is_left_out_and_counted() -> 
     boost = lr(10, "step 1,000")
     runs = pairs([boost], lambda seed: 800 if seed == 2 else 1400)
     found = verdict_of(STUDY, "never-converges-10", runs)
-    assert (found.estimate.n, found.missing) == (5, {"got there before its switch": 1})
+    assert (found.estimate.n, found.missing) == (5, {"grokked before its switch": 1})
 
 
 def test_one_seed_has_no_interval() -> None:

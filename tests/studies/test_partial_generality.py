@@ -138,7 +138,7 @@ def test_bands_that_decide_what_is_right_midway_support_p12() -> None:
         assert rulings(endpoint, of) == {"supported"}
     found = verdict_of(STUDY, "bands-x*y", of)
     assert found.estimate.effect == pytest.approx(0.9, abs=0.1)
-    assert found.says.endswith("of what is right is decided by the band")
+    assert found.says.endswith("of the variance of accuracy explained by the band")
 
 
 def test_cells_that_are_right_anywhere_contradict_p12() -> None:
@@ -198,7 +198,7 @@ def test_one_set_of_frequencies_for_all_bands_supports_p13() -> None:
     assert rulings("frequencies", of) == {"supported"}
     found = verdict_of(STUDY, "frequencies-x*y", of)
     assert found.estimate.effect == 1.0
-    assert "A band has 1.0 of 15 frequencies in mean" in found.note
+    assert "On average a band has 1.0 of 15 frequencies" in found.note
 
 
 def test_frequencies_that_are_no_better_than_others_have_nothing_beyond_chance() -> None:

@@ -147,7 +147,7 @@ def test_a_plain_arm_that_never_gets_there_is_slower_by_at_least_what_it_was_wat
 def test_where_neither_gets_there_steps_say_nothing_and_the_seeds_are_counted() -> None:
     found = verdict_of(STUDY, "sooner-decay", by_need(NEVER, "decay 1", PLAIN))
     assert (found.ruling, found.estimate.n) == ("inconclusive", 0)
-    assert found.missing == {"neither gets to 99 %": 6}
+    assert found.missing == {"neither reaches 99 %": 6}
 
 
 @pytest.mark.parametrize("needs", [NEVER, ALWAYS])
@@ -180,7 +180,7 @@ def test_one_seed_has_nothing_to_choose_the_best_rival_by() -> None:
     found = verdict_of(
         STUDY, "better-noise", by_level([0.5], "weight noise 0.1", "dropout 0.1", FULL_BATCH, n=1)
     )
-    assert (found.estimate.n, found.missing) == (0, {"no other seed to choose the best by": 1})
+    assert (found.estimate.n, found.missing) == (0, {"no other seed from which to choose the best": 1})
 
 
 def test_a_seed_that_lacks_a_fraction_is_left_out_and_counted() -> None:
@@ -217,7 +217,7 @@ def test_shuffled_labels_are_told_and_leaks_are_counted(level: float, leaks: int
     arm = shuffled_arm("decay 1", FRACTIONS["quick"][-1])
     runs = {**by_level([0.7], "decay 1", PLAIN), arm: [stored(arm, seed, level) for seed in range(2)]}
     note = verdict_of(STUDY, "better-decay", runs).note
-    assert f"{leaks} of 2 above what guessing exceeds" in note
+    assert f"{leaks} of 2 above the level that guessing exceeds" in note
     assert "shuffled" not in verdict_of(STUDY, "better-decay", by_level([0.7], "decay 1", PLAIN)).note
 
 

@@ -157,7 +157,7 @@ def test_noise_has_its_floor_and_evaluations_too_far_apart_are_lower_bounds() ->
     runs = {RL_SMALL: [run(RL_SMALL, 0, coarse), *seeds(RL_SMALL, STEEP)[1:]], RL: seeds(RL, SLOW)}
     note = verdict_of(STUDY, "small-large-linear", runs).note
     assert "in 0 of 4, 1 lower bounds" in note
-    assert "RL: straight lines with its noise jump by 0.0" in note
+    assert "RL: a straight line with its noise has a jump of 0.0" in note
 
 
 def everything() -> Runs:

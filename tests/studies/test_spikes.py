@@ -154,7 +154,7 @@ def test_seeds_count_not_spikes_and_those_without_are_told() -> None:
     many = [Planted(F0, s, PEAKS, jumps=level) for s in (2, 3)]
     found = verdict_of(STUDY, "structure, decay 0", {F0: [*few, *many, Planted(F0, 4)]})
     assert (found.estimate.n, set(found.values)) == (4, {0, 1, 2, 3})
-    assert found.missing == {"no spike after it memorised": 1}
+    assert found.missing == {"no spike after memorisation": 1}
     assert "random intercept" in found.estimate.method
     assert found.note == "10 spikes in 4 of 5 seeds (float32, decay 0)."
 
@@ -226,13 +226,13 @@ def test_a_seed_without_an_early_spike_is_told_and_where_runs_gain_nothing_there
     found = verdict_of(STUDY, "early, structure", {F1: [*runs, late, Planted(F1, 7)]})
     assert found.missing == {
         "no spike between memorised and the onset": 1,
-        "no spike after it memorised": 1,
+        "no spike after memorisation": 1,
     }
     assert found.estimate.n == 6
     falls = planted(F1, peaks=PEAKS, jumps=(-0.1,) * 4)
     assert not verdict_of(STUDY, "early, structure", {F1: falls}).estimate.is_known
     never = planted(F1, peaks=PEAKS, jumps=(0.1,) * 4, onset=N + 1)
-    assert "6 never set off" in verdict_of(STUDY, "early, structure", {F1: never}).note
+    assert "6 have no onset" in verdict_of(STUDY, "early, structure", {F1: never}).note
 
 
 def test_validation_spikes_beside_train_spikes_are_told_from_others() -> None:
@@ -242,7 +242,7 @@ def test_validation_spikes_beside_train_spikes_are_told_from_others() -> None:
     elsewhere = [Planted(F1, s, PEAKS, validation=between[: 2 + s % 3]) for s in range(6)]
     found = verdict_of(STUDY, "validation spikes, decay 1", {F1: [*elsewhere, Planted(F1, 6)]})
     assert found.estimate.high < 0
-    assert found.missing == {"no spike after it memorised": 1}
+    assert found.missing == {"no spike after memorisation": 1}
 
 
 @pytest.mark.parametrize(("peaks", "ruling"), [((), "contradicted"), (PEAKS, "supported")])

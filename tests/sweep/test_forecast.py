@@ -49,7 +49,7 @@ def test_a_run_that_does_not_fit_is_refused_in_one_line() -> None:
     with pytest.raises(SpecError, match=r"two_token_mlp needs \d+\.\d GB of memory, and this") as caught:
         refuse_what_does_not_fit([tiny.spec(), tiny.spec(model=WIDE)], available=GB)
     assert "\n" not in str(caught.value)
-    assert "this machine has 1.0 GB left: take a smaller task or model" in str(caught.value)
+    assert "this machine has 1.0 GB left: use a smaller task or model" in str(caught.value)
 
 
 def test_runs_that_do_not_fit_beside_each_other_are_refused() -> None:

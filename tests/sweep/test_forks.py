@@ -172,8 +172,8 @@ def test_a_fork_at_what_never_comes_fails_alone_in_one_line(tmp_path: Path) -> N
     for spec, when in ((never, "at train_loss ≤ -1"), (on_onset, "at onset by accuracy")):
         run = the(store, spec)
         assert run.status == "failed"
-        assert f"fork.at: the parent {TRUNK.id} never came there ({when})" in run.message
-        assert "give it more, or fork elsewhere" in run.message
+        assert f"fork.at: the parent {TRUNK.id} never got there ({when})" in run.message
+        assert "train it for longer, or fork elsewhere" in run.message
         assert "\n" not in run.message
     assert verify(store.root).damage == ()
 
@@ -184,7 +184,7 @@ def test_a_fork_of_a_fork_whose_trunk_never_came_there_fails_in_one_line_too(tmp
     store = train([of_never, never, TRUNK], tmp_path / "store", layout=ONE)
     run = the(store, of_never)
     assert run.status == "failed"
-    assert f"the parent {never.id} never came there" in run.message
+    assert f"the parent {never.id} never got there" in run.message
     assert the(store, TRUNK).status == "done"
 
 
@@ -198,25 +198,26 @@ def forked_with(**fields: Any) -> RunSpec:
         (TRUNK.seeded(9).forked(AT_17), "no such run in the store or among those to be trained"),
         (
             forked_with(fork=Fork(of=TRUNK.id, at=AtStep(step=31)), steps=40),
-            f"fork.at.step = 31 is a step that the parent {TRUNK.id} never reaches: fork at 30 or",
+            f"fork.at.step = 31 is never reached by the parent {TRUNK.id}: fork at 30 or",
         ),
-        (forked_with(labels="shuffled"), f"labels is not that of the parent {TRUNK.id}"),
-        (forked_with(temperature=2.0), "temperature is not that of the parent"),
-        (forked_with(seeds={"model": 3}), "seeds is not that of the parent"),
+        (forked_with(labels="shuffled"), f"labels differs from that of the parent {TRUNK.id}"),
+        (forked_with(temperature=2.0), "temperature differs from that of the parent"),
+        (forked_with(seeds={"model": 3}), "seeds differs from that of the parent"),
         (
             forked_with(
                 fork=Fork(of=TRUNK.id, at=WhenCrosses(reading="weight_norm", level=1.0)),
                 measures=[*ONE_MEASURE, {"name": "norms"}],
             ),
-            "fork.at.reading = 'weight_norm': no measure of this run reads such a number",
+            "fork.at.reading = 'weight_norm': no measure of this run gives such a number",
         ),
         (
             forked_with(interventions=[{"trigger": AtStep(step=16), "action": NoOp()}]),
-            "interventions.0.trigger.step = 16 comes before the fork at step 17",
+            "interventions.0.trigger.step = 16 is before the fork at step 17",
         ),
         (
             forked_with(interventions=[{"trigger": AfterFork(steps=13), "action": NoOp()}]),
-            "interventions.0.trigger.steps = 13 after the fork at step 17 is past the last update of 30",
+            "interventions.0.trigger.steps = 13 after the fork at step 17 is past the run's last update "
+            "(30)",
         ),
     ],
 )
@@ -235,11 +236,11 @@ def test_a_fork_that_cannot_be_is_an_error_before_any_training(
     [
         (
             ARM.forked(AtStep(step=16)),
-            f"fork.at.step = 16 comes before the parent {ARM.id} leaves its own",
+            f"fork.at.step = 16 is before the parent {ARM.id} forks from its own",
         ),
         (
             ARM.forked(AtStep(step=20)).replace(interventions=ARM.interventions[1:]),
-            f"interventions do not begin with those of the parent {ARM.id}",
+            f"interventions do not start with those of the parent {ARM.id}",
         ),
     ],
 )
@@ -317,7 +318,7 @@ def test_an_unfinished_parent_can_be_forked_from_where_it_has_been_alone(tmp_pat
         work(tmp_path, [TRUNK])
     with pytest.raises(SpecError) as caught:
         train([BARE], tmp_path, layout=ONE)
-    assert f"fork.at.step = 17 is a step that the parent {TRUNK.id} did not reach: it is running" in str(
+    assert f"fork.at.step = 17 was not reached by the parent {TRUNK.id}: it is running" in str(
         caught.value
     )
     early = TRUNK.forked(AtStep(step=10))

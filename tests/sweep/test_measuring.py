@@ -116,7 +116,7 @@ def test_other_fields_want_another_prefix(root: Path) -> None:
     with pytest.raises(SpecError, match="'deletion' by a measure with other fields: give this"):
         taken(root, "deletion", WATCHED)
     taken(root, "deletion", steps=(10,))
-    with pytest.raises(SpecError, match="give this one a prefix of its own"):
+    with pytest.raises(SpecError, match="give this one its own prefix"):
         taken(root, DELETION)
     taken(root, '{ name = "deletion", prefix = "few", ks = [0, 1] }', steps=(10,))
     assert "few_accuracy" in of(root, BLIND).names

@@ -176,7 +176,7 @@ def test_a_replay_that_cannot_be_is_one_line_and_exit_code_2(
         connection.close()
     for arguments, message in (
         ((root, ARM.id), f"run {ARM.id} forks from {TRUNK.id}, which is not in {root}"),
-        ((root, "x"), "has an id that begins so"),
+        ((root, "x"), "has an id that starts so"),
         ((root / "nowhere", "x"), "is not an undergrowth store"),
     ):
         code, out, wrong = said(capsys, "replay", *arguments)

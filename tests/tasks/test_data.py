@@ -92,7 +92,7 @@ def test_noise_comes_on_top_of_shuffled_labels() -> None:
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
 def test_noise_out_of_range_is_an_error_of_one_line(share: float) -> None:
-    with pytest.raises(ValueError, match=r"^label_noise = .*: the share .* at least 0, below 1$"):
+    with pytest.raises(ValueError, match=r"^label_noise = .*: the share .* from 0 to below 1$"):
         make_data(TASK, SPLIT, "true", 3, share)
 
 
@@ -159,5 +159,5 @@ def test_every_training_example_may_be_kept() -> None:
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5, float("nan")])
 def test_a_share_that_cannot_be_kept_is_an_error_of_one_line(share: float) -> None:
-    with pytest.raises(ValueError, match=r"^share = .*: the share .* is above 0, up to 1$"):
+    with pytest.raises(ValueError, match=r"^share = .*: the share .* above 0, at most 1$"):
         kept(make_data(TASK, SPLIT, "true", 3), share, stream(0, "interventions"))

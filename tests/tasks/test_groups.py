@@ -151,7 +151,7 @@ def test_the_largest_groups_are_taken() -> None:
 
 @pytest.mark.parametrize("name", ["C1025", "D513", "S7", "A7", "S999999", "C2xC1024", "A7xC999999"])
 def test_a_huge_group_names_the_value_the_rule_and_the_remedy(name: str) -> None:
-    with pytest.raises(SpecError, match=rf"group = '{name}' has more than 1024 .*take one such"):
+    with pytest.raises(SpecError, match=rf"group = '{name}' has more than 1024 .*use one such"):
         Group(group=name)
 
 
@@ -167,7 +167,7 @@ def test_a_group_of_one_element_is_refused(name: str) -> None:
 def test_an_unknown_group_is_told_what_is_known(name: str) -> None:
     with pytest.raises(SpecError) as caught:
         Group(group=name)
-    assert f"group = {name!r} is not known: take C, D, S or A and a number" in str(caught.value)
+    assert f"group = {name!r} is not known: use C, D, S or A and a number" in str(caught.value)
 
 
 def test_the_table_cannot_be_spoilt_for_others() -> None:

@@ -112,7 +112,7 @@ def test_the_parts_of_a_cyclic_group_are_its_frequencies() -> None:
 
 @pytest.mark.parametrize("group", ["Q8", "C2xQ8"])
 def test_other_groups_are_refused(group: str) -> None:
-    with pytest.raises(ValueError, match="take a group of kind C, D, S or A, or a product of such"):
+    with pytest.raises(ValueError, match="use a group of kind C, D, S or A, or a product of such"):
         irreps(group)
 
 

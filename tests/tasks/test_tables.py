@@ -120,7 +120,10 @@ BAD_CELLS = [
     ("\n\n", "there is no row below the header"),
     ("x,y,label\n", "there is no row below the header"),
     ("0,0,0\n0,1,1\n", "row 1 is '0,0,0': it must be the header, which is x,y,label"),
-    ("0,1\n", "row 1 is '0,1': it must be the header, which is x,y,label with a row a cell below; or"),
+    (
+        "0,1\n",
+        "row 1 is '0,1': it must be the header, which is x,y,label with one row per cell below;",
+    ),
     ("0,1,2\n1,2\n", "row 1 is '0,1,2': it must be the header, which is x,y,label"),
     ("e,a\na,3\n", "row 1, column 'label' is 'e'"),
     ("x y label\n0 0 0\n", "row 1 is 'x y label': it must be the header"),
@@ -271,12 +274,12 @@ def test_a_title_or_names_make_no_other_run() -> None:
 
 @pytest.mark.parametrize("names", [("no",), ("no", "no"), ("no", "yes", "perhaps")])
 def test_names_are_one_for_each_number(names: tuple[str, ...]) -> None:
-    assert_refused({"name": "table", "csv": XOR, "label_names": names}, "and there are 2 to name: give")
+    assert_refused({"name": "table", "csv": XOR, "label_names": names}, "but there are 2 to name: give")
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "a\0b"])
 def test_a_name_that_no_file_can_have_is_an_error_of_one_line(name: str) -> None:
-    assert_refused({"name": "table", "path": name}, "' is not a file, seen from")
+    assert_refused({"name": "table", "path": name}, "' is not a file (relative to")
 
 
 @pytest.mark.parametrize("name", ["table", "feature_table"])
@@ -292,7 +295,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "bytes.csv").write_bytes(b"x,y,label\n\xff\xfe,0,0\n")
     (tmp_path / "bad.csv").write_text("x,y,label\n0,0,0\n0,1,no\n")
     for name, message in (
-        ("none.csv", "none.csv' is not a file, seen from"),
+        ("none.csv", "none.csv' is not a file (relative to"),
         ("", "' is not a file"),
         ("bytes.csv", "bytes.csv' cannot be read as UTF-8 text"),
         ("bad.csv", "task: bad.csv: row 3, column 'label' is 'no'"),

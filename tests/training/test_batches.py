@@ -174,10 +174,10 @@ def test_a_batch_that_the_data_can_fill_passes_the_check(batch: AnyBatch) -> Non
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        (np.ones(9), r"weights have shape \(9,\), and there are 10 training examples: give one"),
-        (np.zeros(10), r"weights from 0.0 to 0.0 are no probabilities: take finite ones, none negative"),
-        (np.arange(10.0) - 1, r"weights from -1.0 to 8.0 are no probabilities"),
-        (np.full(10, np.nan), r"weights from nan to nan are no probabilities"),
+        (np.ones(9), r"weights have shape \(9,\), but there are 10 training examples: give one"),
+        (np.zeros(10), r"weights from 0.0 to 0.0 are not probabilities: use finite ones, none negative"),
+        (np.arange(10.0) - 1, r"weights from -1.0 to 8.0 are not probabilities"),
+        (np.full(10, np.nan), r"weights from nan to nan are not probabilities"),
     ],
 )
 def test_weights_that_are_none_are_refused(weights: np.ndarray, message: str) -> None:

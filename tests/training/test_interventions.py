@@ -480,8 +480,8 @@ POSSIBLE = {"trigger": {"name": "at_step", "step": 3}, "action": {"name": "no_op
     [
         (
             {"trigger": {"name": "when_crosses", "reading": "val_lss", "level": 1}},
-            "interventions.0.trigger.reading = 'val_lss': no measure of this run reads such a number: "
-            "take one of train_accuracy, train_loss, val_accuracy, val_loss, weight_norm",
+            "interventions.0.trigger.reading = 'val_lss': no measure of this run gives such a number: "
+            "use one of train_accuracy, train_loss, val_accuracy, val_loss, weight_norm",
         ),
         (
             {"trigger": {"name": "after_fork"}},
@@ -489,7 +489,7 @@ POSSIBLE = {"trigger": {"name": "at_step", "step": 3}, "action": {"name": "no_op
         ),
         (
             {"trigger": {"name": "after_intervention", "intervention": 0, "steps": 1}},
-            "interventions.0.trigger.intervention = 0 is not an earlier one",
+            "interventions.0.trigger.intervention = 0 does not come before",
         ),
         (
             {"trigger": {"name": "at_step", "step": 30}},
@@ -497,11 +497,11 @@ POSSIBLE = {"trigger": {"name": "at_step", "step": 3}, "action": {"name": "no_op
         ),
         (
             {"action": {"name": "freeze_parameters", "parameters": "head.*"}},
-            "interventions.0.action.parameters = 'head.*' fits no parameter of the model: take '*'",
+            "interventions.0.action.parameters = 'head.*' matches no parameter of the model: use '*'",
         ),
         (
             {"action": {"name": "ablate", "components": {"indices": [6]}}},
-            "interventions.0.action.components name 7 neurons or more, and the model has 6",
+            "interventions.0.action.components name at least 7 neurons, but the model has 6",
         ),
         (
             {"action": {"name": "ablate", "components": {"indices": [0], "layer": 1}}},

@@ -175,13 +175,13 @@ REFUSED: dict[str, dict[str, Any]] = {
         "split": {"name": "leaky_random"},
         "measures": [{"name": "curves"}],
     },
-    "take batch = ": {"batch": {"name": "mini", "batch_size": 4}},
-    "does not look at labels": {"labels": "shuffled"},
-    "does not look at label_noise": {"label_noise": 0.1},
-    "does not look at weights": {"weights": {"name": "power_law"}},
-    "measure 'sharpness' is of the losses": {"measures": [{"name": "curves"}, {"name": "sharpness"}]},
-    "measure 'ledger' is of the losses": {"measures": [{"name": "curves"}, {"name": "ledger"}]},
-    "would part the states": {
+    "use batch = ": {"batch": {"name": "mini", "batch_size": 4}},
+    "ignores labels": {"labels": "shuffled"},
+    "ignores label_noise": {"label_noise": 0.1},
+    "ignores weights": {"weights": {"name": "power_law"}},
+    "'sharpness' needs losses of examples": {"measures": [{"name": "curves"}, {"name": "sharpness"}]},
+    "measure 'ledger' needs losses of examples": {"measures": [{"name": "curves"}, {"name": "ledger"}]},
+    "would divide the states": {
         "interventions": [
             {"trigger": {"name": "at_step", "step": 3}, "action": {"name": "set_data", "keep": 0.5}}
         ]
@@ -197,7 +197,7 @@ def test_what_a_policy_gradient_cannot_be_taken_of_is_refused_in_one_line(messag
 
 
 def test_the_return_of_what_has_no_episodes_is_refused() -> None:
-    with pytest.raises(SpecError, match="is of episodes, and 8x8 digits has none"):
+    with pytest.raises(SpecError, match="needs episodes, and 8x8 digits has none"):
         spec(loss="cross_entropy", task={"name": "digits"})
     with pytest.raises(SpecError, match="'expected_return' needs all states of a goal on one side"):
         spec(loss="cross_entropy", split={"name": "leaky_random"})

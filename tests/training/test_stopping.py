@@ -40,8 +40,8 @@ def test_a_rule_ends_a_run_at_an_evaluation_by_which_it_has_held_often_enough(
 @pytest.mark.parametrize(
     ("rule", "told"),
     [
-        ({"reading": "norm"}, "stop.0.reading = 'norm': no measure of this run reads such a number"),
-        ({"after": 30}, "stop.0.after = 30 is not before the last step, 30, so it would end nothing"),
+        ({"reading": "norm"}, "stop.0.reading = 'norm': no measure of this run gives such a number"),
+        ({"after": 30}, "stop.0.after = 30 is not before the last step, 30, so it would stop nothing"),
         ({"evaluations": 0}, "stop.0.evaluations = 0: input should be greater than or equal to 1"),
     ],
 )

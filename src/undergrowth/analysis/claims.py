@@ -17,10 +17,10 @@ NO_PRIMARY = "the study that decides it, which has not been run here"
 
 @dataclass(frozen=True)
 class Answered:
-    """A claim with what the runs of a store say of it.
+    """A claim with what the runs of a store say about it.
 
-    primary: the verdict that gives the ruling, None where no run bears on it; checks: the other verdicts
-    on it, which show how robust the answer is and rule nothing.
+    primary: the verdict that gives the ruling, None without one; checks: the other verdicts on it, which
+    show how robust the answer is and do not affect the ruling.
     """
 
     claim: str

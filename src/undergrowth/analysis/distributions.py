@@ -24,9 +24,9 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 def skewness(values: ArrayLike) -> Statistic:
     """Third standardised moment m3 / m2^1.5 (biased); > 0 where the long tail is on the right.
 
-    Not a measure of sparsity: it may fall while fewer components carry more, and it does not see what
-    all have in common (Hurley & Rickard 2009, arXiv:0811.4706), so read it beside `gini`. NaN where all
-    values are equal.
+    Not a measure of sparsity: it may fall while fewer components carry more, and it ignores what all
+    have in common (Hurley & Rickard 2009, arXiv:0811.4706), so read it together with `gini`. NaN where
+    all values are equal.
     """
     wide = np.asarray(values, np.float64)
     centred = wide - np.mean(wide, axis=-1, keepdims=True)
@@ -39,7 +39,7 @@ def gini(values: ArrayLike) -> Statistic:
     """Gini coefficient of magnitudes in [0, 1): 0 when all are equal, 1 - 1/n when one has all.
 
     1 - 2 sum_k x_(k) / |x|_1 * (n - k + 1/2) / n with x ascending (Hurley & Rickard 2009, table I). The
-    only measure of their table that keeps all six of their axioms. NaN where all are zero.
+    only measure in their table that satisfies all six of their axioms. NaN where all are zero.
 
     >>> gini([[1.0, 1.0], [0.0, 1.0]]).tolist()
     [0.0, 0.5]
@@ -53,8 +53,8 @@ def gini(values: ArrayLike) -> Statistic:
 def hoyer(values: ArrayLike) -> Statistic:
     """(sqrt(n) - |x|_1 / |x|_2) / (sqrt(n) - 1) in [0, 1]: 0 when all are equal, 1 when one has all.
 
-    Hoyer 2004, section 3.1. It depends on n: with every component doubled it is another number. NaN
-    where all are zero, and for one component.
+    Hoyer 2004, section 3.1. It depends on n: duplicating every component changes it. NaN where
+    all are zero, and for one component.
 
     >>> hoyer([[1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 3.0, 0.0]]).tolist()
     [0.0, 1.0]

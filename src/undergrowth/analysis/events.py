@@ -1,4 +1,4 @@
-"""When a run memorised, when validation set off, when it grokked: times that may be censored."""
+"""When a run memorised, began to generalise (onset) and grokked: times that may be censored."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ EventName = Literal["memorised", "onset", "grokked"]
 
 @dataclass(frozen=True)
 class Rules:
-    """The levels that define the events; stated beside every number that rests on them.
+    """The levels that define the events; stated with every number that depends on them.
 
     memorised: train accuracy at or above this; grokked: validation accuracy at or above this; onset:
-    validation accuracy this far above the level at which it stood when the run had memorised.
+    validation accuracy this far above its level when the run had memorised.
     """
 
     memorised: float = 0.99
@@ -27,7 +27,7 @@ class Rules:
         """The rule of an event in words."""
         return {
             "memorised": f"train accuracy ≥ {self.memorised:g}",
-            "onset": f"validation accuracy for good > its level when memorised + {self.onset:g}",
+            "onset": f"validation accuracy stays > its level when memorised + {self.onset:g}",
             "grokked": f"validation accuracy ≥ {self.grokked:g}",
         }[event]
 

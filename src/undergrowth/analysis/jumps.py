@@ -25,9 +25,9 @@ SMOOTHED = 5
 """Evaluations whose running median is taken first: of a curve that only rises it changes nothing."""
 
 RULE = (
-    f"the share of its rise that falls into its steepest stretch of {WIDTH:.0%} of the steps up to "
-    f"{LEARNED:.0%} of the rise, counted so that a straight line has 0 and a step 1 (after a running "
-    f"median of {SMOOTHED} evaluations and an isotonic fit)"
+    f"the share of its rise in its steepest stretch of {WIDTH:.0%} of the steps up to {LEARNED:.0%} of "
+    "the rise, normalised so that a straight line has 0 and a step 1 (after a running median of "
+    f"{SMOOTHED} evaluations and an isotonic fit)"
 )
 
 

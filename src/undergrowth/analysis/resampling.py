@@ -37,11 +37,11 @@ def resampled(
 ) -> Resampled:
     """A statistic along the last axis with the percentile bootstrap over components (Efron 1979).
 
-    It says how much the number hangs on which components there happen to be, were they drawn one by one:
-    a wide interval is a number made by a few of them. It says nothing of another seed, whose network is
-    drawn as a whole (`intervals.estimate` does), and components that work together are not drawn one
-    by one, so it is no test of a difference. A resample repeats components and leaves others out, which
-    moves statistics of concentration: the value may lie near an end of its interval, or outside.
+    It shows how much the number depends on which components there happen to be, as if they were drawn
+    independently: a wide interval means that a few of them make the number. It says nothing about other
+    seeds (`intervals.estimate` does), and components that work together are not independent, so it is no
+    test of a difference. A resample repeats components and leaves others out, which shifts statistics of
+    concentration: the value may lie near an end of its interval, or outside.
 
     All rows are resampled alike, so rows can be compared. A resample without the statistic (it is NaN)
     is left out; NaN where all are.

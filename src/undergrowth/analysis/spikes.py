@@ -32,18 +32,18 @@ def spikes(
     A spike is a peak that stands above its base, and above the higher of its two sides in the window of
     `window` steps around it, by at least `height` and by at least `deviations` times the noise; at half
     its prominence it is no wider than a quarter of the window. The base is where the curve stood before:
-    the running median of the half window before, or of the window around where that is lower, as it is
+    the running median of the half window before, or of the window around if that is lower, as it is
     on a falling curve. The noise is the curve's standard deviation from step to step, 1.4826 / sqrt 2
-    times the running median of its absolute changes. A loss that leaps often rings: peaks with less than
-    `apart` steps from the right of one to the left of the next are one spike, the highest.
+    times the running median of its absolute changes. A loss that jumps often oscillates: peaks with less
+    than `apart` steps from the right of one to the left of the next are one spike, the highest.
 
     log: heights are of the natural logarithm, so in nats (log 2: a doubling); else in the curve's unit.
-    floor: what is below counts as this, zeros too, on a log scale; the default is about where float32
+    floor: on a log scale, values below count as this, zeros too; the default is about where float32
     losses that round to zero begin to chatter.
 
-    Columns: peak, its step; left, right, the last step before and the first after it (and those that
-    are one with it) at which the curve is down to `foot` of the height, or of the prominence where that
-    is less; value, of the curve at the peak; base; height, prominence, above the base and above the
+    Columns: peak, its step; left, right, the last step before and the first after it (and any peaks
+    merged with it) at which the curve is down to `foot` of the height, or of the prominence if that is
+    less; value, of the curve at the peak; base; height, prominence, above the base and above the
     higher side; width, in steps, of the one peak at half its prominence (scipy.signal.peak_widths).
 
     Raises ValueError where steps are not evenly spaced, fewer than 5 of them are in a window, or a value
@@ -114,15 +114,15 @@ def _half(window: int, spacing: int, n: int) -> int:
 def _spacing(curve: xr.DataArray) -> int:
     """Steps from one value to the next."""
     if curve.dims != ("step",):
-        raise ValueError(f"a curve has the one axis 'step', not {curve.dims}: take one of them")
+        raise ValueError(f"a curve has only the axis 'step', not {curve.dims}: select one curve")
     steps = curve["step"].values
     gaps = np.diff(steps)
     if len(gaps) < 4:
-        raise ValueError(f"a curve of {len(steps)} steps is too short to have spikes: take 5 or more")
+        raise ValueError(f"a curve of {len(steps)} steps is too short to have spikes: use 5 or more")
     if (gaps != gaps[0]).any():
         at = int((gaps != gaps[0]).argmax())
         raise ValueError(
-            f"steps {steps[at]} and {steps[at + 1]} are not {gaps[0]} apart, as those before are: take "
+            f"steps {steps[at]} and {steps[at + 1]} are not {gaps[0]} apart like those before: use "
             "an evenly spaced part, curve.sel(step=slice(first, last)), or update_loss"
         )
     return int(gaps[0])
@@ -136,7 +136,7 @@ def _level(curve: xr.DataArray, floor: float | None) -> Level:
         at = int(wrong.argmax())
         raise ValueError(
             f"the curve is {values[at]:g} at step {curve['step'].values[at]}: spikes need finite values"
-            f"{'' if floor is None else ', none below 0 on a log scale'}: cut it before, or mend it"
+            f"{'' if floor is None else ', none below 0 on a log scale'}: cut it before, or fix it"
         )
     return values if floor is None else np.log(np.maximum(values, floor))
 
@@ -169,10 +169,10 @@ def coincidence(
 ) -> Coincidence:
     """Whether events have others at most `within` steps away more often than if they were elsewhere.
 
-    All events are shifted together, circularly from the first to the last of `steps`, which keeps how
-    they lie among themselves: by every number of steps, or by `n_shifts` drawn from `rng` and by none.
-    p is at most a in a share a of cases where nothing binds the two. Events that both crowd into one
-    part of the run coincide by that alone: give the part as `steps`, with the events in it.
+    All events are shifted together, circularly from the first to the last of `steps`, which preserves
+    their spacing: by every number of steps, or by `n_shifts` drawn from `rng` and by none. If the two
+    are unrelated, p is at most a in a share a of cases. If both merely crowd into one part of the run,
+    that alone makes them coincide: pass that part as `steps`, with the events in it.
 
     Raises ValueError for a step outside `steps`, and where only one of n_shifts and rng is given.
     """
@@ -181,7 +181,7 @@ def coincidence(
     period = last - first + 1
     for step in (*mine, *theirs):
         if not 0 <= step < period:
-            raise ValueError(f"step {step + first} is not from {first} to {last}: leave it out")
+            raise ValueError(f"step {step + first} is not from {first} to {last}: omit it")
     if (n_shifts is None) != (rng is None):
         raise ValueError("n_shifts and rng go together: give both, or none for every shift")
     beside = np.zeros(period, bool)
@@ -201,8 +201,8 @@ def across(reading: xr.DataArray, windows: pd.DataFrame, *, within: int) -> xr.D
     """A stored reading [step, ...] before and after each of some windows, such as spikes.
 
     windows: columns left and right. before, after [window, ...]: at the nearest step strictly before
-    left and strictly after right, NaN where none is at most `within` steps from it; change: after minus
-    before; before_step, after_step [window]: those steps, NaN too.
+    left and strictly after right, NaN if none is within `within` steps; change: after minus before;
+    before_step, after_step [window]: those steps, or NaN.
     """
     steps = reading["step"].values
     left, right = (windows[side].to_numpy() for side in ("left", "right"))
@@ -228,11 +228,11 @@ def matched_windows(
     n: int = 10,
     ratio: float = 1.25,
 ) -> pd.DataFrame:
-    """Windows without a spike to hold each spike against: columns spike, left, right.
+    """Windows without a spike to compare each spike with: columns spike, left, right.
 
-    For each spike up to `n` different windows as long as its own, at random among those of like phase,
-    which begin at most `ratio` times as late or as early in log-step, lie from the first to the last of
-    `steps`, and touch no spike. A spike for which there is none has no row.
+    For each spike up to `n` different windows of its own length, drawn at random among those of similar
+    phase, which start at most a factor of `ratio` later or earlier in log-step, lie between the first
+    and the last of `steps`, and touch no spike. A spike without such a window has no row.
     """
     first, last = steps
     taken = spikes[["left", "right"]].to_numpy()
@@ -253,9 +253,9 @@ def against_matched(
 ) -> xr.Dataset:
     """How much more a stored reading [step, ...] changes across each spike than across its matches.
 
-    change [spike, ...]: across the spike; matched [spike, ...]: the mean across its `matched_windows`
-    that the reading was measured around; excess: change minus matched; n_matched [spike]: their number.
-    NaN where there is none, or the spike itself was not measured around.
+    change [spike, ...]: across the spike; matched [spike, ...]: the mean across those of its
+    `matched_windows` with readings on both sides; excess: change minus matched; n_matched [spike]: their
+    number. NaN where there is none, or the spike itself lacks readings on both sides.
     """
     change = across(reading, spikes, within=within)["change"].rename(window="spike")
     others = across(reading, matched, within=within)
@@ -273,8 +273,8 @@ def against_matched(
 def who_flips(correct: xr.DataArray, windows: pd.DataFrame, *, within: int) -> pd.DataFrame:
     """Which examples go from wrong to right or from right to wrong across each window.
 
-    correct: 1 or 0 (or bool) [step, example]. Columns window, example, change: +1 learnt, -1 forgotten.
-    A window that it was not measured around has no row.
+    correct: 1 or 0 (or bool) [step, example]. Columns window, example, change: +1 learned, -1 forgotten.
+    A window without readings on both sides has no row.
     """
     change = across(correct, windows, within=within)["change"].transpose("window", "example")
     at, example = np.nonzero(np.nan_to_num(change.values))

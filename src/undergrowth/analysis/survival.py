@@ -52,7 +52,7 @@ def survival(times: Times, happened: Sequence[bool]) -> Survival:
     Raises ValueError where there is no run.
     """
     if not len(times):
-        raise ValueError("no run has no survival curve: give at least one time")
+        raise ValueError("a survival curve needs at least one time")
     sf = stats.ecdf(_sample(times, happened)).sf
     censored = [t for t, seen in zip(times, happened, strict=True) if not seen]
     return Survival(

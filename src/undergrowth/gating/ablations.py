@@ -29,7 +29,7 @@ def joint_ablation(
     """S(all open) - S(this set closed), in units of the score, for each set of a site's components.
 
     Where the score is linear in the gates it is the sum of the set's single ablations; elsewhere the
-    difference is what the components do together (they stand in for one another, or need one another).
+    difference is the joint effect of the components (they are redundant, or need one another).
     """
     patterns = np.concatenate([np.ones((1, site.n_components)), ~np.asarray(closed)])
     scores = gated_scores(model, inputs, labels, patterns, site=site, score=score, baseline=baseline)

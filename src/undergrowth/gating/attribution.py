@@ -28,7 +28,7 @@ BaselineName = Literal["zero", "mean"]
 
 
 def site_of(model: Model, component: str, layer: int = -1) -> Site:
-    """The site of the components called so in a layer, counted from 0 or, if negative, from the end.
+    """The site of components of this name in a layer, counted from 0 or, if negative, from the end.
 
     Raises ValueError where there is none.
     """
@@ -47,7 +47,7 @@ def site_of(model: Model, component: str, layer: int = -1) -> Site:
 def baselines(model: Model, train_inputs: Inputs, name: BaselineName) -> Baselines:
     """What stands in an ablated component's place, by site: zero, or its mean over the training set.
 
-    The mean also of what is embedded, under `HOOK_EMBED`: where the path of `conductance` starts.
+    The mean includes the embedded input, under `HOOK_EMBED`: where the path of `conductance` starts.
     """
     if name == "zero":
         return {}
@@ -94,8 +94,8 @@ def attribute(
 
     For neurons of a one-layer model without layer norm one node is exact where the score is linear in
     the logits, and 16 bring the residual of log_prob to 1e-4. Heads lie before the ReLU: their path
-    crosses its kinks, so the residual falls as 1 / n_nodes (3e-3 to 1e-2 with 64 on a trained model;
-    no better by rules on several panels), so read it.
+    crosses its kinks, so the residual falls only as 1 / n_nodes (3e-3 to 1e-2 with 64 on a trained
+    model; rules on several panels are no better): check it.
 
     Raises ValueError where the method takes a gradient and the score is a step function. Memory is
     bounded whatever the number of examples.

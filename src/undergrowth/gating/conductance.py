@@ -28,7 +28,7 @@ def conductance(
 ) -> Float[np.ndarray, "example component"]:
     r"""The flow through each component, in units of the score (Dhamdhere et al. 2018, arXiv:1805.12233).
 
-    As what is embedded moves straight from its baseline x' (zero, or `baseline[HOOK_EMBED]`) to x,
+    As the embedded input moves straight from its baseline x' (zero, or `baseline[HOOK_EMBED]`) to x,
 
     .. math:: C_j = \int_0^1 \frac{\partial S}{\partial h_j} \frac{d h_j}{d\alpha} d\alpha,
 
@@ -37,11 +37,11 @@ def conductance(
     over a panel, times the mean of the slopes at its ends (Shrikumar et al. 2018, arXiv:1807.09946). So
     the kinks of h_j cost nothing, and a score that is linear in h takes one panel.
 
-    Unlike integrated gradients at the site, whose path moves the site's own activations along a straight
-    line and holds the input still, the path is that of the activations which the network makes of the
-    inputs in between. Its baseline is that of the embedding; the site's own is not looked at.
+    Integrated gradients at the site move the site's own activations along a straight line and hold the
+    input fixed; here the path is that of the activations that the network produces for the inputs in
+    between. The baseline is that of the embedding; the site's own is not used.
 
-    Where every way from the input to the logits goes through the site (a hidden layer of an MLP; the
+    Where every path from the input to the logits goes through the site (a hidden layer of an MLP; the
     heads of a one-layer transformer, from the mean baseline) the sum over components is S(x) - S(x');
     elsewhere it is the part of it that flows through the site.
 

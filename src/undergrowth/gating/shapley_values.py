@@ -32,13 +32,13 @@ MOST_ENUMERATED = 12
 
 
 class Sampling(Value):
-    """How orders are drawn where there are too many components to go through all sets of them.
+    """How orders are drawn where there are too many components to enumerate all sets of them.
 
-    n_permutations: orders for each example, drawn apart for each. antithetic: every second one is the
-    one before from back to front (Mitchell et al. 2022, arXiv:2104.12199). tolerance: an example's walk
-    ends where its score is within this much of that with all gates closed, and all components that are
+    n_permutations: orders for each example, drawn separately for each. antithetic: every second one is
+    the reverse of the one before (Mitchell et al. 2022, arXiv:2104.12199). tolerance: an example's walk
+    ends once its score is within this much of that with all gates closed, and all components that are
     still open get 0 (truncation: Ghorbani and Zou 2020, arXiv:2002.09815). That saves time where few
-    components carry a score, and biases: values then miss the total by up to it. None walks to the end.
+    components carry a score, but adds bias: values then miss the total by up to it. None: no truncation.
     """
 
     n_permutations: int = Field(default=200, ge=2)
@@ -87,10 +87,10 @@ def shapley_values(
     as they are linear in the score, their mean over examples is the value in the mean score, and of
     `accuracy` in the accuracy.
 
-    Exact where the score is linear in the gates (then it is the single ablation), and by going through
-    all sets up to `MOST_ENUMERATED` components. Above that orders are sampled by `sampling`. As each
-    example has its own orders, errors of examples are independent: that of a mean over m examples is
-    sqrt(sum of squares) / m.
+    Exact where the score is linear in the gates (then it is the single ablation), and, by enumerating
+    all sets, for up to `MOST_ENUMERATED` components. Beyond that, orders are sampled as `sampling` says.
+    As each example has its own orders, errors of examples are independent: that of a mean over m
+    examples is sqrt(sum of squares) / m.
     """
     baseline = baseline or {}
     if score in LINEAR and model.readout(site) is not None:

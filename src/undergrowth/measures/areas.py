@@ -64,8 +64,8 @@ def renamed_operands(inputs: np.ndarray, n_operands: int, rng: np.random.Generat
 
 
 class Areas(Measure):
-    """Accuracy and centred logit in each area of the table, and whether areas differ more than chance
-    has it.
+    """Accuracy and centred logit in each area of the table, and whether areas differ by more than
+    chance.
 
     kind, block: see `areas_of`. {prefix}_accuracy, {prefix}_centred_logit [side, area]: means over the
     area's examples of a side; NaN where it has none there. {prefix}_variance [side, score]: the variance
@@ -118,9 +118,9 @@ class Areas(Measure):
 class Swaps(Measure):
     """Validation pairs (x, y) whose swap (y, x) is trained on with the same label, apart from the rest.
 
-    swap_in_train_accuracy, swap_in_train_centred_logit: means over the former, which commuting answers;
-    unseen_accuracy, unseen_centred_logit: over the others, which only the operation itself does. A class
-    without examples has no readings.
+    swap_in_train_accuracy, swap_in_train_centred_logit: means over the former, which commutativity
+    answers; unseen_accuracy, unseen_centred_logit: over the rest, which only the operation itself
+    answers. A class without examples has no readings.
     """
 
     name: Literal["swaps"] = "swaps"
@@ -144,7 +144,7 @@ class Swaps(Measure):
         if isinstance(run.split, CommutationSafe):
             raise ValueError(
                 "measure 'swaps': split.name = 'commutation_safe' keeps each swap on the side of its "
-                "pair: take split.name = 'leaky_random', or measure 'areas'"
+                "pair: use split.name = 'leaky_random', or measure 'areas'"
             )
 
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
@@ -162,8 +162,8 @@ class Swaps(Measure):
 class TableMap(Measure):
     """The whole table, cell by cell: table_centred_logit, table_correct (1 or 0) [x, y].
 
-    NaN where the operation has no cell. `analysis.first_learned` reads from the stored maps when each
-    cell was learned.
+    NaN where the operation is undefined. `analysis.first_learned` computes from the stored maps when
+    each cell was learned.
     """
 
     endings: ClassVar[tuple[str, ...]] = (

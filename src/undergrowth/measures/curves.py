@@ -20,7 +20,7 @@ from undergrowth.models.micro_batches import micro_batched, rows_that_fit
 
 
 class Curves(Measure):
-    """train_loss, val_loss (exact cross-entropy in nats, whatever loss is trained on), train_accuracy,
+    """train_loss, val_loss (exact cross-entropy in nats, whatever the training loss), train_accuracy,
     val_accuracy (in [0, 1]): means over each side.
     """
 

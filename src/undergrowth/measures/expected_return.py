@@ -16,13 +16,13 @@ from undergrowth.tasks import Gridworld, World
 class ExpectedReturn(Measure):
     r"""The expected discounted return of the softmax policy at the run's temperature, by side.
 
-    A mean over the task's starts, of the sparse reward whatever is trained on, and exact: with h steps
-    left
+    A mean over the task's starts, of the sparse reward whatever is trained on, computed exactly: with h
+    steps left
 
     .. math:: V_h(s) = \sum_a \pi(a | s) \, (r(s, a) + \gamma V_{h-1}(s'))
 
-    from V_0 = 0, in float64. Scaled so that the uniform policy has 0 and an optimal one 1; a policy
-    that is worse than chance is below 0. train_return is over the goals of the training side, val_return
+    from V_0 = 0, in float64. Scaled so that the uniform policy has 0 and an optimal one 1; below 0
+    is worse than chance. train_return is over the goals of the training side, val_return
     over those held out.
     """
 
@@ -40,13 +40,13 @@ class ExpectedReturn(Measure):
         """Raise ValueError where the task has no episodes, or a goal has states on both sides."""
         if not isinstance(run.task, Gridworld):
             raise ValueError(
-                f"measure 'expected_return' is of episodes, and {run.task.describe()} has none: take "
+                f"measure 'expected_return' needs episodes, and {run.task.describe()} has none: use "
                 "task = { name = 'gridworld' }, or 'curves'"
             )
         if run.split.name != "whole_groups":
             raise ValueError(
                 f"measure 'expected_return' needs all states of a goal on one side, and split.name = "
-                f"{run.split.name!r} parts them: take split = {{ name = 'whole_groups' }}"
+                f"{run.split.name!r} divides them: use split = {{ name = 'whole_groups' }}"
             )
 
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:

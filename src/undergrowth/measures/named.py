@@ -46,7 +46,7 @@ def _fields(text: str) -> dict[str, object]:
         fields = None
     if not isinstance(fields, dict):
         raise SpecError(
-            f"measure {shown(text)} is no inline table of TOML: write it as in a spec file, such as "
+            f"measure {shown(text)} is not an inline TOML table: write it as in a spec file, such as "
             '{ name = "saliency", component = "head" }'
         )
     return fields
@@ -55,7 +55,7 @@ def _fields(text: str) -> dict[str, object]:
 def _from_file(file: str, name: str) -> Measure:
     path = Path(file).resolve()
     if not path.is_file():
-        raise SpecError(f"measure {file}:{name}: there is no file {file}: name one, and what is in it")
+        raise SpecError(f"measure {file}:{name}: there is no file {file}: give one, and a measure in it")
     module_name = f"undergrowth_measure_{path.stem}"
     spec = spec_from_file_location(module_name, path)
     assert spec is not None

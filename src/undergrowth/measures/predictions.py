@@ -21,7 +21,7 @@ from undergrowth.schedules import Schedule
 
 
 class Predictions(Measure):
-    """{prefix}_margin [example]: the correct logit less the largest of the others, above 0 where the
+    """{prefix}_margin [example]: the correct logit minus the largest of the others, above 0 where the
     prediction is right; {prefix}_log_prob [example]: the log-probability of the correct label in nats.
 
     Examples in the order of the run's data (`run.spec.data()`), those of both sides; the label is the

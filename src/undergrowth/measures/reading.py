@@ -120,8 +120,8 @@ class LossMeasure(Measure):
         objective = OBJECTIVES[run.loss]
         if objective.of_example is None:
             raise ValueError(
-                f"measure {self.key!r} is of the losses of examples, and loss = {run.loss!r} is one of "
-                f"{objective.unit}: take the measure away, or another loss"
+                f"measure {self.key!r} needs losses of examples, but loss = {run.loss!r} is one of "
+                f"{objective.unit}: remove the measure, or use another loss"
             )
 
 

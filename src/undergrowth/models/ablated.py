@@ -12,11 +12,11 @@ from undergrowth.models.write_hooks import WriteHook, no_write_hook
 
 
 class Ablated(Model):
-    """Another model behind fixed gates, for whoever measures it: `sites.gated` says what a gate does.
+    """Another model with fixed gates, for measuring it: `sites.gated` says what a gate does.
 
     gates: by site name, [component]; baselines: by site name, in the shape of one activation as the
     wrapped model's `__call__` hands it to a hook, zero where none is given. A hook sees the activations
-    behind the gates.
+    after the gates.
     """
 
     model: Model

@@ -126,7 +126,7 @@ class MLPSpec(Value):
     weights and biases uniform within 1 / sqrt(fan-in), as PyTorch draws nn.Linear. `doshi`: weights
     normal with standard deviation (2 d_mlp)^(-1/3) / 2, biases zero: the quadratic network of Doshi et
     al. 2024 (arXiv:2310.13061, their code). The fan-in of two tokens is 2 n_operands. init_scale
-    multiplies all that is drawn.
+    multiplies everything that is drawn.
     """
 
     components: ClassVar[tuple[str, ...]] = ("neuron",)
@@ -141,7 +141,7 @@ class MLPSpec(Value):
 
     @classmethod
     def takes(cls, inputs: InputSpace) -> bool:
-        """Whether such a model can read these inputs: it reads all."""
+        """Whether such a model can read these inputs: it reads any."""
         return True
 
     def init(self, inputs: InputSpace, n_labels: int, rng: np.random.Generator | None) -> MLP:

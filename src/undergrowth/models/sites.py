@@ -82,9 +82,9 @@ def gated(
 ) -> Hook:
     """The hook `activation = baseline + gate * (activation - baseline)` at every gated site.
 
-    gates: by site name, [component] or [example, component] (1 leaves a component as it is, 0 puts its
-    baseline in its place). baselines: by site name, in the shape of one activation, zero where none
-    is given. A gate acts at every position that the model computes.
+    gates: by site name, [component] or [example, component] (1 leaves a component unchanged, 0 replaces
+    it by its baseline). baselines: by site name, in the shape of one activation, zero where none is
+    given. A gate acts at every position that the model computes.
     """
     by_name = {site.name: site for site in sites}
     unknown = sorted(set(gates) - set(by_name))

@@ -188,17 +188,17 @@ class Transformer(Model):
 class TransformerSpec(Value):
     """Shape and initialisation of a `Transformer`.
 
-    layer_norm: `pre` norms what attention and the MLP read, and what is unembedded; `post` the residual
-    stream after each has added to it (Vaswani et al. 2017; openai/grok), and nothing more.
-    final_layer_norm: whether what is unembedded is normed, against the style's habit.
-    residual_from_layer_norm: attention adds to the norm that it has read (teddykoker/grokking).
+    layer_norm: `pre` norms what attention and the MLP read, and what is unembedded; `post` norms only
+    the residual stream after each has added to it (Vaswani et al. 2017; openai/grok).
+    final_layer_norm: whether what is unembedded is normed, overriding the style's default.
+    residual_from_layer_norm: attention adds to the normed stream that it read (teddykoker/grokking).
     n_heads * d_head, the width inside attention, need not be d_model.
-    act_fn: `gelu` is the exact one. mlp_bias, attn_bias: attention's are b_Q, b_K, b_V and b_O, or with
+    act_fn: `gelu` is the exact form. mlp_bias, attn_bias: attention's are b_Q, b_K, b_V and b_O, or with
     `output` b_O alone. unembed_bias: b_U, on every logit.
-    prompt: the tokens; d_vocab counts the operands and then `=`, `o` (the operator) and `<eos>`, as far
-    as the prompt has them. pos_embed: `sinusoidal` is a fixed table and no parameter; `scaled` is a
-    learned one that is multiplied by d_model^-1/2 before it is added, so that it learns as much slower.
-    logits: one for each label, or as many more as there are special tokens (Nanda et al.: p + 1).
+    prompt: the tokens; d_vocab counts the operands and then `=`, `o` (the operator) and `<eos>`, if the
+    prompt has them. pos_embed: `sinusoidal` is a fixed table and no parameter; `scaled` is a
+    learned one that is multiplied by d_model^-1/2 before it is added, and so learns that much slower.
+    logits: one per label, or also one per special token (Nanda et al.: p + 1).
 
     init_mode: `nanda`: every weight normal with standard deviation 1 / sqrt(d_model), W_U with
     1 / sqrt(d_vocab); biases zero (Nanda et al.'s code). `torch`: what PyTorch draws for nn.Embedding
@@ -207,11 +207,11 @@ class TransformerSpec(Value):
     1 / sqrt(fan-in)), as in teddykoker/grokking. `torch_linear`: the same with W_Q, W_K, W_V and
     attention's biases as of nn.Linear, as in openai/grok. `x_transformers`: the same with W_E normal of
     standard deviation sqrt(2 / d_model), as x-transformers 0.21.1 has it. Layer norms start at w = 1,
-    b = 0. init_scale multiplies all that is drawn.
+    b = 0. init_scale multiplies everything drawn.
 
     Parameters: 226,816 with the defaults and logits = "vocabulary" at p = 113. With two layers, GELU,
     attn_bias, the prompt "x o y =", logits = "vocabulary" and layer_norm = "pre" at p = 97: 422,656,
-    which is teddykoker/grokking without the row of W_pos that is never read.
+    which is teddykoker/grokking without the unused row of W_pos.
     """
 
     components: ClassVar[tuple[str, ...]] = ("head", "neuron")

@@ -1,4 +1,4 @@
-"""What remains after deleting k neurons: over k, with a slider over steps, and the other way round."""
+"""What remains after deleting k neurons: over k with a slider over steps, and vice versa."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def deletion_by_k_figure(runs: Runs, prefix: str = "deletion") -> Figure:
     ks = tuple(dict.fromkeys(table["k"])) if len(table) else ()
     return chart(
         "deletion_by_k",
-        "What the network still does without k of its neurons",
+        "What the network can still do without k of its neurons",
         _caption(found, prefix),
         table,
         {"mean": Layer("lines", "k", "mean")},
@@ -55,11 +55,11 @@ def deletion_over_steps_figure(
     is not widened by runs that generalise at different times.
     """
     found, table = _table(runs, prefix, relative=relative)
-    name, title = "deletion_over_steps", "What the network still does without k neurons"
+    name, title = "deletion_over_steps", "What the network can still do without k neurons"
     title, how = f"{title}, as training goes on", f"Grey: {WHOLE}. "
     if relative:
         name, title = "deletion_change", "How much deleting k neurons hurts, as training goes on"
-        how = "Shown is the value after deletion minus that of the whole network, within each run. "
+        how = "Shown: the value after deletion minus that of the intact network, within each run. "
     elif len(table):
         whole = table[(table["strategy"] == "top") & (table["k"] == 0)]
         whole = whole.assign(layer="whole", strategy="none", series=WHOLE, k=None)
@@ -125,8 +125,8 @@ def _caption(found: tuple[Group, ...], prefix: str) -> str:
     return (
         f"Mean over {count(found)}, with 95% intervals. A neuron is deleted by closing its gate; "
         f"neurons are ranked on the training examples ({measured_as(found, prefix + '_accuracy')}). "
-        "‘Others of equal norm’: as many neurons from outside the top k, at random, as carry the same "
-        "summed squared logit norm; drawn only where there are such sets (within "
+        "‘Others of equal norm’: random neurons from outside the top k, as many as carry the same "
+        "summed squared logit norm; drawn only where such sets exist (within "
         f"{MATCHED_WITHIN:.0%}). Buttons choose the examples on which the network is tested: "
         f"validation, training, or the training examples of the runs with shuffled labels. {ZERO_ON_LOG}"
     )

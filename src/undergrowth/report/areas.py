@@ -1,4 +1,4 @@
-"""The table over training: as a film, by area, by when cells were learned, and by what carries them."""
+"""The table during training: as a film, by area, by when cells were learned, by what carries them."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ def table_film(runs: Sequence[Run], kind: AreaKind, name: str = "table_film") ->
     where = f"x %{{y}}, y %{{x}}, {BANDS[kind].split()[0].removesuffix('s')} %{{customdata}}"
     plot = _film(correct, centred_logit, trained, areas, where, active)
     caption = (
-        f"{run.spec.task.describe()}, seed {run.spec.seeds.model}: the whole table at {len(at)} of the "
-        "steps at which it was kept. Pale cells, those with a dot, are trained on; a gap is a cell that "
-        "the operation has not. The centred logit is the correct logit less the mean of the others; its "
-        "colours end at the 99th percentile of its size. Pointing at a cell says in which of the "
-        f"{BANDS[kind]} it lies."
+        f"{run.spec.task.describe()}, seed {run.spec.seeds.model}: the full table at {len(at)} of the "
+        "steps at which it was stored. Pale cells with a dot are trained on; at gaps the operation is "
+        "undefined. The centred logit is the correct logit minus the mean of the others; its colour "
+        "scale ends at the 99th percentile of its magnitude. Hover over a cell to see to which of the "
+        f"{BANDS[kind]} it belongs."
     )
     table = _by_cell(correct, centred_logit, trained, areas)
     seen: Any = table[table["step"] == kept[at][active]]
@@ -89,7 +89,7 @@ def table_film(runs: Sequence[Run], kind: AreaKind, name: str = "table_film") ->
         colours=Colours(EVEN, (-0.5, 3.5), ticks=dict(enumerate(STATES)), has_bar=True),
         is_square=True,
     )
-    title = f"The table of {run.spec.task.describe()}, step by step"
+    title = f"The table of {run.spec.task.describe()} at each step"
     return Figure(name, title, caption, plot, table, paper)
 
 
@@ -162,12 +162,12 @@ def area_share_figure(by_operation: ByOperation) -> Figure:
     looks = map(Look, theme.STRATEGIES.values(), dashes)
     return panels_figure(
         "area_share",
-        "How far the area of the table decides what is right on validation cells",
-        "The variance of validation accuracy between areas on which two halves of the cells agree, as a "
-        "share of all of it: 0 is chance, the mean of the same areas after "
-        f"{N_RENAMINGS} random renamings of the operands, and 1 an area that decides alone. Cells with "
-        f"an operand 0 are left out. {_counted(by_operation)}, at steps at which each of them has some "
-        f"cells right and some wrong. {MARKS}",
+        "How much the area of the table decides which validation cells are right",
+        "The variance of validation accuracy between areas that two halves of the cells agree on, as a "
+        f"share of the total variance: 0 is chance, the mean for the same areas after {N_RENAMINGS} "
+        "random renamings of the operands; 1 means that the area alone decides. Cells with an operand 0 "
+        f"are left out. {_counted(by_operation)}, at steps at which each of them has some cells right "
+        f"and some wrong. {MARKS}",
         {
             op: {
                 name: _joined([where_some_are_right(run, area_share(run, kind)) for run in runs]).dropna(
@@ -203,9 +203,9 @@ def band_accuracy_figure(runs: Sequence[Run], kind: AreaKind, name: str = "band_
         name,
         f"Validation accuracy of {task} by band",
         f"{task}: one line for each of the {n} {BANDS[kind]}, mean over {counted(runs, 'of it')}; cells "
-        "with an operand 0 are left out. Grey: where 95% of such lines lie when the operands are "
-        f"renamed at random ({N_RENAMINGS} times), and their median. Bands that are learned apart leave "
-        f"the grey. {ZERO_ON_LOG}",
+        "with an operand 0 are left out. Grey: the range of 95% of such lines when the operands are "
+        f"renamed at random ({N_RENAMINGS} times), and their median. Bands that are learned separately "
+        f"leave the grey. {ZERO_ON_LOG}",
         pd.concat([renamed, *frames], ignore_index=True),
         {
             "renamed": Layer("lines", "step", "accuracy"),
@@ -231,8 +231,8 @@ def learned_figures(runs: Sequence[Run], kind: AreaKind) -> Iterator[Figure]:
     yield chart(
         f"first_learned_{kind}",
         f"When each cell of {task} was learned",
-        f"{task}, seed {run.spec.seeds.model}: a cell's colour is the first kept step from which on it "
-        "was right to the end, dots are trained on, gaps were not right at the end.",
+        f"{task}, seed {run.spec.seeds.model}: a cell's colour is the first stored step from which it "
+        "stayed right to the end; dots are trained on; gaps were not right at the end.",
         table.assign(run=run.id, seed=run.spec.seeds.model),
         {
             "cell": Layer("cells", "y", "x", shade="decades", tell=("step",)),
@@ -252,8 +252,8 @@ def learned_figures(runs: Sequence[Run], kind: AreaKind) -> Iterator[Figure]:
     ]
     yield chart(
         f"learned_share_{kind}",
-        f"How many cells of {task} are learned by each step",
-        "The share of cells that are right for good from that step on, mean over "
+        f"How many cells of {task} have been learned by each step",
+        "The share of cells that stay right from that step to the end, mean over "
         f"{counted(runs, 'of it')}. {ZERO_ON_LOG}",
         pd.concat(shares, ignore_index=True),
         Layer("lines", "step", "share"),
@@ -279,12 +279,12 @@ def shared_carriers_figure(by_operation: ByOperation) -> Figure:
             panels[op][SHUFFLED] = its.sel(pair="across", drop=True)
     return panels_figure(
         "shared_carriers",
-        "How far two examples share the neurons that carry them, within bands and across",
-        "Carriers of an example are the fewest neurons that hold 90% of its centred logit. Overlap of "
-        "two examples' carriers is the shared part of the smaller set, set so that 0 is that of random "
-        "sets of equal size and 1 that of equal sets. Validation examples, pairs from one band and "
-        "from two; dotted the same after the operands were renamed at random; dashed training examples "
-        f"of the control. {_counted(by_operation)}. {MARKS}",
+        "How much two examples share the neurons that carry them, within bands and across",
+        "The carriers of an example are the fewest neurons that hold 90% of its centred logit. The "
+        "overlap of two examples' carriers is the shared part of the smaller set, scaled so that random "
+        "sets of the same sizes have 0 and identical sets 1. Validation examples, in pairs from one "
+        "band and from two; dotted: the same after random renaming of the operands; dashed: training "
+        f"examples of the control. {_counted(by_operation)}. {MARKS}",
         panels,
         looks={**dict(PAIRS.values()), SHUFFLED: Look(theme.CONTROL_SIDES["train"], "4px,3px")},
         y=Scale("overlap", limits=(-0.3, 1.03)),
@@ -300,7 +300,7 @@ PAIRS = {
     "across_renamed": ("across bands, renamed", Look(LEAST, "2px,3px")),
 }
 SHUFFLED = "across bands, shuffled labels (training)"
-MARKS = "Dotted: the median step at which validation first comes to either end of midway."
+MARKS = "Dotted: the median steps at which validation accuracy first enters and leaves the middle range."
 
 
 def _midway(runs: Sequence[Run]) -> dict[str, float]:

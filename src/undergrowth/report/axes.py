@@ -1,4 +1,4 @@
-"""Log and linear axes, one click apart, on which zero keeps a place of its own."""
+"""Log and linear axes, one click apart, on which zero has its own place."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from undergrowth.report.numbers import rounded
 AxisType = Literal["log", "linear"]
 KINDS: tuple[AxisType, ...] = ("log", "linear")
 
-ZERO_ON_LOG = "Zero has no place on a log axis: it stands beyond the dotted line, under its own tick."
+ZERO_ON_LOG = "Zero has no place on a log axis: it is drawn beyond the dotted line, at its own tick."
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How sure a model is of its training examples step by step, and what still pushes its weights."""
+"""How confident a model is in its training labels at each step, and what still pushes its weights."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def error_probability_figure(arms: Arms, side: str = "train") -> Figure:
     table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"arm": []})
     return chart(
         "error_probability",
-        "How near to 1 the probability of each memorised label comes",
-        "Share of the training examples whose correct label lacks 1 − p of probability 1, in bins a "
-        f"quarter of a decade high; darker is more. Mean over seeds: {_counted(arms)}. Dotted: the "
-        "median step of each event over the seeds in which it happened, if most. What is below 1e-10 "
-        "stands in the lowest bin; step 0 is left out.",
+        "How close to 1 the probability of each memorised label gets",
+        "Share of the training examples by 1 − p, with p the probability of the correct label, in bins "
+        f"of a quarter of a decade; darker is more. Mean over seeds: {_counted(arms)}. Dotted: the "
+        "median step of each event over the seeds in which it happened, if it happened in most. Values "
+        "below 1e-10 are in the lowest bin; step 0 is left out.",
         table.assign(panel=table["arm"]),
         {
             "share": Layer("cells", "step", "error_probability", shade="share"),
@@ -84,10 +84,10 @@ def push_figure(arms: Arms, looks: Mapping[str, Look]) -> Figure:
     return panels_figure(
         "push",
         "What still pushes the weights once the labels are memorised",
-        f"Mean over seeds: {_counted(arms)}. From above: the norm of the gradient "
-        "of the training loss; of the next update the norm of what the gradient does (through the "
-        "optimiser), and that over the norm of what decay does; the cosine of the gradient with the "
-        "weights that decay pulls on, −1 where the two hold each other; and the effective "
+        f"Mean over seeds: {_counted(arms)}. From the top: the norm of the gradient "
+        "of the training loss; the norm of the gradient’s part of the next update (through the "
+        "optimiser), and its ratio to the norm of decay’s part; the cosine between the gradient and the "
+        "weights that decay pulls on, −1 where the two are opposed; and the effective "
         "share of the training examples that push, (Σ|g|)² / (n Σ|g|²), with g the gradient of an "
         f"example’s own loss. Dotted: median event over the seeds {next(iter(arms), '')}. "
         "Without decay there is no ratio and no cosine.",

@@ -1,4 +1,4 @@
-"""Loss and accuracy of every seed over training, with what happened when."""
+"""Loss and accuracy of every seed during training, with the steps of events."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _figure(runs: Runs, quantity: str, title: str, y: Scale, rules: Rules) -> Fi
     return chart(
         quantity,
         title,
-        f"One line a run: {count(found)}. Markers stand at the first evaluation at which a rule held: "
+        f"One line per run: {count(found)}. Markers are at the first evaluation at which a rule held: "
         f"{told}. The true time lies between that evaluation and the one before (hover to see both). "
         f"{ZERO_ON_LOG}",
         pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(),

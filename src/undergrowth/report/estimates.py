@@ -1,4 +1,4 @@
-"""Estimates in rows: each arm's seeds and their mean, and many effects in one look."""
+"""Estimates in rows: each arm's seeds and their mean, or many effects at a glance."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def by_arm_figure(
         name,
         title,
         "Dots are seeds, the diamond their mean with its 95 % interval (Student's t, corrected for "
-        "skewness; none of one seed, nor of fewer than six that are all equal); n: how many seeds "
-        f"there are to draw. {caption}",
+        "skewness; none for one seed or for fewer than six that are all equal); n: the number of seeds "
+        f"drawn. {caption}",
         table.assign(series=table["layer"].map(named)) if len(table) else table,
         {
             "seed": Layer("dots", "value", "row", tell=("run", "seed")),
@@ -47,7 +47,7 @@ def by_arm_figure(
 
 
 def effects_figure(name: str, title: str, effects: Sequence[Effect], caption: str) -> Figure:
-    """A panel a quantity, each on its own scale with a line at 0; a row an arm, one mark a kind."""
+    """A panel per quantity, each on its own scale with a line at 0; a row per arm, a mark per kind."""
     rows = [
         {"panel": panel, "arm": arm, "kind": kind, **columns_of(estimate)}
         for panel, arm, kind, estimate in effects

@@ -83,7 +83,7 @@ def scoreboard(sections: Sequence[Section]) -> tuple[Tally, ...]:
 SAID = {
     "supported": "supported",
     "contradicted": "contradicted",
-    "no effect": "without the effect",
+    "no effect": "with no effect",
     "inconclusive": "undecided",
     "open": "open",
 }
@@ -97,7 +97,7 @@ def in_one_paragraph(sections: Sequence[Section], runs: Sequence[Run], rules: Ru
     counts = Counter(answer.ruling for answer in found)
     parts = [f"{counts[ruling]} {said}" for ruling, said in SAID.items() if counts[ruling]]
     demonstrations = sum(bool(a.primary and not a.primary.is_claim) for a in found if a.ruling != "open")
-    few = f" {demonstrations} on fewer seeds than a claim takes." if demonstrations else ""
+    few = f" {demonstrations} on fewer seeds than a claim needs." if demonstrations else ""
     studies = sum(bool(section.claims) for section in sections)
     return (
         f"Of {plural(len(found), 'claim')} in {plural(studies, 'study', 'studies')}, tested on "

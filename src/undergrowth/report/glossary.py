@@ -1,26 +1,26 @@
-"""The words that reports and docs use in a sense of their own, each in one or two sentences."""
+"""The words that reports and docs use in a special sense, each in one to three sentences."""
 
 from __future__ import annotations
 
 GLOSSARY = {
     "arm": "Runs that differ only in their seeds. A study compares arms.",
-    "trunk": "The run that a fork leaves, up to the step at which it leaves it.",
+    "trunk": "The run that a fork branches off from, up to the step at which it branches.",
     "fork": (
-        "A run that continues another run's exact state from some step, with something changed there. "
-        "Up to that step both are the same, bit for bit."
+        "A run that continues from another run's exact state at some step, with something changed "
+        "there. Up to that step the two are identical, bit for bit."
     ),
     "no-op": (
-        "A fork that changes nothing: the control of an intervention. It equals its trunk in every bit."
+        "A fork that changes nothing: the control for an intervention. It equals its trunk in every bit."
     ),
     "onset": (
-        "The first evaluation from which validation accuracy stays above its level at memorisation: "
-        "generalisation has begun. By default above it by more than 5 points; other rules are named "
+        "The start of generalisation: the first evaluation from which validation accuracy stays above "
+        "its level at memorisation. By default, above by more than 5 points; other rules are named "
         "where they are used."
     ),
-    "lead": "By how many training steps, or decades of them, one event comes before another.",
+    "lead": "How many training steps, or decades of steps, one event comes before another.",
     "breadth": (
-        "Over how many examples a component's attribution is spread, as a share of all of them: 1 if it "
-        "matters equally for every example, 1/n if for one alone."
+        "How many examples a component's attribution is spread over, as a share of all examples: 1 if "
+        "it matters equally for every example, 1/n if it matters for only one."
     ),
     "reach": (
         "How many examples share the reinforcement of a component: the effective number of examples "
@@ -32,6 +32,6 @@ GLOSSARY = {
     ),
     "endpoint": (
         "One number that tests a claim: a statistic of an arm, by itself or against its control. Each "
-        "claim has one primary endpoint; the others say how robust its answer is."
+        "claim has one primary endpoint; the others show how robust the answer is."
     ),
 }

@@ -1,4 +1,4 @@
-"""Which runs a figure sets side by side: true labels, and the control with shuffled labels."""
+"""Which runs a figure compares: true labels, and the control with shuffled labels."""
 
 from __future__ import annotations
 

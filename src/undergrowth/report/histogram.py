@@ -71,7 +71,7 @@ def saliency_histogram(runs: Runs, reading: str = "saliency_median") -> Figure:
             prefix="training step ",
             active=active,
         )
-    title = "How salient each neuron is, step by step"
+    title = "How salient each neuron is at each step"
     table = _table(histograms)
     last: Any = table[table["step"] == steps[-1]] if steps else table
     paper = Chart(
@@ -223,9 +223,9 @@ def _caption(found: Sequence[Group], reading: str, edges: np.ndarray) -> str:
         f"{n} neurons of each run, by the {reading.rsplit('_', 1)[-1]} |saliency| over the examples of "
         f"a side ({measured_as(found, reading)}), divided by its mean over the run’s neurons at that "
         "step: the scale itself grows by orders of magnitude, and neither skewness nor Gini depends on "
-        f"it. Bins are the same at all steps; the last holds all at or above {edges[-2]:g}. Pooled over "
-        f"{count(found)}. Skewness, Gini and the effective number (N_eff) are means over seeds. "
-        "The slider sets the training step. A log axis has no place for an empty bin: it shows none."
+        f"it. Bins are the same at all steps; the last holds all values from {edges[-2]:g} up. Pooled "
+        f"over {count(found)}. Skewness, Gini and the effective number (N_eff) are means over seeds. "
+        "The slider sets the training step. A log axis does not show empty bins."
     )
 
 

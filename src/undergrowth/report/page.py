@@ -1,4 +1,4 @@
-"""The page: one HTML file with everything in it, that asks nothing of any network."""
+"""The page: one self-contained HTML file that works offline."""
 
 from __future__ import annotations
 
@@ -89,11 +89,11 @@ def snapshot(runs: Sequence[Run]) -> str:
     interrupted = sum(run.status == "interrupted" for run in runs)
     if not under_way + interrupted:
         return ""
-    counts = {"under way": under_way, "interrupted": interrupted}
+    counts = {"still running": under_way, "interrupted": interrupted}
     said = " and ".join(f"{n} {state}" for state, n in counts.items() if n)
     return (
-        f"A snapshot: of {plural(len(runs), 'run')} {said} when this page was written. No study counts "
-        "them before they are at their end."
+        f"A snapshot: of {plural(len(runs), 'run')}, {said} when this page was written. Studies count "
+        "them only when they have finished."
     )
 
 
@@ -128,7 +128,7 @@ def interval(verdict: Verdict) -> str:
     """An estimate's interval in words, or why there is none."""
     e = verdict.estimate
     if not e.n:
-        return "no number: no seed has one"
+        return "no value: no seed has one"
     if not e.is_known:
         return f"no interval from {e.seeds}"
     if math.isinf(e.low):
@@ -153,9 +153,9 @@ def _ground(verdict: Verdict) -> str:
     """Why it is ruled so."""
     e = verdict.estimate
     if verdict.waits_for:
-        return f"it waits for {verdict.waits_for}"
+        return f"it is waiting for {verdict.waits_for}"
     if not e.is_known:
-        return "there is no interval to hold against the rule"
+        return "there is no interval to test against the rule"
     return f"the interval runs from {_end(e.low)} to {_end(e.high)}"
 
 

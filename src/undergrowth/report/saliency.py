@@ -1,4 +1,4 @@
-"""How saliency is spread over neurons, and each neuron's over examples, while training goes on."""
+"""How saliency is spread over neurons, and each neuron's over examples, during training."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def concentration_figure(runs: Runs, reading: str = "saliency_median") -> Figure
         "How concentrated saliency is: skewness, Gini and effective number of neurons",
         f"Of the distribution over neurons of the {reading.rsplit('_', 1)[-1]} |saliency| over examples "
         f"({measured_as(found, reading)}): mean over seeds ({count(found)}) with its 95% interval "
-        f"({methods(table)}). Skewness can fall while fewer neurons carry more, so it is read beside "
-        "the other two: the Gini coefficient is 0 where all neurons are equally salient, and the "
-        f"effective number (Σs)²/Σs² is then their number. {ZERO_ON_LOG}",
+        f"({methods(table)}). Skewness can fall while fewer neurons carry more, so read it together "
+        "with the other two: if all neurons are equally salient, the Gini coefficient is 0 and the "
+        f"effective number (Σs)²/Σs² is the number of neurons. {ZERO_ON_LOG}",
         table,
         Layer("lines", "step", "mean"),
         x=STEPS,
@@ -69,7 +69,7 @@ def breadth_figure(runs: Runs, reading: str = "saliency_breadth") -> Figure:
         "breadth",
         "For how many examples each neuron is salient",
         "Breadth of a neuron: (Σs)²/(n Σs²) over the n examples of a side, the share of examples for "
-        "which it is salient; 1/n for a look-up entry of one example, 1 if equally salient for all "
+        "which it is salient; 1/n for a look-up neuron for one example, 1 if equally salient for all "
         f"({measured_as(found, reading)}). Line: median over neurons; darker band: the middle half; "
         f"lighter band: 5% to 95%; dashed: shuffled labels, the same quantiles. Neurons pooled over "
         f"{count(found)}. {ZERO_ON_LOG}",

@@ -40,11 +40,11 @@ def spikes_figure(run: Runs, found: pd.DataFrame | None = None) -> Figure:
     """
     of = as_runs(run)
     if len(of) != 1:
-        raise ValueError(f"spikes_figure draws 1 run, and these are {len(of)}: pass one, as in runs[0]")
+        raise ValueError(f"spikes_figure draws 1 run, but got {len(of)}: pass one, such as runs[0]")
     run = of[0]
     updates = len(run["update_loss"])
     found = spikes(finite_beginning(run["update_loss"])) if found is None else found
-    thin = f"Of {updates:,} updates the lowest and the highest of each short stretch are drawn. "
+    thin = f"Of {updates:,} updates, the lowest and highest of each short stretch are drawn. "
     return chart(
         "spikes",
         "Loss of every update with its spikes, and validation loss",
@@ -73,9 +73,9 @@ def spikes_by_arm_figure(
     return chart(
         "spikes-by-arm",
         "The loss of every update by arm, spikes marked",
-        f"One run an arm, the first of each (seed {', '.join(map(str, seeds))}). Training: the mean "
+        f"One run per arm, the first of each (seed {', '.join(map(str, seeds))}). Training: the mean "
         "loss of each update's batch, as trained on; validation: exact cross-entropy in nats. Of each "
-        f"line the lowest and the highest of each short stretch are drawn. {note} {ZERO_ON_LOG}",
+        f"line, the lowest and highest of each short stretch are drawn. {note} {ZERO_ON_LOG}",
         pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(),
         LAYERS,
         x=STEPS,

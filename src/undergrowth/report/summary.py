@@ -13,7 +13,7 @@ from undergrowth.store import Run
 def in_one_sentence(runs: Sequence[Run], rules: Rules = RULES) -> str:
     """When the networks memorised, when they generalised, and what the control did.
 
-    Of runs that differ in more than their seeds and labels, those that are most.
+    If runs differ in more than their seeds and labels, it describes the most numerous kind.
     """
     told = []
     most = next(iter(alike(runs)), ())
@@ -56,7 +56,7 @@ def _of_control(happened: Sequence[dict[EventName, Event]]) -> str:
     general = sum(not e["onset"].censored for e in happened)
     general_text = "none" if not general else f"{general}"
     return (
-        f"With shuffled labels, where there is nothing general to find, {fitted} of {n} fitted them "
+        f"With shuffled labels, where there is nothing general to learn, {fitted} of {n} fitted them "
         f"and {general_text} generalised."
     )
 

@@ -40,7 +40,7 @@ class SpecBlock:
 def run_rows(
     runs: Sequence[Run], rules: Rules = RULES, damaged: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[RunRow, ...]:
-    """A row for each run; steps are thousands apart, censored times are '> last step'.
+    """A row for each run; steps have thousands separators, censored times are '> last step'.
 
     damaged: by run id, why its readings cannot be read; its row says so in their place.
     """

@@ -1,4 +1,4 @@
-"""What a run is told beforehand: specs, forks among them, files of them, and published ones."""
+"""What a run is told to do: specs, forks, spec files and published set-ups."""
 
 from undergrowth.rng import Seeds
 from undergrowth.spec.fork import Fork

@@ -1,4 +1,4 @@
-"""What makes a run impossible: each check raises ValueError, in one line, with what to do about it."""
+"""What makes a run impossible: each check raises a one-line ValueError that says what to do."""
 
 from __future__ import annotations
 
@@ -52,17 +52,17 @@ def _is_measured(run: Told) -> None:
     names = [measure.key for measure in run.measures]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"measures hold {twice[0]!r} twice, so its readings would clash: drop one")
+        raise ValueError(f"measures contain {twice[0]!r} twice, so its readings would clash: drop one")
     check_names(run.measures)
     if not any(isinstance(measure, Curves) for measure in run.measures):
-        raise ValueError("measures have no 'curves', which events need: add { name = 'curves' }")
+        raise ValueError("measures lack 'curves', which events need: add { name = 'curves' }")
 
 
 def _model_takes_the_task(run: Told) -> None:
     if not run.model.takes(run.task.input_space):
         raise ValueError(
             f"model.name = {run.model.name!r} cannot read {run.task.describe()}, whose inputs are "
-            f"{run.task.input_space.describe()}: take {{ name = 'mlp' }}, or another task"
+            f"{run.task.input_space.describe()}: use {{ name = 'mlp' }} or another task"
         )
 
 
@@ -84,16 +84,16 @@ def _batches_go_by_the_weights(run: Told) -> None:
     if getattr(run.weights, "by", None) == "sampling" and not run.batch.by_weight:
         raise ValueError(
             f"weights.by = 'sampling' has no effect on batch.name = {run.batch.name!r}, which "
-            "draws all alike: take batch = { name = 'with_replacement' }, or by = 'loss'"
+            "draws all examples equally: use batch = { name = 'with_replacement' }, or by = 'loss'"
         )
 
 
 def _residual_dropout_has_a_place(run: Told) -> None:
     if run.noise.residual_dropout and not getattr(run.model, "has_mlp_out", False):
         raise ValueError(
-            f"noise.residual_dropout = {run.noise.residual_dropout} needs a transformer of two "
-            f"layers or with a layer norm, and this {run.model.name} has no output of an MLP by "
-            "itself: take noise.dropout, or such a model"
+            f"noise.residual_dropout = {run.noise.residual_dropout} needs a transformer with "
+            f"two layers or a layer norm, and this {run.model.name} has no separate MLP output: "
+            "use noise.dropout, or such a model"
         )
 
 

@@ -74,9 +74,9 @@ def read_file(text: str, seeds: int | None = None) -> SpecFile:
     if entries is None:
         return _seeded([{}], fields, seeds, "")
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise SpecError("runs: not a list of tables: write each run under a line [[runs]]")
+        raise SpecError("runs: not a list of tables: write each run under its own [[runs]] line")
     if not entries:
-        raise SpecError("runs = []: there is no run in it: write each run under a line [[runs]]")
+        raise SpecError("runs = []: no run in it: write each run under its own [[runs]] line")
     return _seeded(entries, fields, seeds, "runs.")
 
 
@@ -104,10 +104,10 @@ def _names(entries: list[dict[str, Any]]) -> list[Any]:
     names = [entry.get("name") for entry in entries]
     for position, name in enumerate(names):
         if name is not None and (not isinstance(name, str) or not name):
-            raise SpecError(f"runs.{position}: name = {shown(name)}: not a name: write a word in quotes")
+            raise SpecError(f"runs.{position}: name = {shown(name)}: not a name: write it in quotes")
         if name is not None and name in names[:position]:
             raise SpecError(
-                f"runs.{position}: name = {shown(name)}: an earlier run has that name: take another"
+                f"runs.{position}: name = {shown(name)}: an earlier run has that name: choose another"
             )
     return names
 
@@ -132,10 +132,10 @@ def _run(
 
 def _no_such_run(of: str, named: dict[str, RunSpec], names: list[Any]) -> str:
     if of in names:
-        return f"fork.of = {shown(of)}: that run is not above this one: move it there"
-    known = f"; there are {', '.join(list(named)[:9])}" if named else "; no run above it has a name"
+        return f"fork.of = {shown(of)}: that run is not above this one: move it up"
+    known = f"; runs above: {', '.join(list(named)[:9])}" if named else "; no run above it has a name"
     hint = near(of, named) or known[:200]
-    return f"fork.of = {shown(of)}: neither the name of a run above nor the id of a stored one{hint}"
+    return f"fork.of = {shown(of)}: neither the name of a run above nor the id of a stored run{hint}"
 
 
 def _fork(parent: RunSpec, entry: dict[str, Any]) -> RunSpec:

@@ -1,4 +1,4 @@
-"""Where a run leaves another."""
+"""Where a run branches off another."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from undergrowth.values import Value
 
 
 class Fork(Value):
-    """Where a run leaves another: it shares the trunk up to there, which is computed once.
+    """Where a run branches off another: they share the trunk up to there, which is computed once.
 
     of: the parent's id; at: a step or an event of the parent, from which on updates are the run's own.
     """
@@ -23,6 +23,6 @@ class Fork(Value):
         """
         if isinstance(self.at, AtStep) and self.at.step >= steps:
             raise ValueError(
-                f"fork.at.step = {self.at.step} leaves this run of {steps} steps nothing to do: "
+                f"fork.at.step = {self.at.step} leaves nothing to do in this run of {steps} steps: "
                 f"fork before step {steps}, or give it more steps"
             )

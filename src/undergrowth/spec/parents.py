@@ -23,13 +23,13 @@ def check_parent(run: RunSpec, parent: RunSpec) -> None:
     differing = [name for name in mine if name not in OWN and essence(mine[name]) != essence(its[name])]
     if differing:
         raise SpecError(
-            f"{differing[0]} is not that of the parent {parent.id}, whose trunk the run shares: make it "
-            "equal, and let an intervention change it after the fork"
+            f"{differing[0]} differs from that of the parent {parent.id}, whose trunk the run shares: "
+            "make it equal, and change it by an intervention after the fork"
         )
     shared = run.interventions[: len(parent.interventions)]
     if shared != parent.interventions:
         raise SpecError(
-            f"interventions do not begin with those of the parent {parent.id}, whose trunk the run "
+            f"interventions do not start with those of the parent {parent.id}, whose trunk the run "
             "shares: put the run's own after them"
         )
     _check_the_parent_comes_there(run.fork, parent)
@@ -47,12 +47,12 @@ def _check_the_parent_comes_there(fork: Fork, parent: RunSpec) -> None:
     step = fork.at.step
     if step > parent.steps:
         raise SpecError(
-            f"fork.at.step = {step} is a step that the parent {parent.id} never reaches: "
-            f"fork at {parent.steps} or before"
+            f"fork.at.step = {step} is never reached by the parent {parent.id}: "
+            f"fork at {parent.steps} or earlier"
         )
     if parent.fork is not None and isinstance(parent.fork.at, AtStep) and step < parent.fork.at.step:
         raise SpecError(
-            f"fork.at.step = {step} comes before the parent {parent.id} leaves its own at step "
+            f"fork.at.step = {step} is before the parent {parent.id} forks from its own parent at step "
             f"{parent.fork.at.step}: fork there or later, or from the parent's parent"
         )
 
@@ -63,11 +63,11 @@ def _check_it_is_after_the_fork(run: RunSpec, fork: Fork, position: int) -> None
     first = getattr(fork.at, "step", 0)
     if isinstance(trigger, AtStep) and trigger.step < first:
         raise SpecError(
-            f"{place}.step = {trigger.step} comes before the fork at step {first}, where the run "
-            "is still its parent: take that step or a later one"
+            f"{place}.step = {trigger.step} is before the fork at step {first}, while the run is "
+            "still its parent: use that step or a later one"
         )
     if isinstance(trigger, AfterFork) and first + trigger.steps >= run.steps:
         raise SpecError(
-            f"{place}.steps = {trigger.steps} after the fork at step {first} is past the last update of "
-            f"{run.steps}: take fewer steps, or give the run more"
+            f"{place}.steps = {trigger.steps} after the fork at step {first} is past the run's last "
+            f"update ({run.steps}): use fewer, or give the run more steps"
         )

@@ -42,7 +42,7 @@ def preset(name: str) -> RunSpec:
     """
     if not isinstance(name, str) or name not in PRESETS:
         whole = [known for known in PRESETS if not known.startswith(f"{FIGURE_2A_NAME}_")]
-        hint = near(name, PRESETS) or f"; there are {', '.join(whole)}"
+        hint = near(name, PRESETS) or f"; presets: {', '.join(whole)}"
         raise SpecError(f"preset = {shown(name)}: no such preset{hint}")
     return PRESETS[name].make()
 
@@ -95,7 +95,7 @@ FIGURE_2A: Mapping[str, tuple[str, Mapping[str, object]]] = {
         "with decay 1 to the initial weights",
         {"optimiser": ADAMW.model_copy(update={"decay_to": "init"})},
     ),
-    "_low_rate": ("at 0.3 of the rate", {"optimiser": ADAM.model_copy(update={"lr": 3e-4})}),
+    "_low_rate": ("at 0.3 times the rate", {"optimiser": ADAM.model_copy(update={"lr": 3e-4})}),
     "_high_rate": ("at 3 times the rate", {"optimiser": ADAM.model_copy(update={"lr": 3e-3})}),
 }
 """The nine interventions of figure 2a: what follows `FIGURE_2A_NAME` in a preset's name, in words,
@@ -231,20 +231,20 @@ PRESETS = {
         Preset(
             "power2022",
             "Power et al. 2022, arXiv:2201.02177, division mod 97 from half of the pairs, with decay",
-            "the vocabulary holds this task's tokens alone; their budget is 100,000 steps",
+            "the vocabulary has only this task's tokens; the paper's budget is 100,000 steps",
             _power2022,
         ),
         Preset(
             "power2022_figure1a",
-            "figure 1a of Power et al. 2022: the same by Adam without decay, for a million steps",
-            "the vocabulary holds this task's tokens alone",
+            "figure 1a of Power et al. 2022: the same with Adam, no decay, for a million steps",
+            "the vocabulary has only this task's tokens",
             _power2022_figure1a,
         ),
         *(
             Preset(
                 f"{FIGURE_2A_NAME}{arm}",
                 f"figure 2a of Power et al. 2022: S5 from half of the pairs, {told}",
-                "the vocabulary holds this task's tokens alone; the figure goes through many fractions",
+                "the vocabulary has only this task's tokens; the figure covers many fractions",
                 partial(_power2022_figure2a, **changed),
             )
             for arm, (told, changed) in FIGURE_2A.items()
@@ -252,45 +252,45 @@ PRESETS = {
         Preset(
             "nanda2023",
             "Nanda et al. 2023, arXiv:2301.05217, addition mod 113 from 30 % of the pairs",
-            "exact loss for their float64 one; their budget is 50,000 steps",
+            "exact loss instead of their float64 one; their budget is 50,000 steps",
             _nanda2023,
         ),
         Preset(
             "chughtai2023_mlp",
             "Chughtai et al. 2023, arXiv:2302.03025, the MLP on S5 from 40 % of the pairs",
-            "exact loss for their float64 one",
+            "exact loss instead of their float64 one",
             _chughtai2023_mlp,
         ),
         Preset(
             "chughtai2023_transformer",
             "Chughtai et al. 2023, arXiv:2302.03025, the transformer on S5 from 60 % of the pairs",
-            "exact loss for their float64 one",
+            "exact loss instead of their float64 one",
             _chughtai2023_transformer,
         ),
         Preset(
             "gromov2023",
-            "Gromov 2023, arXiv:2301.02679, addition mod 97 by a quadratic network, plain descent",
-            "initialised as by Doshi et al. 2024, arXiv:2310.13061; the learning rate is ours",
+            "Gromov 2023, arXiv:2301.02679, addition mod 97, a quadratic network, plain descent",
+            "initialised as in Doshi et al. 2024, arXiv:2310.13061; the learning rate is ours",
             _gromov2023,
         ),
         Preset(
             "teddykoker2021",
-            "the widely shown replication of 2021 as its title has it: division mod 97, pre-norm blocks",
-            "4 rows of positions for their 5, of which 4 are read",
+            "the widely cited replication of 2021 as its title says: division mod 97, pre-norm blocks",
+            "4 position embeddings instead of their 5, of which 4 are used",
             _teddykoker2021,
         ),
         Preset(
             "teddykoker2021_as_run",
-            "the same as its code has it: multiplication, and a residual stream that is overwritten by "
+            "the same as its code does: multiplication, and a residual stream that is overwritten by "
             "its own layer norm",
-            "the pairs with y = 0 are among the examples, which theirs leave out",
+            "the examples include the pairs with y = 0, which theirs leave out",
             _teddykoker2021_as_run,
         ),
         *(
             Preset(
                 f"lieberum2021{name}",
-                f"Lieberum's public code of 2021, whose runs the post's comments tell of: {told}",
-                "4 rows of positions for his 5, of which 4 are read; his budget is 100,000 steps",
+                f"Lieberum's public code of 2021, whose runs the post's comments describe: {told}",
+                "4 position embeddings for his 5, of which 4 are used; his budget is 100,000 steps",
                 partial(_lieberum2021, task, steps),
             )
             for name, told, task, steps in (
@@ -301,15 +301,15 @@ PRESETS = {
         ),
         Preset(
             "pope2022",
-            "Pope's runs in the post's comments, taken to be the replication's as its code has it",
-            "an inference: both are at full train accuracy near step 400; the pairs with y = 0 are "
-            "among the examples",
+            "Pope's runs in the post's comments, taken to be the replication's code as it is",
+            "an inference: both reach full train accuracy near step 400; the examples include the "
+            "pairs with y = 0",
             _pope2022,
         ),
         Preset(
             "post",
-            "the run that this project asks the post's questions of: addition mod 53, in half a minute",
-            "the post names no set-up of its own",
+            "this project's run for the post's questions: addition mod 53, in half a minute",
+            "the post gives no set-up of its own",
             _post,
         ),
     )

@@ -42,14 +42,14 @@ from undergrowth.training.stopping import Stop
 from undergrowth.values import Value, essence
 
 FORMAT = 3
-"""Part of every run id: raised when the same spec would train otherwise than before."""
+"""Part of every run id: raised when the same spec would train differently than before."""
 
 DESCRIBED = 3
-"""Interventions that a run's description names; of more it says how many."""
+"""Interventions that a run's description lists; of the rest it says how many."""
 
 
 class RunSpec(Value):
-    """One training run, complete. Equal specs are the same run, wherever and whenever they are run.
+    """One training run, complete. Equal specs are the same run, wherever and whenever it is run.
 
     The defaults are the demo's: x+y mod 53 is memorised near step 60 and grokked near step 700.
     Raises SpecError, in one line, for anything that is not a possible spec.
@@ -100,19 +100,19 @@ class RunSpec(Value):
 
     @property
     def scalars(self) -> frozenset[str]:
-        """Names of the readings without axes that its measures take: what a trigger can wait for."""
+        """Names of the scalar readings of its measures: what a trigger can wait for."""
         return frozenset(name for measure in self.measures for name in measure.scalars)
 
     def blank_model(self) -> Model:
-        """The model's shape: its tree with shapes and types in the place of arrays."""
+        """The model's shape: its tree with shapes and dtypes instead of arrays."""
         inputs, n_labels = self.task.input_space, self.task.n_labels
         return jax.eval_shape(lambda: self.model.init(inputs, n_labels, None))
 
     def data(self) -> Data:
         """The examples, labels and split that this run trains and is validated on.
 
-        Raises SpecError where a side of the split is empty or a batch exceeds the training side, also
-        after an intervention.
+        Raises SpecError where a side of the split is empty or a batch exceeds the training side, even
+        if only after an intervention.
         """
         try:
             data = make_data(
@@ -128,10 +128,10 @@ class RunSpec(Value):
         return data
 
     def forked(self, at: AnyForkPoint, *actions: Intervention, **fields: Any) -> RunSpec:
-        """An arm that leaves this run at a step or event, with interventions of its own.
+        """An arm that branches off this run at a step or event, with its own interventions.
 
-        fields: others that an arm may have different: steps, measures, checkpoints, stop, seeds.noise.
-        Without interventions it goes on as its parent does, to the bit.
+        fields: others in which an arm may differ: steps, measures, checkpoints, stop, seeds.noise.
+        Without interventions it continues bit-identically to its parent.
 
         >>> from undergrowth.training.interventions import AtStep
         >>> trunk = RunSpec(steps=1000)
@@ -177,9 +177,7 @@ class RunSpec(Value):
         except ValidationError as error:
             raise SpecError(explain(error, cls)) from None
         except RecursionError:
-            raise SpecError(
-                "the spec's tables are within each other too deep to be read: take some away"
-            ) from None
+            raise SpecError("the spec's tables are nested too deep to be read: remove some") from None
 
     def describe(self) -> str:
         """The run in a few words, for a legend."""
@@ -190,7 +188,7 @@ class RunSpec(Value):
         return ", ".join([self.task.describe(), seed, *labels, *_arm(self)])
 
     def describe_arm(self) -> str:
-        """What all seeds of the run have in common, in a few words: the task, and what is done to it."""
+        """What all seeds of the run share, in a few words: the task, and what is done to it."""
         return ", ".join([self.task.describe(), *_arm(self)])
 
     def without_seeds(self) -> RunSpec:

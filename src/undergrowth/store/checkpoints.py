@@ -79,7 +79,7 @@ def kept_arrays(root: Path, run_id: str, path: Path) -> dict[str, np.ndarray]:
     try:
         return load(kept(root, run_id, path))
     except SafetensorError as error:
-        raise StoreError(f"{root / path} holds no arrays ({error}): do not trust this store") from None
+        raise StoreError(f"{root / path} has no arrays ({error}): do not trust this store") from None
 
 
 def kept(root: Path, run_id: str, path: Path) -> bytes:
@@ -90,7 +90,7 @@ def kept(root: Path, run_id: str, path: Path) -> bytes:
     found = content(place) if is_regular(place) else None
     if found is None or hashlib.sha256(found).hexdigest() not in digests:
         raise StoreError(
-            f"{root / path} is missing or damaged: train the run again into this store to mend it"
+            f"{root / path} is missing or damaged: train the run again into this store to repair it"
         )
     return found
 
@@ -103,7 +103,7 @@ def _as_written(root: Path, spec: RunSpec, step: int) -> Iterator[None]:
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         reason = in_one_line(str(error))[:120]
         raise StoreError(
-            f"{root / checkpoint_folder(spec.id, step)} is no checkpoint of run {spec.id} ({reason}): "
+            f"{root / checkpoint_folder(spec.id, step)} is not one of run {spec.id} ({reason}): "
             "do not trust this store"
         ) from None
 

@@ -37,7 +37,7 @@ def regular(path: Path) -> Path:
     """The same path; raises StoreError where something other than a regular file is there."""
     if (mode := _mode(path)) and not stat.S_ISREG(mode):
         raise StoreError(
-            f"{path} is {_kind(mode)}, and a store holds only files of its own: take it out, or put the "
+            f"{path} is {_kind(mode)}, but a store holds only its own files: remove it, or put the "
             "file itself there"
         )
     return path
@@ -47,7 +47,7 @@ def folder(path: Path) -> Path:
     """The same path; raises StoreError where something other than a directory is there."""
     if (mode := _mode(path)) and not stat.S_ISDIR(mode):
         raise StoreError(
-            f"{path} is {_kind(mode)}, and a store has a directory there: put the directory itself there"
+            f"{path} is {_kind(mode)}, but a store has a directory there: put the directory itself there"
         )
     return path
 

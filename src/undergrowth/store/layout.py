@@ -27,13 +27,13 @@ def create(root: Path) -> None:
 
 def _create(root: Path) -> None:
     if root.exists() and not root.is_dir():
-        raise StoreError(f"{root} is a file: a store is a directory, so name another path")
+        raise StoreError(f"{root} is a file: a store is a directory, so give another path")
     if (root / MARKER).exists():
         check(root)
     elif root.exists() and not all(_is_half_a_marker(path) for path in root.iterdir()):
         raise StoreError(
             f"{root} is not empty and holds no undergrowth store (no {MARKER}): "
-            "name a new or empty directory"
+            "give a new or empty directory"
         )
     else:  # the marker comes first: killed after it, this is a store, and before it an empty directory
         write_whole(root / MARKER, json.dumps({"format": STORE_FORMAT}).encode())
@@ -48,7 +48,7 @@ def _is_half_a_marker(path: Path) -> bool:
 def unwritable(root: Path, error: Exception) -> StoreError:
     """What to say of a directory that the system does not let us write to."""
     reason = getattr(error, "strerror", None) or error
-    return StoreError(f"{root} cannot be written ({reason}): name a directory that you can write to")
+    return StoreError(f"{root} cannot be written ({reason}): give a directory that you can write to")
 
 
 def check(root: Path) -> None:
@@ -58,11 +58,11 @@ def check(root: Path) -> None:
         if not is_regular(marker) and not marker.exists():
             raise StoreError(
                 f"{root} is not an undergrowth store (no {MARKER} in it): "
-                "name the --out directory of a run, a study or the demo"
+                "give the --out directory of a run, a study or the demo"
             )
         format_ = json.loads(content(marker))["format"]
     except OSError as error:
-        raise StoreError(f"{root} cannot be read ({error.strerror}): name a store") from None
+        raise StoreError(f"{root} cannot be read ({error.strerror}): give a store") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         whole = json.dumps({"format": STORE_FORMAT})
         raise StoreError(f"{marker} is damaged: restore it as {whole}") from None

@@ -113,8 +113,8 @@ def branch_point(root: Path, spec: RunSpec, keep: Callable[[RunSpec, Fact], None
     last = max([_last(curves), *kept])
     if step is None or step > last:
         raise ValueError(
-            f"fork.at: the parent {parent.id} never came there ({spec.fork.at.describe()}); it has "
-            f"steps {since} to {last}: give it more, or fork elsewhere"
+            f"fork.at: the parent {parent.id} never got there ({spec.fork.at.describe()}); it has "
+            f"steps {since} to {last}: train it for longer, or fork elsewhere"
         )
     earlier = [at for at in kept if at <= step]
     if earlier and earlier[-1] == step:
@@ -145,7 +145,7 @@ def _computed(
         if isinstance(fact, Branched) and saved is not None:
             keep(parent, saved)
             return saved.snapshot
-    raise ValueError(f"fork.at: the parent {parent.id} does not come there again: fork elsewhere")
+    raise ValueError(f"fork.at: the parent {parent.id} does not get there again: fork elsewhere")
 
 
 def _stored_of_killed(root: Path, spec: RunSpec) -> int | None:

@@ -34,7 +34,7 @@ def writing(root: Path, patience: float = 2.0) -> Iterator[int]:
             if time.monotonic() > deadline:
                 raise StoreError(
                     f"{root} is being written by another process: wait for it to end, "
-                    "or name another --out"
+                    "or give another --out"
                 )
             time.sleep(0.05)
         _mend(root)

@@ -60,7 +60,7 @@ def adding(root: Path) -> Iterator[Add]:
             close_whole(path, connection)
     except sqlite3.Error as error:
         raise StoreError(
-            f"{path} cannot take more ({error}): free some space and run the same command again; what "
+            f"cannot write to {path} ({error}): free some space and run the same command again; what "
             "was measured so far is kept"
         ) from None
 

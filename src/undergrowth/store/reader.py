@@ -39,10 +39,10 @@ SHOWN = 12
 class Run:
     """One stored run.
 
-    status: 'done', 'failed', 'running', or 'interrupted' where nobody is writing to the store and the
-    run has not ended: the command that trained it takes it up again. message: why it failed;
-    environment: versions and machine; given_names: those of a spec file, parts: what it was trained as
-    in studies, both in the order of the alphabet.
+    status: 'done', 'failed', 'running', or 'interrupted' if nobody is writing to the store and the run
+    has not ended: the command that trained it resumes it. message: why it failed; environment: versions
+    and machine; given_names: its names in spec files, parts: its roles in studies, both sorted
+    alphabetically.
     """
 
     store: Store
@@ -72,7 +72,7 @@ class Run:
 
     @property
     def called(self) -> tuple[str, ...]:
-        """What to call it: the names that it was given, or else those of the arms that it belongs to."""
+        """What to call it: its given names or, without any, those of the arms that it belongs to."""
         return self.given_names or tuple(dict.fromkeys(part.arm for part in self.parts))
 
     def __getitem__(self, name: str) -> xr.DataArray:
@@ -107,12 +107,12 @@ class Run:
 
     @property
     def forked_at(self) -> int | None:
-        """The step at which it left its parent; None for a run without one."""
+        """The step at which it forked from its parent; None for a run without one."""
         return self.trunks[0][1] if self.trunks else None
 
     @property
     def stopped(self) -> tuple[int, str] | None:
-        """At which step a rule of its spec ended it before the last, and why; None where none did."""
+        """The step at which a rule of its spec stopped it early, and why; None if none did."""
         if not self.spec.stop:
             return None
         found = self.events.query("kind == 'stopped'")
@@ -120,7 +120,7 @@ class Run:
 
     @property
     def last_step(self) -> int:
-        """The step up to which it was to be trained: less than the spec's where a rule ended it."""
+        """The step up to which it was to be trained: less than the spec's if a rule stopped it."""
         stopped = self.stopped
         return stopped[0] if stopped else self.spec.steps
 
@@ -186,7 +186,7 @@ def _of_all(run: Run, sql: str) -> Iterator[sqlite3.Row]:
 class Store:
     """A directory of runs, read only. It may be read while it is being written.
 
-    All that is read is held against the digests kept with it: StoreError where it differs.
+    Everything read is checked against the stored digests: StoreError where it differs.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -202,7 +202,7 @@ class Store:
         return is_being_written(self.root)
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[sqlite3.Row]:
-        """Rows of all the store's SQLite files, one file after the other."""
+        """Rows of all SQLite files of the store, one file after the other."""
         return rows.query(self.root, sql, parameters)
 
     @property
@@ -232,8 +232,8 @@ class Store:
             raise KeyError(f"run {id_} cannot be read: {why}")
         known = [run.id for run in (matching or self.runs)]
         shown = ", ".join(known[:SHOWN]) + (f" and {len(known) - SHOWN} more" if known[SHOWN:] else "")
-        which = f"there are {shown}" if known else "there is none"
-        raise KeyError(f"{len(matching)} runs have an id that begins with {run_id!r}: {which}")
+        which = f"the store has {shown}" if known else "the store has none"
+        raise KeyError(f"{len(matching)} runs have an id that starts with {run_id!r}: {which}")
 
     def readings_of(self, run_id: str, name: str) -> dict[int, Reading]:
         """One reading of one run by step; `update_loss` as it is stored, in stretches."""
@@ -311,7 +311,7 @@ def over_steps(name: str, by_step: Mapping[int, Reading]) -> xr.DataArray:
     for step, reading in by_step.items():
         if not _has_axes({step: reading}, first):
             raise StoreError(
-                f"{name} at step {step} has other axes than before: do not trust this store"
+                f"{name} at step {step} has different axes than before: do not trust this store"
             )
     values = np.stack([reading.values for reading in by_step.values()])
     coords = {"step": list(by_step)} | {dim: list(labels) for dim, labels in first.coords.items()}

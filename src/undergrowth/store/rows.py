@@ -167,7 +167,7 @@ def reading_of(row: Row) -> Reading:
         return Reading(tuple(dim for dim, _ in axes), values, coords)
     except (ValueError, TypeError, LookupError) as error:
         reason = in_one_line(str(error))[:80]
-        raise StoreError(f"{what} is no reading ({reason}): do not trust this store") from None
+        raise StoreError(f"{what} is not a reading ({reason}): do not trust this store") from None
 
 
 def event_of(row: Row) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def event_of(row: Row) -> dict[str, Any]:
     try:
         return dict(parsed(row["detail"]))
     except (ValueError, TypeError):
-        raise StoreError(f"{what} is no event: do not trust this store") from None
+        raise StoreError(f"{what} is not an event: do not trust this store") from None
 
 
 def environment_of(row: Row) -> dict[str, Any]:
@@ -186,7 +186,7 @@ def environment_of(row: Row) -> dict[str, Any]:
     try:
         return dict(parsed(row["environment"]))
     except (ValueError, TypeError):
-        raise StoreError(f"its environment is none: see {VERIFY}") from None
+        raise StoreError(f"its environment is invalid: see {VERIFY}") from None
 
 
 def spec_of_row(row: Row) -> RunSpec:
@@ -219,7 +219,7 @@ def _names_a_path(fields: Any) -> bool:
 def parsed(text: object) -> Any:
     """What stands in a stored text of JSON; raises ValueError where it is none that we wrote."""
     if not isinstance(text, str | bytes):
-        raise ValueError(f"{type(text).__name__} in the place of JSON")
+        raise ValueError(f"{type(text).__name__} instead of JSON")
     try:
         return json.loads(text)
     except RecursionError:

@@ -72,10 +72,10 @@ class _Seen:
 def verify(root: str | Path) -> Verified:
     """Check a store completely; it may be in use.
 
-    A database that was closed in order is checked byte by byte, any other one row by row; every
-    checkpoint, spec and data file byte by byte; every spec against its run's id; every finished run
-    for a reading at each step of its schedules, and for the loss of every update if it has that of any
-    (an earlier version kept none).
+    A properly closed database is checked byte by byte, any other row by row; every checkpoint, spec and
+    data file byte by byte; every spec against its run's id; every finished run for a reading at each
+    step of its schedules, and for the loss of every update if it has that of any (an earlier version
+    stored none).
     """
     root = Path(root)
     check(root)

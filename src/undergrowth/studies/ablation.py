@@ -1,4 +1,4 @@
-"""Does deleting the k most salient neurons hurt more and more as training goes on? P17."""
+"""Does deleting the k most salient neurons hurt more as training goes on? P17."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ WORTH = 0.05
 
 @lru_cache(maxsize=8192)
 def damage(reading: str, beyond: str | None, run: Run) -> xr.DataArray:
-    """The drop that deleting the top k makes, or what it makes beyond another deletion, dims (step, k),
+    """The drop from deleting the top k, or its excess over another deletion, dims (step, k),
     k > 0.
 
     NaN where the other is to carry the same norm and cannot: see `analysis.matching`.
@@ -52,8 +52,8 @@ def damage(reading: str, beyond: str | None, run: Run) -> xr.DataArray:
 class Growth:
     """How the damage by the top k grows in an arm.
 
-    of: what is damaged, the ending of the reading; beyond: the other deletion, whose damage is taken
-    away, None for the drop itself.
+    of: what is damaged, the ending of the reading; beyond: the other deletion, whose damage is
+    subtracted, None for the drop itself.
     """
 
     of: str
@@ -115,7 +115,7 @@ def figures(table: Table) -> Iterator[Figure]:
     if table.has(MAIN) or table.among(ARMS):
         yield effects_figure(
             "deletion_by_arm",
-            "Whether deleting the k most salient neurons comes to hurt more, by network and by control",
+            "Whether deleting the k most salient neurons hurts more later, by network and by control",
             [
                 (
                     f"drop in {MEASURED[each.of]}: growth",
@@ -126,9 +126,9 @@ def figures(table: Table) -> Iterator[Figure]:
                 for each in sorted(GROWTHS, key=lambda each: each.of)
                 if table.has(each.arm)
             ],
-            "Drop on training examples by the top k, or what of it is beyond the other deletion, mean "
-            "over log k: its growth from memorised to the last step, minus that in the arm's own runs "
-            "with shuffled labels. The claim expects it right of 0.",
+            "Drop on training examples from deleting the top k, or its excess over the other deletion, "
+            "mean over log k: its growth from memorised to the last step, minus that in the arm's own "
+            "runs with shuffled labels. The claim expects it to the right of 0.",
         )
 
 
@@ -154,21 +154,23 @@ STUDY = Study(
     name="ablation",
     question="Does deleting the k most salient neurons hurt more as training goes on?",
     claims=(
-        Claim("P17", "Deleting the k most salient neurons damages more and more of the predictions."),
+        Claim(
+            "P17", "Deleting the k most salient neurons damages more predictions as training goes on."
+        ),
     ),
     hypotheses={
         FREQUENT: (
             "Single circuits carry a growing share of the predictions: the damage grows through "
-            "grokking, beyond that of random deletion, without decay and under Muon too."
+            "grokking, by more than that of random deletion, also without decay and under Muon."
         ),
         COLLECTIVE: (
             "Many neurons carry the same few frequencies redundantly: once the general circuit is "
-            "whole, losing k of them hurts less again."
+            "complete, losing k of them hurts less again."
         ),
         EFFICIENT: (
-            "Decay clears away what stands by for the general circuit: the damage grows with it alone."
+            "Decay removes what backs up the general circuit: the damage grows only with decay."
         ),
-        NORM: "Deleting neurons of equal total norm at random comes to hurt as much as the top k.",
+        NORM: "Deleting random neurons of equal total norm comes to hurt as much as deleting the top k.",
     },
     predictions=PREDICTIONS,
     arms=small_arms.arms,

@@ -76,7 +76,7 @@ def of_arms(planned: Sequence[Planned], naming: Sequence[str]) -> tuple[Planned,
     names = dict.fromkeys(each.part.arm for each in planned)
     for text in naming:
         if not any(text in name for name in names):
-            raise ValueError(f"{text!r} is in no arm's name: there are {', '.join(names)}")
+            raise ValueError(f"{text!r} is in no arm's name; arms: {', '.join(names)}")
     asked = {e.spec.id for e in planned if any(text in e.part.arm for text in naming)}
     by_id = {each.spec.id: each.spec for each in planned}
     for run_id in list(asked):

@@ -43,7 +43,7 @@ class Change:
             return Missing(f"never {self.since}" + (f", or never {until}" if until else ""))
         early, late = found
         change = float((late - early).mean())
-        return change if np.isfinite(change) else Missing("nothing that can be compared at both ends")
+        return change if np.isfinite(change) else Missing("nothing comparable at both ends")
 
     def highest(self, arm: str) -> Callable[[Table], str]:
         """A note: whether an arm's number went one way, which a change from end to end does not show."""

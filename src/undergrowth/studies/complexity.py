@@ -58,9 +58,9 @@ Tried beside it: relu at lr 2e-3 and decay 2 (70 % trained on) or with summed em
 grok p = 11 nor 17; 70 % of p = 11 or 13 and 60 % of 23 do not grok by step 1,000 to 3,000.
 """
 WIDER = SMALL.replace(model=TwoTokenMLPSpec(d_embed=64, d_mlp=128, act_fn="square"))
-"""For operations: at p = 23, 32 and 64 with 80 % trained on, none but the four simplest grok."""
+"""For operations: at p = 23, 32 and 64 with 80 % trained on, only the four simplest grok."""
 LARGE = SMALL.replace(model=TransformerSpec(), optimiser=AdamW(lr=1e-3, weight_decay=1.0), steps=40_000)
-"""The post's model on tables as large as its sources'."""
+"""The post's model on tables as large as those of its sources."""
 
 SHARES: Mapping[Family, Callable[[int], float]] = {
     PRIMES: lambda p: 0.8,
@@ -209,7 +209,7 @@ TIMES: Mapping[str, Callable[[Run], Bounds | Missing]] = {
     "step from which grokked for good": _for_good,
 }
 TIMED = (
-    f"Grokked: {DEFAULT_RULES.describe('grokked')}; the time lies between two evaluations, or after the "
+    f"Grokked: {DEFAULT_RULES.describe('grokked')}; the time is between two evaluations, or after the "
     "last one."
 )
 
@@ -217,9 +217,9 @@ TIMED = (
 def later(measure: Measure, time: str = GROKKED) -> Statistic:
     """How much later the most complex task is."""
     return Statistic(
-        f"log10({time} at the highest {measure.label} / at the least): {measure.family}",
-        f"{TIMED} On the straight line through the tasks' mean log times; the interval holds the slopes "
-        "that a permutation test over the tasks does not exclude.",
+        f"log10({time} at the highest {measure.label} / at the lowest): {measure.family}",
+        f"{TIMED} Read off the straight line through the tasks' mean log times; the interval contains "
+        "the slopes that a permutation test over the tasks does not exclude.",
         TIMES[time],
         says=times("later", "sooner"),
     )
@@ -230,9 +230,9 @@ def exponential(measure: Measure) -> Statistic:
     return Statistic(
         f"log-likelihood of an exponential minus a power law's: {GROKKED} against {measure.label}, "
         f"{measure.family}",
-        f"{TIMED} Log-normal fits, each free to fall; mean of the tasks' sums (Vuong's test by task).",
+        f"{TIMED} Log-normal fits that may decrease; mean of the tasks' sums (Vuong's test by task).",
         TIMES[GROKKED],
-        says=unit("nats a task"),
+        says=unit("nats per task"),
     )
 
 
@@ -266,7 +266,7 @@ def rungs_of(table: Table, measure: Measure, time: str = GROKKED) -> Rungs:
 
 WORTH = Exceeds(0.3)
 """Twice as late at the most complex task as at the least: an exponential that does not double over its
-ladder is none to speak of."""
+ladder is negligible."""
 
 
 def over_tasks(
@@ -316,10 +316,10 @@ def _about(measure: Measure, rungs: Rungs) -> list[str]:
     said = [
         f"{plural(len(rungs.arms), 'task')}; {measure.label}: {ladder.complexity[0]:g} to "
         f"{ladder.complexity[-1]:g}, a factor of {format_number(ladder.span)}"
-        + (", below the 3 that parts the laws." if ladder.span < 3 else ".")
+        + (", below the 3 needed to tell the laws apart." if ladder.span < 3 else ".")
     ]
     names = [arm.name for arm, is_open in zip(rungs.arms, ladder.is_open, strict=True) if is_open]
-    return [*said, f"No run got there: {'; '.join(names)}."] if names else said
+    return [*said, f"No run grokked: {'; '.join(names)}."] if names else said
 
 
 def _of_control(table: Table) -> list[str]:
@@ -337,7 +337,7 @@ def _end(run: Run) -> float:
 
 
 def figures(table: Table) -> Iterator[Figure]:
-    """Of each ladder that has runs."""
+    """For each ladder that has runs."""
     for measure in MEASURES:
         rungs = rungs_of(table, measure)
         if rungs.arms:
@@ -362,8 +362,7 @@ def _figure(measure: Measure, rungs: Rungs) -> Figure:
     least, most = float(ladder.complexity.min()), float(ladder.complexity.max())
     margin, ratio = 0.07 * (most - least), (most / least) ** 0.07
     slopes = [
-        f"{law}: {'exponent' if law == 'power law' else 'decades for each unit'} "
-        f"{format_number(found.slope)}"
+        f"{law}: {'exponent' if law == 'power law' else 'decades per unit'} {format_number(found.slope)}"
         for law, found in ladder.fits.items()
         if found
     ]
@@ -371,10 +370,10 @@ def _figure(measure: Measure, rungs: Rungs) -> Figure:
     return chart(
         f"growth_{measure.slug}",
         f"{GROKKED.capitalize()} against {measure.label}: {measure.family}",
-        f"A dot a run: {plural(len(ladder.task), 'run')}, {int((~ladder.happened).sum())} censored; a "
-        "triangle is a run to which it had not happened by its last step, and the fits count it as "
+        f"One dot per run: {plural(len(ladder.task), 'run')}, {int((~ladder.happened).sum())} censored; "
+        "triangles are runs that had not grokked by their last step, which the fits count as "
         f"later. Complexity spans a factor of {format_number(ladder.span)}; below 3 the laws can "
-        "hardly be told apart. Lines: medians by maximum likelihood with log-normal spread"
+        "hardly be told apart. Lines: maximum-likelihood medians with log-normal spread"
         f"{told_laws}.",
         table,
         {
@@ -460,18 +459,18 @@ STUDY = Study(
         ),
         FREQUENT: (
             "The general circuit is reinforced by all training examples: at a fixed share of the table "
-            "a larger p has more examples for each row of the embedding and groks sooner; with as many "
-            "examples in all each row has fewer, and it groks later. A formula of several parts, each "
-            "of which helps few examples, groks later."
+            "a larger p has more examples per row of the embedding and groks sooner; with a fixed total "
+            "of examples each row has fewer, and it groks later. A formula of several parts, each of "
+            "which helps few examples, groks later."
         ),
         EFFICIENT: (
-            "What counts is what the general circuit costs against memorising (Varma et al. 2023, "
+            "What counts is the cost of the general circuit relative to memorising (Varma et al. 2023, "
             "arXiv:2309.02390): memorising costs more with more examples, so at a fixed share a larger "
-            "p groks sooner; groups with irreps of larger degree, whose circuit costs more, later."
+            "p groks sooner; groups with irreps of larger degree, whose circuit costs more, grok later."
         ),
         CLOCK: (
-            "Weights decay to the norm of the general circuit at a rate that the task does not set (Liu "
-            "et al. 2022, arXiv:2210.01117): the time depends on complexity weakly, by a logarithm."
+            "Weights decay to the norm of the general circuit at a rate independent of the task (Liu et "
+            "al. 2022, arXiv:2210.01117): the time depends on complexity only weakly, logarithmically."
         ),
     },
     predictions=(

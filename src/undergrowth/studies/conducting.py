@@ -213,7 +213,7 @@ def _what_adds(lacking: Mapping[str, str], store: Store) -> tuple[str, ...]:
             reading
         )
     return tuple(
-        f"No answer: some of its runs lack {', '.join(readings)}. `{line}` adds what is lacking."
+        f"No answer: some of its runs lack {', '.join(readings)}. `{line}` adds them."
         for line, readings in by_command.items()
     )
 
@@ -237,7 +237,7 @@ def _marked(figure: Figure, runs: Sequence[Run]) -> Figure:
     diverged = sum(diverged_at(run) is not None for run in runs)
     if not diverged or "diverged" in figure.caption:
         return figure
-    told = f"{diverged} of the study's {plural(len(runs), 'run')} diverged: the notes say which."
+    told = f"{diverged} of the study's {plural(len(runs), 'run')} diverged; see the notes."
     return replace(figure, caption=f"{figure.caption} {told}")
 
 
@@ -268,7 +268,7 @@ def _other_runs(runs: Sequence[Run]) -> Iterator[Section]:
             by_arm.setdefault(arms[run.id], []).append(run)
         yield Section(
             name=f"other-{place}",
-            question=f"How did {arms[group[0].id]} go?",
+            question=f"Runs of {arms[group[0].id]}",
             claims={},
             hypotheses={},
             verdicts=(),

@@ -65,7 +65,7 @@ LEAST = -38.0
 """Of log10(1 - p): no lesser 1 - p is a float32."""
 MEDIAN, SUREST_BUT_5 = "0.5", "0.95"
 """Quantiles of log10(1 - p): half of the examples, and all but 5 %, are at least that sure."""
-TOO_SHORT = "never memorised, or over at once what is measured from there on"
+TOO_SHORT = "never memorised, or nothing to measure from there on"
 
 
 def error_probability(run: Run, quantile: str = MEDIAN) -> xr.DataArray:
@@ -110,7 +110,7 @@ def slope(run: Run) -> float | Missing:
     is_seen = (norms.values > 0) & (error_probabilities.values > LEAST)
     x, y = error_probabilities.values[is_seen], np.log10(norms.values[is_seen])
     if not len(x) or np.ptp(x) < LEAST_CHANGE:
-        return Missing("1 - p changes by less than a factor of 2, so that there is no slope")
+        return Missing("1 - p changes by less than a factor of 2, so there is no slope")
     return float(np.polyfit(x, y, 1)[0])
 
 
@@ -151,7 +151,7 @@ def fold(what: str) -> Words:
 
 MEMORISED = f"Memorised: {RULES.describe('memorised')}."
 TO_ONSET = (
-    f"{MEMORISED} Onset: {RULES.describe('onset')}; a run that never sets off counts to its last step."
+    f"{MEMORISED} Onset: {RULES.describe('onset')}; a run without an onset counts to its last step."
 )
 TO_GROKKED = (
     f"Median over the readings, which are log-spaced. {MEMORISED} Grokked: "
@@ -163,7 +163,7 @@ DOUBT = "log10(1 - p) of the label"
 def surest(which: str, quantile: str) -> Statistic:
     """The lowest that a quantile comes."""
     return Statistic(
-        f"{DOUBT}, {which} over training examples, at its lowest before the onset",
+        f"{DOUBT}, {which} over training examples, lowest value before the onset",
         TO_ONSET,
         stage(
             lambda run: error_probability(run, quantile),
@@ -177,7 +177,7 @@ def surest(which: str, quantile: str) -> Statistic:
 def dies(what: str, reading: str) -> Statistic:
     """How far a norm falls before the onset."""
     return Statistic(
-        f"decades that the norm of {what} loses from memorised to its least before the onset",
+        f"decades by which the norm of {what} falls from memorised to its minimum before the onset",
         TO_ONSET,
         stage(lambda run: run[reading], "onset", decades_lost),
         says=lambda decades: f"÷ {format_number(10**decades)}",
@@ -192,7 +192,7 @@ def lasts(what: str, reading: Callable[[Run], xr.DataArray], says: Words, how: s
 
 TYPICAL = Statistic(
     f"{DOUBT}, median over training examples and steps from memorised to onset",
-    f"At each step the median over examples, and of that the median over steps. {TO_ONSET}",
+    f"At each step the median over examples, then the median of those over steps. {TO_ONSET}",
     stage(error_probability, "onset", median_in_time),
     says=probability,
 )
@@ -205,7 +205,7 @@ WHEN_MEMORISED = Statistic(
 SLOPE = Statistic(
     "slope of log10(norm of the loss gradient) on log10(1 - p)",
     "Least squares within a run over the readings from memorised to its end; p: the median over "
-    f"training examples. {MEMORISED} 1: the gradient is in proportion to 1 - p; 0: it does not depend "
+    f"training examples. {MEMORISED} 1: the gradient is proportional to 1 - p; 0: it does not depend "
     "on it.",
     slope,
     says=lambda slope: f"gradient × {format_number(10**-slope)} where 1 − p is × 0.1",
@@ -241,7 +241,7 @@ def never_set_off(arm: str) -> Callable[[Table], str]:
     def note(table: Table) -> str:
         runs = table.of(arm)
         never = sum(events(run.curves, RULES)["onset"].censored for run in runs)
-        return f"{never} of {len(runs)} runs never set off." if runs else ""
+        return f"{never} of {len(runs)} runs have no onset." if runs else ""
 
     return note
 
@@ -298,28 +298,30 @@ EFFICIENT, COLLAPSE = "circuit efficiency", "softmax collapse"
 
 STUDY = Study(
     name="confidence",
-    question="How sure is a network that has memorised, and does any gradient still flow?",
+    question="How confident is a network that has memorised, and does any gradient still flow?",
     claims=(
         Claim(
             "C1",
-            "Each memorised pair is reinforced by one data point, so memorisation stops at p ~ 0.95, "
-            "not 0.99.",
+            "Each memorised pair is reinforced by only one data point, so memorisation stops at p ~ "
+            "0.95, not 0.99.",
         ),
-        Claim("C2", "If what is memorised had p ~ 1, the gradients would be zero and nothing change."),
+        Claim(
+            "C2", "If memorised examples had p ~ 1, gradients would be zero and nothing would change."
+        ),
         Claim("P4", "The gradient keeps flowing after memorisation, at near-zero training loss."),
     ),
     hypotheses={
         TINY: (
-            "Memorising stops short of p = 0.99, with and without decay, and with shuffled labels; "
-            "where p does come near 1, the gradient and what it does to the weights die out."
+            "Memorisation stops short of p = 0.99, with and without decay and with shuffled labels; "
+            "where p does come near 1, the gradient and its effect on the weights vanish."
         ),
         FREQUENT: (
-            "The gradient keeps flowing, and from many examples, until grokking. With shuffled labels, "
-            "where no circuit serves many, it comes from fewer."
+            "The gradient keeps flowing, from many examples, until grokking. With shuffled labels, "
+            "where no circuit serves many examples, it comes from fewer."
         ),
         EFFICIENT: (
-            "p stops where decay undoes what the gradient does, so the two parts of the update are of "
-            "a size; without decay nothing stops p."
+            "p stops where decay undoes what the gradient does, so the two parts of the update are "
+            "about equal; without decay nothing stops p."
         ),
         COLLAPSE: (
             "Without decay the gradient only scales the weights up: p goes to 1, and the gradient to 0 "

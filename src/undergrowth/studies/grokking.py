@@ -25,11 +25,11 @@ from undergrowth.studies.table import Table
 
 NEAR_ZERO = 0.1
 """Train loss in nats below which it counts as near zero: a mean correct probability above 0.9."""
-NEVER_MEMORISED, NEVER_GROKKED = "never memorised", "validation does not get to 99 %"
+NEVER_MEMORISED, NEVER_GROKKED = "never memorised", "validation does not reach 99 %"
 
 
 def later(run: Run) -> float | Missing:
-    """log10(grokked / memorised), first times; 0 where validation is not the later one."""
+    """log10(grokked / memorised), first times; 0 where validation is not later."""
     times = events(run.curves, RULES)
     memorised, grokked = times["memorised"].first, times["grokked"].first
     if memorised is None or grokked is None:
@@ -61,7 +61,7 @@ LATER = Statistic(
 OVERFITS = Statistic(
     "smallest margin of the claim's three parts, in decades",
     f"Where validation loss is highest, train loss is below {NEAR_ZERO:g} nats and validation loss "
-    "above that of guessing; the last validation loss is below that of guessing.",
+    "is above that of guessing; the last validation loss is below that of guessing.",
     overfit_then_fall,
     says=unit("decades to spare"),
 )
@@ -80,10 +80,10 @@ def _of_falls(drop: float, of: Callable[[Falls], Value]) -> Callable[[Run], Valu
 def first_to_fall(drop: float) -> Statistic:
     """P3's."""
     return Statistic(
-        "steps by which validation loss falls earlier than the floor of train loss",
-        f"Each has fallen when its running minimum is lower by {drop:g} decades than where validation "
+        "steps by which validation loss falls before the floor of train loss",
+        f"Each has fallen when its running minimum is {drop:g} decades lower than where validation "
         "loss was highest since memorised (of the least of three evaluations); bounds are the "
-        "evaluations around it. Train loss that never does falls after the last step.",
+        "evaluations around it. A train loss that never falls counts as falling after the last step.",
         _of_falls(drop, lambda found: found.lead),
         says=lambda steps: f"{unit('steps')(abs(steps))} {'earlier' if steps >= 0 else 'later'}",
     )
@@ -96,7 +96,7 @@ FIRST_IN_DECADES = replace(
     says=times("earlier", "later"),
 )
 DROPS: Mapping[str, float] = {"a factor of 2": 0.3, "a factor of 3": DROP, "a factor of 10": 1.0}
-"""What may be called a fall, in decades."""
+"""Possible definitions of a fall, in decades."""
 
 Onset = Callable[[Run], int | None]
 
@@ -115,10 +115,10 @@ ONSETS: Mapping[str, tuple[str, Onset]] = {
     MAIN_ONSET: (RULES.describe("onset"), _by_accuracy(RULES.onset)),
     "accuracy + 0.02": ("validation accuracy, the same with + 0.02", _by_accuracy(0.02)),
     "accuracy + 0.2": ("validation accuracy, the same with + 0.2", _by_accuracy(0.2)),
-    "loss - 5 %": ("validation loss for good 5 % below its highest since memorised", _by_loss(0.05)),
-    "loss - 50 %": ("validation loss for good 50 % below its highest since memorised", _by_loss(0.5)),
+    "loss - 5 %": ("validation loss stays 5 % below its highest since memorised", _by_loss(0.05)),
+    "loss - 50 %": ("validation loss stays 50 % below its highest since memorised", _by_loss(0.5)),
 }
-"""What may be called the onset: by name, the rule in words, and the step, None where there is none."""
+"""Possible definitions of the onset: by name, the rule in words, and the step or None."""
 
 
 def share_of_the_way(onset: Onset) -> Callable[[Run], tuple[float, float] | Missing]:
@@ -136,10 +136,10 @@ def share_of_the_way(onset: Onset) -> Callable[[Run], tuple[float, float] | Miss
 
 
 def most_of_the_way(name: str) -> Statistic:
-    """P14's, by the name of what is called the onset."""
+    """P14's, by the name of the definition of onset."""
     says, onset = ONSETS[name]
     return Statistic(
-        f"share of the steps up to 99 % that come after the onset, by {name}",
+        f"share of the steps up to 99 % that come after the onset (by {name})",
         f"Onset: {says}; 99 %: {RULES.describe('grokked')}.",
         share_of_the_way(onset),
         range=(0.0, 1.0),
@@ -148,7 +148,7 @@ def most_of_the_way(name: str) -> Statistic:
 
 
 def control_at_chance(table: Table) -> str:
-    """Where the runs end that have nothing to generalise."""
+    """Where the runs end that have nothing general to learn."""
     runs = [run for run in table.of(SHUFFLED) if run.status == "done"]
     if not runs:
         return ""
@@ -163,13 +163,11 @@ def control_falls(table: Table) -> str:
     """What the rule finds where nothing generalises."""
     found = [falls(run.curves, DROP, RULES) for run in table.of(SHUFFLED) if run.status == "done"]
     fallen = sum(each is not None and bool(np.isfinite(each.val[1])) for each in found)
-    return (
-        f"With shuffled labels validation loss falls in {fallen} of {len(found)} seeds." if found else ""
-    )
+    return f"Shuffled labels: validation loss falls in {fallen} of {len(found)} seeds." if found else ""
 
 
 Deciding = partial(Endpoint, is_primary=True, waits_for=STAND_IN)
-"""The claims are of runs without decay at the post's own sizes, which no budget trains."""
+"""The claims are about runs without decay at the post's own sizes, which no budget trains."""
 
 ENDPOINTS = (
     Deciding("later", "P1", LATER, TRUE, Above(1.0), note=control_at_chance),
@@ -191,7 +189,7 @@ ENDPOINTS = (
 
 
 def figures(table: Table) -> Iterator[Figure]:
-    """The curves, and how P14 and P3 hang on what is called an onset and a fall."""
+    """The curves, and how P14 and P3 depend on the definitions of an onset and a fall."""
     yield accuracy_figure(table.all, RULES)
     yield loss_figure(table.all, RULES)
     true, control = table.of(TRUE), table.of(SHUFFLED)
@@ -200,13 +198,13 @@ def figures(table: Table) -> Iterator[Figure]:
     onsets = " ".join(f"{name}: {says}." for name, (says, _) in ONSETS.items())
     yield by_arm_figure(
         "onset_rules",
-        "How much of the way to grokking comes after the onset, by what is called the onset",
+        "How much of the way to grokking comes after the onset, by definition of onset",
         {
             "share of the steps up to grokking that come after the onset": {
                 name: _middles(most_of_the_way(name), true) for name in ONSETS
             }
         },
-        f"P14 asks whether the share lies above a half, the dotted line. {onsets}",
+        f"P14 asks whether the share is above a half, the dotted line. {onsets}",
         lines=(0.0, 0.5),
     )
     leads = {
@@ -216,10 +214,10 @@ def figures(table: Table) -> Iterator[Figure]:
     }
     yield by_arm_figure(
         "fall_rules",
-        "Which loss falls first, by how far it is to fall",
+        "Which loss falls first, by the size of fall required",
         {first_to_fall(DROP).name: leads},
-        f"Right of 0 validation loss falls first. {first_to_fall(DROP).how} Only seeds in which both "
-        "fall are drawn; the verdicts count the others by their bounds.",
+        f"To the right of 0, validation loss falls first. {first_to_fall(DROP).how} Only seeds in which "
+        "both fall are drawn; the verdicts count the others by their bounds.",
     )
 
 
@@ -238,34 +236,34 @@ STUDY = Study(
     name="grokking",
     question="Does validation accuracy follow long after training accuracy, and is the change sudden?",
     claims=(
-        Claim("P1", "Train accuracy is near 1 early, validation accuracy much later."),
+        Claim("P1", "Train accuracy is near 1 early, validation accuracy only much later."),
         Claim(
             "P2",
             "Train loss is near zero while validation loss shows overfitting; then validation falls.",
         ),
         Claim(
             "P3",
-            "Validation loss starts falling long before the floor of the train loss does: what drives "
-            "generalisation is not lowering train loss.",
+            "Validation loss starts falling long before the floor of train loss does: generalisation is "
+            "not driven by lowering train loss.",
         ),
         Claim(
             "P14",
-            "Grokking takes most of the way; that it looks sudden is the logarithmic step axis.",
+            "Grokking takes most of the way; it only looks sudden because the step axis is logarithmic.",
         ),
     ),
     hypotheses={
         FREQUENT: (
-            "Shallow circuits unify step by step, whatever train loss does: validation falls first "
-            "(P3), and generalising takes long (P14's share is large)."
+            "Shallow circuits unify gradually, whatever train loss does: validation falls first (P3), "
+            "and generalising takes long (P14's share is large)."
         ),
         TINY: (
-            "Small gradients of the train loss build the general circuit, so its floor falls when "
-            "validation does (P3 fails). Once it is found only they hold it up: P14's share is small "
-            "against the wait before the onset."
+            "Small gradients of the train loss build the general circuit, so the floor of train loss "
+            "falls when validation does (P3 fails). Once it is found, only they delay it: P14's share "
+            "is small compared with the wait before the onset."
         ),
         EFFICIENT: (
-            "The cheaper circuit wins in the end, long after the data are memorised: P1 and P2 hold; "
-            "P3 may."
+            "The cheaper circuit wins in the end, long after the data are memorised: P1 and P2 hold; P3 "
+            "may hold."
         ),
     },
     predictions=(

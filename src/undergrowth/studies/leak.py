@@ -69,7 +69,7 @@ def when_memorised(run: Run, reading: str = "val_accuracy") -> float | Missing:
 
 
 def on_the_plateau(run: Run) -> float | Missing:
-    """The median of validation accuracy from memorised to onset; the first where it sets off."""
+    """The median of validation accuracy from memorised to onset; the first if the onset is immediate."""
     stage = between_events(run, run["val_accuracy"].dropna("step"), "memorised", "onset")
     return when_memorised(run) if stage is None else float(stage.median())
 
@@ -104,8 +104,8 @@ ACCURACY = points("of accuracy")
 
 COMMUTING = Statistic(
     "validation accuracy on the plateau minus the share of its pairs whose swap is in training",
-    "The plateau: the median from memorised to onset, or when memorised where validation sets off at "
-    f"once. {MEMORISED} Onset: {RULES.describe('onset')}.",
+    "The plateau: the median from memorised to onset, or the value when memorised if the onset is "
+    f"immediate. {MEMORISED} Onset: {RULES.describe('onset')}.",
     beyond_commuting,
     range=(-1.0, 1.0),
     says=ACCURACY,
@@ -126,15 +126,15 @@ ABOVE_CHANCE = replace(
 UNSEEN = replace(
     VALIDATION,
     name="accuracy when memorised on validation pairs whose swap is unseen",
-    how=f"{MEMORISED} Of a safe split these are all of validation.",
+    how=f"{MEMORISED} In a safe split these are all validation pairs.",
     of=unseen,
 )
 
 
 def said_by_commuting(table: Table) -> str:
-    """What the plateau is put beside."""
+    """What the plateau is compared with."""
     shares = [share_with_swap(run) for run in table.of(LEAKY_HALF)]
-    return f"Commuting alone would give {np.mean(shares):.3f}." if shares else ""
+    return f"Commutativity alone would give {np.mean(shares):.3f}." if shares else ""
 
 
 def endpoints(budget: Budget) -> tuple[Endpoint, ...]:
@@ -194,14 +194,15 @@ def figures(table: Table) -> Iterator[Figure]:
     caption = (
         "Mean over seeds: "
         + ", ".join(f"{len(found)} of {arm}" for arm, found in by_arm.items())
-        + ". Leaky: each pair is split at random by itself; safe: with its swap, if both have the same "
-        "label. The swap of (x, y) is (y, x). For x-y, whose swaps differ in label, both rules are the "
-        "same. Dotted: the median step of each event over the seeds in which it happened, if most."
+        + ". Leaky: each pair is assigned to a side by itself; safe: together with its swap, if both "
+        "have the same label. The swap of (x, y) is (y, x). For x-y, whose swaps differ in label, the "
+        "two rules coincide. Dotted: the median step of each event over the seeds in which it happened, "
+        "if it happened in most."
     )
     if panels:
         yield panels_figure(
             "leak",
-            "Accuracy by class of pair: what commuting answers",
+            "Accuracy by class of pair: what commutativity answers",
             caption,
             panels,
             looks=dict(CLASSES.values()),
@@ -223,22 +224,23 @@ STUDY = Study(
         Claim(
             "C10",
             "With x+y in training and y+x in validation, validation accuracy is near 0.5 once training "
-            "accuracy is 1: what commuting gives, and nothing else of the function.",
+            "accuracy is 1: commutativity is learned, and nothing else about the function.",
         ),
     ),
     hypotheses={
         LEAK: (
-            "When memorised, a leaky split validates at the share of its pairs with their swap in "
-            "training: its training share, so 0.5 only where half is trained on. Pairs whose swap is "
-            "unseen do as badly as a safe split's; x-y, whose swaps have other labels, stays low."
+            "When memorised, validation accuracy on a leaky split equals the share of pairs whose swap "
+            "is in training. That is the training share, so 0.5 only if half is trained on. Pairs whose "
+            "swap is unseen do as badly as those of a safe split; x-y, whose swaps have different "
+            "labels, stays low."
         ),
         EARLY: (
-            "Some of the operation itself is known when training accuracy is 1: unseen pairs of the "
-            "leaky arm and all of the safe one are above chance alike."
+            "Something about the operation itself is known when training accuracy is 1: unseen pairs of "
+            "the leaky arm and all pairs of the safe arm are equally above chance."
         ),
         LOOK_UP: (
-            "Memorising keys on the ordered pair and knows no swaps: leaky and safe splits validate "
-            "alike."
+            "Memorisation keys on the ordered pair and knows nothing of swaps: leaky and safe splits "
+            "have equal validation accuracy."
         ),
     },
     predictions=(

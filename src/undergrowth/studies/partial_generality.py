@@ -118,13 +118,14 @@ LEAST = 0.1
 MID = f"Midway: validation accuracy in [{MIDWAY[0]}, {MIDWAY[1]}]."
 NO_MIDWAY = Missing(f"no reading with validation accuracy in [{MIDWAY[0]}, {MIDWAY[1]}]")
 HELD_OUT = (
-    "The variance between areas on which two halves of the validation cells agree, as a share of their "
-    "variance, set so that 0 is that of the same areas with operands renamed at random and 1 an area "
-    f"that decides alone; mean over the steps midway. {MID}"
+    "The variance between areas that two halves of the validation cells agree on, as a share of their "
+    "variance, scaled so that 0 is the same areas with operands renamed at random and 1 means that the "
+    f"area alone decides; mean over the steps midway. {MID}"
 )
 OVERLAP = (
     "Carriers: the fewest neurons that hold 90 % of an example's centred logit. Overlap: the shared "
-    "part of the smaller set of two, 0 for random sets of their sizes, 1 for the same."
+    "part of the smaller of two sets, scaled to 0 for random sets of the same sizes and 1 for equal "
+    "sets."
 )
 
 
@@ -146,9 +147,7 @@ def decided(kind: AreaKind, score: Score = "correct") -> Statistic:
         HELD_OUT,
         lambda run: mean_midway(run, area_share(run, kind, score)),
         range=(-1.0, 1.0),
-        says=share(
-            "of what is right is decided by the band" if score == "correct" else "of the centred logit's"
-        ),
+        says=share(f"of the variance of {what} explained by the band"),
     )
 
 
@@ -165,15 +164,15 @@ def above_blocks(kind: AreaKind) -> Statistic:
 CLUSTERS = Statistic(
     "held-out share of the variance of accuracy between co-clusters of other seeds",
     f"{HELD_OUT} Areas: {N_GROUPS} x {N_GROUPS} spectral co-clusters of how often cells are right "
-    "midway in the half of the seeds to which the run does not belong.",
+    "midway, computed from the half of the seeds that does not include the run.",
     lambda run: NO_MIDWAY,
     range=(-1.0, 1.0),
-    says=share("of what is right is decided by the co-cluster"),
+    says=share("of accuracy's variance explained by the co-cluster"),
 )
 
 
 def by_clusters(table: Table, endpoint: Endpoint) -> Measured:
-    """Areas are found in every second seed and judged in the others, and the other way round."""
+    """Areas are found in every second seed and judged in the others, and vice versa."""
     missing = Counter(table.absent.get(endpoint.arm, {}).values())
     runs = [run for run in table.of(endpoint.arm) if run.status == "done"]
     missing["diverged"] += len(table.of(endpoint.arm)) - len(runs)
@@ -193,7 +192,7 @@ def apart(kind: AreaKind) -> Statistic:
     """Whether examples of one band share more than examples of two."""
     return midway_statistic(
         "overlap of validation examples' carriers within minus across bands midway",
-        f"{OVERLAP} Less the same with operands renamed at random. {MID}",
+        f"{OVERLAP} Minus the same with operands renamed at random. {MID}",
         lambda run: mean_midway(run, separation(run, f"{kind}_carriers", "val")),
     )
 
@@ -207,7 +206,7 @@ def less_apart(kind: AreaKind) -> Statistic:
 
     return midway_statistic(
         "overlap within minus across bands, midway minus at the end",
-        f"{OVERLAP} Of validation examples, less the same with operands renamed. {MID}",
+        f"{OVERLAP} Of validation examples, minus the same with operands renamed. {MID}",
         number,
     )
 
@@ -253,7 +252,7 @@ def transferred(run: Run, kind: AreaKind) -> Transfer | None:
 
 
 def one_circuit(kind: AreaKind, beyond: bool = False) -> Statistic:
-    """P13's; beyond: less what as many frequencies do that are drawn at random."""
+    """P13's; beyond: minus the accuracy of as many frequencies drawn at random."""
 
     def of(run: Run) -> float | Missing:
         found = transferred(run, kind)
@@ -265,8 +264,8 @@ def one_circuit(kind: AreaKind, beyond: bool = False) -> Statistic:
         "accuracy on validation cells of other bands by the frequencies found on one band, at the end"
         + (", minus that by as many at random" if beyond else ""),
         f"Frequencies of a band: the fewest, of the logits over the labels, that hold {SHARE:.0%} of "
-        "its mean centred logit; all else is taken away. At the last checkpoint, mean over bands by "
-        "size.",
+        "its mean centred logit; all else is removed. At the last checkpoint, mean over bands weighted "
+        "by size.",
         of,
         range=(-1.0 if beyond else 0.0, 1.0),
         says=points("of accuracy") if beyond else share("of the other bands' cells"),
@@ -301,7 +300,7 @@ def _in_the_end(op: Operation, kind: AreaKind) -> Iterator[Endpoint]:
         if not each:
             return ends(table)
         mean = np.mean([one.found for one in each])
-        return f"A band has {mean:.1f} of {each[0].n} frequencies in mean. {ends(table)}".strip()
+        return f"On average a band has {mean:.1f} of {each[0].n} frequencies. {ends(table)}".strip()
 
     yield Endpoint(
         f"frequencies-{op}",
@@ -353,31 +352,32 @@ FREQUENT, GROUPS, LOOK_UP = (
 )
 STUDY = Study(
     name="partial-generality",
-    question="Is the network midway an ensemble of circuits for areas, and one circuit in the end?",
+    question="Is the network an ensemble of circuits for areas midway, and one circuit at the end?",
     claims=(
         Claim(
             "P12",
             "Midway through grokking the network is an ensemble of partially general circuits, each "
-            "right in another area of the input space, as x*y - m*p on the band m*p <= x*y < (m+1)*p.",
+            "right in its own area of the input space, such as x*y - m*p on the band m*p <= x*y < "
+            "(m+1)*p.",
         ),
-        Claim("P13", "In the end they have become one circuit, which computes the true expression."),
+        Claim("P13", "At the end they have become one circuit, which computes the true expression."),
     ),
     hypotheses={
         FREQUENT: (
             "Midway some bands are right and others are not, and examples of one band share their "
-            "carriers; in the end all bands share them, and one set of frequencies answers them all."
+            "carriers; at the end all bands share them, and one set of frequencies answers them all."
         ),
         GROUPS: (
             "Operands are embedded on circles and all cells of the table are alike (Nanda et al. 2023, "
-            "arXiv:2301.05217): neither bands nor any other areas explain more than those of renamed "
-            "operands, at any time. The same frequencies answer all bands and carriers across bands "
-            "become more alike, but each example leans on those neurons whose phase fits it, so that "
-            "they never become the same."
+            "arXiv:2301.05217): at no time do bands or other areas explain more than areas of renamed "
+            "operands. The same frequencies answer all bands, and carriers across bands become more "
+            "alike, but each example relies on the neurons whose phase fits it, so they never become "
+            "the same."
         ),
         LOOK_UP: (
-            "Before grokking each example has carriers of its own, be the other of the same band or "
-            "not, and with shuffled labels always; so only with true labels do examples come to share "
-            "theirs."
+            "Before grokking each example has its own carriers, whether or not another is in the same "
+            "band; with shuffled labels it always does. So only with true labels do examples come to "
+            "share carriers."
         ),
     },
     predictions=(

@@ -94,21 +94,21 @@ PAPER = SMALL.replace(
     steps=100_000,
     measures=(Curves(schedule=Schedule(every=100, until=2_000, per_decade=40)),),
 )
-"""Power et al.'s network, task, rate and budget, with the exact loss and on a split that does not leak;
-their noise on the update is scaled to it, that on the gradient here is not."""
+"""Power et al.'s network, task, rate and budget, with the exact loss and a split that does not leak;
+their noise on the update is scaled to it; the gradient noise here is not."""
 
 WAITS: Mapping[Budget, str] = {
     "quick": STAND_IN,
     "standard": STAND_IN,
-    "full": "runs with the loss in float32, a plain random split and noise scaled to the update, as in "
-    "figure 2a: these have the exact loss, a split that does not leak, and noise of one size",
+    "full": "runs with the float32 loss, a plain random split and noise scaled to the update, as in "
+    "figure 2a: these have the exact loss, a split that does not leak, and noise of fixed size",
 }
 NOT_HERE = "the standard budget, which trains it"
 FULL_BATCH, PLAIN = "full batch", "Adam"
 
 
 def interventions(base: RunSpec) -> Mapping[str, RunSpec]:
-    """What is tried, each on its own, at the base's fraction; `PLAIN`: Adam, each batch half of it."""
+    """What is tried, each on its own, at the base's fraction; `PLAIN`: Adam, half the data a batch."""
     n_train = round(base.split.frac_train * len(base.task.examples()))
     plain = base.replace(batch=MiniBatch(batch_size=min(512, n_train // 2)))
     lr = dict(base.optimiser)["lr"]
@@ -148,7 +148,7 @@ NOISES = {
 NOISE = tuple(strength for strengths in NOISES.values() for strength in strengths)
 OTHER = ("lr × 0.3", "lr × 3", "Muon", "orthogonal gradient")
 RIVALS = ("batches of 32", *NOISE, *OTHER)
-"""What decay has to beat: all that neither decays nor is the plain arm."""
+"""What decay has to beat: everything that neither decays nor is the plain arm."""
 
 QUICK = (FULL_BATCH, PLAIN, "weight noise 0.1", "dropout 0.1", "decay 1", TO_INIT)
 SHUFFLED = ("weight noise 0.1", "decay 1")
@@ -203,7 +203,7 @@ def _mean_best(runs: Runs) -> float:
 
 
 def fraction_needed(runs: Runs) -> Needed:
-    """The least fraction tried from which on all get to 99 % within the budget."""
+    """The smallest fraction tried from which on all reach 99 % within the budget."""
     return needed({fraction: switched(run).reaches_threshold for fraction, run in runs.items()})
 
 
@@ -217,14 +217,14 @@ def _sooner(mine: Runs, control: Runs) -> tuple[float, float] | Missing:
     return (
         speed_up(*runs)
         if any(run.reaches_threshold for run in runs)
-        else Missing("neither gets to 99 %")
+        else Missing("neither reaches 99 %")
     )
 
 
-CHOICE = "Of several strengths or kinds, for each seed the one that was best for the other seeds."
+CHOICE = "Of several strengths or kinds, each seed uses the one that was best for the other seeds."
 GROKKED = RULES.describe("grokked").capitalize()
 BETTER = Statistic(
-    "best validation accuracy, higher by",
+    "increase of the best validation accuracy",
     f"The highest at any evaluation within the budget, mean over the fractions of the data. {CHOICE}",
     lambda mine, control: _mean_best(mine) - _mean_best(control),
     range=(-1.0, 1.0),
@@ -233,7 +233,7 @@ BETTER = Statistic(
 )
 LESS_DATA = Statistic(
     "share of seeds in which it needs a smaller fraction of the data",
-    f"{GROKKED} within the budget; needed is the least fraction tried from which on all get there. A "
+    f"{GROKKED} within the budget; needed: the smallest fraction tried from which on all reach it. A "
     "seed in which both lie between the same fractions counts against in the lower bound and for in the "
     f"upper one. {CHOICE}",
     _needs_less,
@@ -243,7 +243,7 @@ LESS_DATA = Statistic(
 )
 SOONER = Statistic(
     "log10(steps of the control to 99 % / its own), at the largest fraction",
-    f"{GROKKED}, first time; a seed that does not get there takes more steps than it had. {CHOICE}",
+    f"{GROKKED}, first time; a seed that never does is censored at its last step. {CHOICE}",
     _sooner,
     says=times("sooner", "later"),
     takes_failed=True,
@@ -254,7 +254,7 @@ STATISTICS = {"better": BETTER, "less-data": LESS_DATA, "sooner": SOONER}
 
 @dataclass(frozen=True)
 class Comparison:
-    """Interventions of which the best is claimed to be ahead of the best of others."""
+    """Interventions of which the best is claimed to beat the best of some others."""
 
     name: str
     claim: str
@@ -285,7 +285,7 @@ class Comparison:
             if all(seed in side for side in best):
                 yield seed, {side[seed]: runs[side[seed]] for side in best}
             else:
-                missing["no other seed to choose the best by"] += 1
+                missing["no other seed from which to choose the best"] += 1
 
     def measured(self, table: Table, endpoint: Endpoint) -> Measured:
         """An endpoint's statistic of each seed."""
@@ -317,8 +317,8 @@ class Comparison:
                 ends = [float(run.curves["val_accuracy"].dropna("step")[-1]) for run in runs]
                 leaks = sum(end > _by_chance(run) for end, run in zip(ends, runs, strict=True))
                 yield (
-                    f"With shuffled labels {each} ends at {np.mean(ends):.3f} validation accuracy, "
-                    f"{leaks} of {len(runs)} above what guessing exceeds once in 1,000."
+                    f"With shuffled labels, {each} ends at {np.mean(ends):.3f} validation accuracy, "
+                    f"{leaks} of {len(runs)} above the level that guessing exceeds once in 1,000."
                 )
 
 
@@ -444,9 +444,9 @@ def _accuracy_figure(points: pd.DataFrame, seeds: str) -> Figure:
     drawn = [points[points["arm"].isin((PLAIN, *arms))].assign(panel=p) for p, arms in panels.items()]
     return chart(
         "fraction-accuracy",
-        "Best validation accuracy within the budget, by the fraction of the data",
+        "Best validation accuracy within the budget, by fraction of the data",
         "Points: mean over seeds of the highest validation accuracy at any evaluation, with its 95 % "
-        "interval (Student's t, corrected for skewness); arms of one fraction stand side by side. "
+        "interval (Student's t, corrected for skewness); arms of one fraction are side by side. "
         f"Grey in every panel: {PLAIN}. {seeds}.",
         pd.concat(drawn, ignore_index=True),
         Layer("intervals", "fraction", "best_val_accuracy", series="arm", tell=("seeds",)),
@@ -481,10 +481,10 @@ def _steps_figure(
     table["arm"] = pd.Categorical(table["arm"], list(dict.fromkeys(points["arm"])), ordered=True)
     return chart(
         "fraction-steps",
-        "How many steps validation takes to 99 %, by intervention",
-        f"{THERE.capitalize()}, first time. Dots are seeds; ▷ those that had not "
-        "got there by their last step (censored, not dropped); the diamond is the Kaplan-Meier median, "
-        "missing where half had not. The buttons choose the fraction of the pairs trained on. "
+        "How many steps validation takes to reach 99 %, by intervention",
+        f"{THERE.capitalize()}, first time. Dots are seeds; ▷ seeds that had not "
+        "reached it by their last step (censored, not dropped); the diamond is the Kaplan-Meier median, "
+        "missing if half had not. The buttons choose the fraction of the pairs trained on. "
         f"{seeds}.",
         table,
         {
@@ -505,9 +505,9 @@ def _steps_figure(
 def _map_figure(points: pd.DataFrame, seeds: str) -> Figure:
     return chart(
         "fraction-map",
-        "Which interventions get to 99 % from which fraction of the data",
-        f"In each cell how many seeds get to {THERE} within the budget, and in brackets Kaplan and "
-        f"Meier's median of their steps, where half do. Full blue: all seeds. {seeds}.",
+        "Which interventions reach 99 % from which fraction of the data",
+        f"In each cell, how many seeds reach {THERE} within the budget and, in brackets, the "
+        f"Kaplan-Meier median of their steps, if half do. Full blue: all seeds. {seeds}.",
         points.sort_values("fraction", kind="stable"),
         Layer("cells", "trained_on", "arm", shade="share", label="text", tell=MAP_TELLS),
         x=Scale(OF_PAIRS, kind="rows"),
@@ -524,35 +524,34 @@ FLAT, COLLAPSE = "flat minima", "softmax collapse"
 
 STUDY = Study(
     name="regularisers",
-    question="Do noise and regularisation speed generalisation, and does weight decay do most?",
+    question="Do noise and regularisation speed up generalisation, and weight decay most of all?",
     claims=(
         Claim(
             "P7",
-            "Stochasticity and regularisation speed generalisation: they need less data, fewer steps.",
+            "Stochasticity and regularisation speed up generalisation: less data, fewer steps.",
         ),
         Claim(
             "P8",
-            "Weight decay is the most effective of them, because it degrades shallow circuits more.",
+            "Weight decay is the most effective, because it degrades shallow circuits more.",
         ),
     ),
     hypotheses={
         FREQUENT: (
-            "Whatever degrades circuits lets those win that more examples restore: mini-batches, noise, "
+            "Whatever degrades circuits favours those that more examples restore: mini-batches, noise, "
             "dropout and decay all do better than training without. Decay to init degrades what was "
-            "learned as decay to zero does, so both do equally well."
+            "learned just as decay to zero does, so both do equally well."
         ),
         EFFICIENT: (
-            "Only a price on the size of weights favours the general circuit: decay does better than "
-            "all others, decay to init among them, and noise or smaller batches by themselves change "
-            "nothing."
+            "Only a penalty on the size of weights favours the general circuit: decay does better than "
+            "all others, including decay to init, and noise or smaller batches alone change nothing."
         ),
         FLAT: (
-            "Noise on weights or activations prices sharpness, as decay does not: weight noise and "
+            "Noise on weights or activations penalises sharpness, unlike decay: weight noise and "
             "dropout of the right strength do as well as decay; smaller batches help too."
         ),
         COLLAPSE: (
-            "In exact arithmetic plain training does not stop, so regularisation is not needed and the "
-            "orthogonal gradient is ahead of plain Adam."
+            "In exact arithmetic plain training does not stall, so regularisation is not needed and the "
+            "orthogonal gradient beats plain Adam."
         ),
     },
     predictions=tuple(

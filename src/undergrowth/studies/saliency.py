@@ -68,7 +68,7 @@ class Quantity:
 BY_FEW = Quantity(
     "by-few",
     "P15",
-    "share of examples with 90 % of their centred logit in the 5 % of neurons that are most salient",
+    "share of examples with 90 % of their centred logit in the most salient 5 % of neurons",
     "by_few",
     0.1,
     says=points("of the examples"),
@@ -161,8 +161,8 @@ sums that nearly cancel, of which a few neurons hold 90 % by chance.
 """
 
 GENERAL_PART = (
-    "A neuron's general part: of what it adds to a training example's centred logit in mean, as much "
-    "as it adds to an unseen one's."
+    "A neuron's general part: of its mean contribution to the centred logit of training examples, as "
+    "much as it contributes to that of unseen ones."
 )
 
 
@@ -177,7 +177,7 @@ def _of_share(of: Callable[[Run, xr.DataArray], Value | None], otherwise: str) -
 
 
 BOTH_MIDWAY = Statistic(
-    "lesser of the general and the other share of the training centred logit, mean over the steps "
+    "smaller of the general share of the training centred logit and the rest, mean over the steps "
     "midway",
     f"{GENERAL_PART} Midway: memorised, and validation accuracy {MIDWAY[0]:.0%} to {MIDWAY[1]:.0%} of "
     "the way from chance to 1.",
@@ -188,8 +188,8 @@ BOTH_MIDWAY = Statistic(
 GRADUAL = Statistic(
     "log10(steps of the general share's rise / steps of validation accuracy's rise)",
     f"{GENERAL_PART} A rise: from 10 % to 90 % of the way from the level when memorised to that at the "
-    "end, both at the same evaluations. A share that does not rise beside an accuracy that does counts "
-    "as no wider.",
+    "end, both at the same evaluations. If accuracy rises and the share does not, the share counts as "
+    "no wider.",
     _of_share(wider_rise, "validation accuracy does not rise"),
     says=lambda decades: f"over × {10**decades:.2g} the steps of accuracy's rise",
 )
@@ -223,10 +223,10 @@ def figures(table: Table) -> Iterator[Figure]:
     if arms:
         yield effects_figure(
             "saliency_by_arm",
-            "What becomes of saliency's breadth and skewness, by network and by attribution",
+            "How the breadth and skewness of saliency change, by network and by attribution",
             [_effect(rise, table) for rise in sorted(shown, key=_by_quantity)],
             "Change from memorised to the last step, minus that of the arm's own runs with shuffled "
-            "labels; the claims expect it right of 0. What is attributed: the centred logit, on which "
+            "labels; the claims expect it to the right of 0. Attributed: the centred logit, on which "
             "all methods agree in these networks, or the log-probability by three methods.",
         )
     measured = {
@@ -253,11 +253,11 @@ def _general_share_figure(arms: Mapping[str, Sequence[Run]]) -> Figure:
     numbers = [f"{arm}: {plural(len(runs), 'run')}" for arm, runs in arms.items()]
     return panels_figure(
         "general_share",
-        "How much of the training centred logit comes from parts that serve unseen examples too",
-        "A neuron's general part is what it adds to an unseen example's centred logit in mean, at most "
-        "what it adds to a training example's (exact Shapley values); drawn is the sum of these parts "
-        "over the sum of what the neurons add to training centred logits: 1 where unseen examples get "
-        f"as much. {'; '.join(numbers)}.",
+        "How much of the training centred logit comes from parts that also serve unseen examples",
+        "A neuron's general part is its mean contribution to the centred logit of unseen examples, up "
+        "to its contribution to that of training examples (exact Shapley values). Drawn: the sum of "
+        "these parts over the sum of contributions to training centred logits; 1 where unseen examples "
+        f"get as much. {'; '.join(numbers)}.",
         panels,
         looks={
             "validation accuracy": Look(theme.SIDES["val"], "2px,3px"),
@@ -312,11 +312,11 @@ PREDICTIONS = (
 
 STUDY = Study(
     name="saliency",
-    question="Do few neurons become salient for many examples while the network groks, step by step?",
+    question="Do a few neurons gradually become salient for many examples as the network groks?",
     claims=(
         Claim(
             "P15",
-            "Early, each neuron is salient for few outputs; later a few neurons are salient for many.",
+            "Early, each neuron is salient for few outputs; later, a few neurons are salient for many.",
         ),
         Claim(
             "P16",
@@ -330,19 +330,19 @@ STUDY = Study(
     ),
     hypotheses={
         FREQUENT: (
-            "Few neurons come to carry the centred logit of many examples; breadth, skewness, Gini "
-            "rise with grokking and not with shuffled labels, without decay and under Muon too; midway "
-            "both kinds of circuits carry the centred logit, and the general share rises over more "
-            "steps than accuracy."
+            "A few neurons come to carry the centred logit of many examples; breadth, skewness and Gini "
+            "rise with grokking but not with shuffled labels, also without decay and under Muon; "
+            "midway, both kinds of circuits carry the centred logit, and the general share rises over "
+            "more steps than accuracy."
         ),
         EFFICIENT: (
-            "The same under weight decay, which clears away what is not needed; no rise without it, "
-            "even where the network generalises."
+            "The same under weight decay, which removes what is not needed; no rise without it, even "
+            "where the network generalises."
         ),
         COLLECTIVE: (
             "In modular addition nearly all neurons join the general circuit (Doshi et al. 2024, "
-            "arXiv:2310.13061): breadth rises, and no few neurons come to carry the centred logit; "
-            "parity needs few."
+            "arXiv:2310.13061): breadth rises, but the centred logit is not concentrated in a few "
+            "neurons; parity needs few."
         ),
     },
     predictions=PREDICTIONS,

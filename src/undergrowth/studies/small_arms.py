@@ -55,7 +55,7 @@ TWO_TOKENS = RunSpec(
     measures=MEASURES,
     checkpoints=Schedule(every=1_000_000, until=1_000_000, per_decade=1),
 )
-"""Memorised near step 280, sets off near 500, groks near 2,000."""
+"""Memorises near step 280, has its onset near 500, groks near 2,000."""
 
 ARMS: dict[str, RunSpec] = {
     "two-token MLP": TWO_TOKENS,
@@ -85,7 +85,7 @@ ARMS: dict[str, RunSpec] = {
 Without decay the first network memorises and does not generalise in its 3,000 steps; with squares, the
 squared error and half of the pairs it does so by 430. Tried beside these, a seed or two each: Muon
 on 75 % of the pairs ends between 50 % and 87 % of validation, whatever its decay; parity by AdamW at
-decay 1 or 3 does not set off, and by SGD without decay ends at 81 %.
+decay 1 or 3 does not start to generalise, and by SGD without decay ends at 81 %.
 """
 
 MAIN = one_layer_addition.TRUE
@@ -96,10 +96,10 @@ CHEAP = "two-token MLP"
 NOT_NANDA: dict[Budget, str] = {
     "quick": STAND_IN,
     "standard": STAND_IN,
-    "full": "runs at the setting of Nanda et al. 2023 itself; these have their task, network and "
-    "optimiser, on a split that does not leak in the place of a plain random one, and no logit for '='",
+    "full": "runs at the exact setting of Nanda et al. 2023; these have their task, network and "
+    "optimiser, but a split that does not leak instead of a plain random one, and no logit for '='",
 }
-"""Why the runs of a budget decide no claim about that setting."""
+"""Why the runs of a budget cannot decide a claim about that setting."""
 
 
 def control_of(arm: str) -> str:

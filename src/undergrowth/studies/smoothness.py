@@ -50,9 +50,9 @@ IMITATION = "imitation"
 RL, RL_SHAPED, RL_EXPLORING = "RL", "RL, shaped", "RL, exploring"
 RL_SMALL = "RL, small"
 GLOSSARY = (
-    "Imitation, RL: the shortest ways of one gridworld, learned from labels, and by policy gradient "
-    "from every state. Shaped, exploring: from the corner farthest from each goal, with a shaped and "
-    "with the sparse reward. Small: a smaller world."
+    "Imitation, RL: shortest paths in one gridworld, learned from labels, and by policy gradient "
+    "from every state. Shaped, exploring: from the corner farthest from each goal, with a shaped or the "
+    "sparse reward. Small: a smaller world."
 )
 
 OBSERVED = Schedule(every=1, until=20, per_decade=60)
@@ -126,7 +126,7 @@ SMALL: dict[str, RunSpec] = {
         small=4,
     ),
 }
-"""Settings as small as they come.
+"""Settings as small as possible.
 
 Tried beside them: addition from 70 % at lr 3e-3 and decay 2 and S4 from 70 % at 3e-3 are not done by
 2,000 steps; parity of 20 bits by AdamW on full batches stays near chance on validation at 600 and 1,000
@@ -227,12 +227,12 @@ class Shape:
 
 WHICH: dict[Curve, str] = {
     "score": "accuracy, in gridworlds the exact expected return",
-    "loss": "the loss that is trained on (with a policy gradient the expected return), its sign turned",
+    "loss": "the negated training loss (with a policy gradient, the expected return)",
 }
 JUMP = f"Jump: {RULE}."
 WAIT = (
-    "Wait: steps to a tenth of the rise over steps to nine tenths (a step 1, a straight line 0.11); it "
-    "tells a jump from a steep beginning."
+    "Wait: steps to a tenth of the rise over steps to nine tenths (1 for a step, 0.11 for a straight "
+    "line); it distinguishes a jump from a steep beginning."
 )
 SHAPES = {
     "linear": Shape("jump on linear steps", JUMP),
@@ -302,10 +302,10 @@ def _told(table: Table, arm: str, shape: Shape) -> str:
     floor = np.mean([_floor(run, shape) for run in jumps])
     early = sum(found.start < 0.1 * found.learned for found in jumps.values())
     coarse = sum(not found.is_resolved for found in jumps.values())
-    bounds = f", {coarse} lower bounds as evaluations are too far apart" if coarse else ""
+    bounds = f", {coarse} lower bounds because evaluations are too far apart" if coarse else ""
     return (
-        f"{arm}: straight lines with its noise jump by {floor:.2f}; the steepest stretch is in the "
-        f"first tenth in {early} of {len(jumps)}{bounds}."
+        f"{arm}: a straight line with its noise has a jump of {floor:.2f}; the steepest stretch is in "
+        f"the first tenth in {early} of {len(jumps)}{bounds}."
     )
 
 
@@ -326,14 +326,14 @@ def by_dose(table: Table, endpoint: Endpoint) -> Measured:
 
 
 DOSED = Statistic(
-    "increase of the jump of the validation loss on linear steps for half the number of features",
-    f"{JUMP} Curve: {WHICH['loss']}. Of each seed the slope over log2 of the number of features (a "
-    "gridworld's rows and columns, of agent and goal), with its sign turned.",
+    "increase of the jump of the validation loss on linear steps when the features are halved",
+    f"{JUMP} Curve: {WHICH['loss']}. For each seed the negated slope over log2 of the number of "
+    "features (a gridworld's rows and columns, of agent and goal).",
     SHAPES["loss"].of,
-    says=unit("more of the rise in one jump for half the features"),
+    says=unit("more of the rise in one jump with half the features"),
 )
 TWO_DOSES = (
-    "runs of one task with three numbers of features or more: of these, only two gridworlds differ in it"
+    "runs of one task with at least three numbers of features: here only two gridworlds differ in it"
 )
 
 
@@ -374,9 +374,9 @@ def _learned(table: Table, arm: str) -> list[tuple[xr.DataArray, Jump]]:
 def _learning_figure(learned: pd.DataFrame) -> Figure:
     return chart(
         "learning_curves",
-        "Every setting's validation curve, by its own length and rise",
-        "Mean over the seeds that learned. Each seed's curve is counted from the first level of its "
-        "isotonic fit, 0, to the last one, 1, and in shares of the steps that it took to "
+        "Every setting's validation curve, normalised by its length and rise",
+        "Mean over the seeds that learned. Each seed's curve is scaled from the first level of its "
+        "isotonic fit, 0, to the last, 1, and its steps by the number that it took to reach "
         f"{LEARNED:.0%} of that. A mean over seeds that jump at different times is smoother than each "
         f"of them: the jumps are of single runs. {GLOSSARY} {ZERO_ON_LOG}",
         learned,
@@ -402,8 +402,8 @@ def _jumps_figure(table: Table, side: str, name: str) -> Figure:
         f"jumps_{side}",
         f"How much of the {name} curve is one jump, by setting",
         panels,
-        f"{JUMP} Curve: {WHICH['score']}; where it says so {WHICH['loss']}. {WAIT} Runs that learned "
-        f"nothing have none. {GLOSSARY}{control}",
+        f"{JUMP} Curve: {WHICH['score']}; where so labelled, {WHICH['loss']}. {WAIT} Runs that learned "
+        f"nothing have no value. {GLOSSARY}{control}",
     )
 
 
@@ -416,30 +416,31 @@ FEW, EXPLORING, FREQUENT, AXIS = (
 ORDERS: tuple[tuple[StepAxis, Expected], ...] = (("linear", "<"), ("log", ">"))
 STUDY = Study(
     name="smoothness",
-    question="Are algorithmic tasks learned in a jump, and is it few features or exploration?",
+    question="Are algorithmic tasks learned in a jump; is RL jumpy from few features or exploration?",
     claims=(
         Claim(
             "C13",
-            "Grokking is weird: images and language are learned smoothly. Curves of reinforcement "
-            "learning are jumpy because its environments have few features, or because of exploration.",
+            "Grokking is weird: images and language are learned smoothly. Learning curves in "
+            "reinforcement learning are jumpy because environments have few features, or because of "
+            "exploration.",
         ),
     ),
     hypotheses={
         FEW: (
             "Algorithmic tasks jump more than digits and text; so does a gridworld without exploration, "
-            "a smaller one more than a larger one, and no more by reward than by imitation."
+            "a smaller one more than a larger one, and no more with reward than by imitation."
         ),
         EXPLORING: (
-            "Only where the reward must be found is the curve jumpy: more than from the same starts "
+            "The curve is jumpy only where the reward must be found: more than from the same starts "
             "with a shaped reward, and more than from every state."
         ),
         FREQUENT: (
-            "Shallow circuits unify bit by bit in every setting: normalised by its own length no "
-            "setting jumps more than another."
+            "Shallow circuits unify bit by bit in every setting: with curves normalised by their "
+            "length, no setting jumps more than another."
         ),
         AXIS: (
-            "What is smooth on linear steps jumps on logarithmic ones: the order of the settings turns "
-            "over with the axis."
+            "What is smooth on linear steps jumps on logarithmic ones: the order of the settings "
+            "reverses with the axis."
         ),
     },
     predictions=(

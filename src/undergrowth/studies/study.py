@@ -128,4 +128,4 @@ def _open_without_runs(endpoint: Endpoint, verdict: Verdict, table: Table) -> Ve
         return verdict
     if verdict.waits_for or not lacking:
         return verdict
-    return replace(verdict, waits_for=f"there is no run of {lacking[0]}")
+    return replace(verdict, waits_for=f"runs of {lacking[0]}")

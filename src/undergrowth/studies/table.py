@@ -76,5 +76,5 @@ def _why_absent(run: Run | None) -> str:
     if run is None or not run.has_ended:
         return NOT_THERE
     if run.spec.fork is not None and run.forked_at is None:
-        return "its switch never came"
+        return "its intervention never fired"
     return "" if run.names else "it diverged before it was measured"

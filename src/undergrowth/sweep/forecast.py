@@ -72,7 +72,7 @@ def refuse_what_does_not_fit(
     fewer = "fewer workers, " if most <= room else ""
     raise SpecError(
         f"{together}{spec.task.describe()} by a {spec.model.name} needs {_told(most)} of memory, and "
-        f"this machine has {_told(room)} left: take {fewer}a smaller task or model, or free some memory"
+        f"this machine has {_told(room)} left: use {fewer}a smaller task or model, or free some memory"
     )
 
 

@@ -26,8 +26,8 @@ from undergrowth.training.interventions import AnyForkPoint, AtStep
 class Layout:
     """How a machine is used.
 
-    workers: processes at once; pack: runs side by side in one process (1: no vmap). On a CPU a run
-    has the same bits in any layout with pack = 1. Raises ValueError where either is less than 1.
+    workers: number of processes; pack: runs side by side in one process (1: no vmap). On a CPU a run
+    has the same bits in any layout with pack = 1. Raises ValueError if either is less than 1.
     """
 
     workers: int
@@ -38,7 +38,7 @@ class Layout:
             if value < 1:
                 raise ValueError(
                     f"Layout({name}={value}): {name} must be at least 1: "
-                    "raise it, or leave the layout out to use the whole machine"
+                    "raise it, or omit the layout to use the whole machine"
                 )
 
 
@@ -96,14 +96,14 @@ def train(
     names: Mapping[str, Sequence[str]] | None = None,
     parts: Parts | None = None,
 ) -> Store:
-    """Train a run, or several, into the store at `out` and return it; what is finished there is not
-    trained again.
+    """Train one or more runs into the store at `out` and return it; finished runs are not trained
+    again.
 
-    names: by run id, names to keep beside the runs (`Run.given_names`), no part of what a run is.
-    parts: by run id, the parts that runs play in studies (`Run.parts`), likewise.
+    names: by run id, names to store with the runs (`Run.given_names`); not part of a run's identity.
+    parts: by run id, the roles of runs in studies (`Run.parts`), likewise.
 
-    A finished run with a file that is missing or cut short is taken up again, and so mended. A run
-    that fails does not stop the others: its status and message say so.
+    A finished run with a missing or truncated file is resumed, and so repaired. A run that fails does
+    not stop the others: its status and message say so.
 
     Raises SpecError for a spec that cannot be run, StoreError for a directory that cannot be used,
     SweepError where training could not go on.
@@ -154,7 +154,7 @@ def _check_parents(specs: Mapping[str, RunSpec], stored: Mapping[str, Run]) -> N
         else:
             raise SpecError(
                 f"fork.of = {spec.fork.of!r}: no such run in the store or among those to be trained: "
-                "train the parent too, or before, into the same store"
+                "train the parent into the same store too, or first"
             )
 
 
@@ -165,9 +165,9 @@ def _check_it_was_reached(fork: Fork, parent: Run) -> None:
     last = reached(parent.store.root, parent.spec)
     if fork.at.step > last:
         raise SpecError(
-            f"fork.at.step = {fork.at.step} is a step that the parent {parent.id} did not reach: it is "
+            f"fork.at.step = {fork.at.step} was not reached by the parent {parent.id}: it is "
             f"{'stopped' if parent.stopped else parent.status} at step {last}: "
-            f"{'' if parent.stopped else 'train it too, or '}fork at {max(last, 0)} or before"
+            f"{'' if parent.stopped else 'train it too, or '}fork at {max(last, 0)} or earlier"
         )
 
 
@@ -248,7 +248,7 @@ class _Sweep:
             if died.code >= 0 or self.died_early > MOST_EARLY_DEATHS:
                 raise SweepError(
                     f"worker {worker.name} ended before its work began ({died.describe()}): "
-                    "see to it and run the same command again"
+                    "fix this and run the same command again"
                 )
         unfinished = [spec for spec in worker.task or () if spec.id not in self.ended]
         for spec in unfinished:

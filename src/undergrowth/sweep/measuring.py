@@ -27,9 +27,9 @@ TRIES = 2
 def measure(run: Run, by: Measure | type[Measure], steps: Sequence[int] | None = None) -> xr.Dataset:
     """What a measure reads of a run at its checkpoints (by default all), dims (step, ...).
 
-    The numbers are those that the measure would have read in training: bit for bit in a process that
-    was started with as many XLA threads (NPROC=1), up to rounding in another. Nothing is stored:
-    `undergrowth measure` does that. `by` may be a measure of one's own, or a kind of measure, with its
+    The numbers are those that the measure would have given in training: bit for bit in a process
+    started with as many XLA threads (NPROC=1), up to rounding in any other. Nothing is stored:
+    `undergrowth measure` does that. `by` may be a custom measure, or a class of measure, used with its
     defaults.
 
     Raises SpecError where the measure does not fit the run, or the run has no such checkpoint;
@@ -161,7 +161,7 @@ def _see_to(
     deaths[place] = deaths.get(place, 0) + 1
     if deaths[place] >= TRIES or (not worker.is_ready and died.code >= 0):
         what = f"run {place[0]} at step {place[1]} cannot be measured" if place[0] else worker.name
-        raise SweepError(f"{what}: its worker died ({died.describe()}): see to it and run it again")
+        raise SweepError(f"{what}: its worker died ({died.describe()}): fix this and run it again")
     if worker.task is not None:
         waiting.insert(0, worker.task)
     pool.start(worker.name, writes=False)
@@ -175,7 +175,7 @@ def _check_its_names_are_free(run: Run, by: Measure) -> None:
     if any(other != mine for other in others):
         raise SpecError(
             f"run {run.id} has readings of {by.key!r} by a measure with other fields: "
-            "give this one a prefix of its own"
+            "give this one its own prefix"
         )
     _check_names_are_free(run, by, by.names)
 

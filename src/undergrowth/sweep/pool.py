@@ -24,7 +24,7 @@ KEPT_LINES, KEPT_OF_A_LINE = 20, 1000
 
 
 class SweepError(RuntimeError):
-    """A sweep that could not go on; what is stored is whole, and the same command goes on from it."""
+    """A sweep that could not continue; the store is intact, and the same command resumes from it."""
 
 
 @dataclass(frozen=True)

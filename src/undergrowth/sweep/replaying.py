@@ -61,8 +61,8 @@ def replay(run: Run, *, progress: Callable[[Progress], None] = lambda _: None) -
     """Train a stored run again from its spec, its trunk included, and compare it with what is stored.
 
     Nothing is written to its store. On the machine that trained it, with the same versions, on a CPU and
-    with pack = 1 every bit is equal; elsewhere the first difference says from where on it is not.
-    Checkpoints that are there only because others forked from it are left out.
+    with pack = 1 every bit is equal; elsewhere the first difference shows where they diverge.
+    Checkpoints that exist only because others forked from the run are left out.
 
     Raises StoreError where the run has not ended, or one that it forked from is not in the store.
     """

@@ -78,7 +78,7 @@ def numbered_labels(
         given = [row[column] for row in sheet.rows]
         names = tuple(operands if set(given) <= set(operands) else sorted(set(given)))
         if len(names) > MOST_LABELS:
-            raise ValueError(f"there are {len(names)} labels: take {MOST_LABELS} at most")
+            raise ValueError(f"there are {len(names)} labels: use at most {MOST_LABELS}")
         labels = _places(given, names)
     else:
         labels, names = counted_from_0(sheet.whole_numbers(column, MOST_LABELS - 1))
@@ -92,7 +92,7 @@ def _squared(rows: Sequence[Row]) -> tuple[Sheet, tuple[str, ...]]:
     if n and (n < 2 or any(len(row) != n for _, row in rows)):
         raise ValueError(
             f"row {rows[0][0]} is {','.join(rows[0][1])[:40]!r}: it must be the header, which is x,y,"
-            "label with a row a cell below; or take a square table of labels, of as many "
+            "label with one row per cell below; or use a square table of labels, with as many "
             "rows as columns"
         )
     if not n:
@@ -128,7 +128,7 @@ def _numbered(sheet: Sheet, order: Sequence[str]) -> Cells:
         given = [[row[column] for row in sheet.rows] for column in (0, 1)]
         operands = tuple(order or sorted({*given[0], *given[1]}))
         if len(operands) > MOST_OPERANDS:
-            raise ValueError(f"there are {len(operands)} operands: take {MOST_OPERANDS} at most")
+            raise ValueError(f"there are {len(operands)} operands: use at most {MOST_OPERANDS}")
         x, y = (_places(names, operands) for names in given)
     else:
         both = np.stack([sheet.whole_numbers(column, MOST_OPERANDS - 1) for column in (0, 1)])

@@ -17,14 +17,14 @@ ALPHABET = "abcdefghijklmnopqrstuvwxyz ."
 class Characters(Task):
     """Which character comes after a window of `window` characters of English prose.
 
-    The text is 21,699 characters out of this project's own pages as they stood in November 2026, in
-    small letters, with full stops as the only punctuation; it comes with the package and is never
+    The text is 21,699 characters from this project's own pages as of November 2026, in lower case, with
+    full stops as the only punctuation; it comes with the package and is never
     changed. The first `n_characters` of it are cut into blocks of `block` characters, the task's
     groups. An example is a window with the character after it, both in one block: float32 [example,
-    28 window], one-hot vectors from the first character to the last. A window that comes again is left
-    out, so that no input is on both sides of a split, and its label is what follows where it first
-    stands. Windows that overlap share characters: a split by groups keeps them on one side, another one
-    does not. What is said twice in the text is learned from one place for the other, as language is.
+    28 window], one-hot vectors from the first character to the last. A repeated window is left out, so
+    that no input is on both sides of a split; its label is what follows its first occurrence.
+    Overlapping windows share characters: a split by groups keeps them on one side, other splits do not.
+    Repetition in the text lets one place be learned from another, as in language.
     """
 
     name: Literal["characters"] = "characters"

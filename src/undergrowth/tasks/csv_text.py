@@ -57,7 +57,7 @@ class Sheet:
             if len(row) != width:
                 raise ValueError(
                     f"row {line} has {_cells(len(row))}, and the header {width}: every row needs as "
-                    "many, set apart by one and the same comma, semicolon or tab"
+                    "many, all separated by commas, semicolons or tabs"
                 )
         return cls(header[1], tuple(row for _, row in rows), tuple(line for line, _ in rows))
 
@@ -127,10 +127,10 @@ def file_text(path: str) -> str:
         is_file = False
     if not is_file:
         where = str(Path.cwd())[-100:]
-        raise ValueError(f"path = {told!r} is not a file, seen from {where!r}: correct it")
+        raise ValueError(f"path = {told!r} is not a file (relative to {where!r}): correct it")
     try:
         if file.stat().st_size > MOST_BYTES:
-            raise ValueError(f"path = {told!r} has more than {MOST_BYTES} bytes: take a smaller file")
+            raise ValueError(f"path = {told!r} has more than {MOST_BYTES} bytes: use a smaller file")
         return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "reason", "unreadable")
@@ -157,12 +157,12 @@ def filled_rows(text: str, most: int = MOST_NUMBERS) -> list[Row]:
                 found.append((reader.line_num, cells))
                 n_cells += len(cells)
             if n_cells > most + len(found[0][1] if found else ()):
-                raise ValueError(f"there are more than {most} numbers: take fewer rows or columns")
+                raise ValueError(f"there are more than {most} numbers: use fewer rows or columns")
     except csv.Error as error:
         told = in_one_line(str(error))
         raise ValueError(
-            f"row {reader.line_num} is not CSV ({told}): write one row a line, and a cell with a quote "
-            "or a comma in it within quotes"
+            f"row {reader.line_num} is not CSV ({told}): write one row per line, and put a cell with a "
+            "quote or a comma in quotes"
         ) from None
     return found
 

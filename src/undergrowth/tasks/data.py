@@ -78,7 +78,7 @@ def kept(data: Data, share: float, rng: np.random.Generator) -> Data:
     Raises ValueError where share is out of range, or all that is kept has weight 0.
     """
     if not 0 < share <= 1:
-        raise ValueError(f"share = {share}: the share of training examples to keep is above 0, up to 1")
+        raise ValueError(f"share = {share}: the share of examples to keep must be above 0, at most 1")
     place = rng.permutation(len(data.labels))
     n_kept = max(1, _rounded(share * data.n_train))
     last = np.sort(place[data.is_train])[n_kept - 1]
@@ -112,7 +112,7 @@ def _with_noise(
     """The labels with noise, and bool [example]: where it is."""
     if not 0 <= share < 1:
         raise ValueError(
-            f"label_noise = {share}: the share of training labels made wrong is at least 0, below 1"
+            f"label_noise = {share}: the share of training labels made wrong must be from 0 to below 1"
         )
     rng = stream(seed, "label_noise")
     trained = rng.permutation(np.flatnonzero(is_train))

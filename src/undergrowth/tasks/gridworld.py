@@ -30,19 +30,19 @@ class World(NamedTuple):
 
 
 class Gridworld(Task):
-    """The way to a goal cell on side x side cells without walls, one step up, down, left or right.
+    """The path to a goal cell on side x side cells without walls, by steps up, down, left or right.
 
     An example is a state: where the agent is and where its goal is, two different cells, as four
     one-hot vectors laid end to end: float32 [example, 4 side], the agent's row and column and the
-    goal's. (As tokens a goal held out of training would have an embedding that nothing trained.) Its
-    label, to imitate, is the first in the order up, down, left, right of the steps that come nearer to
-    the goal. The goals are the groups. A step against the border stays where it is.
+    goal's. (As tokens, a held-out goal would have an embedding that nothing trains.) Its label, to
+    imitate, is the first in the order up, down, left, right of the steps that come nearer to the goal.
+    The goals are the groups. A step into the border stays in place.
 
-    `start`, `reward`, `discount` and `horizon` matter to the loss `policy_gradient` and the measure
-    `expected_return` alone. An episode ends at the goal, or after horizon x (side - 1) steps. start:
-    `anywhere`, one episode from every state, so that nothing must be explored; `far_corner`, all
-    episodes from the corner farthest from their goal (the first in the order of cells). There are as
-    many episodes an update in both. reward: `sparse`, 1 on reaching the goal; `shaped`, besides the
+    `start`, `reward`, `discount` and `horizon` matter only to the loss `policy_gradient` and the measure
+    `expected_return`. An episode ends at the goal, or after horizon x (side - 1) steps. start:
+    `anywhere`, one episode from every state, so no exploration is needed; `far_corner`, all
+    episodes from the corner farthest from their goal (the first in the order of cells). Both have the
+    same number of episodes per update. reward: `sparse`, 1 on reaching the goal; `shaped`, besides the
     discounted gain in nearness, which changes no optimal policy (Ng, Harada & Russell 1999).
     """
 

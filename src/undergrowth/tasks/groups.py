@@ -43,8 +43,8 @@ class Group(Operation):
         if not 2 <= order <= MOST_ELEMENTS:
             size = "1 element" if order < 2 else f"more than {MOST_ELEMENTS} elements"
             raise ValueError(
-                f"group = {self.group!r} has {size}, and a table needs 2 to {MOST_ELEMENTS}: "
-                "take one such as S5, A6, D59 or C113"
+                f"group = {self.group!r} has {size}, but a table needs 2 to {MOST_ELEMENTS}: "
+                "use one such as S5, A6, D59 or C113"
             )
         return self
 
@@ -99,7 +99,7 @@ def factors(group: str) -> Iterator[tuple[str, int]]:
         kind, n = (match[1], int(match[2])) if match else ("", 0)
         if not match or (kind == "Q" and (n < 8 or n % 4)):
             raise ValueError(
-                f"group = {group[:40]!r} is not known: take C, D, S or A and a number, as in D59; or "
+                f"group = {group[:40]!r} is not known: use C, D, S or A and a number, as in D59; or "
                 "Q8, Q12, Q16 and so on; or a product of these, as in C2xC4"
             )
         yield kind, n

@@ -62,7 +62,7 @@ def irreps(group: str) -> tuple[Irrep, ...]:
     unknown = sorted({kind for kind, _ in factors(group)} - set(_IRREPS))
     if unknown:
         raise ValueError(
-            f"group = {group!r}: the irreps of {unknown[0]}'s are not known here: take a group of kind "
+            f"group = {group!r}: the irreps of {unknown[0]}'s are not known here: use a group of kind "
             "C, D, S or A, or a product of such"
         )
     return tuple(reduce(_outer, (list(_IRREPS[kind](n)) for kind, n in factors(group))))

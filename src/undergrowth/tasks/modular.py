@@ -36,7 +36,7 @@ class Modular(Operation):
     """x (operation) y mod p for all x, y in [0, p).
 
     Division is by the modular inverse, so p must be prime there and x/0 is undefined. Where only odd
-    y divide, every cell is defined, for 0 is even.
+    y divide, every cell is defined, since 0 is even.
     """
 
     name: Literal["modular"] = "modular"
@@ -59,7 +59,7 @@ class Modular(Operation):
         if "/" in self.operation and not is_prime(self.p):
             raise ValueError(
                 f"p = {self.p} is not prime, and x/y mod p needs every y > 0 to have an inverse: "
-                f"take a prime p, such as {next(q for q in range(self.p, 2 * self.p) if is_prime(q))}"
+                f"use a prime p, such as {next(q for q in range(self.p, 2 * self.p) if is_prime(q))}"
             )
         return self
 

@@ -16,8 +16,8 @@ class SparseParity(Task):
 
     Inputs are float32 [example, n_bits] of +1 and -1; the label is 1 where the product of the first k
     is -1, else 0. There are n_examples of them, all different, drawn once from `sample_seed`, so that
-    the split does not change them; or all 2^n_bits, counted up in binary with -1 for a 1, where these
-    are no more. Sources: Barak et al. 2022 (arXiv:2207.08799, section 2); Merrill et al. 2023
+    the split does not change them; or all 2^n_bits, counted up in binary with -1 for a 1, if that is no
+    more. Sources: Barak et al. 2022 (arXiv:2207.08799, section 2); Merrill et al. 2023
     (arXiv:2303.11873), whose task has n_bits = 40, k = 3.
     """
 
@@ -31,8 +31,8 @@ class SparseParity(Task):
     def _has_the_bits_that_matter(self) -> SparseParity:
         if self.k > self.n_bits:
             raise ValueError(
-                f"k = {self.k} bits matter, which must be among the n_bits = {self.n_bits}: "
-                f"take k = {self.n_bits} or less, or more bits"
+                f"k = {self.k} bits matter, but there are only n_bits = {self.n_bits}: "
+                f"use k = {self.n_bits} or less, or more bits"
             )
         return self
 

@@ -19,7 +19,7 @@ class CommutationSafe(Value):
     With a plain random split of a commutative task, half of validation has its swap in training and
     can be answered without generalising. Here no validation example has a swap of equal label in
     training, whatever the task. The training side holds frac_train of all examples, rounded (one less
-    where only pairs are left to choose from).
+    if only pairs are left to choose from).
     """
 
     name: Literal["commutation_safe"] = "commutation_safe"
@@ -31,7 +31,7 @@ class CommutationSafe(Value):
 
 
 class LeakyRandom(Value):
-    """Each example by itself, at random: for a commutative task this **leaks** swaps into validation.
+    """Each example independently at random: for a commutative task this **leaks** swaps to validation.
 
     Named so because most published runs use it (Nanda et al. 2023 among them): use it to reproduce
     them or to study the leak.
@@ -48,7 +48,7 @@ class LeakyRandom(Value):
 class WholeGroups(Value):
     """All examples of a group of the task are on one side: a goal of a gridworld, a block of a text.
 
-    Groups are of the task's own making; where it has none each example is one, as in `LeakyRandom`.
+    Groups are defined by the task; if it has none, each example is one, as in `LeakyRandom`.
     """
 
     name: Literal["whole_groups"] = "whole_groups"

@@ -82,8 +82,8 @@ class CsvTask(Task):
             names = getattr(self, field)
             if names and (len(names) != n or len(set(names)) != n):
                 raise ValueError(
-                    f"{field} are {len(set(names))} different names, and there are {n} to name: give "
-                    "one for each, or leave them out"
+                    f"{field} are {len(set(names))} different names, but there are {n} to name: give "
+                    "one for each, or omit them"
                 )
         return self
 
@@ -101,12 +101,12 @@ class CsvTask(Task):
 
 
 class Table(CsvTask, Operation):
-    """A binary operation given by its cells: CSV with the columns x,y,label, one row a defined cell, or
-    a square Cayley table; see `cells.cells_of` for how it is read.
+    """A binary operation given by its cells: CSV with the columns x,y,label, one row per defined cell,
+    or a square Cayley table; see `cells.cells_of` for how it is read.
 
     Operands are 0 .. the largest in the table (at most 1023), labels 0 .. the largest (at most 9999);
-    what has no row is undefined. operand_names: what the file calls the operands 0, 1, ..; empty where
-    it calls them just that.
+    what has no row is undefined. operand_names: the file's names of the operands 0, 1, ..; empty if
+    they are just these numbers.
     """
 
     name: Literal["table"] = "table"
@@ -117,7 +117,7 @@ class Table(CsvTask, Operation):
     def of(cls, table: ArrayLike, title: str = "table") -> Table:
         """From an integer array [x, y] of labels, with -1 where the operation is undefined.
 
-        Raises ValueError where it is not one.
+        Raises ValueError for anything else.
         """
         cells = np.asarray(table)
         if cells.ndim != 2 or cells.dtype.kind not in "iu":
@@ -157,7 +157,7 @@ class Table(CsvTask, Operation):
 
 
 class FeatureTable(CsvTask):
-    """Examples given by their numbers: CSV with a header, a row an example, its label at the end.
+    """Examples given as numbers: CSV with a header, one row per example, its label in the last column.
 
     Inputs are the other columns as float32, in the file's order; labels are 0 .. the largest (at most
     9999), or words, numbered in alphabetical order. There may be 1,000,000 numbers in all.
@@ -170,7 +170,7 @@ class FeatureTable(CsvTask):
     def of(cls, inputs: ArrayLike, labels: ArrayLike, title: str = "feature table") -> FeatureTable:
         """From real inputs [example, feature] and integer labels [example].
 
-        Raises ValueError where they are not such.
+        Raises ValueError for anything else.
         """
         features, label = np.asarray(inputs), np.asarray(labels)
         kinds_fit = features.dtype.kind in "biuf" and label.dtype.kind in "iu"

@@ -16,7 +16,7 @@ NotNegative = Annotated[float, Field(ge=0)]
 
 
 class Equal(Value):
-    """Every training example counts the same; there is nothing to multiply, so no `by`."""
+    """Every training example counts the same, so there is no `by`."""
 
     name: Literal["equal"] = "equal"
 
@@ -53,7 +53,7 @@ class PowerLaw(Value):
 
 
 class Given(Value):
-    """A weight for each example of the task, in its order; those off the training side do not count."""
+    """A weight for each example of the task, in order; those outside the training side are ignored."""
 
     name: Literal["given"] = "given"
     values: tuple[NotNegative, ...]

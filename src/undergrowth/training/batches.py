@@ -32,15 +32,15 @@ class FullBatch(Value):
     def indices(
         self, n_train: int, seed: int, start: int, n_steps: int, weights: np.ndarray | None = None
     ) -> None:
-        """None: there is nothing to choose, by weight neither."""
+        """None: there is nothing to choose, not even by weight."""
 
 
 class MiniBatch(Value):
     """Shuffled epochs: each epoch is a fresh order of the training set, cut into batches.
 
-    The n_train mod batch_size examples left at the end of an epoch's order sit that epoch out, or with
-    remainder = "kept" are a smaller batch of their own, whose loss is their mean (what PyTorch's
-    DataLoader does unless told otherwise). `batch_size = 1` shows one example at a time.
+    The n_train mod batch_size examples left at the end of an epoch's order are skipped in that epoch or,
+    with remainder = "kept", form a smaller batch, whose loss is their mean (the default of PyTorch's
+    DataLoader). `batch_size = 1` shows one example at a time.
     """
 
     by_weight: ClassVar[bool] = False
@@ -84,8 +84,8 @@ class MiniBatch(Value):
 class Blocked(Value):
     """The batches of `MiniBatch`, in its order, each seen `repeats` times in a row before the next.
 
-    What is learned of a batch is so forgotten again while the rest of the epoch is on: an epoch is
-    `repeats` times as long, and each example is seen as often as in shuffled epochs.
+    So a batch may be forgotten during the rest of the epoch: an epoch is `repeats` times as long, and
+    each example is seen as often as in shuffled epochs.
     """
 
     by_weight: ClassVar[bool] = False
@@ -117,8 +117,8 @@ class Blocked(Value):
 class WithReplacement(Value):
     """Each example of each batch is drawn independently, with a probability proportional to its weight.
 
-    Without weights all are as probable. A batch may hold an example twice, and may be larger than the
-    training set.
+    Without weights all are equally probable. A batch may hold an example twice, and may be larger than
+    the training set.
     """
 
     by_weight: ClassVar[bool] = True
@@ -136,7 +136,7 @@ class WithReplacement(Value):
         """int32 [n_steps, batch_size]: the training examples of steps start .. start + n_steps - 1.
 
         weights [n_train]: none negative, not all zero; they need not add up to 1.
-        Raises ValueError where they are not such weights.
+        Raises ValueError for other weights.
         """
         if weights is not None:
             _check_weights(weights, n_train)
@@ -160,20 +160,20 @@ def _check_it_fits(batch_size: int, n_train: int) -> None:
     if batch_size > n_train:
         raise ValueError(
             f"batch_size = {batch_size} exceeds the {n_train} training examples: "
-            "take a smaller batch, a larger frac_train, or batch = { name = 'full' }"
+            "use a smaller batch, a larger frac_train, or batch = { name = 'full' }"
         )
 
 
 def _check_weights(weights: np.ndarray, n_train: int) -> None:
     if weights.shape != (n_train,):
         raise ValueError(
-            f"weights have shape {weights.shape}, and there are {n_train} training examples: "
+            f"weights have shape {weights.shape}, but there are {n_train} training examples: "
             "give one weight for each"
         )
     if not (np.isfinite(weights).all() and weights.min() >= 0 and weights.max() > 0):
         raise ValueError(
-            f"weights from {weights.min()} to {weights.max()} are no probabilities: "
-            "take finite ones, none negative, not all zero"
+            f"weights from {weights.min()} to {weights.max()} are not probabilities: "
+            "use finite ones, none negative, not all zero"
         )
 
 

@@ -18,8 +18,8 @@ class Noise(Value):
     same, added to every weight for the forward and backward pass of one step (Power et al. 2022).
     dropout: the probability with which each neuron's and each head's output is zero, the others scaled
     by 1 / (1 - dropout) (Srivastava et al. 2014); measures see the model without any of it.
-    residual_dropout: the same of every number that a transformer's MLP writes to the residual stream,
-    and of nothing else (openai/grok). update: standard deviation of the normal noise added to every
+    residual_dropout: the same for every number that a transformer's MLP writes to the residual stream,
+    and nothing else (openai/grok). update: standard deviation of the normal noise added to every
     number of the update before it is multiplied by the learning rate: W <- W + rate (update + noise),
     with warm-up and annealing in the rate (openai/grok). Adam's updates are near 1 in size.
     """

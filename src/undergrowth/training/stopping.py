@@ -44,7 +44,7 @@ class Stop(Value):
         if self.after >= run.steps:
             raise ValueError(
                 f"{place}.after = {self.after} is not before the last step, {run.steps}, so it would "
-                "end nothing: take an earlier step, or more steps"
+                "stop nothing: use an earlier step, or more steps"
             )
 
     def describe(self) -> str:

@@ -209,9 +209,9 @@ def test_the_edge_follows_warm_up_and_what_is_no_such_optimiser_has_none() -> No
 
 def test_a_preconditioner_is_refused_where_there_is_none() -> None:
     measures = [{"name": "curves"}, {"name": "sharpness", "preconditioned": True}]
-    with pytest.raises(SpecError, match=r"optimiser.name = 'sgd' has not: set preconditioned = false"):
+    with pytest.raises(SpecError, match=r"optimiser.name = 'sgd' lacks: set preconditioned = false"):
         tiny.spec(optimiser={"name": "sgd"}, measures=measures)
-    with pytest.raises(ValueError, match="n_products = 5 tell at most as many eigenvalues"):
+    with pytest.raises(ValueError, match="n_products = 5 give at most as many eigenvalues"):
         Sharpness(n_eigenvalues=6, n_products=5)
 
 

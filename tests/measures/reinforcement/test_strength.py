@@ -78,7 +78,7 @@ def test_adams_moments_weigh_each_weight() -> None:
 
 
 @pytest.mark.parametrize(
-    ("optimiser", "message"), [(AdamW(), "no second moment yet"), (Muon(), "Muon turns gradients")]
+    ("optimiser", "message"), [(AdamW(), "no second moment yet"), (Muon(), "Muon rotates gradients")]
 )
 def test_an_optimiser_without_a_preconditioner_is_an_error(
     optimiser: AdamW | Muon, message: str

@@ -134,7 +134,7 @@ def test_muons_second_rate_follows_the_first_unless_it_is_named() -> None:
 
 def test_a_name_that_the_optimiser_has_not_is_an_error_that_says_what_it_has() -> None:
     message = (
-        "'mu' is no hyper-parameter of this optimiser: take learning_rate, momentum or weight_decay"
+        "'mu' is not a hyper-parameter of this optimiser: use learning_rate, momentum or weight_decay"
     )
     with pytest.raises(ValueError, match=message):
         with_hyperparams(state_of(SGD()), {"mu": lambda value: value})

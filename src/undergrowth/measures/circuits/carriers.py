@@ -29,8 +29,8 @@ class Carriers(AttributedMeasure):
     """How many components carry an example's score, and whether examples share them.
 
     The carriers of an example are the fewest components that hold `share` of its total attribution. In
-    an additive attribution the total is the score less that with all gates closed. An example whose
-    total is not above 0 has none, and is left out.
+    an additive attribution the total is the score minus that with all gates closed. An example whose
+    total is not above 0 has no carriers and is left out.
 
     {prefix}_carried [side]: the share of examples that have carriers. {prefix}_size [side, percentile]:
     percentiles over examples of their number. {prefix}_jaccard, {prefix}_overlap [side, pair]: of two

@@ -31,18 +31,18 @@ Reduce = Callable[[np.ndarray], np.ndarray]
 class Deletion(AttributedMeasure):
     """Accuracy and correct log-probability after closing the gates of k components.
 
-    Components are ranked, the most salient first: by their median |attribution| over the training
-    examples, or with rank_by = "norm" by the norm of the logit change that they make, whatever the
+    Components are ranked, most salient first, by their median |attribution| over the training
+    examples, or with rank_by = "norm" by the norm of their change of the logits, whatever the
     attribution. `top`: the k most salient; `least`: the k least; `random`: k at random; `norm_matched`:
-    as many at random from outside the top k as carry the same summed squared logit norm (all of them
-    where that is not enough); `complement`: all but the top k, which alone are kept. Random sets are
+    random ones from outside the top k, as many as carry the same summed squared logit norm (all of them
+    if that is not enough); `complement`: all but the top k. Random sets are
     drawn `repeats` times, each time one order of the components for all k.
 
     {prefix}_accuracy, {prefix}_log_prob [side, strategy, k]: means over the draws; {prefix}_accuracy_sd,
     {prefix}_log_prob_sd [side, strategy, k]: standard deviations over them, 0 where nothing is drawn or
     drawn once. {prefix}_n_deleted [strategy, k]; {prefix}_norm_share [strategy, k]: the deleted share of
-    the summed squared logit norm on the training examples. k = 0 is the whole model, or for `complement`
-    what is left of it without any of the components.
+    the summed squared logit norm on the training examples. k = 0 is the full model or, for `complement`,
+    the model without any of the components.
     """
 
     endings: ClassVar[tuple[str, ...]] = (
@@ -65,8 +65,7 @@ class Deletion(AttributedMeasure):
         ascending = tuple(sorted({0, *self.ks}))
         if self.ks != ascending:
             raise ValueError(
-                f"ks = {list(self.ks)} must ascend from 0, where the model is whole: "
-                f"set ks = {list(ascending)}"
+                f"ks = {list(self.ks)} must ascend from 0 (nothing deleted): set ks = {list(ascending)}"
             )
         return self
 

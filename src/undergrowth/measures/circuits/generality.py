@@ -27,16 +27,16 @@ COMPONENTS_AT_ONCE = 8
 class Generality(SiteMeasure):
     """The share of each side's examples that each component serves, by three rules.
 
-    *Needed*: the whole model is right, and wrong with the component's gate closed. *Sufficient*: the
-    model is right with the component's gate alone open, all others of the site closed. *Carries* at a
-    threshold t: the whole model is right, and closing the gate takes at least t of its centred logit
-    (the correct logit less the mean of the others). Right is a correct logit above all others.
+    *Needed*: the full model is right, and wrong with the component's gate closed. *Sufficient*: the
+    model is right with only the component's gate open, all others of the site closed. *Carries* at a
+    threshold t: the full model is right, and closing the gate removes at least t of its centred logit
+    (the correct logit minus the mean of the others). Right means a correct logit above all others.
 
     {prefix}_needed, {prefix}_sufficient [side, component], {prefix}_carries [side, threshold,
     component]: shares in [0, 1] of all examples of a side. {prefix}_group_needed,
-    {prefix}_group_sufficient [side, group]: the same of sets, the components in `groups` groups of
+    {prefix}_group_sufficient [side, group]: the same for sets, the components in `groups` groups of
     nearly equal size (or as many as there are components), the first being those whose closing changes
-    the centred logits of the training examples the most, in mean. {prefix}_intact, {prefix}_without
+    the centred logits of the training examples most on average. {prefix}_intact, {prefix}_without
     [side]: the share that is right with all gates open, and with all closed.
     """
 

@@ -41,7 +41,7 @@ class SiteMeasure(Measure):
         """Raise ValueError where the run's model has no such components, or none in such a layer."""
         if self.component not in run.model.components:
             raise ValueError(
-                f"measures look at component = {self.component!r}, which a {run.model.name} has not: "
+                f"measures look at component = {self.component!r}, which a {run.model.name} lacks: "
                 f"take {' or '.join(map(repr, run.model.components))}"
             )
         if self.layer not in (0, -1):  # which every model has

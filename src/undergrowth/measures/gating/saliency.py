@@ -25,7 +25,7 @@ class Saliency(AttributedMeasure):
     {prefix}_median, {prefix}_mean [side, component]: median and mean of |attribution| over examples,
     in units of the score. {prefix}_breadth [side, component]: see `breadth`. {prefix}_by_few [side]: see
     `by_few`. {prefix}_residual: the largest |completeness residual|, relative (integrated gradients
-    only). What they are reduced from, [example, component], is `attributed`.
+    only). `attributed` gives what they are computed from, [example, component].
     """
 
     endings: ClassVar[tuple[str, ...]] = (

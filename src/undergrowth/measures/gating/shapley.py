@@ -22,16 +22,16 @@ from undergrowth.schedules import Schedule
 class Shapley(SiteMeasure):
     """Shapley values of components over some examples of each side; see `shapley_values`.
 
-    n_examples: how many of each side, drawn at each step. score: of accuracy, the mean is the value of
+    n_examples: how many of each side, drawn at each step. score: for accuracy, the mean is the value of
     Neuron Shapley (Ghorbani and Zou 2020, arXiv:2002.09815).
 
     {prefix}_mean [side, component]: mean over the examples, in units of the score; its sum over
-    components is the mean score with all of them less that with none. {prefix}_standard_error [side,
+    components is the mean score with all of them minus that with none. {prefix}_standard_error [side,
     component]: of that mean, from drawing orders (not examples); 0 where values are exact.
     {prefix}_median [side, component]: median over the examples. {prefix}_example_error [side,
     component]: root mean square over the examples of one value's standard error: a median that is no
-    larger tells nothing. {prefix}_residual: the largest |sum of an example's values - (score with all -
-    score with none)|, relative to the largest difference: rounding, and what truncation left out.
+    larger means nothing. {prefix}_residual: the largest |sum of an example's values - (score with all -
+    score with none)|, relative to the largest difference: rounding and truncation error.
     """
 
     endings: ClassVar[tuple[str, ...]] = (

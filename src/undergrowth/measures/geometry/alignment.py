@@ -23,10 +23,10 @@ class Alignment(LossMeasure):
     only scales the weights, the naive loss minimisation of Prieto et al. 2025 (arXiv:2501.04697).
     alignment_update = cos(D, theta) and alignment_decay = cos(D, W), where the next update is D + W (and
     what holds a norm): D what the gradient does through the optimiser, W the weight decay. -1 in the
-    latter: the decay undoes what the gradient does. `Update` says how the parts are told apart.
+    latter: the decay undoes what the gradient does. `Update` says how the parts are separated.
 
-    Each in [-1, 1], also by parameter as {name}_parameter [parameter]; NaN where one of the two is zero,
-    as the decay is where there is none.
+    Each in [-1, 1], also by parameter as {name}_parameter [parameter]; NaN where either vector is zero,
+    such as the decay of a run without decay.
     """
 
     endings: ClassVar[tuple[str, ...]] = tuple(

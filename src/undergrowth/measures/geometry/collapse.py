@@ -24,17 +24,17 @@ QUANTILES = (5, 25, 50, 75, 95)
 class Collapse(Measure):
     r"""Softmax collapse (Prieto et al. 2025, arXiv:2501.04697; Liu et al. 2026, arXiv:2605.06152).
 
-    Of the logits over the run's temperature, whatever loss the run trains on. By side, means over
+    Computed from the logits over the run's temperature, whatever the training loss. By side, means over
     examples: collapse_share [side]: the share whose correct-class gradient p_y - 1 is exactly 0 in
-    float32, as it is once the correct logit leads by some 16.6 nats. collapse_margin [side, percentile]:
-    percentiles over examples of the largest logit less the second, in nats. collapse_zero_sum [side]:
+    float32, as it is once the correct logit leads by 16.6 nats. collapse_margin [side, percentile]:
+    percentiles over examples of the largest logit minus the second, in nats. collapse_zero_sum [side]:
     sum_i |sum_j g_ij| / sum_ij |g_ij| of the float32 gradient g = p - one-hot: 0 where it adds up to 0
     over labels, as it should, and 1 where only the wrong labels have any. collapse_loss [side, form]:
     the `exact` loss and the `float32` one.
 
-    What the broken sum makes drift: collapse_weight_norm: L2 norm of W_G, the mean over labels of their
-    columns of W_U; collapse_feature_norm: of mu_G, the mean over the training side of what W_U reads;
-    collapse_cosine: of the two, NaN where one of them is 0.
+    What the broken sum causes to drift: collapse_weight_norm: L2 norm of W_G, the mean over labels of
+    their columns of W_U; collapse_feature_norm: of mu_G, the mean over the training side of what W_U
+    reads; collapse_cosine: of the two, NaN where one of them is 0.
     """
 
     endings: ClassVar[tuple[str, ...]] = (

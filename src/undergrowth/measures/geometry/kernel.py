@@ -30,12 +30,12 @@ class Kernel(Measure):
 
     K_ij = mean over r of <d f_r(x_i)/d theta, d f_r(x_j)/d theta>, where f_r is a random projection of
     the logits, their sum with random signs, drawn `n_projections` times: on average over signs it is the
-    trace over labels of the full kernel. With Y the one-hot labels less their mean over these examples,
+    trace over labels of the full kernel. With Y the one-hot labels minus their mean over these examples,
     and C = I - 1/m:
 
     kernel_alignment [side]: tr(Y'KY) / (|K| |YY'|), in [0, 1], |.| being Frobenius norms: y'Ky / (|K|
     |y|^2) of Kumar et al. 2023 (arXiv:2310.06110), for many labels. kernel_centred_alignment [side]:
-    the same of CKC, which a constant added to the kernel does not move (Cortes et al. 2012).
+    the same for CKC, which a constant added to the kernel does not change (Cortes et al. 2012).
     kernel_effective_rank [side]: (sum of eigenvalues)^2 / sum of their squares, in [1, m].
     kernel_mean [side]: mean of K_ii, the squared norm of an example's Jacobian row.
     """

@@ -30,18 +30,18 @@ class LocalLearningCoefficient(LossMeasure):
     with L the training loss (`TrainingLoss`), w* the present weights and the mean over Langevin dynamics
     around them (`langevin`: lr, localisation gamma, n_beta).
 
-    n_beta: None for n / log n, with n the number of training examples. batch_size: of the examples that
-    a step looks at, drawn with replacement; None, or as many as there are, for all of them. `n_draws`
-    steps of each chain count, after `burn_in` that do not.
+    n_beta: None for n / log n, with n the number of training examples. batch_size: examples per step,
+    drawn with replacement; None, or as many as there are, for all of them. `n_draws` steps of each chain
+    count, after `burn_in` that do not.
 
     llc: the mean over chains; llc_sd: their standard deviation; llc_chain [chain]; llc_loss: L(w*).
     llc_trace [chain, draw]: L at every `trace_every`-th step, burn-in too.
 
-    To be trusted where llc_negative_share, the share of draws whose loss is below L(w*), is small (it
-    is not where w* is no minimum); where llc_drift, the estimate by the later half of the draws less
-    that by the earlier, is small beside llc; and where llc_acceptance, what Metropolis's rule would
-    accept, is near 1, steps being short enough (only where all examples are looked at). A chain that
-    diverges reads NaN, and so do the means then; llc_diverged_share is the share of such chains.
+    Trust it only where llc_negative_share, the share of draws with a loss below L(w*), is small (it is
+    not if w* is no minimum); where llc_drift, the estimate from the later half of the draws minus that
+    from the earlier, is small relative to llc; and where llc_acceptance, the Metropolis acceptance rate,
+    is near 1, so steps are short enough (only if every step uses all examples). A chain that diverges
+    reads NaN, and so do the means; llc_diverged_share is the share of such chains.
     """
 
     endings: ClassVar[tuple[str, ...]] = (

@@ -42,7 +42,7 @@ class ComponentNorms(Measure):
     slice of, those that it reads with and those that it writes with (`Model.slices`).
 
     A neuron's are its column of W_in, its bias and its row of W_out; a head's are W_Q, W_K, W_V, W_O.
-    layer: counted from 0, or from the end as -1 is; of the layers that have such components.
+    layer: counted from 0, or from the end with -1, among the layers that have such components.
     """
 
     endings: ClassVar[tuple[str, ...]] = ("",)

@@ -30,17 +30,17 @@ class Sharpness(LossMeasure):
     r"""The largest eigenvalues of the Hessian of the training loss, by Lanczos's method.
 
     The loss is the run's own, over the whole training side (`TrainingLoss`). `preconditioned`: of
-    P^-1/2 H P^-1/2 in the place of H, with P what Adam divides by (`stability.preconditioner`; under
+    P^-1/2 H P^-1/2 instead of H, with P what Adam divides by (`stability.preconditioner`; under
     Adam, whose L2 term is part of the gradient, H has it too).
 
     sharpness: the largest eigenvalue; sharpness_eigenvalues [eigenvalue]: the `n_eigenvalues` largest,
     descending; sharpness_lowest: the smallest, negative at a saddle. After `n_products` products with H
-    they are Ritz values: but for rounding never above the true largest nor below the true smallest.
-    sharpness_residual [eigenvalue]: |H v - value v| of their vectors: an eigenvalue lies no further
-    from the value. NaN in the two where H has fewer, and in all where the loss is not finite.
+    they are Ritz values: up to rounding, never above the true largest nor below the true smallest.
+    sharpness_residual [eigenvalue]: |H v - value v| of their vectors: a true eigenvalue lies within this
+    of the value. NaN in the two where H has fewer, and in all where the loss is not finite.
     sharpness_edge_ratio: sharpness over the largest at which the optimiser is stable
-    (`stability.edge`), only where there is one: for SGD if not preconditioned, for Adam and AdamW if it
-    is. Preconditioned, all names begin with preconditioned_sharpness.
+    (`stability.edge`), only where there is one: for SGD if not preconditioned, for Adam and AdamW if
+    so. If preconditioned, all names begin with preconditioned_sharpness.
     """
 
     endings: ClassVar[tuple[str, ...]] = (
@@ -69,7 +69,7 @@ class Sharpness(LossMeasure):
     def _can_tell_them_apart(self) -> Sharpness:
         if self.n_eigenvalues > self.n_products:
             raise ValueError(
-                f"n_products = {self.n_products} tell at most as many eigenvalues, and n_eigenvalues = "
+                f"n_products = {self.n_products} give at most as many eigenvalues, but n_eigenvalues = "
                 f"{self.n_eigenvalues}: set n_products = {10 * self.n_eigenvalues}"
             )
         return self
@@ -80,7 +80,7 @@ class Sharpness(LossMeasure):
         if self.preconditioned and not has_preconditioner(run.optimiser):
             raise ValueError(
                 f"measure 'sharpness' with preconditioned = true needs Adam's moments, which "
-                f"optimiser.name = {run.optimiser.name!r} has not: set preconditioned = false"
+                f"optimiser.name = {run.optimiser.name!r} lacks: set preconditioned = false"
             )
 
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:

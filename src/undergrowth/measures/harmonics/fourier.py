@@ -21,26 +21,26 @@ from undergrowth.tasks.irreps import Isotypic
 class Fourier(SpectralMeasure):
     """The discrete Fourier transform of a network on a cyclic group of n elements.
 
-    That is x + y, x - y mod p; x * y, x / y mod a prime p between the numbers other than 0, in the order
-    of their discrete logarithms; and xy in C{n}. Frequencies k are 1 .. n // 2, w_k = 2 pi k / n.
+    That is x + y, x - y mod p; x * y, x / y mod a prime p on the nonzero numbers, ordered by discrete
+    logarithm; and xy in C{n}. Frequencies k are 1 .. n // 2, w_k = 2 pi k / n.
 
-    Key frequencies: `key_frequencies` where given; else, by `neurons`, those that are the best of a
-    neuron with a share of at least `neuron_threshold` (Nanda et al. 2023, arXiv:2301.05217), or by
+    Key frequencies: `key_frequencies` if given; else, by `neurons`, those that are some neuron's best
+    with a share of at least `neuron_threshold` (Nanda et al. 2023, arXiv:2301.05217), or by
     `logits`, those whose logit_power is at least `logit_threshold`.
 
     {prefix}_weight_power [matrix, frequency], _weight_constant [matrix]: squared norm of each matrix at
     each frequency, in an orthonormal basis.
     _neuron_frequency, _neuron_share [neuron]: the frequency that explains most of a neuron's variance
-    over the table by its linear and quadratic terms, and how much (0 of a constant neuron).
-    _neurons [direction, frequency]: how much of the variance of all neurons together is in functions of
+    over the table by its linear and quadratic terms, and its share (0 for a constant neuron).
+    _neurons [direction, frequency]: share of the variance of all neurons together in functions of
     x, of y, of x + y and of x - y.
     _logit_power [frequency]: share of the logits' variance in cos, sin w_k(x + y).
     _logit_similarity [frequency]: correlation of the logits with cos w_k(x + y - c).
     _key [frequency], _n_key: which frequencies are key, 1 or 0, and how many.
-    _restricted_loss, _restricted_train_loss, _restricted_val_loss: with nothing but the key
+    _restricted_loss, _restricted_train_loss, _restricted_val_loss: with only the key
     frequencies' cos, sin w_k(x + y) in the logits, and their means; NaN where a side has no such pair.
     _excluded_loss: over the training side, without them. _excluded_loss_by_frequency: without each.
-    _ipr [neuron]: inverse participation ratio of its weights, mean over what it reads and writes (Doshi
+    _ipr [neuron]: inverse participation ratio of its weights, mean over inputs and outputs (Doshi
     et al. 2024, arXiv:2310.13061); only where neurons have a weight for each element.
     """
 

@@ -20,23 +20,23 @@ from undergrowth.tasks.irreps import Isotypic, irreps, isotypic
 class Representations(SpectralMeasure):
     """The Fourier transform of a network on a group (Chughtai et al. 2023, arXiv:2302.03025).
 
-    Of xy in groups of kind C, D, S and A and their products, and of the operations that `Fourier` takes.
-    Irreps are named as by `tasks.irreps.irreps`; one with a complex character counts together with its
-    conjugate, and the trivial one is no irrep here, but the constant.
+    For xy in groups of kind C, D, S and A and their products, and for the operations that `Fourier`
+    takes. Irreps are named as in `tasks.irreps.irreps`; one with a complex character counts together
+    with its conjugate, and the trivial one counts as the constant, not as an irrep.
 
     Key irreps: `key_irreps` where given, else those whose logit_similarity is at least `threshold`.
 
     {prefix}_weight_power [matrix, irrep], _weight_constant [matrix]: squared norm of each matrix in each
     irrep's isotypic component, (d / n) sum_g chi(g^-1) g.
     _neuron_irrep, _neuron_share [neuron]: the irrep, counted from 1 on the axis `irrep`, that explains
-    most of a neuron's variance over the table by functions of x, of y and of xy, and how much (0 of a
+    most of a neuron's variance over the table by functions of x, of y and of xy, and its share (0 for a
     constant neuron).
-    _neurons [direction, irrep]: how much of the variance of all neurons together is in such functions.
+    _neurons [direction, irrep]: share of the variance of all neurons together in such functions.
     _logit_similarity [irrep]: correlation of the logits with tr rho(a) rho(b) rho(c^-1) over all a, b
     and c; its square is the share of their variance.
     _logit_power [irrep]: share in all functions of ab in the isotypic component.
     _key [irrep], _n_key: which irreps are key, 1 or 0, and how many.
-    _restricted_loss, _restricted_train_loss, _restricted_val_loss: with nothing but the key irreps'
+    _restricted_loss, _restricted_train_loss, _restricted_val_loss: with only the key irreps'
     trace direction in the logits, and their means; NaN where a side has no such pair.
     _excluded_loss: over the training side, without it. _excluded_loss_by_irrep: without each irrep's.
     """

@@ -32,7 +32,7 @@ PAIRS = ("train", "train_val")
 
 
 class Coherence(LossMeasure):
-    r"""How far the loss gradients of different examples agree, in each component, module and altogether.
+    r"""How well the loss gradients of different examples agree, in each component, module and overall.
 
     g_i is the gradient of example i's own loss (as in `Ledger`) with respect to the weights of a group.
 
@@ -40,12 +40,12 @@ class Coherence(LossMeasure):
 
     .. math:: \frac{\lVert \sum_i g_i \rVert^2}{\sum_i \lVert g_i \rVert^2} \in [0, n]
 
-    is 1 where they are unrelated and n where they are alike, 0 where no example has a gradient:
+    is 1 where they are unrelated, n where they are identical, 0 where no example has a gradient:
     {prefix}_{component} [layer, side, component], {prefix}_module [side, module], {prefix}_{side}.
 
     Stiffness (Fort et al. 2019, arXiv:1901.09491): the mean over pairs i != j of cos(g_i, g_j), over all
     pairs exactly, and of sign(g_i . g_j), over `n_pairs` pairs drawn anew at every step. `pair`: two
-    training examples (`train`), or one and a validation example (`train_val`). A pair of which one has
+    training examples (`train`), or one and a validation example (`train_val`). A pair in which one has
     no gradient in the group counts as 0; {prefix}_{component}_active [layer, side, component] is the
     share of the examples that have one. {prefix}_{component}_cosine, _sign [layer, pair, component];
     {prefix}_module_cosine, _sign [pair, module]; {prefix}_cosine_{pair}, {prefix}_sign_{pair}.

@@ -37,24 +37,24 @@ TOP = (0.01, 0.1, 0.5)
 
 
 class Confidence(LossMeasure):
-    r"""The probability of each correct label, and the gradient that is left of it, against weight decay.
+    r"""The probability of each correct label, and the gradient that remains, against weight decay.
 
     p is the softmax probability of the correct label at the run's temperature. 1 - p = -expm1(-l) with l
-    the exact cross-entropy, so it is exact however near 1 p is. {prefix}_error_probability [side,
+    the exact cross-entropy, so it is exact however close p is to 1. {prefix}_error_probability [side,
     quantile]: quantiles over examples of log10(1 - p). {prefix}_histogram [side, bin]: the share of the
-    examples in bins of log10(1 - p) a quarter wide, `bin` their lower edges (what is below -38 is in the
+    examples in bins of log10(1 - p) of width 0.25, `bin` their lower edges (values below -38 are in the
     first). {prefix}_above [side, level]: the share of the examples with p > level.
 
     g_i is the gradient of example i's own loss with respect to all weights.
     {prefix}_effective_examples_{side}: (sum |g_i|)^2 / sum |g_i|^2, how many examples still push;
-    {prefix}_top [side, share]: what part of sum |g_i| the top `share` of the examples have (rounded up
+    {prefix}_top [side, share]: the part of sum |g_i| due to the top `share` of the examples (rounded up
     to whole examples).
 
-    Of the loss L of the training side, as it is trained on, {prefix}_gradient_norm = |grad L|;
+    With L the training loss over the training side, {prefix}_gradient_norm = |grad L|;
     {prefix}_pull_norm = |weight_decay (w - w_end)|, the optimiser's own (for Muon that of its hidden
     matrices, taken for all); {prefix}_pull_cosine = cos(grad L, w - w_end): -1 where descent and decay
-    hold each other, 0 without decay. Of the next update {prefix}_data_norm and {prefix}_decay_norm (see
-    `Update`; their cosine is `alignment_decay`).
+    oppose each other, 0 without decay. For the next update, {prefix}_data_norm and {prefix}_decay_norm
+    (see `Update`; their cosine is `alignment_decay`).
     """
 
     endings: ClassVar[tuple[str, ...]] = (

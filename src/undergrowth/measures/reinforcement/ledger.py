@@ -18,23 +18,23 @@ Parts = tuple[str, ...]
 
 
 class Ledger(LossMeasure):
-    r"""How far the next update lowers each example's loss through each component, to first order.
+    r"""How much the next update lowers each example's loss through each component, to first order.
 
     .. math:: r_{ic} = - \nabla_c \ell_i \cdot \Delta_c
 
-    with l_i the run's own loss of example i at its temperature (not weighted, without noise or dropout)
-    and Delta_c the change that the update really applied makes in the weights that component c reads and
-    writes with (`Model.slices`). Positive: the update reinforces what c does for example i. `part`: the
+    with l_i the run's own loss of example i at its temperature (unweighted, without noise or dropout)
+    and Delta_c the change that the actual update makes to the weights that component c reads and writes
+    with (`Model.slices`). Positive: the update reinforces what c does for example i. `part`: the
     `total`, and of it `data`, `decay` and, where an intervention holds a norm, `clamp` (see `Update`).
 
     {prefix}_{component}_total [layer, side, part, component]: the sum over the side's examples, in units
     of the loss. {prefix}_{component}_reach: (sum r+)^2 / sum r+^2 with r+ = max(r, 0), the number of
-    examples that share the reinforcement: 1 for a look-up of one example, n where all have alike, 0
-    where none has any. {prefix}_{component}_positive: the share of the examples with r > 0.
+    examples that share the reinforcement: 1 for a look-up of one example, n where all share equally, 0
+    where none gains. {prefix}_{component}_positive: the share of the examples with r > 0.
 
-    The budget, means over the side's examples. {prefix}_budget [where, side, part]: how far the loss
-    falls through the components of each site, through the `rest` (the weights that are nobody's), and,
-    negative, what is `counted_twice` (a matrix between two layers of neurons is of both); it sums to
+    The budget, means over the side's examples. {prefix}_budget [where, side, part]: how much the loss
+    falls through the components of each site, through the `rest` (weights that belong to none), and,
+    negative, what is `counted_twice` (a matrix between two layers of neurons belongs to both); sums to
     {prefix}_{side}_{part}. {prefix}_parameter [parameter, side, part]: the same sum by parameter.
     {prefix}_{side}_change: the loss after the update minus the loss before;
     {prefix}_{side}_residual: change + total, which is of second order in the update.

@@ -63,16 +63,14 @@ def _preconditioner(opt_state: Any, weights: Model) -> Model:
     kinds = (optax.ScaleByAdamState, MuonState)
     nodes = jax.tree.leaves(opt_state, is_leaf=lambda node: isinstance(node, kinds))
     if any(isinstance(node, MuonState) for node in nodes):
-        raise ValueError("Muon turns gradients, so no P belongs to it: leave opt_state out for P = 1")
+        raise ValueError("Muon rotates gradients, so it has no P: omit opt_state for P = 1")
     moments = [node for node in nodes if isinstance(node, optax.ScaleByAdamState)]
     if not moments:
         return jax.tree.map(jnp.ones_like, weights)
     (moment,) = moments
     n_steps = int(np.asarray(moment.count))
     if n_steps == 0:
-        raise ValueError(
-            "opt_state of step 0 has no second moment yet: take a later one, or leave it out"
-        )
+        raise ValueError("opt_state of step 0 has no second moment yet: use a later one, or omit it")
     set_ = hyperparams(opt_state)
     seen = 1 - set_["b2"] ** n_steps
     nu = cast(Model, moment.nu)

@@ -29,27 +29,27 @@ STUDY = Study(
     claims=(
         Claim(
             "P8",
-            "Of all regularisers weight decay is the most effective, because it degrades shallow "
+            "Of all regularisers, weight decay is the most effective, because it degrades shallow "
             "circuits more than general ones.",
         ),
     ),
     hypotheses={
         FREQUENT: (
-            "Without the gradient shallow circuits go first: memorised-only predictions are lost sooner "
-            "than general ones, also where their margins are equal, and under decay more than under "
-            "noise of the same length. Beside the gradient decay costs memorised-only labels more of "
-            "their margin."
+            "Without the gradient, shallow circuits go first: memorised-only predictions are lost "
+            "sooner than general ones, even at equal margin, and more so under decay than under noise "
+            "of the same length. With the gradient on, decay costs memorised-only labels more of their "
+            "margin."
         ),
         EFFICIENT: (
-            "General circuits buy more margin by the same norm (Varma et al. 2023, arXiv:2309.02390), "
-            "so decay costs memorised-only predictions their confidence sooner, as far as their margin "
-            "is smaller; among predictions of equal margin there is no difference."
+            "General circuits buy more margin for the same norm (Varma et al. 2023, arXiv:2309.02390), "
+            "so decay costs memorised-only predictions their confidence sooner, but only because their "
+            "margin is smaller; among predictions of equal margin there is no difference."
         ),
         SCALING: (
             "Decay alone multiplies all weights by one number. In a homogeneous network no prediction "
-            "changes and all margins fall alike; what decay does to circuits it does with the gradient, "
-            "which rebuilds some of them. Where attention makes a network inhomogeneous, what goes "
-            "first is a matter of depth, not of shallow or general."
+            "changes and all margins fall alike; decay affects circuits only together with the "
+            "gradient, which rebuilds some of them. Where attention makes a network inhomogeneous, what "
+            "goes first depends on depth, not on whether a circuit is shallow or general."
         ),
     },
     predictions=(

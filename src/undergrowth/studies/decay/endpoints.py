@@ -1,4 +1,4 @@
-"""How robust P8 is by its mechanism: what decay takes first, alone and beside the gradient."""
+"""How robust P8 is by its mechanism: what decay destroys first, alone and with the gradient."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from undergrowth.studies.endpoint import Endpoint
 from undergrowth.studies.table import Table
 
 WORTH = Exceeds(0.05)
-"""A twentieth: of the way, or of a margin."""
+"""A twentieth: of the path, or of a margin."""
 SHORT = {TRANSFORMER: "transformer", MLP: "mlp", WRONG: "wrong"}
 
 
@@ -58,7 +58,7 @@ def _alone(setup: str, what: What, score: Score) -> Endpoint:
 
 def _against_noise(setup: str, score: Score) -> Endpoint:
     decay, noise = (Undoing(setup, what).name for what in ALONE)
-    statistic = excess(setup, score, ", minus under random kicks that margin equally far")
+    statistic = excess(setup, score, ", minus under random kicks of equal distance")
     return Endpoint(f"{SHORT[setup]}-decay-noise", "P8", statistic, decay, WORTH, control=noise)
 
 

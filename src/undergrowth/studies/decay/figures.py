@@ -25,21 +25,21 @@ NAMES: dict[Class, str] = {
 }
 WRONG_NAME = "wrong labels (memorised)"
 RULE = (
-    "Classes are fixed at the fork, where all their predictions are right; memorised ones of training "
-    "and of wrong labels, general ones of validation. Without the gradient of the loss."
+    "Classes are fixed at the fork, where all their predictions are right: memorised ones from training "
+    "and wrong labels, general ones from validation. The gradient of the loss is off."
 )
 Number = Callable[[Undone, Class], np.ndarray]
 
 
 def figures(table: Table) -> Iterator[Figure]:
-    """Nothing where no fork went the whole way."""
+    """Nothing if no fork went the whole way."""
     if not any(forks_of(table, undoing.name) for undoing in _undone(table)):
         return
     for score, held in SCORES.items():
         yield _kept_figure(
             f"decay_kept_{score}",
-            f"What predictions decay and noise alone leave {held} in a half-grokked network",
-            f"{RULE} Of those {held} at the fork, the share that still is. A homogeneous network (the "
+            f"Which predictions stay {held} under decay or noise alone in a half-grokked network",
+            f"{RULE} The share of those {held} at the fork that still are. A homogeneous network (the "
             "MLP) keeps every right prediction under decay alone.",
             f"still {held}",
             _kept(table, lambda fork, cls, score=score: fork.kept(cls, score)),
@@ -48,8 +48,8 @@ def figures(table: Table) -> Iterator[Figure]:
     yield _kept_figure(
         "decay_margins",
         "How the margin of the correct label falls under decay and noise alone",
-        f"{RULE} Lead: its logit less the largest other one; median over the class of its share of that "
-        "at the fork.",
+        f"{RULE} Margin: its logit minus the largest other one, as a share of that at the fork; median "
+        "over the class.",
         "margin / margin at the fork",
         _kept(table, Undone.relative_margin),
         (-0.3, 1.05),
@@ -72,7 +72,7 @@ LOOKS = {
 def _kept_figure(
     name: str, title: str, caption: str, label: str, kept: pd.DataFrame, limits: tuple[float, float]
 ) -> Figure:
-    """A panel a set-up and what is left alone, over how far the weights have moved."""
+    """A panel per set-up and remaining force, over how far the weights have moved."""
     return chart(
         name,
         title,
@@ -111,17 +111,17 @@ SAYS = {
 
 def _by_arm(table: Table) -> Figure:
     panels = {
-        f"{says}: lost of those {held}": values
+        f"{says}: loss of those {held}": values
         for what, says in SAYS.items()
         for score, held in SCORES.items()
         if (values := _rows(table, what, score))
     }
     return by_arm_figure(
         "decay_lost_by_arm",
-        "How much of each class is lost under decay or noise alone, by when the gradient is taken away",
+        "How much of each class is lost under decay or noise alone, by when the gradient is removed",
         panels,
-        f"Lost: mean over a class of the share of the way to {UPTO:g} of the norm on which a prediction "
-        "does not hold.",
+        f"Lost: mean over a class of the share of the path to {UPTO:g} of the norm on which a "
+        "prediction does not hold.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What is lost of memorised-only and of general predictions, as the weights move or as decay goes on."""
+"""How many memorised-only and general predictions are lost as the weights move or decay goes on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Score = Literal["right", "confident"]
 Class = Literal["general", "shallow"]
 GRID = APART * np.arange(PLACES + 1)
 NO_CLASS = "a class has no predictions at the fork"
-TOO_LATE = "came to its switch too late"
+TOO_LATE = "reached its switch too late"
 SCORES: dict[Score, str] = {"right": "right", "confident": "held at p > ½"}
 
 
@@ -140,15 +140,15 @@ def of_fork(number: Callable[[Undone], float | Missing]) -> Callable[..., float 
 
 
 PATH = (
-    f"Lost: the share of the way to {UPTO:g} of the norm on which a prediction is no longer {{}}; mean."
+    f"Lost: the share of the path to {UPTO:g} of the norm on which a prediction is no longer {{}}; mean."
 )
 DILUTED = (
-    "Of right training predictions a part is general too (validation accuracy a at the fork), so the "
-    "difference between memorised-only and general ones is this one by 1 / (1 - a), of the same sign."
+    "Some of the right training predictions are general too (a share a, the validation accuracy at the "
+    "fork), so the difference between memorised-only and general ones is this one times 1 / (1 - a)."
 )
 MATCHED = (
-    "Each prediction of the smaller class beside that of the other with the nearest margin at the fork, "
-    f"within {ALIKE_WITHIN:.0%}."
+    "Each prediction of the smaller class is paired with the one of the other class with the nearest "
+    f"margin at the fork, within {ALIKE_WITHIN:.0%}."
 )
 
 
@@ -156,18 +156,18 @@ def excess(setup: str, score: Score = "right", minus: str = "") -> Statistic:
     """What is lost of shallow predictions minus of general ones; minus: beside which other way."""
     classes = f"{'wrong labels' if setup == WRONG else 'right training'} - right validation predictions"
     return Statistic(
-        f"lost of {classes} ({SCORES[score]}), as a share of the way{minus}",
+        f"lost: {classes} ({SCORES[score]}), as a share of the path{minus}",
         PATH.format(SCORES[score]) + ("" if setup == WRONG else f" {DILUTED}"),
         of_fork(lambda fork: fork.excess(score)),
         range=(-2.0, 2.0) if minus else (-1.0, 1.0),
-        says=points("of the way more are lost of what is memorised"),
+        says=points("of the path, memorised lost more than general"),
     )
 
 
 def matched(setup: str) -> Statistic:
     """The same among predictions of equal margin."""
     every = excess(setup)
-    few = Missing(f"fewer than {LEAST_MATCHED} predictions have one of equal margin in the other class")
+    few = Missing(f"fewer than {LEAST_MATCHED} predictions have a match of equal margin")
 
     def of(fork: Undone) -> float | Missing:
         found, _ = fork.matched()
@@ -181,11 +181,11 @@ def matched(setup: str) -> Statistic:
 def earlier(score: Score) -> Statistic:
     """What a network that has memorised loses of its training predictions more than a grokked one."""
     return Statistic(
-        f"lost of training predictions ({SCORES[score]}), memorised - grokked, as a share of the way",
+        f"lost: training predictions ({SCORES[score]}), memorised - grokked, as a share of the path",
         PATH.format(SCORES[score]),
         of_fork(lambda fork: fork.mean_lost("shallow", score)),
         range=(-1.0, 1.0),
-        says=points("of the way more are lost when memorised"),
+        says=points("of the path, lost more when memorised"),
     )
 
 
@@ -204,15 +204,15 @@ def lag(run: Run) -> float | Missing:
         return Missing(NO_CLASS)
     wrong_margin, right_margin = (np.median(margin[:, members], axis=1) for members in classes)
     if (right_margin <= 0).any():
-        return Missing("half of the right labels are lost at some time")
+        return Missing("half of the right labels are lost at some point")
     return float(np.mean(1 - wrong_margin / right_margin))
 
 
 LAGGING = Statistic(
-    "margin of wrong labels, short of the right ones' by a share, with decay switched on - without",
-    "The gradient goes on. Of training labels predicted right at the fork, 1 - (median margin of the "
-    "wrong ones / median margin of the right ones), mean over the readings since; what scales all "
-    "margins alike changes nothing.",
+    "relative margin deficit of wrong labels against right ones, decay switched on - off",
+    "The gradient stays on. Among training labels predicted right at the fork, 1 - (median margin of "
+    "wrong ones / median margin of right ones), mean over the readings since; scaling all margins alike "
+    "changes nothing.",
     beside(lag),
-    says=points("of the right labels' margin more that wrong labels lack"),
+    says=points("of the right labels' margin more deficit"),
 )

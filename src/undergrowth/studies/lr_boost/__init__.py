@@ -1,8 +1,8 @@
-"""Does a larger learning rate after memorisation speed grokking up? C3 to C9, C14.
+"""Does a larger learning rate after memorisation speed up grokking? C3 to C9, C14.
 
 Shah: once grokking has clearly started, 100 times the learning rate should be 100 times as fast.
 Lieberum tried 5, 10 and 100 times, on modular addition from step 300, on S5 and on division; Pope 10 and
-50 times from step 1,000. Here each boost is a fork of the same trunk, beside a fork that does nothing.
+50 times from step 1,000. Here each boost is a fork of the same trunk, next to a fork that does nothing.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ EFFICIENT, LAZY = "circuit efficiency", "lazy to rich"
 
 STUDY = Study(
     name="lr-boost",
-    question="Does a larger learning rate after memorisation speed grokking up?",
+    question="Does a larger learning rate after memorisation speed up grokking?",
     claims=(
         Claim("C3", "Once grokking has started, 100 times the learning rate speeds it up 100 times."),
         Claim("C4", "On addition 5 and 10 times the rate after memorisation work; 100 times collapses."),
         Claim(
             "C5",
-            "After a boost train accuracy falls to validation's and both climb together, a mode shift; "
-            "10 times from step 1,000 never converges and 50 times does.",
+            "After a boost, train accuracy falls to validation's and both climb together, a mode shift; "
+            "10 times from step 1,000 never converges but 50 times does.",
         ),
         Claim("C6", "After a boost train and validation loss are correlated; without one they are not."),
         Claim("C7", "If the base rate is well chosen, the same multiplier from step 0 fails."),
-        Claim("C8", "In S5 no boost works (S4 stands in for it in the smaller budgets)."),
+        Claim("C8", "On S5 no boost works (S4 stands in for it in the smaller budgets)."),
         Claim(
             "C9",
-            "On division small boosts work, 5 times from the start works very well, 5 times at the "
-            "onset destroys what was reached, 10 times never works.",
+            "On division, small boosts work, 5 times from the start works very well, 5 times at the "
+            "onset destroys what was learned, 10 times never works.",
         ),
-        Claim("C14", "What is called the start of grokking changes the conclusion."),
+        Claim("C14", "The definition of the start of grokking changes the conclusion."),
     ),
     hypotheses={
         TINY: (
-            "After the onset only small gradients slow it down: steps to grok go as 1 / rate with "
-            "rate x decay held fixed (C3's statistic near 1), and the same multiplier from step 0 "
-            "fails."
+            "After the onset only small gradients slow it down: steps to grok scale as 1 / rate with "
+            "rate x decay held fixed (C3's statistic near 1), and the same multiplier from step 0 fails."
         ),
         FREQUENT: (
-            "Circuits unify one after the other: less than in proportion; a boost that breaks shallow "
-            "circuits lets general ones grow from the start, so both accuracies climb together (C5, C6)."
+            "Circuits unify one after the other: the speed-up is less than proportional; a boost that "
+            "breaks shallow circuits lets general ones grow from the start, so both accuracies climb "
+            "together (C5, C6)."
         ),
         EFFICIENT: (
-            "Speed goes with rate x decay: decay alone, multiplied, does as much as the rate, and the "
-            "rate with rate x decay held does nothing."
+            "Speed scales with rate x decay: multiplying decay alone does as much as the rate, and the "
+            "rate with rate x decay held fixed does nothing."
         ),
         LAZY: (
-            "Only past a threshold of the effective rate do features move: nothing below, much above "
-            "it; the temperature of the loss matters as much as the rate."
+            "Features move only past a threshold of the effective rate: nothing below, much above it; "
+            "the temperature of the loss matters as much as the rate."
         ),
     },
     predictions=(

@@ -1,4 +1,4 @@
-"""What the commenters drew: curves after a boost, survival until 99 %, and a map of all boosts."""
+"""What the commenters plotted: curves after a boost, survival until 99 %, and a map of all boosts."""
 
 from __future__ import annotations
 
@@ -126,16 +126,16 @@ def _in_time(table: Table, boost: Boost) -> dict[Run, Switched]:
 
 
 def map_figure(drawn: Sequence[Boosted]) -> Figure:
-    """A table of what was done by when: median speed-up, and how many get there to stay."""
+    """A table of boosts by switch: median speed-up, and how many seeds end at a lasting 99 %."""
     table = pd.DataFrame([_row(each) for each in sorted(drawn, key=lambda each: _kind(each.boost))])
     switches = [name for name in (FROM_START, *SWITCHES) if name in set(table["switch"])]
     table["switch"] = pd.Categorical(table["switch"], switches, ordered=True)
     return chart(
         "boost-map",
-        "Which boosts speed grokking up, and which end it",
-        "In each cell the median speed-up (steps of the no-op fork / steps, from the switch to "
-        f"{THERE}; < where the boosted seed, > where the no-op had not got there) and how many seeds "
-        f"are there to stay. Blue: faster, orange: slower, full at a factor of 10. {_counts(drawn)}.",
+        "Which boosts speed up grokking, and which prevent it",
+        "In each cell, the median speed-up (steps of the no-op fork / steps, from the switch to "
+        f"{THERE}; < if the boosted seed, > if the no-op did not reach it) and how many seeds stay "
+        f"there to the end. Blue: faster, orange: slower, full at a factor of 10. {_counts(drawn)}.",
         table,
         Layer("cells", "switch", "arm", shade="decades_of_median", label="text", tell=TOLD),
         x=Scale(kind="rows"),
@@ -177,7 +177,7 @@ def _row(each: Boosted) -> dict[str, object]:
 
 
 def survival_figure(drawn: Sequence[Boosted]) -> Figure:
-    """The share of seeds not yet at 99 % over steps since the switch; a row a task and switch."""
+    """The share of seeds not yet at 99 % over steps since the switch; a row per task and switch."""
     shown = [each for each in drawn if each.label == "no-op" or each.boost.what == "lr"]
     frames = []
     for each in shown:
@@ -189,9 +189,9 @@ def survival_figure(drawn: Sequence[Boosted]) -> Figure:
     looks = {label: Look(*look) for label, look in zip(labels, theme.looks(len(labels)), strict=True)}
     return chart(
         "boost-survival",
-        "How long it takes to get to 99 %, by multiplier of the learning rate",
-        f"Kaplan and Meier's estimate of the share of seeds not yet at {THERE}. "
-        "+: seeds that had not got there by their last step (censored, not dropped).",
+        "How long it takes to reach 99 %, by multiplier of the learning rate",
+        f"Kaplan-Meier estimate of the share of seeds not yet at {THERE}. "
+        "+: seeds that had not reached it by their last step (censored, not dropped).",
         pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(),
         Layer("survival", "steps", "share", tell=("censored",)),
         x=Scale("steps since the switch"),
@@ -202,14 +202,14 @@ def survival_figure(drawn: Sequence[Boosted]) -> Figure:
 
 
 def curves_figure(drawn: Sequence[Boosted]) -> Figure:
-    """Accuracy on both sides of every seed, a row an arm of one task and switch; control first."""
+    """Accuracy on both sides of every seed, a row per arm of one task and switch; control first."""
     place = drawn[0].place
     slug = "".join(c if c.isalnum() else "-" for c in place.replace(",", "")).lower()
     return chart(
         f"boost-{slug}",
         f"Accuracy with other learning rates: {place}",
-        f"A row an arm, a line a run; ◆ the switch. {_counts(drawn)}. Forks share their trunk's line up "
-        f"to the switch. Grokked: {THERE}. The button sets all switches at 0.",
+        f"One row per arm, one line per run; ◆ the switch. {_counts(drawn)}. Forks share their trunk's "
+        f"line up to the switch. Grokked: {THERE}. The button aligns all switches at 0.",
         pd.concat([frame for each in drawn for frame in _curves(each)], ignore_index=True),
         {
             "curve": Layer("lines", "step", "accuracy", each="run", tell=("seed",)),
@@ -232,7 +232,7 @@ DASHES = {"train": "3px,2px", "val": "solid"}
 def _curves(each: Boosted) -> Iterator[pd.DataFrame]:
     runs = each.runs.values()
     there, stay = sum(run.reaches_threshold for run in runs), sum(run.retains for run in runs)
-    panel = f"{each.label}: {there} of {plural(len(runs), 'seed')} at 99 %, {stay} to stay"
+    panel = f"{each.label}: {there} of {plural(len(runs), 'seed')} at 99 %, {stay} for good"
     for run, its in each.runs.items():
         about = {"arm": each.label, "panel": panel, "run": run.id, "seed": run.spec.seeds.model}
         for side in SIDES:
@@ -255,11 +255,10 @@ def starts_figure(table: Table, boosts: Sequence[Boost]) -> Figure:
     ]
     return chart(
         "boost-starts",
-        "How proportional the speed-up is depends on where it is counted from: addition, boosted at "
-        "onset",
-        "1: the steps shrink in proportion to the rate, 0: not at all; the line at ½ parts C3's "
+        "How proportional the speed-up is depends on where counting starts: addition, boosted at onset",
+        "1: the steps shrink in proportion to the rate; 0: not at all; the line at ½ separates C3's "
         "answers. Points are means over seeds, bars 95 % intervals, censored seeds as in the verdicts. "
-        "Onsets by validation are for good, in each run's own curve.",
+        "Onsets by validation are lasting, in each run's own curve.",
         pd.DataFrame(rows),
         Layer("intervals", "value", "start", series="arm", tell=("n", "method")),
         x=Scale("log(speed-up) / log(multiplier)", lines=(0.0, 0.5, 1.0)),
@@ -281,4 +280,4 @@ def _slope(table: Table, boost: Boost, start: str) -> Estimate:
 
 def _counts(drawn: Sequence[Boosted]) -> str:
     counts = sorted({len(each.runs) for each in drawn})
-    return f"{' to '.join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))} seeds an arm"
+    return f"{' to '.join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))} seeds per arm"

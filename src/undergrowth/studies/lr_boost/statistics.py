@@ -1,4 +1,4 @@
-"""What is measured of a boosted run beside its control: how much sooner, whether for good, how."""
+"""What is measured of a boosted run against its control: how much sooner, whether for good, how."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from undergrowth.store import Run
 from undergrowth.studies.statistic import Missing, Statistic, format_number, points, share, times
 
 Bounds = tuple[float, float]
-TOO_LATE = "got there before its switch"
+TOO_LATE = "grokked before its switch"
 
 SPEED = (
     f"Steps are from the switch to the first evaluation with {RULES.describe('grokked')}, of the "
-    "boosted fork and of the no-op fork of the same trunk; a seed that does not get there takes more "
-    "than it had."
+    "boosted fork and of the no-op fork of the same trunk; a seed that never does is censored at its "
+    "last step."
 )
 
 
@@ -57,7 +57,7 @@ def faster(run: Switched, control: Switched) -> Bounds:
 
 
 def slower(run: Switched, control: Switched) -> Bounds:
-    """The same the other way round."""
+    """The inverse."""
     low, high = speed_up(run, control)
     return -high, -low
 
@@ -70,7 +70,7 @@ STARTS: Mapping[str, Callable[[Switched], int | None]] = {
     "validation +0.05": lambda run: _onset(run, 0.05),
     "validation +0.2": lambda run: _onset(run, 0.2),
 }
-"""What may be called the start of grokking; onsets are for good, in each run's own curve."""
+"""Possible definitions of the start of grokking; onsets are lasting, in each run's own curve."""
 
 
 def _onset(run: Switched, level: float) -> int | None:
@@ -96,7 +96,7 @@ def proportional(factor: float) -> Statistic:
     """C3's."""
     return Statistic(
         f"log(speed-up) / log({factor:g})",
-        f"{SPEED} 1 is in proportion to the rate, 0 no speed-up at all.",
+        f"{SPEED} 1: proportional to the rate; 0: no speed-up at all.",
         in_time(lambda run, control: proportion_of_rate(factor, "the switch", run, control)),
         says=lambda slope: f"{factor:g} × the rate, × {format_number(factor**slope)} sooner",
     )
@@ -105,8 +105,8 @@ def proportional(factor: float) -> Statistic:
 def straddles(factor: float) -> Statistic:
     """C14's."""
     return Statistic(
-        f"how far log(speed-up) / log({factor:g}) lies to both sides of ½, by the start that is chosen",
-        f"Starts: {', '.join(STARTS)}. Of each seed the lesser of (highest - ½) and (½ - lowest).",
+        f"how far log(speed-up) / log({factor:g}) extends to both sides of ½, over definitions of start",
+        f"Starts: {', '.join(STARTS)}. For each seed the smaller of (highest - ½) and (½ - lowest).",
         in_time(lambda run, control: straddle(factor, run, control)),
     )
 
@@ -118,38 +118,38 @@ SLOWER = Statistic(
     "log10(steps / steps without the boost)", SPEED, in_time(slower), says=times("later", "sooner")
 )
 LOST = Statistic(
-    "share of seeds that are not at 99 % to stay",
+    "share of seeds that do not end at a lasting 99 %",
     f"{RULES.describe('grokked').capitalize()} over the last {LASTING:.0%} of the steps after the "
-    "switch. A run that diverged is not.",
+    "switch. A run that diverged does not.",
     in_time(lambda run: not run.retains),
-    says=share("of the seeds are not there to stay"),
+    says=share("of the seeds do not end at a lasting 99 %"),
     takes_failed=True,
 )
 NEVER = Statistic(
-    "share of seeds that never get to 99 %",
+    "share of seeds that never reach 99 %",
     f"{RULES.describe('grokked').capitalize()} at no evaluation.",
     in_time(lambda run: not run.reaches_threshold),
-    says=share("of the seeds never get there"),
+    says=share("of the seeds never reach 99 %"),
     takes_failed=True,
 )
 GETS_THERE = Statistic(
-    "share of seeds that get to 99 %",
+    "share of seeds that reach 99 %",
     f"{RULES.describe('grokked').capitalize()} at some evaluation.",
     in_time(lambda run: run.reaches_threshold),
-    says=share("of the seeds get there"),
+    says=share("of the seeds reach 99 %"),
     takes_failed=True,
 )
 NARROWER = Statistic(
-    "gap between train and validation accuracy, narrower than the no-op's by",
-    "Mean over the steps from the switch to when the first of the two gets to 99 %.",
+    "narrowing of the gap between train and validation accuracy, compared with the no-op",
+    "Mean over the steps from the switch until the first of the two reaches 99 %.",
     in_time(narrowing),
     range=(-1.0, 1.0),
     says=points("narrower"),
 )
 CLIMBS = Statistic(
-    "share of validation's climb that it makes while train accuracy is below 0.99",
+    "share of validation's climb made while train accuracy is below 0.99",
     f"The climb is from validation's level at the switch to {RULES.grokked:g}; train accuracy is back "
-    f"when it is ≥ {RULES.memorised:g} for good, and at once where it never falls.",
+    f"once it stays ≥ {RULES.memorised:g}, and at once if it never falls.",
     in_time(lambda run: run.climbed_while_below),
     range=(0.0, 1.0),
     says=share("of the climb"),

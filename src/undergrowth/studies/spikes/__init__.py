@@ -1,7 +1,7 @@
 """Do loss spikes mark shallow circuits merging into general ones, or rounding? P9 and C12.
 
-Spikes are those of the loss of the updates, in float32 as the post's curves were made. Beside each
-seed's run are one with the exact loss, in which nothing is rounded away, one with a large epsilon, and a
+Spikes are those of the loss of the updates, in float32 as in the post's curves. Each seed's run is
+compared with one with the exact loss, in which nothing is rounded away, one with a large epsilon, and a
 fork of it that is kicked at random as hard as a spike moves the weights.
 """
 
@@ -18,7 +18,7 @@ SLINGSHOT, COLLAPSE = "slingshot", "softmax collapse"
 
 STUDY = Study(
     name="spikes",
-    question="Are spikes of the loss shallow circuits merging into general ones, or rounding?",
+    question="Are loss spikes shallow circuits merging into general ones, or rounding errors?",
     claims=(
         Claim(
             "P9",
@@ -30,21 +30,21 @@ STUDY = Study(
     hypotheses={
         MERGING: (
             "Spikes come with circuits merging, however the loss is rounded: they persist with the "
-            "exact loss; generality, concentration and Fourier share rise across them by more than "
-            "across matched windows and random kicks of equal norm; and each has a validation spike."
+            "exact loss; generality, concentration and Fourier share rise more across them than across "
+            "matched windows and random kicks of equal norm; and each has a validation spike."
         ),
         FAILED: (
             "Spikes persist with the exact loss; those before the onset leave generality, "
-            "concentration and Fourier share where they were."
+            "concentration and Fourier share unchanged."
         ),
         SLINGSHOT: (
-            "Spikes are Adam's own: they persist with the exact loss, and are fewer or none with "
+            "Spikes are due to Adam: they persist with the exact loss, and are fewer or none with "
             "ε = 1e-5; features move across them (Thilak et al. 2022, arXiv:2206.04817)."
         ),
         COLLAPSE: (
             "Spikes come once float32 rounds gradients to zero (Prieto et al. 2025, arXiv:2501.04697; "
             "Liu et al. 2026, arXiv:2605.06152): few or none with the exact loss or with ε = 1e-5; what "
-            "changes across them changes across a kick of equal norm too."
+            "changes across them also changes across a kick of equal norm."
         ),
     },
     predictions=(

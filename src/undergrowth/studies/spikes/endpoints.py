@@ -44,7 +44,7 @@ twenty such spikes would make up the whole way."""
 
 
 def endpoints(budget: Budget) -> tuple[Endpoint, ...]:
-    """Both primaries are of the regime of the post's curves, which these runs are not."""
+    """Both primaries are about the regime of the post's curves, which these runs are not in."""
     found = (*(each for decay in DECAYS for each in _at(decay)), *map(_early, STRUCTURES))
     primaries = f"{STRUCTURE.name}, decay 0", f"early, {STRUCTURE.name}"
     return tuple(
@@ -82,10 +82,10 @@ def _across(
     each = partial(of, structure=structure)
     kicks = (
         f"A kick moves the weights at random by {KICK_NORM[decay]:g} of their norm, as far as a spike "
-        "does; its windows are as long as the seed's spikes are in the median. "
+        "does; its windows are as long as the seed's median spike. "
     )
     statistic = Statistic(
-        f"{structure.name}: change across a spike minus {minus}, in shares of its range",
+        f"{structure.name}: change across a spike minus {minus}, as a share of its range",
         f"{structure.name.capitalize()}: {structure.says}. {EXCESS} {kicks if kicked else ''}Mean over "
         "spikes with a random intercept for each seed.",
         mean_over_spikes(each),
@@ -128,11 +128,10 @@ def _early(structure: Structure) -> Endpoint:
         return replace(found, estimate=estimate(list(values.values())), values=values)
 
     statistic = Statistic(
-        f"{NOTHING:g} minus the share of the runs' gain that is made across early spikes: "
-        f"{structure.name}",
+        f"{NOTHING:g} minus the share of the runs' gain made across early spikes: {structure.name}",
         f"{structure.name.capitalize()}: {structure.says}. {EXCESS} Summed over the spikes before the "
         f"onset ({DEFAULT_RULES.describe('onset')}). Gain: from memorised to the end, mean over seeds; "
-        "where its interval is not above 0 there is no share.",
+        "if its interval is not above 0, there is no share.",
         of,
         says=lambda left: share("of the gain across early spikes")(NOTHING - left),
     )
@@ -184,4 +183,4 @@ def _collapsed(decay: float) -> Callable[[Table], str]:
 
 def _never_set_off(table: Table) -> str:
     never = sum(np.isinf(onset(run)) for run in table.of(ROUNDED[1.0]))
-    return f"{counted(ROUNDED[1.0])(table)} {never} never set off: all of their spikes count as early."
+    return f"{counted(ROUNDED[1.0])(table)} {never} have no onset: all of their spikes count as early."

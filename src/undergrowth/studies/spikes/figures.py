@@ -32,13 +32,13 @@ def figures(table: Table) -> Iterator[Figure]:
     yield spikes_by_arm_figure(
         examples,
         {arm: spikes_of(run) for arm, run in examples.items()},
-        "In kicked runs some of the spikes are the kicks.",
+        "In kicked runs, some of the spikes are the kicks.",
     )
     unkicked = [arm for arm in arms if arm not in KICKED.values()]
     yield by_arm_figure(
         "spike-rate",
         "How often each arm spikes",
-        {"spikes a 1,000 steps": {arm: [(r, rate(r)) for r in table.of(arm)] for arm in unkicked}},
+        {"spikes per 1,000 steps": {arm: [(r, rate(r)) for r in table.of(arm)] for arm in unkicked}},
         "From memorised to the end; a run without a spike counts as 0.",
     )
     for decay in DECAYS:
@@ -56,7 +56,7 @@ def _changes_figure(table: Table, decay: float) -> Figure:
         "random kick": [(kicked, kicks_of(kicked, run)) for run, kicked in pairs if run in runs],
     }
     panels = {
-        f"{structure.name}: excess change, in shares of its range": {
+        f"{structure.name}: excess change, as a share of its range": {
             name: [(run, _mean(excess(run, structure, each))) for run, each in its]
             for name, its in windows.items()
         }
@@ -67,7 +67,7 @@ def _changes_figure(table: Table, decay: float) -> Figure:
         f"What changes across a spike beyond matched windows, decay {decay:g}",
         panels,
         " ".join(f"{s.name.capitalize()}: {s.says}." for s in SINGLE)
-        + f" {EXCESS} Of a seed the mean over its spikes. Kicks move the weights by "
+        + f" {EXCESS} Each seed is the mean over its spikes. Kicks move the weights by "
         f"{KICK_NORM[decay]:g} of their norm.",
     )
 

@@ -1,4 +1,4 @@
-"""What is measured of a run with spikes: how many, beside what, and what changes across them."""
+"""What is measured of a run with spikes: how many, with what, and what changes across them."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ BESIDE = 30
 """Steps within which a validation spike coincides with one of training."""
 
 EXCESS = (
-    "The change across a spike minus the mean change across up to 10 windows of the same run, as long, "
-    "without a spike, and begun at most 1.25 times as early or late, in shares of the reading's range "
-    "since the run memorised."
+    "The change across a spike minus the mean change across up to 10 windows of the same run, of equal "
+    "length, without a spike, and starting at most a factor of 1.25 earlier or later, as a share of the "
+    "reading's range since the run memorised."
 )
-NO_SPIKE = Missing("no spike after it memorised")
-UNMEASURED = Missing("no reading on both sides of a spike and of a window like it")
+NO_SPIKE = Missing("no spike after memorisation")
+UNMEASURED = Missing("no readings on both sides of a spike and of a matched window")
 
 
 @lru_cache(maxsize=1024)
@@ -53,13 +53,13 @@ def memorised(run: Run) -> int:
 
 @lru_cache(maxsize=1024)
 def onset(run: Run) -> float:
-    """When; infinite where it never set off."""
+    """When; infinite without an onset."""
     first = events(run.curves)["onset"].first
     return np.inf if first is None else first
 
 
 def early(run: Run, *, late: bool = False) -> pd.DataFrame:
-    """Its spikes before validation set off, all where it never did; or the others."""
+    """Its spikes before the onset, all where there is none; or the others."""
     found = spikes_of(run)
     return found.loc[(found["peak"] < onset(run)) != late]
 
@@ -70,7 +70,7 @@ def last(run: Run) -> int:
 
 
 def rate(run: Run) -> float:
-    """Spikes a 1,000 steps from memorised to the end; 0 of a run that has none."""
+    """Spikes per 1,000 steps from memorised to the end; 0 for a run without any."""
     return 1000 * len(spikes_of(run)) / max(1, last(run) + 1 - memorised(run))
 
 
@@ -87,7 +87,7 @@ def coincide(run: Run) -> float | Missing:
 
 
 COINCIDE = Statistic(
-    f"share of train spikes with a validation spike within {BESIDE} steps, minus shifted",
+    f"share of train spikes with a validation spike within {BESIDE} steps, minus that when shifted",
     "Shifted: the same share when the train spikes are moved circularly by every number of steps from "
     f"memorised to the end. Validation spikes rise by {VAL_HEIGHT} nats of the log or more.",
     coincide,
@@ -96,11 +96,11 @@ COINCIDE = Statistic(
     takes_failed=True,
 )
 PERSIST = Statistic(
-    "spikes a 1,000 steps, minus half of those of the float32 run",
-    "By seed, from memorised to the end; a run without a spike counts as 0. Above 0 most spikes remain, "
-    "below most are gone.",
+    "spikes per 1,000 steps, minus half those of the float32 run",
+    "By seed, from memorised to the end; a run without a spike counts as 0. Above 0, most spikes "
+    "remain; below, most are gone.",
     lambda run, rounded: rate(run) - rate(rounded) / 2,
-    says=unit("spikes a 1,000 steps more than half"),
+    says=unit("spikes per 1,000 steps more than half"),
     takes_failed=True,
 )
 
@@ -164,7 +164,7 @@ def scaled(run: Run, structure: Structure) -> xr.DataArray:
 
 
 def gain(run: Run, structure: Structure) -> float:
-    """What a run gains in all, from memorised to its end."""
+    """A run's total gain, from memorised to its end."""
     reading = scaled(run, structure)
     return float(reading[-1]) - float(reading.sel(step=memorised(run), method="nearest"))
 

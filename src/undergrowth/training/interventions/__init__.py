@@ -58,7 +58,7 @@ AnyAction = Annotated[
 
 
 class Intervention(Value):
-    """One action at one trigger. It happens once."""
+    """One action at one trigger, performed once."""
 
     trigger: AnyTrigger
     action: AnyAction

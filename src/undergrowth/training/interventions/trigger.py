@@ -120,12 +120,12 @@ def crossing_in_words(wanted: Crossing) -> str:
 
 
 class OnOnset(Trigger):
-    """Fires when validation sets off after memorisation, by a named rule.
+    """Fires when validation starts to improve after memorisation, by a named rule.
 
     Memorised: train_accuracy >= `memorised`. rule = "accuracy": val_accuracy is above its level at that
     evaluation by more than `margin`. rule = "loss": val_loss is below its highest value since then by
-    more than the share `margin` of it. Either must hold for `evaluations` in a row. What is called the
-    onset changes what is concluded, so the rule is part of the run.
+    more than the share `margin` of it. Either must hold for `evaluations` in a row. The
+    definition of onset affects conclusions, so the rule is part of the run.
     """
 
     name: Literal["on_onset"] = "on_onset"
@@ -176,13 +176,13 @@ class AfterIntervention(Trigger):
         own = int(place.split(".")[1])
         if self.intervention >= own:
             raise ValueError(
-                f"{place}.intervention = {self.intervention} is not an earlier one than "
+                f"{place}.intervention = {self.intervention} does not come before "
                 f"interventions.{own} itself: name a position below {own}"
             )
 
 
 class AfterFork(Trigger):
-    """Fires `steps` steps after the run left its parent; 0: at the fork itself."""
+    """Fires `steps` steps after the run forked from its parent; 0: at the fork itself."""
 
     name: Literal["after_fork"] = "after_fork"
     steps: int = Field(default=0, ge=0)
@@ -199,7 +199,7 @@ class AfterFork(Trigger):
     def check(self, run: Setup, place: str) -> None:
         if run.fork is None:
             raise ValueError(
-                f"{place}.name = 'after_fork': this run is no fork: give it a fork, "
+                f"{place}.name = 'after_fork': this run is not a fork: give it a fork, "
                 "or take { name = 'at_step', step = ... }"
             )
 
@@ -225,6 +225,6 @@ def must_read(run: Setup, reading: str, place: str) -> None:
     """Raise ValueError, in one line, where no measure of a run reads a number; `place` is its field."""
     if reading not in run.scalars:
         raise ValueError(
-            f"{place} = {reading!r}: no measure of this run reads such a number: "
-            f"take one of {', '.join(sorted(run.scalars))}, or add the measure"
+            f"{place} = {reading!r}: no measure of this run gives such a number: "
+            f"use one of {', '.join(sorted(run.scalars))}, or add the measure"
         )

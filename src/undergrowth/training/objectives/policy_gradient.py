@@ -28,30 +28,27 @@ class PolicyGradient(Objective):
         if not isinstance(run.task, Gridworld):
             raise ValueError(
                 f"loss = 'policy_gradient' needs a task with episodes, and {run.task.describe()} has "
-                "none: take task = { name = 'gridworld' }"
+                "none: use task = { name = 'gridworld' }"
             )
         if not isinstance(run.split, WholeGroups):
             raise ValueError(
                 f"loss = 'policy_gradient' needs all states of a goal on one side, and split.name = "
-                f"{run.split.name!r} parts them: take split = {{ name = 'whole_groups' }}"
+                f"{run.split.name!r} divides them: use split = {{ name = 'whole_groups' }}"
             )
         if not isinstance(run.batch, FullBatch):
             raise ValueError(
                 f"loss = 'policy_gradient' plays episodes through all states, not batch.name = "
-                f"{run.batch.name!r} of them: take batch = {{ name = 'full' }}"
+                f"{run.batch.name!r} of them: use batch = {{ name = 'full' }}"
             )
         unread = {"labels": run.labels != "true", "label_noise": run.label_noise > 0}
         unread["weights"] = not isinstance(run.weights, Equal)
         for field in (field for field, is_set in unread.items() if is_set):
-            raise ValueError(
-                f"loss = 'policy_gradient' does not look at {field}, which so has no effect: leave it "
-                "at its default"
-            )
+            raise ValueError(f"loss = 'policy_gradient' ignores {field}: leave it at its default")
         for i, intervention in enumerate(run.interventions):
             if isinstance(intervention.action, RegimeAction):
                 raise ValueError(
-                    f"interventions.{i}.action.name = {intervention.action.name!r} would part the "
-                    "states that loss = 'policy_gradient' plays through: take it away, or another loss"
+                    f"interventions.{i}.action.name = {intervention.action.name!r} would divide the "
+                    "states that loss = 'policy_gradient' plays through: remove it, or use another loss"
                 )
 
     def world(self, task: Task, is_train: np.ndarray) -> World:

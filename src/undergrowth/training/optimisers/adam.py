@@ -15,7 +15,7 @@ class AdamW(Optimiser):
 
     One update is -lr * (m / (sqrt(v) + eps) + weight_decay * (w - w_end)), with the bias-corrected
     moments m and v of the gradient: the pull of the decay is lr * weight_decay. It is towards
-    w_end = 0, or with `decay_to = "init"` towards the weights that training began with (Power et al.
+    w_end = 0 or, with `decay_to = "init"`, towards the initial weights (Power et al.
     2022, arXiv:2201.02177).
     """
 

@@ -34,8 +34,8 @@ class NoFilter(Value):
 class GrokfastEMA(Value):
     """Amplifies the slow part of the gradient (Grokfast-EMA, Lee et al. 2024, arXiv:2405.20233).
 
-    ema = alpha * ema + (1 - alpha) * g, beginning at the first gradient, and g + lamb * ema takes the
-    gradient's place. A gradient that never changes comes out 1 + lamb times as large.
+    ema = alpha * ema + (1 - alpha) * g, starting at the first gradient, and g + lamb * ema replaces the
+    gradient. A constant gradient comes out 1 + lamb times as large.
     """
 
     name: Literal["grokfast_ema"] = "grokfast_ema"
@@ -54,9 +54,9 @@ class GrokfastEMA(Value):
 class OrthogonalGradient(Value):
     """Takes the part along the weights out of the gradient (Prieto et al. 2025, arXiv:2501.04697).
 
-    For each array, g - (w.g / w.w) w, scaled back to the norm of g, takes the gradient's place: it can
+    For each array, g - (w.g / w.w) w, scaled back to the norm of g, replaces the gradient: it can
     no longer grow the logits by growing the weights. Where w is zero the gradient stays as it is; where
-    it is parallel to w, to a share of 1e-6, nothing of it is left (rounding would be scaled up).
+    it is parallel to w, to a share of 1e-6, nothing is left of it (else rounding would be scaled up).
     """
 
     name: Literal["orthogonal_gradient"] = "orthogonal_gradient"

@@ -21,7 +21,7 @@ NOT_HIDDEN = frozenset({"W_E", "W_pos", "W_x", "W_y", "W_U"})
 class Muon(Optimiser):
     """Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) for hidden matrices, else AdamW.
 
-    A hidden matrix `W_...` [..., in, out], each head's by itself, has the update
+    A hidden matrix `W_...` [..., in, out], separately for each head, has the update
     -lr * (sqrt(max(1, out / in)) * O + weight_decay * W). With m = beta * m + (1 - beta) * g, O comes
     from M = m / (1 - beta^t), or with `nesterov` (and NAdam's corrections, Dozat 2016) from
     M = beta * m / (1 - beta^(t + 1)) + (1 - beta) * g / (1 - beta^t): X = M / (|M|_F + eps), then
@@ -29,8 +29,8 @@ class Muon(Optimiser):
     0.01 up to between 0.65 and 1.25, so O is near the closest orthogonal matrix to M.
 
     Embeddings and unembedding (`NOT_HIDDEN`), biases and norms (no `W_...`) have AdamW's update, with
-    adam_lr, adam_betas, eps and adam_weight_decay. A change of the learning rate or the decay in
-    mid-run is one of both.
+    adam_lr, adam_betas, eps and adam_weight_decay. Changing the learning rate or the decay in
+    mid-run changes both.
     """
 
     structural: ClassVar[tuple[str, ...]] = (*Optimiser.structural, "ns_steps", "nesterov")

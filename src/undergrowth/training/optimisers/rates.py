@@ -24,7 +24,7 @@ class Constant(Value):
 
 
 class Cosine(Value):
-    """Half a cosine from the full rate down to `final` times it over `steps` updates; it stays there.
+    """Half a cosine from the full rate down to `final` times it over `steps` updates, constant after.
 
     After t updates past the warm-up the rate is multiplied by
     final + (1 - final) (1 + cos(pi min(t / steps, 1))) / 2. Power et al.'s code (openai/grok) takes

@@ -38,7 +38,7 @@ def with_hyperparams(
     known = [name for name, _ in _traced(opt_state)]
     for name in change:
         if name not in known:
-            raise ValueError(f"{name!r} is no hyper-parameter of this optimiser: take {_or(known)}")
+            raise ValueError(f"{name!r} is not a hyper-parameter of this optimiser: use {_or(known)}")
 
     def changed(name: str, value: Any) -> Any:
         by = change.get(name) or change.get(FOLLOWS.get(name, ""))

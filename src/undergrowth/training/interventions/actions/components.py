@@ -37,8 +37,8 @@ class Components(Value):
     def _names_some(self) -> Components:
         if self.choice == "given" and (not self.indices or self.n):
             raise ValueError(
-                "components by choice = 'given' are named by their indices alone: "
-                "give indices = [...] and no n, or take another choice"
+                "components by choice = 'given' are named only by their indices: "
+                "give indices = [...] and no n, or another choice"
             )
         if self.choice != "given" and (self.indices or not self.n):
             raise ValueError(
@@ -109,13 +109,13 @@ class _OfComponents(Action):
         highest = max((*self.components.indices, self.components.n - 1))
         if highest >= site.n_components:
             raise ValueError(
-                f"{place}.components name {highest + 1} {site.component}s or more, and the model has "
+                f"{place}.components name at least {highest + 1} {site.component}s, but the model has "
                 f"{site.n_components} at {site.name}: take fewer, counted from 0"
             )
 
 
 class Ablate(_OfComponents):
-    """From here on some components are absent: their baseline stands in their place, in training too.
+    """From here on some components are replaced by their baseline, in training too.
 
     baseline: zero, or the component's mean over the training examples at this moment.
     """
@@ -154,7 +154,7 @@ class _Freezing(Action):
 
 
 class Freeze(_OfComponents, _Freezing):
-    """From here on all weights of some components stand still, decay included."""
+    """From here on all weights of some components are fixed, against decay too."""
 
     name: Literal["freeze"] = "freeze"
 
@@ -171,7 +171,7 @@ class Freeze(_OfComponents, _Freezing):
 
 
 class FreezeParameters(OfParameters, _Freezing):
-    """From here on the parameters whose names fit a pattern stand still, decay included."""
+    """From here on the parameters whose names match a pattern are fixed, against decay too."""
 
     name: Literal["freeze_parameters"] = "freeze_parameters"
 

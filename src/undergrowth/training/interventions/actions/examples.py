@@ -15,7 +15,7 @@ from undergrowth.training.state import Regime
 
 
 class SetBatch(RegimeAction):
-    """Puts other batches in place of the present ones: their size, or their order."""
+    """Replaces the batches: their size, or their order."""
 
     name: Literal["set_batch"] = "set_batch"
     batch: AnyBatch
@@ -25,12 +25,12 @@ class SetBatch(RegimeAction):
 
 
 class SetData(RegimeAction):
-    """Trains on from here on other labels, or on fewer of the run's training examples.
+    """From here on trains on other labels, or on fewer of the run's training examples.
 
-    keep: the share of the run's training examples that stays, at random but nested: of two shares the
-    smaller keeps a part of what the larger keeps. What is left out is on neither side, so validation is
-    what it was. labels, label_noise: as in a run, drawn from its data seed. What is not given is as the
-    run began with it, whatever an earlier set_data made of it.
+    keep: the share of the run's training examples that stays, at random but nested: a smaller share is a
+    subset of a larger one. What is left out is on neither side, so validation is unchanged. labels,
+    label_noise: as in a run, drawn from its data seed. Fields not given are as at the start of the run,
+    whatever an earlier set_data did.
     """
 
     name: Literal["set_data"] = "set_data"

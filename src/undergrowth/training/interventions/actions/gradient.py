@@ -15,12 +15,12 @@ from undergrowth.training.state import Moment, TrainState
 
 
 class ScaleGradient(Action):
-    """From here on the loss's gradient, before any noise, is multiplied by `factor`; 0: none is left.
+    """From here on the loss gradient, before any noise, is multiplied by `factor`; 0 removes it.
 
-    Decay, gradient noise and a held norm stay as they are. An optimiser goes on down the past gradients
-    that it remembers, so to leave decay or noise alone reset its moments as well: without gradient and
+    Decay, gradient noise and a held norm stay as they are. An optimiser keeps following past gradients
+    through its moments, so to have decay or noise act alone, reset these as well: without gradient and
     moments a decoupled decay multiplies every weight by 1 - lr * weight_decay a step. Optimisers that
-    divide by the gradient's size (Adam, Muon, signs) make the same steps for any factor above 0.
+    divide by the gradient's size (Adam, Muon, signs) take the same steps for any factor above 0.
     """
 
     name: Literal["scale_gradient"] = "scale_gradient"

@@ -38,9 +38,9 @@ class ScaleLearningRate(Action):
 
 
 class Anneal(Action):
-    """Leads the learning rate to `factor` times its present value over `steps` updates, and leaves it.
+    """Moves the learning rate to `factor` times its present value over `steps` updates and keeps it.
 
-    shape: the rate's way there, a straight line or half a cosine. The multiplier is applied to the
+    shape: the path of the rate, a straight line or half a cosine. The multiplier is applied to the
     whole update, so the pull of a decoupled decay is annealed with it, as under a schedule.
     """
 

@@ -12,7 +12,7 @@ from undergrowth.training.state import Moment
 
 
 class NoOp(Action):
-    """Does nothing: the matched control of every other action, and a mark to count steps from."""
+    """Does nothing: the matched control for every other action, and a marker to count steps from."""
 
     name: Literal["no_op"] = "no_op"
 

@@ -14,7 +14,7 @@ from undergrowth.training.state import Moment
 
 
 class SetNoise(Action):
-    """Sets some of three noises, each as in the run's `noise`; what is not given stays as it is."""
+    """Sets some of three noises, each as in the run's `noise`; those not given are unchanged."""
 
     name: Literal["set_noise"] = "set_noise"
     gradient: float | None = Field(default=None, ge=0)

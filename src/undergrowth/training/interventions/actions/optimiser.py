@@ -13,7 +13,7 @@ from undergrowth.training.state import Moment
 
 
 class SetWeightDecay(Action):
-    """Puts another weight decay in place of the present one."""
+    """Replaces the weight decay."""
 
     name: Literal["set_weight_decay"] = "set_weight_decay"
     weight_decay: NonNegative
@@ -27,7 +27,7 @@ class SetWeightDecay(Action):
 class ResetMoments(Action):
     """Makes the optimiser forget its running means of gradients, as if training began here.
 
-    Hyper-parameters, and how far a warm-up or an annealing has come, stay as they are.
+    Hyper-parameters and the progress of warm-up and annealing are unchanged.
     """
 
     name: Literal["reset_moments"] = "reset_moments"

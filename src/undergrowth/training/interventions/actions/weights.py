@@ -28,8 +28,8 @@ class OfParameters(Action):
         names = parameter_names(run.blank_model())
         if not any(matches(name, self.parameters) for name in names):
             raise ValueError(
-                f"{place}.parameters = {self.parameters!r} fits no parameter of the model: "
-                f"take '*', or a pattern that fits one of {', '.join(names)}"
+                f"{place}.parameters = {self.parameters!r} matches no parameter of the model: "
+                f"use '*', or a pattern that matches one of {', '.join(names)}"
             )
 
 
@@ -71,7 +71,7 @@ class ClampNorm(Action):
     """From here on the norm of all weights is held, after every update, by scaling them all.
 
     norm: the norm held; relative: as a share of the present norm. hold = "at": kept equal to it;
-    "below": scaled down only where it is greater (Liu et al. 2023, Omnigrok, arXiv:2210.01117).
+    "below": scaled down only if it is greater (Liu et al. 2023, Omnigrok, arXiv:2210.01117).
     """
 
     name: Literal["clamp_norm"] = "clamp_norm"
