@@ -9,9 +9,13 @@ from typing import get_args
 import pytest
 
 import undergrowth as ug
+from undergrowth.losses import LossName
+from undergrowth.models import AnyModel
 from undergrowth.spec import RunSpec
-from undergrowth.tasks import AnyTask
+from undergrowth.tasks import AnySplit, AnyTask, AnyWeights
+from undergrowth.training.batches import AnyBatch
 from undergrowth.training.interventions import AnyAction, AnyTrigger
+from undergrowth.training.optimisers import AnyOptimiser
 
 PAGE = (Path(__file__).parent.parent / "docs" / "experiments.md").read_text()
 BLOCKS = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
@@ -36,7 +40,24 @@ def test_the_python_on_the_page_makes_its_forks(monkeypatch: pytest.MonkeyPatch)
     assert {arm.fork.of for arm in arms if arm.fork} == {trunk.id}
 
 
-@pytest.mark.parametrize("union", [AnyTask, AnyTrigger, AnyAction], ids=["task", "trigger", "action"])
-def test_every_kind_is_on_the_page(union: object) -> None:
-    for kind in get_args(get_args(union)[0]):
+UNIONS = {
+    "task": AnyTask,
+    "split": AnySplit,
+    "weights": AnyWeights,
+    "model": AnyModel,
+    "optimiser": AnyOptimiser,
+    "batch": AnyBatch,
+    "trigger": AnyTrigger,
+    "action": AnyAction,
+}
+
+
+@pytest.mark.parametrize("field", UNIONS)
+def test_every_kind_is_on_the_page(field: str) -> None:
+    for kind in get_args(get_args(UNIONS[field])[0]):
         assert f"`{kind.model_fields['name'].default}`" in PAGE, kind
+
+
+@pytest.mark.parametrize("loss", get_args(LossName))
+def test_every_loss_is_on_the_page(loss: str) -> None:
+    assert f"`{loss}`" in PAGE or f'"{loss}"' in PAGE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal, localcontext
+from inspect import isfunction
 from typing import get_args
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from undergrowth import losses
 from undergrowth.losses import LOSSES, LossName, cross_entropy, cross_entropy_float32, mse, stablemax
 
 N = 64
@@ -252,3 +254,5 @@ def test_losses_are_found_by_their_names_in_specs() -> None:
     assert LOSSES["stablemax"] is stablemax
     assert LOSSES["mse"] is mse
     assert {*LOSSES, "policy_gradient"} == set(get_args(LossName))
+    written = {n for n, f in vars(losses).items() if isfunction(f) and f.__module__ == losses.__name__}
+    assert set(LOSSES) == {name for name in written if not name.startswith("_")}

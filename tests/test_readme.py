@@ -33,6 +33,11 @@ def test_the_python_example_runs_in_at_most_ten_lines(
     assert len(ug.open("runs/first").runs) == 2
 
 
+def test_every_study_is_in_a_table() -> None:
+    studies = re.findall(r"^\| [PC0-9 -]+ \|.*\| `([a-z-]+)` \|$", README, re.MULTILINE)
+    assert sorted(studies) == sorted(ug.STUDIES)
+
+
 def test_the_spec_example_is_a_possible_run() -> None:
     spec = ug.RunSpec.from_toml(block("toml"))
     assert spec.interventions[0].action == ug.ScaleLearningRate(factor=5.0, keep_decay_pull=True)

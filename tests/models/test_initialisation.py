@@ -182,13 +182,6 @@ def test_transformers_and_two_token_mlps_take_tokens_and_mlps_take_all() -> None
     assert taken == {"transformer": only_tokens, "two_token_mlp": only_tokens, "mlp": (True, True)}
 
 
-@pytest.mark.parametrize("spec", [TransformerSpec(), TwoTokenMLPSpec()], ids=lambda s: s.name)
-def test_a_model_of_tokens_refuses_numbers_in_one_line(spec: AnyModel) -> None:
-    message = rf"^a {spec.name} reads two tokens, not 64 numbers: take model.name = 'mlp'$"
-    with pytest.raises(ValueError, match=message):
-        spec.init(Features(64), 10, np.random.default_rng(0))
-
-
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

@@ -1,22 +1,46 @@
-"""Laws of every kind of model: what tools ask of it beside its two passes, which agree elsewhere."""
+"""Laws of every kind of model: its two passes agree, and what tools ask of it beside them.
+
+Those of its gates, slices and write hooks are held of the same `MODELS` in `test_sites`, `test_slices`
+and `test_watching`: a new kind's place is in `SPECS` alone.
+"""
 
 from __future__ import annotations
 
 from typing import Any, get_args
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests import tiny
 from undergrowth.measures.harmonics.group_tables import element_weights, group_table
-from undergrowth.models import Ablated, AnyModel, MLPSpec, Model
-from undergrowth.tasks import Modular
+from undergrowth.models import (
+    HOOK_EMBED,
+    Ablated,
+    AnyModel,
+    MLPSpec,
+    Model,
+    Site,
+    gated,
+    recording,
+    state_dict,
+)
+from undergrowth.tasks import Features, Modular, Tokens
 
 SPECS: dict[str, Any] = {
     "transformer": tiny.TRANSFORMER,
     "deep": tiny.TRANSFORMER.model_copy(
-        update={"n_layers": 2, "layer_norm": "pre", "prompt": "x o y =", "logits": "vocabulary"}
+        update={
+            "n_layers": 2,
+            "act_fn": "gelu",
+            "layer_norm": "pre",
+            "residual_from_layer_norm": True,
+            "attn_bias": True,
+            "prompt": "x o y =",
+            "logits": "vocabulary",
+        }
     ),
     "two_token_mlp": tiny.MLP,
     "summed": tiny.MLP.model_copy(update={"combine": "summed"}),
@@ -24,8 +48,12 @@ SPECS: dict[str, Any] = {
     "deep_mlp": MLPSpec(d_mlp=6),
 }
 MODELS: dict[str, Model] = {name: tiny.made(spec, seed=4) for name, spec in SPECS.items()}
+SITES = [(name, site) for name, model in MODELS.items() for site in model.sites]
 X, Y = 1, 3
 every_model = pytest.mark.parametrize("name", MODELS)
+every_site = pytest.mark.parametrize(
+    ("name", "site"), SITES, ids=[f"{name}-{site.name}" for name, site in SITES]
+)
 
 
 def test_the_laws_are_held_by_every_kind_of_model() -> None:
@@ -34,6 +62,93 @@ def test_the_laws_are_held_by_every_kind_of_model() -> None:
 
 def test_a_model_that_does_not_say_what_its_weights_are_of_is_none() -> None:
     assert {"unembedding", "element_weights", "neurons_read"} <= Model.__abstractmethods__
+
+
+def assert_close(mine: Any, other: Any, relative: float) -> None:
+    """Equal up to `relative` of the largest number."""
+    mine, other = np.asarray(mine), np.asarray(other)
+    np.testing.assert_allclose(mine, other, rtol=0, atol=relative * np.abs(other).max())
+
+
+@every_model
+def test_both_passes_have_the_same_logits_and_gradients(name: str) -> None:
+    model, pull = MODELS[name], np.random.default_rng(0).standard_normal((tiny.P**2, 1))
+
+    @eqx.filter_jit
+    def found(model: Model, *, plain: bool) -> tuple[jax.Array, Model]:
+        def pulled(model: Model) -> tuple[jax.Array, jax.Array]:
+            logits = (model.plain if plain else model)(tiny.pairs())
+            return jnp.sum(jnp.sin(logits) * pull), logits
+
+        gradient, logits = eqx.filter_grad(pulled, has_aux=True)(model)
+        return logits, gradient
+
+    (mine, its), (plain, textbook) = found(model, plain=False), found(model, plain=True)
+    assert np.ptp(np.asarray(mine), axis=0).max() > 0.1
+    assert_close(mine, plain, 1e-5)
+    truth = state_dict(textbook)
+    largest = max(np.abs(array).max() for array in truth.values())
+    for parameter, array in state_dict(its).items():
+        np.testing.assert_allclose(array, truth[parameter], rtol=1e-4, atol=2e-5 * largest)
+
+
+@every_site
+def test_gates_of_each_example_act_alike_in_both_passes(name: str, site: Site) -> None:
+    model, rng = MODELS[name], np.random.default_rng(2)
+    gates = {site.name: jnp.asarray(rng.uniform(0, 2, (tiny.P**2, site.n_components)), jnp.float32)}
+    shared = tiny.forward(model, tiny.pairs(), gates)
+    assert_close(shared, tiny.forward(model, tiny.pairs(), gates, plain=True), 2e-5)
+    assert np.abs(np.asarray(shared) - np.asarray(tiny.forward(model, tiny.pairs()))).max() > 0.05
+
+
+@every_model
+def test_hooks_are_handed_every_site_in_its_order_and_by_the_plain_pass_the_input_before(
+    name: str,
+) -> None:
+    model = MODELS[name]
+    sites = [site.name for site in model.sites]
+    for run, expected in ((model, sites), (model.plain, [HOOK_EMBED, *sites])):
+        found: dict[str, jax.Array] = {}
+        jax.eval_shape(lambda run=run, found=found: run(tiny.pairs(), recording(found)))
+        assert [each for each in found if each in (HOOK_EMBED, *sites)] == expected
+
+
+@every_site
+def test_a_readout_is_by_what_the_logits_change_for_one_unit_of_a_component(
+    name: str, site: Site
+) -> None:
+    model = MODELS[name]
+    readout = model.readout(site)
+    if readout is None:
+        assert site != model.sites[-1] or name == "deep"  # whose last norm stands between
+        return
+    seen: dict[str, jax.Array] = {}
+    whole = model(tiny.pairs(), recording(seen))
+    closed = model(tiny.pairs(), gated((site,), {site.name: jnp.zeros(site.n_components)}))
+    assert_close(whole - closed, seen[site.name].reshape(len(whole), -1) @ readout, 1e-5)
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_equal_generators_give_equal_models_and_others_others(spec: Any) -> None:
+    one, again, other = (
+        state_dict(spec.init(Tokens(tiny.P), tiny.P, np.random.default_rng(k))) for k in (0, 0, 1)
+    )
+    for parameter, weights in one.items():
+        assert (weights == again[parameter]).all()
+        is_constant = parameter.rsplit(".", 1)[-1].startswith("b_") or parameter.endswith((".w", ".b"))
+        assert (weights != other[parameter]).any() or is_constant, parameter
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+@pytest.mark.parametrize("reads", [Tokens(5), Features(64)], ids=["tokens", "numbers"])
+def test_a_model_is_made_of_what_it_takes_and_refuses_all_else_in_one_line(
+    spec: Any, reads: Any
+) -> None:
+    if spec.takes(reads):
+        assert spec.init(reads, 3, np.random.default_rng(0)).n_logits >= 3
+        return
+    with pytest.raises(ValueError, match=rf"^a {spec.name} reads .*: take model.name = 'mlp'$"):
+        spec.init(reads, 3, np.random.default_rng(0))
 
 
 @every_model

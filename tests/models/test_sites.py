@@ -10,17 +10,15 @@ import numpy as np
 import pytest
 
 from tests import tiny
+from tests.models.test_laws import MODELS, SITES
 from undergrowth.models import Model, Site, gated, no_hook, recording
 
 INPUTS = tiny.pairs()
 N = len(INPUTS)
-MODELS: dict[str, Model] = {"transformer": tiny.transformer(), "mlp": tiny.mlp()}
-SITES = [(name, site) for name, model in MODELS.items() for site in model.sites]
-
 every_site = pytest.mark.parametrize(
     ("model", "site"),
     [(MODELS[name], site) for name, site in SITES],
-    ids=[f"{name}-{site.component}" for name, site in SITES],
+    ids=[f"{name}-{site.name}" for name, site in SITES],
 )
 
 
@@ -41,7 +39,7 @@ def test_models_name_their_sites_in_forward_order() -> None:
         ("blocks.0.attn.hook_z", "head", 2),
         ("blocks.0.mlp.hook_post", "neuron", 6),
     ]
-    assert [(s.name, s.component, s.n_components) for s in MODELS["mlp"].sites] == [
+    assert [(s.name, s.component, s.n_components) for s in MODELS["two_token_mlp"].sites] == [
         ("mlp.hook_post", "neuron", 6)
     ]
 
@@ -123,6 +121,6 @@ def test_several_sites_are_gated_at_once() -> None:
 
 
 def test_a_site_that_the_model_has_not_is_an_error_that_lists_its_sites() -> None:
-    model = MODELS["mlp"]
+    model = MODELS["two_token_mlp"]
     with pytest.raises(ValueError, match=r"no site 'hook_z' in this model.*mlp\.hook_post"):
         gated(model.sites, {"hook_z": jnp.ones(2)})

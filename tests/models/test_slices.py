@@ -4,35 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests import tiny
-from undergrowth.models import MLPSpec, Model, TransformerSpec, load_state_dict, state_dict
+from tests.models.test_laws import MODELS
+from undergrowth.models import Model, load_state_dict, state_dict
 
 C = 1
-MODELS: dict[str, Any] = {
-    "transformer": tiny.transformer(),
-    "two_token_mlp": tiny.mlp(),
-    "mlp": tiny.made(MLPSpec(d_mlp=6), seed=4),
-    "deep": tiny.made(
-        TransformerSpec(
-            d_model=8,
-            n_heads=2,
-            d_head=4,
-            d_mlp=6,
-            n_layers=2,
-            act_fn="gelu",
-            layer_norm="pre",
-            residual_from_layer_norm=True,
-            attn_bias=True,
-            prompt="x o y =",
-            logits="vocabulary",
-        ),
-        seed=3,
-    ),
-}
 every_site = pytest.mark.parametrize(
     ("name", "position"),
     [(name, i) for name, model in MODELS.items() for i in range(len(model.sites))],
@@ -78,6 +60,27 @@ def test_a_component_without_its_slices_is_a_component_behind_a_closed_gate(
     open_gates = {site.name: jnp.ones(site.n_components)}
     closed = {site.name: jnp.ones(site.n_components).at[C].set(0)}
     np.testing.assert_allclose(logits(gone, open_gates), logits(model, closed), atol=1e-5)
+
+
+@every_site
+def test_no_slice_of_a_component_is_left_out(name: str, position: int) -> None:
+    """Behind a closed gate what belongs to a component has no gradient, and all else still has one, but
+    for b_K, which a softmax does not see.
+    """
+    model = MODELS[name]
+    site = model.sites[position]
+    closed = {site.name: jnp.ones(site.n_components).at[C].set(0)}
+    pull = np.random.default_rng(3).standard_normal((len(tiny.pairs()), 1))
+
+    def pulled(model: Model) -> jax.Array:
+        return jnp.sum(jnp.sin(tiny.forward(model, tiny.pairs(), closed)) * pull)
+
+    gradients = state_dict(eqx.filter_jit(eqx.filter_grad(pulled))(model))
+    for parameter, gradient in gradients.items():
+        owned = dict(model.slices(site)).get(parameter)
+        for axis, n in enumerate(gradient.shape):
+            if n == site.n_components and axis != owned and not parameter.endswith("b_K"):
+                assert np.abs(gradient.take(C, axis)).max() > 1e-5, f"{parameter}, axis {axis}"
 
 
 @every_site

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tests.models.test_slices import MODELS
+from tests.models.test_laws import MODELS
 from undergrowth.losses import cross_entropy
 from undergrowth.models import Ablated, Model, state_dict
 

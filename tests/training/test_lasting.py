@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import jax
@@ -10,18 +12,19 @@ import numpy as np
 import pytest
 from jaxtyping import Array
 
+import undergrowth
 from tests import tiny
 from undergrowth.engine import initial
 from undergrowth.engine.step import slope, update
+from undergrowth.measures.reinforcement.ledger import parts_of
 from undergrowth.models import Hook, Model, no_hook, state_dict
 from undergrowth.training.interventions import (
-    Ablate,
     Action,
-    Anneal,
+    AtStep,
     ClampNorm,
     Freeze,
     FreezeParameters,
-    ScaleGradient,
+    Intervention,
     lasting,
 )
 from undergrowth.training.objectives import TrainSet
@@ -29,6 +32,7 @@ from undergrowth.training.optimisers import SGD
 from undergrowth.training.setup import Setup
 from undergrowth.training.state import Moment, TrainState
 
+ROOT = Path(undergrowth.__file__).parent
 HOOKS = {name for name in vars(Action) if name.startswith("on_")}
 SPEC = tiny.spec(optimiser=SGD(lr=0.1, warmup_steps=0))
 SIDE = np.flatnonzero(tiny.observed().is_train)
@@ -96,30 +100,39 @@ def test_the_engine_asks_the_hooks_of_a_new_action(
         np.testing.assert_allclose(found[name], expected, rtol=1e-4, atol=1e-7)
 
 
-def test_every_hook_is_that_of_some_action_and_each_changes_nothing_by_itself() -> None:
-    own = {
-        Ablate: "on_activations",
-        ScaleGradient: "on_gradient",
-        Anneal: "on_update",
-        Freeze: "on_update",
-        FreezeParameters: "on_update",
-        ClampNorm: "on_weights",
-    }
-    found = {
-        (kind, hook)
-        for kind in lasting.KINDS
-        for hook in HOOKS
-        if getattr(kind, hook) is not getattr(Action, hook)
-    }
-    assert found == set(own.items())
-    assert set(own.values()) == HOOKS
+@pytest.mark.parametrize("kind", lasting.KINDS, ids=lambda kind: kind.model_fields["name"].default)
+def test_the_hooks_of_an_action_that_was_never_taken_change_nothing(kind: type[Action]) -> None:
     state = initial(SPEC).state
-    for kind in lasting.KINDS:
-        assert kind.on_activations(no_hook, state) is no_hook
-        assert kind.on_gradient(state.model, state) is state.model
-        assert kind.on_weights(state.model, state) is state.model
-        update = kind.on_update(state.model, state, jnp.asarray(0))
-        assert jax.tree.leaves(update) == jax.tree.leaves(state.model)
+    assert kind.on_activations(no_hook, state) is no_hook
+    assert kind.on_gradient(state.model, state) is state.model
+    assert kind.on_weights(state.model, state) is state.model
+    update = kind.on_update(state.model, state, jnp.asarray(0))
+    assert jax.tree.leaves(update) == jax.tree.leaves(state.model)
+
+
+def test_every_hook_is_that_of_some_action() -> None:
+    lasting_by = {
+        hook: [kind for kind in lasting.KINDS if getattr(kind, hook) is not getattr(Action, hook)]
+        for hook in HOOKS
+    }
+    assert all(lasting_by.values())
+    assert ClampNorm in lasting_by["on_weights"]
+
+
+@pytest.mark.parametrize("folder", ["spec", "engine", "measures"])
+def test_spec_engine_and_measures_know_no_action_by_its_name(folder: str) -> None:
+    names = [f'"{kind.model_fields["name"].default}"' for kind in lasting.KINDS]
+    for file in (ROOT / folder).rglob("*.py"):
+        text = file.read_text()
+        assert not [name for name in names if name in text], file
+
+
+def test_the_ledger_has_a_part_for_what_a_new_action_does_to_weights() -> None:
+    at = tiny.context(tiny.mlp())
+    for kind, parts in ((Halve, {"data", "decay"}), (HalveWeights, {"data", "decay", "clamp"})):
+        taken = Intervention.model_construct(trigger=AtStep(step=3), action=kind())
+        spec = SPEC.model_copy(update={"interventions": (taken,)})
+        assert parts_of(replace(at, spec=spec)).keys() == parts
 
 
 def test_what_two_actions_share_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from undergrowth.measures.reading import COMPONENTS, SIDES, LossMeasure, Observe
 from undergrowth.measures.reinforcement.entries import REST, TWICE, Sums, ledger, owners, summed
 from undergrowth.models import Model, parameter_names
 from undergrowth.schedules import Schedule
+from undergrowth.training.interventions import Action
 
 Parts = tuple[str, ...]
 
@@ -78,11 +79,12 @@ class Ledger(LossMeasure):
 
 
 def parts_of(at: Context) -> dict[str, Model]:
-    """The parts of the update that a run makes next; a clamp only where the run is to have one."""
+    """The parts of the update that a run makes next; a clamp only where an action is to hold weights."""
     update = at.update()
     parts = {"data": update.data, "decay": update.decay}
-    clamps = any(each.action.name == "clamp_norm" for each in at.spec.interventions)
-    return {**parts, "clamp": update.clamp} if clamps else parts
+    actions = [type(intervention.action) for intervention in at.spec.interventions]
+    holds = any(kind.on_weights is not Action.on_weights for kind in actions)
+    return {**parts, "clamp": update.clamp} if holds else parts
 
 
 def families(model: Model) -> dict[str, list[str]]:
