@@ -190,7 +190,8 @@ def print_verdicts(rows: Sequence[Mapping[str, Any]]) -> None:
         told = "" if adjusted is None else f", p {adjusted:.2g} adjusted for all claims"
         effect = "unknown" if row["effect"] is None else f"{row['effect']:.3g}"
         console.print(
-            f"     {row['says']}: {effect} [{low}, {high}], n {row['n_seeds']}{told}", style="dim"
+            f"     {row['says'] or row['statistic']}: {effect} [{low}, {high}], n {row['n_seeds']}{told}",
+            style="dim",
         )
 
 

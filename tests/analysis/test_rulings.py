@@ -17,9 +17,9 @@ from undergrowth.analysis import (
     censored_estimate,
     difference,
     estimate,
-    holm,
     proportion,
 )
+from undergrowth.multiplicity import holm
 
 INF, NAN = math.inf, math.nan
 

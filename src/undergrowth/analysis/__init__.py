@@ -20,7 +20,7 @@ from undergrowth.analysis.intervals import (
 from undergrowth.analysis.needed import Needed, needed
 from undergrowth.analysis.nested import nested_estimate
 from undergrowth.analysis.resampling import Resampled, resampled
-from undergrowth.analysis.rulings import Above, Exceeds, Rule, Within, holm
+from undergrowth.analysis.rulings import Above, Exceeds, Rule, Within
 from undergrowth.analysis.spikes import (
     Coincidence,
     across,
@@ -60,7 +60,6 @@ __all__ = [
     "events",
     "gini",
     "histogram",
-    "holm",
     "hoyer",
     "log_rank",
     "matched_windows",

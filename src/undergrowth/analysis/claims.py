@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from undergrowth.analysis.rulings import Ruling, holm
+from undergrowth.analysis.rulings import Ruling
 from undergrowth.analysis.verdicts import Verdict
+from undergrowth.multiplicity import holm
 
 NO_PRIMARY = "the study that decides it, which has not been run here"
 

@@ -153,7 +153,7 @@ def claims(where: str | Path | None = None) -> list[dict[str, Any]]:
     """One row per claim that has a primary among the published studies, in the order of their ids: what
     verdicts.json has of it, with p adjusted for how many of these have an answer (Holm).
     """
-    from undergrowth.analysis.rulings import holm
+    from undergrowth.multiplicity import holm
 
     folder = shipped() if where is None else Path(where)
     primaries = [
