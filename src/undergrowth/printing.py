@@ -189,10 +189,9 @@ def print_verdicts(rows: Sequence[Mapping[str, Any]]) -> None:
         adjusted = row.get("p_adjusted")
         told = "" if adjusted is None else f", p {adjusted:.2g} adjusted for all claims"
         effect = "unknown" if row["effect"] is None else f"{row['effect']:.3g}"
-        console.print(
-            f"     {row['says'] or row['statistic']}: {effect} [{low}, {high}], n {row['n_seeds']}{told}",
-            style="dim",
-        )
+        says = row["says"] or row["statistic"]
+        told = f"     {says}: {effect} [{low}, {high}], n {row['n_seeds']}{told}"
+        console.print(told, style="dim")
 
 
 def format_bound(bound: float | None, without: str) -> str:
