@@ -110,4 +110,4 @@ def test_a_fork_after_its_parents_stop_is_refused_in_one_line(tmp_path: Path) ->
     beside = stored(tmp_path / "other", STOPPED, STOPPED.forked(AtStep(step=30)))
     _, fork = beside.select([STOPPED, STOPPED.forked(AtStep(step=30))])
     assert fork.status == "failed"
-    assert "never came there" in fork.message
+    assert "never got there" in fork.message

@@ -171,5 +171,5 @@ def test_prefixes_keep_two_kinds_of_areas_apart() -> None:
     two = [{"name": "areas"}, {"name": "areas", "prefix": "blocks", "kind": "block"}]
     keys = [measure.key for measure in tiny.spec(measures=[{"name": "curves"}, *two]).measures]
     assert keys == ["curves", "areas", "blocks"]
-    with pytest.raises(SpecError, match=re.escape("measures hold 'areas' twice")):
+    with pytest.raises(SpecError, match=re.escape("measures contain 'areas' twice")):
         tiny.spec(measures=[{"name": "curves"}, two[0], two[0]])

@@ -55,7 +55,7 @@ def test_a_run_that_does_not_fit_is_refused_in_one_line() -> None:
 def test_runs_that_do_not_fit_beside_each_other_are_refused() -> None:
     runs = [tiny.spec().seeded(seed) for seed in range(4)]
     refuse_what_does_not_fit(runs, at_once=2, available=GB)
-    with pytest.raises(SpecError, match=r"4 runs at once need .* take fewer workers, a smaller task"):
+    with pytest.raises(SpecError, match=r"4 runs at once need .* use fewer workers, a smaller task"):
         refuse_what_does_not_fit(runs, at_once=4, available=GB)
 
 

@@ -48,5 +48,5 @@ def test_another_sample_seed_draws_other_examples() -> None:
 
 
 def test_more_bits_that_matter_than_bits_is_an_error_of_one_line() -> None:
-    with pytest.raises(SpecError, match=r"k = 5 bits matter.* n_bits = 4: take k = 4 or less"):
+    with pytest.raises(SpecError, match=r"k = 5 bits matter.* n_bits = 4: use k = 4 or less"):
         SparseParity(n_bits=4, k=5)

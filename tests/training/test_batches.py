@@ -155,7 +155,7 @@ def test_the_full_batch_has_nothing_to_choose() -> None:
 
 @pytest.mark.parametrize("batch", [MiniBatch(batch_size=11), Blocked(batch_size=11)])
 def test_a_batch_that_exceeds_the_data_is_an_error_with_three_remedies(batch: Drawing) -> None:
-    message = r"batch_size = 11 exceeds the 10 training examples: take a "
+    message = r"batch_size = 11 exceeds the 10 training examples: use a "
     with pytest.raises(ValueError, match=message):
         batch.indices(10, 0, 0, 1)
     with pytest.raises(ValueError, match=message):
