@@ -711,7 +711,9 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
         _say_wrong(f"{where}{error.strerror or error}: fix this or give another path, and run it again")
         return 1
     except sqlite3.Error as error:
-        _say_wrong(f"cannot write to the store ({error}): free some space and run the same command again")
+        _say_wrong(
+            f"cannot write to the store ({error}): free some space and run the same command again"
+        )
         return 1
     except Exception as error:
         code = _code_of(error)

@@ -155,3 +155,10 @@ def test_values_of_a_whole_arm_skip_nothing_silently() -> None:
     found = values_of(table(treated=2), "treated", Statistic("s", "", lambda run: np.nan), missing)
     assert found == {}
     assert missing == {"has no value": 2}
+
+
+def test_fewer_seeds_than_it_takes_leave_it_open() -> None:
+    few, enough = (endpoint(at_least=4).verdict(table(treated=n)) for n in (3, 4))
+    assert (few.ruling, few.waits_for) == ("open", "4 seeds with a value: there are 3")
+    assert enough.waits_for == ""
+    assert enough.ruling != "open"

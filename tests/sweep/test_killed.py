@@ -165,7 +165,6 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path) -> None:
         assert done.returncode == 1
         assert done.stderr.count("\n") == 1
         assert "free some space and run the same command again" in done.stderr
-        assert "free some space" in done.stderr
         assert readings_in(disk / "store")
         subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
         again = subprocess.run(

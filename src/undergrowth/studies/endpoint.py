@@ -45,9 +45,9 @@ class Endpoint:
     name: unique in a study; claim: its id; rule: what decides; control: an arm, beside whose run of the
     same seed each run is put where it is `paired`, and whose mean is otherwise taken away; is_primary:
     whether it gives the claim its ruling, which one endpoint of one study does; waits_for: why the runs
-    of this budget cannot decide it; measured: in place of a number a seed, an estimate from the whole
-    table, of which `arm` and `control` then are only names; note: what else a reader should know, from
-    the table.
+    of this budget cannot decide it; at_least: the fewest seeds with a value that do; measured: in place
+    of a number a seed, an estimate from the whole table, of which `arm` and `control` then are only
+    names; note: what else a reader should know, from the table.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Endpoint:
     paired: bool = True
     is_primary: bool = False
     waits_for: str = ""
+    at_least: int = 0
     measured: Callable[[Table, Endpoint], Measured] | None = None
     note: Callable[[Table], str] | None = None
 
@@ -85,9 +86,13 @@ class Endpoint:
             missing=dict(Counter(found.missing) + Counter(found.missing_control)),
             worst_case=worst_case(found, self),
             values=found.values,
-            waits_for=self.waits_for,
+            waits_for=self.waits_for or self._too_few(estimate.n),
             chosen=chosen(table),
         )
+
+    def _too_few(self, n: int) -> str:
+        """What it waits for where some seeds have a value, and fewer than it takes."""
+        return f"{self.at_least} seeds with a value: there are {n}" if 0 < n < self.at_least else ""
 
 
 def chosen(table: Table) -> Chosen:
