@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from undergrowth.analysis.verdicts import CLAIM_SEEDS
 from undergrowth.published.reading import claims
 from undergrowth.report.front import place_of_claim
 from undergrowth.studies import STUDIES
@@ -43,14 +44,16 @@ def _row(claim: str, says: str, study: str, row: Mapping[str, Any] | None) -> Se
     if row["ruling"] == "open":
         return claim, says, f"open: waits for {row['waits_for']}", "", "", "", "", f"`{row['study']}`"
     low, high = (_number(bound, other) for bound, other in zip(row["interval"], "-+", strict=True))
-    effect = row["says"] or _number(row["effect"], "?")
+    number = _number(row["effect"], "?")
+    told = f"{row['statistic']}: {number}"
+    effect = told if row["says"].replace("−", "-") in ("", number) else f"{row['says']} ({told})"
     adjusted = "" if row["p_adjusted"] is None else f"{row['p_adjusted']:.2g}"
-    ruling = f"**{row['ruling']}**"
+    ruling = f"**{row['ruling']}**" + ("" if row["n_seeds"] >= CLAIM_SEEDS else " (demonstration)")
     return (
         claim,
         says,
         ruling,
-        f"{effect} ({row['statistic']}: {_number(row['effect'], '?')})",
+        effect,
         f"{low} to {high}, {row['rule']}",
         str(row["n_seeds"]),
         adjusted,
