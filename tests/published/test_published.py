@@ -36,7 +36,7 @@ def test_the_verdicts_values_and_curves_are_the_stores(store: Store, there: Publ
     values = there.values[there.values["endpoint"] == "small"]
     ends = [float(run["train_loss"][-1]) for run in runs.values() if run.parts[0].arm == "true"]
     assert sorted(values["low"]) == pytest.approx(sorted(ends), rel=1e-6)
-    assert (values["low"] == values["high"]).all()
+    assert values["low"].tolist() == values["high"].tolist()
     curves = there.curves
     assert set(curves["run"]) == set(runs)
     for run_id, its in curves.groupby("run"):

@@ -115,7 +115,7 @@ def as_columns(runs: Sequence[Run], names: Sequence[str], most_steps: int | None
             values = curves[name].values[kept] if name in curves else np.full(len(kept), np.nan)
             columns[name].append(values.astype(np.float32))
     out = io.BytesIO()
-    together = {name: np.concatenate(parts) for name, parts in columns.items()}
+    together: dict[str, Any] = {name: np.concatenate(parts) for name, parts in columns.items()}
     np.savez_compressed(out, run=np.concatenate(place), step=np.concatenate(step), **together)
     return out.getvalue()
 

@@ -122,7 +122,7 @@ class Chart:
     is_square: bool = False
     # Every piece asks for these, and each takes a pass over the table.
     _orders: dict[tuple[str, str], list[Any]] = field(default_factory=dict, init=False, repr=False)
-    _by_layer: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
+    _by_layer: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     def scale(self, axis: str, panel: str) -> Scale:
         """The x or the y axis of a panel."""
