@@ -24,7 +24,7 @@ import undergrowth
 ROOT = Path(undergrowth.__file__).parent
 ORDER = (
     # what everything may use
-    *("version", "plain_text", "toml_text", "precision", "spec_errors", "multiplicity"),
+    *("version", "plain_text", "toml_text", "precision", "spec_errors", "multiplicity", "claim_ids"),
     # what a run is made of
     *("values", "rng", "schedules", "losses", "tasks", "models", "gating", "training", "measures"),
     # a run, what trains it, where it is kept and where it runs

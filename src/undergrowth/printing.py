@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from undergrowth.plain_text import in_one_line, json_text, visible
+from undergrowth.published.wording import bounds, number
 
 if TYPE_CHECKING:  # the command line starts without JAX
     import numpy as np
@@ -183,20 +184,11 @@ def print_verdicts(rows: Sequence[Mapping[str, Any]]) -> None:
         if row["effect"] is None and row["waits_for"]:
             console.print(f"     waiting for {row['waits_for']}", style="dim")
             continue
-        low, high = (
-            format_bound(bound, side) for bound, side in zip(row["interval"], ("-∞", "∞"), strict=True)
-        )
+        low, high = bounds(row)
         adjusted = row.get("p_adjusted")
-        told = "" if adjusted is None else f", p {adjusted:.2g} adjusted for all claims"
-        effect = "unknown" if row["effect"] is None else f"{row['effect']:.3g}"
-        says = row["says"] or row["statistic"]
-        told = f"     {says}: {effect} [{low}, {high}], n {row['n_seeds']}{told}"
-        console.print(told, style="dim")
-
-
-def format_bound(bound: float | None, without: str) -> str:
-    """A bound of an interval, which is open where there is none."""
-    return without if bound is None else f"{bound:.3g}"
+        p = "" if adjusted is None else f", p {adjusted:.2g} adjusted for all claims"
+        effect = f"{row['says'] or row['statistic']}: {number(row['effect'])}"
+        console.print(f"     {effect} [{low}, {high}], n {row['n_seeds']}{p}", style="dim")
 
 
 def _in_words(estimate: Estimate) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.studies.test_study import small, stored
+from undergrowth.published.columns import as_columns, from_columns
 from undergrowth.published.reading import ABOUT, FILES, Published, ResultsError, claims, results
-from undergrowth.published.runs import as_columns, from_columns
 from undergrowth.published.writing import publish
 from undergrowth.store import Store
 from undergrowth.studies.conducting import parts_in

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from undergrowth.analysis.verdicts import CLAIM_SEEDS
+from undergrowth.claim_ids import place_of_claim
 from undergrowth.published.reading import claims
-from undergrowth.report.front import place_of_claim
+from undergrowth.published.wording import bounds, number
 from undergrowth.studies import STUDIES
 
 BEGINS, ENDS = (
@@ -43,10 +44,10 @@ def _row(claim: str, says: str, study: str, row: Mapping[str, Any] | None) -> Se
         return claim, says, "open: not run at its own scale yet", "", "", "", "", f"`{study}`"
     if row["ruling"] == "open":
         return claim, says, f"open: waits for {row['waits_for']}", "", "", "", "", f"`{row['study']}`"
-    low, high = (_number(bound, other) for bound, other in zip(row["interval"], "-+", strict=True))
-    number = _number(row["effect"], "?")
-    told = f"{row['statistic']}: {number}"
-    effect = told if row["says"].replace("−", "-") in ("", number) else f"{row['says']} ({told})"
+    low, high = bounds(row)
+    value = number(row["effect"])
+    told = f"{row['statistic']}: {value}"
+    effect = told if row["says"].replace("−", "-") in ("", value) else f"{row['says']} ({told})"
     adjusted = "" if row["p_adjusted"] is None else f"{row['p_adjusted']:.2g}"
     ruling = f"**{row['ruling']}**" + ("" if row["n_seeds"] >= CLAIM_SEEDS else " (demonstration)")
     return (
@@ -59,8 +60,3 @@ def _row(claim: str, says: str, study: str, row: Mapping[str, Any] | None) -> Se
         adjusted,
         f"`{row['study']}`, {row['endpoint']}",
     )
-
-
-def _number(value: float | None, without: str) -> str:
-    infinite = {"-": "-∞", "+": "∞"}.get(without, "unknown")
-    return infinite if value is None else f"{value:.3g}"

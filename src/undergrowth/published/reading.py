@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from undergrowth.claim_ids import place_of_claim
 from undergrowth.version import __version__
 
 if TYPE_CHECKING:
@@ -97,18 +98,19 @@ class Published:
         import numpy as np
         import pandas as pd
 
-        with np.load(io.BytesIO(self._bytes(CURVES)), allow_pickle=False) as file:
-            columns = {name: file[name] for name in file.files}
-        accounts = self._accounts
+        from undergrowth.published.columns import columns_of
+
+        columns = columns_of(self._bytes(CURVES))
         place = columns.pop("run")
-        told = [(a["id"], a["parts"][0][0], a["parts"][0][2]) for a in accounts]
+        told = [(a["id"], a["parts"][0][0], a["parts"][0][2]) for a in self._accounts]
         ids, arms, seeds = (np.array(column)[place] for column in zip(*told, strict=True))
         return pd.DataFrame({"run": ids, "arm": arms, "seed": seeds, **columns})
 
     @cached_property
     def runs(self) -> tuple[PublishedRun, ...]:
         """The runs with specs, events and curves: figures and statistics take them."""
-        from undergrowth.published.runs import from_account, from_columns
+        from undergrowth.published.columns import from_columns
+        from undergrowth.published.runs import from_account
         from undergrowth.spec import RunSpec
 
         specs = {arm: RunSpec.from_dict(spec) for arm, spec in json.loads(self._bytes(ARMS)).items()}
@@ -165,7 +167,7 @@ def claims(where: str | Path | None = None) -> list[dict[str, Any]]:
     ps = {v["claim"]: v["p"] for v in primaries if v["ruling"] != "open" and v["p"] is not None}
     by_claim = holm(ps)
     found = [{**v, "p_adjusted": by_claim.get(v["claim"])} for v in primaries]
-    return sorted(found, key=lambda v: (not v["claim"].startswith("P"), int(v["claim"][1:])))
+    return sorted(found, key=lambda v: place_of_claim(v["claim"]))
 
 
 RESTORE = "take it from the repository again, or publish the store anew"

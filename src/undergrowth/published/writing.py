@@ -13,24 +13,23 @@ from typing import Any
 from undergrowth.analysis.outcomes import damage
 from undergrowth.analysis.verdicts import Verdict
 from undergrowth.plain_text import json_text
+from undergrowth.published.columns import as_columns, readings_of
 from undergrowth.published.reading import (
     ABOUT,
     ARMS,
     CURVES,
-    FILES,
     RUNS,
     SCHEMA,
     VALUES,
     VERDICTS,
     Published,
     ResultsError,
-    digest,
     digest_of_about,
     results,
     shipped,
 )
-from undergrowth.published.runs import account, as_columns, readings_of
-from undergrowth.store import Run, Store
+from undergrowth.published.runs import account
+from undergrowth.store import Part, Run, Store
 from undergrowth.store.files import write_whole
 from undergrowth.store.parts import Parts, parts_of
 from undergrowth.studies import STUDIES, Answer, Study, Table
@@ -55,18 +54,25 @@ def publish(
     study = STUDIES[study] if isinstance(study, str) else study
     folder = (shipped() if into is None else Path(into)) / study.name
     kept = _published_before(study.name, folder)
-    table, runs = _together(study, store, kept)
+    table, parts = _together(study, store, kept)
     answer = study.answer(table)
-    files = _files(table, runs, answer)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in FILES:
-        write_whole(folder / name, files[name][0])
-    about = _about(table, runs, {name: data for name, (data, _) in files.items()})
-    about["from_curves_alone"] = not study.needs and _are_of_curves(table)
-    about["most_steps"] = files[CURVES][1]
-    about["commands"] = list(dict.fromkeys((*(kept.about["commands"] if kept else ()), *given)))
-    about["digest"] = digest_of_about(about)
-    write_whole(folder / ABOUT, _text(about))
+    runs = list(dict.fromkeys(table.all))
+    curves, most_steps = _curves(runs)
+    contents = {
+        ARMS: _lines({name: arm.spec.model_dump(mode="json") for name, arm in table.arms.items()}),
+        RUNS: _lines([account(run, _in_study(parts[run.id], table)) for run in runs]),
+        CURVES: curves,
+        VALUES: _values(answer.verdicts).encode(),
+        VERDICTS: _verdicts(answer),
+    }
+    about = {
+        **_about(table, runs),
+        "commands": list(dict.fromkeys((*(kept.about["commands"] if kept else ()), *given))),
+        "most_steps": most_steps,
+        "from_curves_alone": not study.needs and _are_of_curves(table),
+        "files": {name: write_whole(folder / name, content) for name, content in contents.items()},
+    }
+    write_whole(folder / ABOUT, _text({**about, "digest": digest_of_about(about)}))
     return results(study.name, folder.parent)
 
 
@@ -78,8 +84,8 @@ def _published_before(study: str, folder: Path) -> Published | None:
     return before if before.has_all_steps else None
 
 
-def _together(study: Study, store: Store, kept: Published | None) -> tuple[Table, list[Run]]:
-    """The table of a study with the runs of a store and those published before, and the runs in it."""
+def _together(study: Study, store: Store, kept: Published | None) -> tuple[Table, Parts]:
+    """The table of a study with the runs of a store and those published before, and all their parts."""
     parts: dict[str, Any] = dict(parts_of(store.root))
     runs: dict[str, Run] = {run.id: run for run in store.runs}
     damaged = {run.id: why for run in runs.values() if (why := damage(run))}
@@ -88,50 +94,30 @@ def _together(study: Study, store: Store, kept: Published | None) -> tuple[Table
         if run.id not in runs or not runs[run.id].has_ended:
             runs[run.id], parts[run.id] = run, (*parts.get(run.id, ()), *run.parts)
     try:
-        table = table_of(study, runs, parts, damaged)
+        return table_of(study, runs, parts, damaged), parts
     except LookupError as error:
         raise ResultsError(
             f"{store.root}: {error}: `undergrowth study run {study.name} --out {store.root}` trains them"
         ) from None
-    return table, _in_order(table, parts)
 
 
-def _in_order(table: Table, parts: Parts) -> list[Run]:
-    """Each run of a table once, with the parts that it plays in that study and budget."""
-    from dataclasses import replace
-
-    from undergrowth.published.runs import PublishedRun
-
-    found: dict[str, Run] = {}
-    for run in table.all:
-        its = tuple(
-            part
-            for part in sorted(set(parts[run.id]))
-            if (part.study, part.budget) == (table.study, table.budget) and part.arm in table.arms
-        )
-        if isinstance(run, PublishedRun):
-            run.__dict__["parts"] = its
-            found[run.id] = run
-        else:
-            found[run.id] = replace(run, parts=its)
-    return list(found.values())
+def _in_study(parts: Sequence[Part], table: Table) -> list[Part]:
+    """Those that a run plays in a table's study and budget, each once."""
+    return [
+        part
+        for part in sorted(set(parts))
+        if (part.study, part.budget) == (table.study, table.budget) and part.arm in table.arms
+    ]
 
 
-def _files(table: Table, runs: Sequence[Run], answer: Answer) -> Mapping[str, tuple[bytes, int | None]]:
-    arms = {name: arm.spec.model_dump(mode="json") for name, arm in table.arms.items()}
-    verdicts = {
-        "schema": VERDICTS_SCHEMA,
-        "verdicts": [verdict.to_dict() for verdict in answer.verdicts],
-        "predictions": [score.to_dict() for score in answer.scores],
-    }
-    curves, most = _curves(runs)
-    return {
-        ARMS: (_lines(arms), None),
-        RUNS: (_lines([account(run) for run in runs]), None),
-        CURVES: (curves, most),
-        VALUES: (_values(answer.verdicts).encode(), None),
-        VERDICTS: (_text(verdicts), None),
-    }
+def _verdicts(answer: Answer) -> bytes:
+    return _text(
+        {
+            "schema": VERDICTS_SCHEMA,
+            "verdicts": [verdict.to_dict() for verdict in answer.verdicts],
+            "predictions": [score.to_dict() for score in answer.scores],
+        }
+    )
 
 
 def _curves(runs: Sequence[Run]) -> tuple[bytes, int | None]:
@@ -163,7 +149,7 @@ def _bounds(value: float | bool | tuple[float, float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _about(table: Table, runs: Sequence[Run], files: Mapping[str, bytes]) -> dict[str, Any]:
+def _about(table: Table, runs: Sequence[Run]) -> dict[str, Any]:
     seeds = sorted({seed for by_seed in table.runs.values() for seed in by_seed})
     seconds = sum((run.ended or run.began) - run.began for run in runs)
     return {
@@ -175,7 +161,6 @@ def _about(table: Table, runs: Sequence[Run], files: Mapping[str, bytes]) -> dic
         "hours": round(seconds / 3600, 2),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "versions": {name: importlib.metadata.version(name) for name in RECORDED},
-        "files": {name: digest(data) for name, data in files.items()},
     }
 
 

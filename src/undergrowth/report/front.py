@@ -10,6 +10,7 @@ from undergrowth.analysis import Rules
 from undergrowth.analysis.claims import Answered, answered
 from undergrowth.analysis.predictions import Scored, Tally, tallied
 from undergrowth.analysis.verdicts import Verdict
+from undergrowth.claim_ids import place_of_claim
 from undergrowth.report.figure import Figure
 from undergrowth.report.groups import RULES, alike, plural
 from undergrowth.report.summary import in_one_sentence
@@ -67,12 +68,6 @@ def lines(sections: Sequence[Section]) -> tuple[Line, ...]:
     verdicts = [verdict for section in sections for verdict in section.verdicts]
     found = answered(dict(sorted(says.items(), key=lambda item: place_of_claim(item[0]))), verdicts)
     return tuple(Line(each, where[each.claim]) for each in found)
-
-
-def place_of_claim(claim: str) -> tuple[bool, int, str]:
-    """The post's claims before the comments', by their numbers."""
-    number = claim[1:]
-    return not claim.startswith("P"), int(number) if number.isdigit() else 0, claim
 
 
 def scoreboard(sections: Sequence[Section]) -> tuple[Tally, ...]:
