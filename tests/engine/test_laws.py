@@ -94,6 +94,7 @@ ACTIONS: dict[str, dict[str, Any]] = {
     "set_weight_decay": {"weight_decay": 0.9},
     "reset_moments": {},
     "scale_gradient": {"factor": 0.0},
+    "route_gradient": {"dose": 0.7, "routes": {"name": "random_weights", "group_size": 2}},
     "set_batch": {"batch": {"name": "mini", "batch_size": 5}},
     "set_noise": {"gradient": 0.01, "weight": 0.01, "dropout": 0.1},
     "set_temperature": {"temperature": 3.0},

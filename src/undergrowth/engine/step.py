@@ -12,12 +12,13 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
-from undergrowth.losses import LossName
+from undergrowth.losses import Loss, LossName
 from undergrowth.models import Hook, Model, mapped, no_hook
 from undergrowth.models.sites import is_mlp_out
 from undergrowth.training.interventions.lasting import asked
 from undergrowth.training.noise import key_for
-from undergrowth.training.objectives import OBJECTIVES, TrainSet
+from undergrowth.training.objectives import OBJECTIVES, TrainSet, sum_by_example
+from undergrowth.training.objectives.by_example import Make
 from undergrowth.training.optimisers import AnyOptimiser
 from undergrowth.training.optimisers.state import rate_at, with_hyperparams
 from undergrowth.training.state import TrainState
@@ -124,13 +125,31 @@ def slope(
         return _forward(model, state, inputs, key) / state.knobs["temperature"]
 
     mean, gradient = OBJECTIVES[loss].gradient(state.model, examples, forward, noise)
+    of_example = OBJECTIVES[loss].of_example
+    by_example = None
+    if of_example is not None:
+        by_example = partial(_by_example, of_example, state, examples, noise)
+    gradient = asked("on_examples", gradient, state, by_example, noise)
     gradient = asked("on_gradient", gradient, state)
     if "gradient_noise" in state.knobs:
         gradient = _jittered(gradient, state.knobs["gradient_noise"], key_for("gradient", noise))
     return mean, gradient
 
 
-def _forward(model: Model, state: TrainState, inputs: Array, noise: PRNGKeyArray) -> Array:
+def _by_example(
+    loss: Loss, state: TrainState, examples: TrainSet, noise: PRNGKeyArray, make: Make
+) -> Model:
+    """See `sum_by_example`; in the textbook pass, for one example shares nothing with others."""
+
+    def forward(model: Model, inputs: Array, key: PRNGKeyArray) -> Array:
+        return _forward(model, state, inputs, key, is_plain=True) / state.knobs["temperature"]
+
+    return sum_by_example(loss, state.model, examples, forward, noise, make)
+
+
+def _forward(
+    model: Model, state: TrainState, inputs: Array, noise: PRNGKeyArray, *, is_plain: bool = False
+) -> Array:
     """Logits under training: noisy weights, ablated components and dropout where they are set."""
     if "weight_noise" in state.knobs:
         model = _jittered(model, state.knobs["weight_noise"], key_for("weight", noise))
@@ -140,7 +159,7 @@ def _forward(model: Model, state: TrainState, inputs: Array, noise: PRNGKeyArray
         hook = _dropping(hook, state.knobs["dropout"], noise, sites.__contains__)
     if "residual_dropout" in state.knobs:
         hook = _dropping(hook, state.knobs["residual_dropout"], noise, is_mlp_out)
-    return model(inputs, hook)
+    return model.plain(inputs, hook) if is_plain else model(inputs, hook)
 
 
 def _dropping(hook: Hook, rate: Array, noise: PRNGKeyArray, where: Callable[[str], bool]) -> Hook:

@@ -40,7 +40,9 @@ class TrainingSide:
         )
         world = OBJECTIVES[spec.loss].world(spec.task, data.is_train)
         noise_seed = jax.device_put(np.uint32(spec.seeds.noise))
-        train_set = TrainSet(inputs, labels, of_loss, noise_seed, jax.device_put(world))
+        asks = any(intervention.action.takes_examples for intervention in spec.interventions)
+        place = jax.device_put(side.astype(np.int32)) if asks else None
+        train_set = TrainSet(inputs, labels, of_loss, noise_seed, jax.device_put(world), place)
         drawn_by = weights if by == "sampling" else None
         return cls(spec, regime, Observed.of(data), train_set, drawn_by)
 

@@ -24,6 +24,8 @@ class TrainState(eqx.Module):
     knobs: scalars by name: `temperature` always, others (`gradient_noise`, `weight_noise`, `dropout`,
     `gradient_scale`, those of a clamp or an annealing) from when they are first set. gates, baselines:
     by site, of ablated components. frozen: by parameter name, 0 where a weight stands still, else 1.
+    groups: under `examples`, the group of each example of the task whose gradients are routed, -1 of
+    others. owners: by parameter name, the group whose examples may change each weight, -1 for all.
     """
 
     model: Model
@@ -32,6 +34,8 @@ class TrainState(eqx.Module):
     gates: dict[str, Array] = eqx.field(default_factory=dict)
     baselines: dict[str, Array] = eqx.field(default_factory=dict)
     frozen: dict[str, Array] = eqx.field(default_factory=dict)
+    groups: dict[str, Array] = eqx.field(default_factory=dict)
+    owners: dict[str, Array] = eqx.field(default_factory=dict)
 
     def seen(self) -> Model:
         """The model as it now predicts, for measures: with its ablated components ablated."""

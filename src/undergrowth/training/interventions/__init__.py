@@ -19,6 +19,14 @@ from undergrowth.training.interventions.actions.learning_rate import Anneal, Sca
 from undergrowth.training.interventions.actions.no_op import NoOp
 from undergrowth.training.interventions.actions.noise import SetNoise, SetTemperature
 from undergrowth.training.interventions.actions.optimiser import ResetMoments, SetWeightDecay
+from undergrowth.training.interventions.actions.routes import (
+    AnyRoutes,
+    ByLabel,
+    RandomComponents,
+    RandomWeights,
+    Route,
+)
+from undergrowth.training.interventions.actions.routing import RouteGradient
 from undergrowth.training.interventions.actions.weights import ClampNorm, Kick, RescaleNorm
 from undergrowth.training.interventions.trigger import (
     AfterFork,
@@ -43,6 +51,7 @@ AnyAction = Annotated[
     | SetWeightDecay
     | ResetMoments
     | ScaleGradient
+    | RouteGradient
     | SetBatch
     | SetNoise
     | SetTemperature
@@ -80,8 +89,10 @@ __all__ = [
     "Anneal",
     "AnyAction",
     "AnyForkPoint",
+    "AnyRoutes",
     "AnyTrigger",
     "AtStep",
+    "ByLabel",
     "ClampNorm",
     "Components",
     "Freeze",
@@ -91,8 +102,12 @@ __all__ = [
     "Kick",
     "NoOp",
     "OnOnset",
+    "RandomComponents",
+    "RandomWeights",
     "RescaleNorm",
     "ResetMoments",
+    "Route",
+    "RouteGradient",
     "ScaleGradient",
     "ScaleLearningRate",
     "SetBatch",

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, PRNGKeyArray
 
 from undergrowth.models import Hook, Model
 from undergrowth.training.setup import Setup
 from undergrowth.training.state import Moment, Regime, TrainState
 from undergrowth.values import Value
+
+ByExample = Callable[[Callable[[Array, Model], Model]], Model]
 
 
 class Action(Value):
@@ -22,7 +26,11 @@ class Action(Value):
     An action that lasts leaves in the state what it goes by, and says in the hooks, `on_...`, what every
     step from then on does of it. The engine asks those of all actions (`lasting`): each changes nothing
     where its action was never taken.
+
+    takes_examples: whether it asks for the gradients of single examples.
     """
+
+    takes_examples: ClassVar[bool] = False
 
     @abstractmethod
     def act(self, moment: Moment, run: Setup, rng: np.random.Generator) -> Moment:
@@ -36,6 +44,15 @@ class Action(Value):
     def on_activations(hook: Hook, state: TrainState) -> Hook:
         """What stands at the model's sites in a training pass."""
         return hook
+
+    @staticmethod
+    def on_examples(
+        gradient: Model, state: TrainState, by_example: ByExample | None, noise: PRNGKeyArray
+    ) -> Model:
+        """The gradient of the loss, from those of its examples: by_example(make) is the sum over them of
+        make(place, gradient) (`sum_by_example`), None where the loss is of none. noise: of the step.
+        """
+        return gradient
 
     @staticmethod
     def on_gradient(gradient: Model, state: TrainState) -> Model:

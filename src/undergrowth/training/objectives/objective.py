@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray, UInt32
+from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt32
 
 from undergrowth.losses import Loss
 from undergrowth.models import Inputs, Model
@@ -25,7 +25,7 @@ class TrainSet(NamedTuple):
 
     weights: what each example's loss is multiplied by, mean 1; None where all are 1. noise_seed: the
     root of all noise of the run. world: the decision process that the examples are the states of, where
-    the objective is of one.
+    the objective is of one. place: where each example is among all of the task; None where nothing asks.
     """
 
     inputs: Array
@@ -33,6 +33,7 @@ class TrainSet(NamedTuple):
     weights: Array | None
     noise_seed: UInt32[Array, ""]
     world: World | None = None
+    place: Int[Array, " example"] | None = None
 
     def of(self, batch: Array, *, has_gaps: bool = False) -> TrainSet:
         """Some of the examples. has_gaps: some places of the batch are empty (`batches.NOBODY`); what
@@ -43,7 +44,8 @@ class TrainSet(NamedTuple):
             counts = (batch >= 0).astype(jnp.float32)
             share = counts * (len(batch) / jnp.sum(counts))
             weights = share if weights is None else share * weights
-        return TrainSet(self.inputs[batch], self.labels[batch], weights, self.noise_seed)
+        place = None if self.place is None else self.place[batch]
+        return TrainSet(self.inputs[batch], self.labels[batch], weights, self.noise_seed, place=place)
 
 
 @runtime_checkable

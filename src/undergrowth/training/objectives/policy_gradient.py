@@ -45,7 +45,7 @@ class PolicyGradient(Objective):
         for field in (field for field, is_set in unread.items() if is_set):
             raise ValueError(f"loss = 'policy_gradient' ignores {field}: leave it at its default")
         for i, intervention in enumerate(run.interventions):
-            if isinstance(intervention.action, RegimeAction):
+            if isinstance(intervention.action, RegimeAction) or intervention.action.takes_examples:
                 raise ValueError(
                     f"interventions.{i}.action.name = {intervention.action.name!r} would divide the "
                     "states that loss = 'policy_gradient' plays through: remove it, or use another loss"
