@@ -39,7 +39,7 @@ MEMORY = 2.0
 
 BARS: dict[str, tuple[str, float]] = {
     "attribution": ("integrated gradients, 32 nodes, all neurons, 3,830 training examples", 10),
-    "ledger": ("ledger with reach, and coherence; all 12,769 examples", 1),
+    "ledger": ("ledger with effective examples, and coherence; all 12,769 examples", 1),
     "shapley_centred_logit": ("Shapley of the centred logit, 200 orders, all neurons, 512 examples", 60),
     "shapley_log_prob": ("Shapley of the log-probability, 200 orders, 512 examples", 60),
     "deletion": ("deletion, 12 values of k, 5 strategies, 20 draws, all examples", 5),

@@ -20,6 +20,7 @@ PAGE = (Path(__file__).parent.parent / "docs" / "measures.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 MINE = next(block for block in PYTHON if "class Activity" in block)
 LEDGER = next(block for block in PYTHON if "ledger_neuron_entries" in block)
+REACH = next(block for block in PYTHON if "Directions.spanned" in block)
 AFTERWARDS = next(block for block in PYTHON if "import undergrowth" in block)
 
 
@@ -77,6 +78,15 @@ def test_the_python_of_the_page_has_the_ledger_of_some_neurons(trained: Path, tm
     names = {"ug": ug, "run": ug.open(str(tmp_path / "copy" / "runs" / "first")).runs[0]}
     exec(LEDGER.replace("1400", "30"), names)
     assert names["some"].dims == ("example",)
+
+
+def test_the_python_of_the_page_has_the_reach_of_directions(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "copy")
+    run = ug.open(str(tmp_path / "copy" / "runs" / "first")).runs[0]
+    names = {"ug": ug, "np": np, "run": run}
+    exec(REACH, names)
+    n_train = run.spec.data().n_train
+    assert all(0 < float(of[0]) <= n_train for of in names["reaches"].values())
 
 
 def test_the_commands_of_the_page_measure_and_list(

@@ -125,7 +125,13 @@ def context(model: Model, seed: int = 0, /, **fields: Any) -> Context:
     opt_state = run.optimiser.build().init(model)  # pyright: ignore[reportArgumentType]
     state = TrainState(model, opt_state, {}).with_knobs(temperature=run.temperature)
 
-    def update() -> Update:
-        return UnderWay(run, Snapshot(0, state), ()).next_update()
+    def under_way() -> UnderWay:
+        return UnderWay(run, Snapshot(0, state), ())
 
-    return Context(0, np.random.default_rng(seed), run, state, update)
+    def update() -> Update:
+        return under_way().next_update()
+
+    def gradient() -> Model:
+        return under_way().side.gradient(state, 0)
+
+    return Context(0, np.random.default_rng(seed), run, state, update, gradient)

@@ -44,6 +44,7 @@ from .measures import (
     LocalLearningCoefficient as LocalLearningCoefficient,
     Norms as Norms,
     Predictions as Predictions,
+    Reach as Reach,
     Representations as Representations,
     Saliency as Saliency,
     Shapley as Shapley,

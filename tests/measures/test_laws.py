@@ -40,6 +40,7 @@ PARAMETERS: dict[str, list[dict[str, Any]]] = {
     "local_learning_coefficient": [{"n_draws": 10, "burn_in": 2, "batch_size": 8}],
     "kernel": [{"n_examples": 8}],
     "ledger": [{"per_example": True}],
+    "reach": [{"irreps": ("1",), "each_irrep": True, "preconditioned": False}],
     "coherence": [{"n_pairs": 30}],
     "confidence": [{}],
     "saliency": [
@@ -57,7 +58,7 @@ PARAMETERS: dict[str, list[dict[str, Any]]] = {
     "areas": [{"kind": "sum_band", "draws": 3}],
     "swaps": [{}],
     "table_map": [{}],
-    "fourier": [{}],
+    "fourier": [{"mean_logits": True}],
     "representations": [{}],
 }
 MEASURES = [

@@ -61,7 +61,12 @@ def test_the_laws_are_held_by_every_kind_of_model() -> None:
 
 
 def test_a_model_that_does_not_say_what_its_weights_are_of_is_none() -> None:
-    assert {"unembedding", "element_weights", "neurons_read"} <= Model.__abstractmethods__
+    assert {
+        "unembedding",
+        "element_weights",
+        "element_rows",
+        "neurons_read",
+    } <= Model.__abstractmethods__
 
 
 def assert_close(mine: Any, other: Any, relative: float) -> None:
@@ -111,6 +116,19 @@ def test_hooks_are_handed_every_site_in_its_order_and_by_the_plain_pass_the_inpu
         found: dict[str, jax.Array] = {}
         jax.eval_shape(lambda run=run, found=found: run(tiny.pairs(), recording(found)))
         assert [each for each in found if each in (HOOK_EMBED, *sites)] == expected
+
+
+@every_model
+def test_the_rows_of_the_operands_are_the_weights_of_its_elements(name: str) -> None:
+    model, arrays = MODELS[name], state_dict(MODELS[name])
+    rows = [
+        (operand, arrays[parameter][at])
+        for parameter, of_operand in Ablated(model, {}, {}).element_rows().items()
+        for operand, at in of_operand.items()
+    ]
+    for (operand, array), (of, weights) in zip(rows, model.element_weights().values(), strict=True):
+        assert operand == of
+        np.testing.assert_array_equal(array, weights)
 
 
 @every_site

@@ -13,7 +13,7 @@ import pytest
 from tests.engine.test_loop import facts, observations
 from undergrowth.engine import initial
 from undergrowth.engine.facts import Measured
-from undergrowth.measures import Context, ExpectedReturn, Observed, Update
+from undergrowth.measures import Context, ExpectedReturn, Observed
 from undergrowth.measures.expected_return import returns, scaled_return
 from undergrowth.spec import RunSpec, SpecError
 from undergrowth.tasks import Gridworld, WholeGroups, World
@@ -146,14 +146,14 @@ def test_a_policy_learns_and_its_return_is_measured_on_both_sides() -> None:
     assert set(last) == {"train_return", "val_return"}
 
 
-def never() -> Update:
-    raise AssertionError("a return needs no update")
+def never() -> Any:
+    raise AssertionError("a return needs no update and no gradient")
 
 
 def test_the_measure_reads_the_sparse_return_at_the_runs_temperature() -> None:
     run = spec(task={"name": "gridworld", "side": 3, "reward": "shaped"}, temperature=2.0)
     state, data = initial(run).state, run.data()
-    model, at = state.model, Context(0, np.random.default_rng(0), run, state, never)
+    model, at = state.model, Context(0, np.random.default_rng(0), run, state, never, never)
     found = ExpectedReturn().observe(model, Observed.of(data), at)
     logits = np.asarray(model(jnp.asarray(data.inputs)), np.float64) / 2
     policy = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)

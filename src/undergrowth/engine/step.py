@@ -95,6 +95,12 @@ def update_in_parts(
     return data, jax.tree.map(jnp.subtract, whole, data), jax.tree.map(jnp.subtract, held, free)
 
 
+@partial(jax.jit, static_argnames="loss")
+def gradient_followed(state: TrainState, examples: TrainSet, step: int, *, loss: LossName) -> Model:
+    """The gradient that the update follows, as the optimiser is handed it."""
+    return slope(state, loss, examples, jnp.asarray(step))[1]
+
+
 def _change(
     state: TrainState,
     optimiser: AnyOptimiser,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from undergrowth.engine.step import STRETCH, update_in_parts
+from undergrowth.engine.step import STRETCH, gradient_followed, update_in_parts
 from undergrowth.measures import Observed, Update
+from undergrowth.models import Model
 from undergrowth.precision import products_in
 from undergrowth.spec import RunSpec
 from undergrowth.training.objectives import OBJECTIVES, TrainSet
@@ -55,10 +56,7 @@ class TrainingSide:
     def update(self, state: TrainState, step: int) -> Update:
         """The update that is made from a state at a step, in its parts."""
         batches = self.batches(step, step + 1)
-        chosen = self.train_set
-        if batches is not None:
-            has_gaps = self.regime.batch.has_gaps
-            chosen = self.train_set.of(jax.device_put(batches[0]), has_gaps=has_gaps)
+        chosen = self._chosen(batches)
         how = {"optimiser": self.spec.optimiser.skeleton(), "loss": self.spec.loss}
         with products_in(self.spec.precision):
             parts = update_in_parts(state, chosen, step, **how)
@@ -68,3 +66,15 @@ class TrainingSide:
         there = np.ones(len(batch), bool) if batches is None else batches[0] >= 0
         data, decay, clamp = parts
         return Update(data, decay, clamp, batch[there], of_mean_one[there] / len(batch))
+
+    def gradient(self, state: TrainState, step: int) -> Model:
+        """The gradient that the update from a state at a step follows."""
+        with products_in(self.spec.precision):
+            chosen = self._chosen(self.batches(step, step + 1))
+            return gradient_followed(state, chosen, step, loss=self.spec.loss)
+
+    def _chosen(self, batches: np.ndarray | None) -> TrainSet:
+        """The examples of the first batch of a stretch."""
+        if batches is None:
+            return self.train_set
+        return self.train_set.of(jax.device_put(batches[0]), has_gaps=self.regime.batch.has_gaps)

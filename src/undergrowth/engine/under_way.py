@@ -197,7 +197,8 @@ class UnderWay:
     def readings(self, measure: Measure) -> Mapping[str, Reading]:
         """What a measure reads here."""
         rng = stream(self.spec.seeds.noise, "measures", self.step)
-        at = Context(self.step, rng, self.spec, self.state, self.next_update)
+        gradient = partial(self.side.gradient, self.state, self.step)
+        at = Context(self.step, rng, self.spec, self.state, self.next_update, gradient)
         with products_in("float32"):  # an instrument is exact, whatever the network trains in
             return measure.observe(self.state.seen(), self.side.observed, at)
 

@@ -36,6 +36,19 @@ def log_prob(
     return -cross_entropy(logits, labels)
 
 
+def margin(
+    logits: Float[Array, "example label"], labels: Int[Array, " example"]
+) -> Float[Array, " example"]:
+    """The correct logit minus the largest of the others: above 0 where the prediction is right.
+
+    Where others are largest together, its slope is shared by them alike. No score of attributions: it
+    has a kink wherever another label comes to be the largest.
+    """
+    is_correct = jnp.arange(logits.shape[1]) == labels[:, None]
+    other = jnp.max(jnp.where(is_correct, -jnp.inf, logits), axis=1)
+    return jnp.max(jnp.where(is_correct, logits, -jnp.inf), axis=1) - other
+
+
 def accuracy(
     logits: Float[Array, "example label"], labels: Int[Array, " example"]
 ) -> Float[Array, " example"]:

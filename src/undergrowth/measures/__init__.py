@@ -25,9 +25,12 @@ from undergrowth.measures.predictions import Predictions
 from undergrowth.measures.reading import SIDES, Measure, Observed, Reading, scalar
 from undergrowth.measures.reinforcement.coherence import Coherence, coherence, sign_stiffness
 from undergrowth.measures.reinforcement.confidence import Confidence, confidence
-from undergrowth.measures.reinforcement.entries import ledger, reach
+from undergrowth.measures.reinforcement.entries import effective_examples, ledger
 from undergrowth.measures.reinforcement.ledger import Ledger
+from undergrowth.measures.reinforcement.pushes import Pushes, pushes
+from undergrowth.measures.reinforcement.reach import Reach
 from undergrowth.measures.reinforcement.strength import reinforcement_of
+from undergrowth.measures.reinforcement.subspaces import Directions, complement, of_irreps
 
 AnyMeasure = Annotated[
     Curves
@@ -40,6 +43,7 @@ AnyMeasure = Annotated[
     | Sharpness
     | LocalLearningCoefficient
     | Ledger
+    | Reach
     | Coherence
     | Confidence
     | Kernel
@@ -69,6 +73,7 @@ __all__ = [
     "Context",
     "Curves",
     "Deletion",
+    "Directions",
     "ExpectedReturn",
     "Fourier",
     "Generality",
@@ -79,6 +84,8 @@ __all__ = [
     "Norms",
     "Observed",
     "Predictions",
+    "Pushes",
+    "Reach",
     "Reading",
     "Representations",
     "Saliency",
@@ -91,10 +98,13 @@ __all__ = [
     "breadth",
     "carriers",
     "coherence",
+    "complement",
     "confidence",
     "deletion_sets",
+    "effective_examples",
     "ledger",
-    "reach",
+    "of_irreps",
+    "pushes",
     "reinforcement_of",
     "renamed_operands",
     "scalar",

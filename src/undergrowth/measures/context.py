@@ -47,7 +47,8 @@ class Context:
 
     rng: the chance of this step, drawn anew for each measure; state: optimiser, knobs and gates as they
     stand; update: computes the update that the run would make from here, once however often asked (at
-    the last step too, which makes none).
+    the last step too, which makes none). gradient: computes the gradient that this update follows, noise
+    included, as the optimiser is handed it.
     """
 
     step: int
@@ -55,3 +56,4 @@ class Context:
     spec: MeasuredRun
     state: TrainState
     update: Callable[[], Update]
+    gradient: Callable[[], Model]

@@ -7,12 +7,11 @@ from functools import partial
 from typing import ClassVar, Literal
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 from pydantic import Field
 
-from undergrowth.gating.scores import log_prob
+from undergrowth.gating.scores import log_prob, margin
 from undergrowth.measures.context import Context
 from undergrowth.measures.reading import Measure, Observed, Reading
 from undergrowth.models import Model
@@ -51,6 +50,4 @@ def _margin_and_log_prob(
     model: Model, inputs: Array, labels: Int[Array, " example"]
 ) -> tuple[Float[Array, " example"], Float[Array, " example"]]:
     logits = model(inputs)
-    correct = jnp.arange(logits.shape[1]) == labels[:, None]
-    other = jnp.max(jnp.where(correct, -jnp.inf, logits), axis=1)
-    return jnp.max(jnp.where(correct, logits, -jnp.inf), axis=1) - other, log_prob(logits, labels)
+    return margin(logits, labels), log_prob(logits, labels)

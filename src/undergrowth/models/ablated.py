@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from jaxtyping import Array, Float
 
-from undergrowth.models.model import ElementWeights, Inputs, Model, NeuronsRead
+from undergrowth.models.model import ElementRows, ElementWeights, Inputs, Model, NeuronsRead
 from undergrowth.models.sites import Hook, Site, gated, no_hook
 from undergrowth.models.write_hooks import WriteHook, no_write_hook
 
@@ -41,6 +41,9 @@ class Ablated(Model):
 
     def element_weights(self) -> ElementWeights:
         return self.model.element_weights()
+
+    def element_rows(self) -> ElementRows:
+        return self.model.element_rows()
 
     def neurons_read(self) -> NeuronsRead:
         return self.model.neurons_read()

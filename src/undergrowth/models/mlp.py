@@ -22,7 +22,7 @@ from undergrowth.models.activations import ACT_FNS, ActFn
 from undergrowth.models.blocks import plus
 from undergrowth.models.initialisation import ZERO, Drawer, Scheme, Spread, by_fan_in, is_bias, linear
 from undergrowth.models.lookup import rows
-from undergrowth.models.model import ElementWeights, Inputs, Model, NeuronsRead
+from undergrowth.models.model import ElementRows, ElementWeights, Inputs, Model, NeuronsRead
 from undergrowth.models.products import product
 from undergrowth.models.sites import HOOK_EMBED, Hook, Site, no_hook
 from undergrowth.models.write_hooks import WriteHook, no_write_hook
@@ -84,6 +84,12 @@ class MLP(Model):
             return {}
         of_x, of_y = jnp.split(self.mlp[0].W_in, 2)
         return {"W_in[x]": ("x", of_x), "W_in[y]": ("y", of_y)}
+
+    def element_rows(self) -> ElementRows:
+        if not isinstance(self.reads, Tokens):
+            return {}
+        n = self.reads.n_operands
+        return {"mlp.0.W_in": {"x": slice(0, n), "y": slice(n, 2 * n)}}
 
     def neurons_read(self) -> NeuronsRead:
         first = self.element_weights().values() if len(self.mlp) == 1 else ()

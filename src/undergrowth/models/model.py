@@ -20,6 +20,7 @@ Inputs = Int[Array, "example 2"] | Float[Array, "example feature"]
 """What a model reads: two operand tokens an example, or numbers; see `tasks.InputSpace`."""
 Operand = Literal["x", "y"]
 ElementWeights = Mapping[str, tuple[Operand, Float[Array, "operand feature"]]]
+ElementRows = Mapping[str, Mapping[Operand, slice]]
 NeuronsRead = Mapping[Operand, Float[np.ndarray, "operand neuron"]]
 
 
@@ -61,6 +62,14 @@ class Model(eqx.Module):
 
         They are what a transform over the elements of a group is taken of. None where a model reads
         numbers.
+        """
+
+    @abstractmethod
+    def element_rows(self) -> ElementRows:
+        """Which rows of which parameters are the operands', by name in the state dict, for the left
+        operand and for the right one; "x" alone where both share them.
+
+        Their arrays are those of `element_weights`, in its order; nothing where a model reads numbers.
         """
 
     @abstractmethod

@@ -24,7 +24,7 @@ from undergrowth.models import prompts
 from undergrowth.models.blocks import Attention, Block, BlockMLP, LayerNorm, NormStyle, plus
 from undergrowth.models.folding import folded_logits
 from undergrowth.models.initialisation import ZERO, Drawer, Scheme, Spread, is_bias, linear
-from undergrowth.models.model import ElementWeights, Inputs, Model, NeuronsRead, refuse
+from undergrowth.models.model import ElementRows, ElementWeights, Inputs, Model, NeuronsRead, refuse
 from undergrowth.models.products import product
 from undergrowth.models.prompts import Prompt
 from undergrowth.models.sharing import Position, last_state
@@ -104,6 +104,9 @@ class Transformer(Model):
 
     def element_weights(self) -> ElementWeights:
         return {"W_E": ("x", self._operands())}
+
+    def element_rows(self) -> ElementRows:
+        return {"embed.W_E": {"x": slice(0, self._index("="))}}
 
     def neurons_read(self) -> NeuronsRead:
         """Nothing: attention stands between."""

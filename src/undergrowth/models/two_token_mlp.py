@@ -16,7 +16,7 @@ from undergrowth.models.activations import ACT_FNS, ActFn
 from undergrowth.models.blocks import plus
 from undergrowth.models.initialisation import Drawer, by_fan_in
 from undergrowth.models.lookup import rows
-from undergrowth.models.model import ElementWeights, Inputs, Model, NeuronsRead, refuse
+from undergrowth.models.model import ElementRows, ElementWeights, Inputs, Model, NeuronsRead, refuse
 from undergrowth.models.products import product
 from undergrowth.models.sites import HOOK_EMBED, Hook, Site, no_hook
 from undergrowth.models.write_hooks import WriteHook, no_write_hook
@@ -73,6 +73,10 @@ class TwoTokenMLP(Model):
 
     def element_weights(self) -> ElementWeights:
         return {"W_x": ("x", self.embed.W_x), "W_y": ("y", self.embed.W_y)}
+
+    def element_rows(self) -> ElementRows:
+        n_operands = len(self.embed.W_x)
+        return {"embed.W_x": {"x": slice(0, n_operands)}, "embed.W_y": {"y": slice(0, n_operands)}}
 
     def neurons_read(self) -> NeuronsRead:
         weights = self.embed.W_x, self.embed.W_y, self.mlp.W_in

@@ -23,8 +23,8 @@ GLOSSARY = {
         "it matters equally for every example, 1/n if it matters for only one."
     ),
     "reach": (
-        "How many examples share the reinforcement of a component: the effective number of examples "
-        "whose updates strengthen it."
+        "On how many examples' margins a step on one example pushes through a component: 1 where each "
+        "example pushes for itself alone, k where k examples push alike."
     ),
     "SESOI": (
         "Smallest effect size of interest, stated before the runs. An effect shown to be smaller counts "

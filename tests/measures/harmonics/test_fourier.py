@@ -137,6 +137,17 @@ def test_shares_of_the_logits_are_those_of_written_out_projections(case: str) ->
 
 
 @every_case
+def test_mean_logits_are_means_over_the_cells_of_a_product_where_they_are_asked_for(case: str) -> None:
+    model, task = CASES[case]
+    written = Written(model, task)
+    found = observe(model, task, written.observed, mean_logits=True)["mean_logits"]
+    for product in range(written.n):
+        cells = (written.u + written.v) % written.n == product
+        np.testing.assert_allclose(found[product], written.logits[cells].mean(axis=0), atol=1e-5)
+    assert "mean_logits" not in observe(model, task, written.observed)
+
+
+@every_case
 def test_a_neuron_s_frequency_is_that_of_its_linear_and_quadratic_terms(case: str) -> None:
     model, task = CASES[case]
     written = Written(model, task)

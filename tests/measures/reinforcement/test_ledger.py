@@ -15,7 +15,7 @@ from tests import brute_force, brute_gradients, planted, tiny
 from tests.brute_force import in_float64
 from tests.measures.worked_examples import ADAMW, NAMES, Worked, worked
 from undergrowth.measures import Reading
-from undergrowth.measures.reinforcement.entries import ledger, reach, summed
+from undergrowth.measures.reinforcement.entries import effective_examples, ledger, summed
 from undergrowth.measures.reinforcement.ledger import Ledger, parts_of
 from undergrowth.models import Ablated, TwoTokenMLP, load_state_dict, state_dict
 from undergrowth.models.two_token_mlp import Hidden, PairEmbed, Unembed
@@ -105,7 +105,8 @@ def test_the_measure_reduces_the_ledger_over_each_side(name: str) -> None:
                     expected = {
                         "total": here.sum(axis=0),
                         "positive": (here > 0).mean(axis=0),
-                        "reach": positive.sum(axis=0) ** 2 / np.where(squares > 0, squares, 1),
+                        "effective_examples": positive.sum(axis=0) ** 2
+                        / np.where(squares > 0, squares, 1),
                     }
                     for what, values in expected.items():
                         reading = readings[f"ledger_{component}_{what}"]
@@ -195,7 +196,7 @@ def test_a_closed_gate_leaves_nothing_to_reinforce() -> None:
     assert ((np.abs(entries).max(axis=(0, 1)) > 0) == (open_gates > 0)).all()
 
 
-def test_reach_does_not_fade_with_the_loss() -> None:
+def test_effective_examples_do_not_fade_with_the_loss() -> None:
     """At losses of 1e-13 to 1e-34 the squares of the entries are below float32, their ratios are not."""
     weights = state_dict(tiny.mlp())
     weights["unembed.W_U"] = 100 * weights["unembed.W_U"]
@@ -222,7 +223,7 @@ def test_reach_does_not_fade_with_the_loss() -> None:
         axis=1,
     )
     assert np.abs(r).max() < 1e-11
-    assert_equal(found.reach("mlp.hook_post")[1], reach(r))
+    assert_equal(found.effective_examples("mlp.hook_post")[1], effective_examples(r))
     assert_equal(found.total["mlp.hook_post"][1], r.sum(axis=0))
 
 
@@ -239,7 +240,7 @@ def test_a_look_up_neuron_is_reinforced_by_its_own_example_alone() -> None:
     model = planted.lookup(5, pairs)
     at = tiny.context(model, optimiser={"name": "sgd", "lr": 0.1})
     readings = Ledger().observe(model, data, at)
-    (train, val) = readings["ledger_neuron_reach"].values[0, :, 1]
+    (train, val) = readings["ledger_neuron_effective_examples"].values[0, :, 1]
     assert train == pytest.approx(np.ones(len(pairs)))
     assert (val == 0).all()
     positive = readings["ledger_neuron_positive"].values[0, 0, 1]
@@ -261,12 +262,12 @@ def test_a_neuron_that_all_examples_use_alike_is_reinforced_by_all_of_them() -> 
     data = replace(tiny.observed(), labels=jnp.zeros(25, jnp.int32))
     entries = ledger(always_on, data, {"more of label 0": change})["mlp.hook_post"]
     np.testing.assert_allclose(entries, 0.8, rtol=1e-6)  # 1 - p of five equal logits
-    assert reach(entries).item() == pytest.approx(25)
+    assert effective_examples(entries).item() == pytest.approx(25)
 
 
-def test_reach_counts_the_examples_that_share() -> None:
+def test_effective_examples_are_those_that_share() -> None:
     r = np.zeros((8, 4))
     r[:, 0] = 1e-200
     r[3, 1] = 5.0
     r[:4, 2], r[4:, 2] = 2.0, -3.0
-    assert reach(r).tolist() == pytest.approx([8, 1, 4, 0])
+    assert effective_examples(r).tolist() == pytest.approx([8, 1, 4, 0])

@@ -60,14 +60,17 @@ class Spectrum:
 OF_SPECTRUM = (
     *("weight_power", "weight_constant", "neurons", "neuron_share", "logit_power", "logit_similarity"),
     *("key", "n_key", "restricted_loss", "restricted_train_loss", "restricted_val_loss"),
-    "excluded_loss",
+    *("excluded_loss", "mean_logits"),
 )
 
 
 class SpectralMeasure(Measure):
     """What `Fourier` and `Representations` have in common: the readings of a spectrum.
 
-    exclude_each: whether the loss without each single part is measured, which is most of the cost.
+    exclude_each: whether the loss without each single part is measured, which is most of the cost;
+    mean_logits: whether {prefix}_mean_logits [product, label] is read, the logits' means over the cells
+    ab of a product, elements numbered as in `Group`: of these `analysis.general_part` computes what any
+    parts, known only later, contribute to each example.
     """
 
     axis: ClassVar[str]
@@ -75,6 +78,7 @@ class SpectralMeasure(Measure):
 
     prefix: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     exclude_each: bool = True
+    mean_logits: bool = False
     schedule: Schedule = Schedule(every=100, until=100, per_decade=12)
 
     @property
@@ -127,6 +131,9 @@ class SpectralMeasure(Measure):
         if self.exclude_each:
             by_part = excluded[1:].astype(np.float32)
             readings[f"excluded_loss_by_{self.axis}"] = Reading((self.axis,), by_part, named)
+        if self.mean_logits:
+            mean = spectrum.logits.astype(np.float32)
+            readings["mean_logits"] = Reading(("product", "label"), mean)
         return {f"{self.prefix}_{name}": reading for name, reading in readings.items()}
 
     def _shares(self, spectrum: Spectrum, named: dict[str, Coordinate]) -> dict[str, Reading]:

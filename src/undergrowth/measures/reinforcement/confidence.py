@@ -15,7 +15,7 @@ from pydantic import Field
 from undergrowth.losses import LossName, cross_entropy
 from undergrowth.measures.context import Context
 from undergrowth.measures.reading import SIDES, LossMeasure, Observed, Reading, scalar
-from undergrowth.measures.reinforcement.entries import ratio, reach
+from undergrowth.measures.reinforcement.entries import effective_examples, ratio
 from undergrowth.measures.reinforcement.example_gradients import (
     Chunk,
     example_gradients,
@@ -152,11 +152,11 @@ def _share_above(level: float, error_probability: np.ndarray) -> float:
 def _of_norms(by_side: list[Certainty]) -> dict[str, Reading]:
     norms = [side.gradient_norm for side in by_side]
     top = [[_held_by_top(share, norm) for share in TOP] for norm in norms]
-    effective_examples = {
-        f"effective_examples_{side}": scalar(float(reach(norm[:, None])[0]))
+    of_sides = {
+        f"effective_examples_{side}": scalar(float(effective_examples(norm[:, None])[0]))
         for side, norm in zip(SIDES, norms, strict=True)
     }
-    return {"top": _by_side("share", TOP, top), **effective_examples}
+    return {"top": _by_side("share", TOP, top), **of_sides}
 
 
 def _held_by_top(share: float, norm: np.ndarray) -> float:

@@ -50,10 +50,12 @@ def ledger(
     return {name: np.concatenate(chunks)[: len(data.labels)] for name, chunks in found.items()}
 
 
-def reach(reinforcement: Float[np.ndarray, "example *of"]) -> Float[np.ndarray, "*of"]:  # noqa: UP037
+def effective_examples(
+    reinforcement: Float[np.ndarray, "example *of"],  # noqa: UP037
+) -> Float[np.ndarray, "*of"]:
     """(sum r+)^2 / sum r+^2 over examples: how many share the reinforcement; 0 where none has any.
 
-    >>> reach(np.array([[1.0, 2.0, -1.0], [1.0, 0.0, -2.0]])).tolist()
+    >>> effective_examples(np.array([[1.0, 2.0, -1.0], [1.0, 0.0, -2.0]])).tolist()
     [2.0, 1.0, 0.0]
     """
     positive = np.maximum(reinforcement.astype(np.float64), 0)
@@ -90,8 +92,8 @@ class Sums(NamedTuple):
     by_parameter: Float[np.ndarray, "part parameter"]
     change: float
 
-    def reach(self, site: str) -> Float[np.ndarray, "part component"]:
-        """How many examples share each component's reinforcement; see `reach`."""
+    def effective_examples(self, site: str) -> Float[np.ndarray, "part component"]:
+        """How many examples share each component's reinforcement; see `effective_examples`."""
         return ratio(self.positive[site] ** 2, self.squared[site])
 
 

@@ -1,4 +1,4 @@
-"""The gradient of every example's own loss, as factors that are never multiplied out.
+"""The gradient of every example's own loss, or another number, as factors that are never multiplied out.
 
 A weight matrix reads x and writes x W. Where the slope of example i's loss at what is written is g, its
 gradient with respect to W is the sum over positions of the outer products of x and g. What one asks of
@@ -9,7 +9,7 @@ arXiv:1510.01799; for several positions Li et al. 2022, arXiv:2110.05679, sectio
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import prod
 from typing import Any, NamedTuple
 
@@ -48,13 +48,32 @@ class Factors(NamedTuple):
         )
         return jnp.sum(slopes * self.own[:, :, None], axis=(1, 4))
 
-    def dots(self, others: Factors) -> Float[Array, "example component"]:
-        """The inner product of each example's gradient with that of its partner in `others`."""
+    def products(self, others: Factors) -> Factors:
+        """Each example's gradient times that of its partner in `others`, weight by weight: factors too,
+        over the pairs of their positions.
+        """
+        n, _, m = self.shared.shape
+        shared = self.shared[:, :, None] * others.shared[:, None]
+        own = self.own[:, :, None] * others.own[:, None]
+        return Factors(shared.reshape(n, -1, m), own.reshape(n, -1, *self.own.shape[2:]))
+
+    def dots(
+        self, others: Factors, metric: Float[Array, "m component k"] | None = None
+    ) -> Float[Array, "example component"]:
+        """The inner product of each example's gradient with that of its partner in `others`, each
+        weight's part of it times what the metric has there.
+        """
+        if metric is not None:
+            return self.products(others).along(metric[None])[:, 0]
         shared = jnp.einsum("npm,nqm->npq", self.shared, others.shared)
         return jnp.einsum("npq,npck,nqck->nc", shared, self.own, others.own)
 
-    def squares(self) -> Float[Array, "example component"]:
-        """The squared norm of each example's gradient."""
+    def squares(
+        self, metric: Float[Array, "m component k"] | None = None
+    ) -> Float[Array, "example component"]:
+        """The squared norm of each example's gradient, in a metric as `dots` takes it."""
+        if metric is not None:
+            return jax.nn.relu(self.dots(self, metric))
         if self.shared.shape[1] > 1:
             return jax.nn.relu(self.dots(self))  # positions may cancel, to below 0 by rounding
         return jnp.sum(self.shared**2, axis=(1, 2))[:, None] * jnp.sum(self.own**2, axis=(1, 3))
@@ -78,13 +97,12 @@ class Slice(NamedTuple):
 
 
 class ExampleGradients(eqx.Module):
-    """The gradients of some examples' losses. They are `unit` times what the factors multiply out to.
+    """The gradients of a number of each example. They are `unit` times what the factors multiply out to.
 
-    losses: of each example; unit: the largest slope of its loss by a logit, which may be 1e-30. reads,
-    slopes: by parameter, what it reads and the slope at what it writes, in units of `unit`.
+    unit: the largest slope of the number by a logit, which may be 1e-30 for a loss. reads, slopes: by
+    parameter, what it reads and the slope at what it writes, in units of `unit`.
     """
 
-    losses: Float[Array, " example"]
     unit: Float[Array, " example"]
     reads: dict[str, Array | None]
     slopes: dict[str, Array]
@@ -158,6 +176,16 @@ def example_gradients(
     model: Model, inputs: Inputs, labels: Int[Array, " example"], loss: LossName, temperature: Array
 ) -> ExampleGradients:
     """The gradient of every example's loss with respect to all weights, by one backward pass."""
+    (gradients,) = gradients_of(model, inputs, lambda z: LOSSES[loss](z / temperature, labels))
+    return gradients
+
+
+def gradients_of(
+    model: Model, inputs: Inputs, *functions: Callable[[Array], Float[Array, " example"]]
+) -> tuple[ExampleGradients, ...]:
+    """The gradients of some functions of every example's logits, by one forward pass and a backward pass
+    for each.
+    """
     spots: list[Any] = []
 
     def note(written: Array, reads: Mapping[str, Array | None]) -> Array:
@@ -177,24 +205,20 @@ def example_gradients(
 
     nothing = [jnp.zeros(spot.shape, spot.dtype) for spot in spots]
     logits, pull, seen = jax.vjp(shifted, nothing, has_aux=True)
-    losses, by_logit = jax.vjp(lambda z: LOSSES[loss](z / temperature, labels), logits)
-    (slope,) = by_logit(jnp.ones_like(losses))
-    unit = jnp.max(jnp.abs(slope), axis=1)
-    (slopes,) = pull(slope / jnp.where(unit > 0, unit, 1)[:, None])
     weights = model.network
     shapes = {
         name: leaf.shape
         for name, leaf in zip(parameter_names(weights), jax.tree.leaves(weights), strict=True)
     }
-    return ExampleGradients(
-        losses,
-        unit,
-        {name: read for reads in seen for name, read in reads.items() if name in shapes},
-        {
-            name: slope
-            for reads, slope in zip(seen, slopes, strict=True)
-            for name in reads
-            if name in shapes
-        },
-        shapes,
-    )
+    read_by = {name: read for reads in seen for name, read in reads.items() if name in shapes}
+
+    def sloped(function: Callable[[Array], Array]) -> ExampleGradients:
+        values, by_logit = jax.vjp(function, logits)
+        (slope,) = by_logit(jnp.ones_like(values))
+        unit = jnp.max(jnp.abs(slope), axis=1)
+        (slopes,) = pull(slope / jnp.where(unit > 0, unit, 1)[:, None])
+        written = zip(seen, slopes, strict=True)
+        sloped_by = {name: slope for reads, slope in written for name in reads if name in shapes}
+        return ExampleGradients(unit, read_by, sloped_by, shapes)
+
+    return tuple(sloped(function) for function in functions)

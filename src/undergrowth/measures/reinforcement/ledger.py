@@ -29,9 +29,9 @@ class Ledger(LossMeasure):
     `total`, and of it `data`, `decay` and, where an intervention holds a norm, `clamp` (see `Update`).
 
     {prefix}_{component}_total [layer, side, part, component]: the sum over the side's examples, in units
-    of the loss. {prefix}_{component}_reach: (sum r+)^2 / sum r+^2 with r+ = max(r, 0), the number of
-    examples that share the reinforcement: 1 for a look-up of one example, n where all share equally, 0
-    where none gains. {prefix}_{component}_positive: the share of the examples with r > 0.
+    of the loss. {prefix}_{component}_effective_examples: (sum r+)^2 / sum r+^2 with r+ = max(r, 0), the
+    number of examples that share the reinforcement: 1 for a look-up of one example, n where all share
+    equally, 0 where none gains. {prefix}_{component}_positive: the share of the examples with r > 0.
 
     The budget, means over the side's examples. {prefix}_budget [where, side, part]: how much the loss
     falls through the components of each site, through the `rest` (weights that belong to none), and,
@@ -45,7 +45,11 @@ class Ledger(LossMeasure):
     """
 
     endings: ClassVar[tuple[str, ...]] = (
-        *(f"{c}_{of}" for c in COMPONENTS for of in ("entries", "positive", "reach", "total")),
+        *(
+            f"{c}_{of}"
+            for c in COMPONENTS
+            for of in ("effective_examples", "entries", "positive", "total")
+        ),
         *("budget", "parameter"),
         *(
             f"{side}_{part}"
@@ -100,7 +104,7 @@ def _of_components(model: Model, sums: Sequence[Sums], parts: Parts) -> dict[str
     for component, sites in families(model).items():
         values = {
             "total": [[side.total[site] for side in sums] for site in sites],
-            "reach": [[side.reach(site) for side in sums] for site in sites],
+            "effective_examples": [[side.effective_examples(site) for side in sums] for site in sites],
             "positive": [[side.n_positive[site] / side.n for side in sums] for site in sites],
         }
         dims, coords = ("layer", "side", "part", component), {"side": SIDES, "part": parts}

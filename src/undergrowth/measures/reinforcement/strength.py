@@ -36,7 +36,7 @@ def reinforcement_of(
     strength: a differentiable number of a model, such as the centred logit that a mask of components
     carries. P: with an Adam's or AdamW's opt_state, 1 / (sqrt(v) + eps) with its second moment v as it
     stands, corrected for bias; otherwise 1. Positive: example i reinforces s. In units of s for a
-    learning rate of 1; `reach` says how many examples share it.
+    learning rate of 1; `effective_examples` says how many examples share it.
 
     Raises ValueError for an optimiser whose step is no multiple of the gradient weight by weight (Muon),
     and for an Adam that has made no step.
