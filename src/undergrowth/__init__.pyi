@@ -46,6 +46,7 @@ from .measures import (
     Predictions as Predictions,
     Reach as Reach,
     Representations as Representations,
+    RoutedReach as RoutedReach,
     Saliency as Saliency,
     Shapley as Shapley,
     Sharpness as Sharpness,

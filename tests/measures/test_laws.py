@@ -40,6 +40,7 @@ PARAMETERS: dict[str, list[dict[str, Any]]] = {
     "local_learning_coefficient": [{"n_draws": 10, "burn_in": 2, "batch_size": 8}],
     "kernel": [{"n_examples": 8}],
     "ledger": [{"per_example": True}],
+    "routed_reach": [{"preconditioned": False}],
     "reach": [{"irreps": ("1",), "each_irrep": True, "preconditioned": False}],
     "coherence": [{"n_pairs": 30}],
     "confidence": [{}],

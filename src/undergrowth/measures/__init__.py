@@ -29,6 +29,7 @@ from undergrowth.measures.reinforcement.entries import effective_examples, ledge
 from undergrowth.measures.reinforcement.ledger import Ledger
 from undergrowth.measures.reinforcement.pushes import Pushes, pushes
 from undergrowth.measures.reinforcement.reach import Reach
+from undergrowth.measures.reinforcement.routed_reach import RoutedReach
 from undergrowth.measures.reinforcement.strength import reinforcement_of
 from undergrowth.measures.reinforcement.subspaces import Directions, complement, of_irreps
 
@@ -44,6 +45,7 @@ AnyMeasure = Annotated[
     | LocalLearningCoefficient
     | Ledger
     | Reach
+    | RoutedReach
     | Coherence
     | Confidence
     | Kernel
@@ -88,6 +90,7 @@ __all__ = [
     "Reach",
     "Reading",
     "Representations",
+    "RoutedReach",
     "Saliency",
     "Shapley",
     "Sharpness",
