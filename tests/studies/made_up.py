@@ -24,8 +24,15 @@ class MadeUpRun(Run):
 
     readings: Mapping[str, xr.DataArray]
 
-    def __init__(self, spec: RunSpec, curves: Mapping[str, Sequence[float]], **readings: xr.DataArray):
-        arrays = xr.Dataset({n: ("step", list(v)) for n, v in curves.items()}, {"step": list(STEPS)})
+    def __init__(
+        self,
+        spec: RunSpec,
+        curves: Mapping[str, Sequence[float]],
+        /,
+        steps: Sequence[int] = STEPS,
+        **readings: xr.DataArray,
+    ) -> None:
+        arrays = xr.Dataset({n: ("step", list(v)) for n, v in curves.items()}, {"step": list(steps)})
         self.__dict__.update(spec=spec, status="done", curves=arrays, names=(*curves, *readings))
         events = pd.DataFrame(columns=["step", "kind", "detail"])
         self.__dict__.update(readings=readings, events=events, given_names=())
@@ -59,7 +66,7 @@ def made_up(
         "train_loss": [4.0, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6],
         "val_loss": [loss * (1 + seed / 100) for loss in val_loss],
     }
-    return MadeUpRun(spec, curves, **cast("dict[str, xr.DataArray]", readings))
+    return MadeUpRun(spec, curves, STEPS, **cast("dict[str, xr.DataArray]", readings))
 
 
 def over_neurons(by_step: Sequence[Sequence[float]]) -> xr.DataArray:

@@ -106,7 +106,10 @@ def test_a_random_side_is_no_examples_and_leaves_it_as_it_is() -> None:
 
 def test_muon_has_no_metric() -> None:
     with pytest.raises(ValueError, match="preconditioned = false"):
-        tiny.spec(optimiser={"name": "muon", "lr": 0.01}, measures=[{"name": "curves"}, {"name": "routed_reach"}])
+        tiny.spec(
+            optimiser={"name": "muon", "lr": 0.01},
+            measures=[{"name": "curves"}, {"name": "routed_reach"}],
+        )
 
 
 def test_the_order_of_examples_and_the_size_of_chunks_change_nothing(

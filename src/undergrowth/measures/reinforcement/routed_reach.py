@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from math import prod
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -78,7 +79,7 @@ class RoutedReach(LossMeasure):
                 ratio(*(_by_component(of, of_sites[site]) for of in (together, alone))) for site in sites
             ]
             readings[component] = Reading(("layer", component), np.stack(values).astype(np.float32))
-        unrouted = written._replace(dose=0.0).pushes(P)
+        unrouted = replace(written, dose=0.0).pushes(P)
         readings |= {
             "whole": scalar(float(ratio(_total(together), _total(alone)))),
             "unrouted": scalar(float(ratio(*map(_total, unrouted)))),
@@ -87,7 +88,8 @@ class RoutedReach(LossMeasure):
         return {f"{self.prefix}_{name}": reading for name, reading in readings.items()}
 
 
-class _Written(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Written:
     """Sums over the training examples, float64 by parameter: of the scores' gradients and of their own
     parts, of the squares of both, and of the losses' gradients and their own parts. dose: 0 without
     routing; is_random: whether the gradient is turned to a random side instead.
@@ -135,13 +137,16 @@ def _written(
     total = None
     for places in _in_chunks(model, np.flatnonzero(np.asarray(data.is_train))):
         chosen = jnp.maximum(places, 0)
-        found = _of_chunk(model, data.inputs[chosen], data.labels[chosen], places, state, score, loss)
+        at = jnp.asarray(places)
+        found = _of_chunk(model, data.inputs[chosen], data.labels[chosen], at, state, score, loss)
         here = [_float64(tree) for tree in found]
         total = here if total is None else jax.tree.map(np.add, total, here)
     assert total is not None
     knobs = state.knobs
     dose = float(knobs.get("routing_dose", 0.0))
-    return _Written(*total, dose, bool(float(knobs.get("routing_at_random", 0.0)) > 0))
+    is_random = float(knobs.get("routing_at_random", 0.0)) > 0
+    scores, own, squares, own_squares, losses, own_losses = total
+    return _Written(scores, own, squares, own_squares, losses, own_losses, dose, is_random)
 
 
 def _in_chunks(model: Model, places: np.ndarray) -> Iterator[np.ndarray]:
