@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from undergrowth.analysis import Rules
 from undergrowth.analysis.claims import Answered, answered
 from undergrowth.analysis.predictions import Scored, Tally, tallied
+from undergrowth.analysis.rivals import RIVALS, Tested, held_against_each_other, in_words
 from undergrowth.analysis.verdicts import Verdict
 from undergrowth.claim_ids import place_of_claim
 from undergrowth.report.figure import Figure
@@ -71,8 +72,27 @@ def lines(sections: Sequence[Section]) -> tuple[Line, ...]:
 
 
 def scoreboard(sections: Sequence[Section]) -> tuple[Tally, ...]:
-    """How each hypothesis did over all sections."""
-    return tallied([score for section in sections for score in section.scores])
+    """How each hypothesis did over all sections, the rivals first."""
+    tallies = tallied(_scores(sections))
+    return tuple(sorted(tallies, key=lambda tally: _place(tally.hypothesis)))
+
+
+def rivals(sections: Sequence[Section]) -> tuple[Tested, ...]:
+    """What each rival expected of each endpoint, and how it came out."""
+    return held_against_each_other(_scores(sections))
+
+
+def rivals_in_words(sections: Sequence[Section]) -> str:
+    """The same in a few sentences."""
+    return in_words(_scores(sections))
+
+
+def _scores(sections: Sequence[Section]) -> list[Scored]:
+    return [score for section in sections for score in section.scores]
+
+
+def _place(hypothesis: str) -> int:
+    return list(RIVALS).index(hypothesis) if hypothesis in RIVALS else len(RIVALS)
 
 
 SAID = {

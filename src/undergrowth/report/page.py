@@ -16,11 +16,19 @@ from markupsafe import Markup
 
 from undergrowth.analysis import Rules, Verdict
 from undergrowth.analysis.predictions import EXPECTS
+from undergrowth.analysis.rivals import RIVALS
 from undergrowth.analysis.verdicts import CLAIM_SEEDS
 from undergrowth.report import theme
 from undergrowth.report.figure import CONFIG, Figure
 from undergrowth.report.forest import forest
-from undergrowth.report.front import Section, in_one_paragraph, lines, scoreboard
+from undergrowth.report.front import (
+    Section,
+    in_one_paragraph,
+    lines,
+    rivals,
+    rivals_in_words,
+    scoreboard,
+)
 from undergrowth.report.glossary import GLOSSARY
 from undergrowth.report.groups import RULES, plural
 from undergrowth.report.numbers import format_number
@@ -60,6 +68,9 @@ def write_page(
         sections=sections,
         lines=lines(sections),
         scoreboard=scoreboard(sections),
+        rivals=rivals(sections),
+        rivals_in_words=rivals_in_words(sections),
+        letters=RIVALS,
         expects=EXPECTS,
         rows=run_rows(runs, rules, damaged),
         rules=[(event, rules.describe(event)) for event in ("memorised", "onset", "grokked")],

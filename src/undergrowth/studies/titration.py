@@ -12,6 +12,7 @@ import pandas as pd
 from undergrowth.analysis import Exceeds, Value, Within, estimate, events
 from undergrowth.analysis.events import DEFAULT_RULES as RULES
 from undergrowth.analysis.predictions import Prediction
+from undergrowth.analysis.rivals import EFFICIENCY, FREQUENCY, SIMPLICITY, TWO_CIRCUITS
 from undergrowth.analysis.stages import at_event
 from undergrowth.analysis.switches import log_ratio
 from undergrowth.measures import Curves, RoutedReach
@@ -328,10 +329,6 @@ def endpoints(budget: Budget) -> tuple[Endpoint, ...]:
 def _beside(name: str, statistic: Statistic, dose: Dose, control: Dose, rule) -> Endpoint:
     """A dose beside a control of the same seed."""
     return Endpoint(name, "P18", statistic, dose.name, rule, control=control.name)
-
-
-FREQUENCY, EFFICIENCY = "frequency of reinforcement", "efficiency"
-SIMPLICITY, TWO_CIRCUITS = "simplicity prior", "two circuits"
 
 
 def predictions() -> tuple[Prediction, ...]:
