@@ -66,9 +66,10 @@ def test_the_paragraph_comes_out_as_the_runs_do(
     said = in_words([expected(FREQUENCY, of, ">"), expected(EFFICIENCY, of, "none")])
     assert said == (
         "Of 2 explanations with 2 predictions at 1 endpoint, 1 of which has an answer: "
-        f"{FREQUENCY} was right {first} times out of 1; {EFFICIENCY} was right {second} times out of 1. "
-        f"Where {FREQUENCY} and {EFFICIENCY} expect different outcomes (1 endpoint), the first was right "
-        f"{first} times and the second {second}."
+        f"{FREQUENCY} was right {first} times out of 1; "
+        f"{EFFICIENCY} was right {second} times out of 1. "
+        f"Where {FREQUENCY} and {EFFICIENCY} expect different outcomes (1 endpoint), the first was "
+        f"right {first} times and the second {second}."
     )
 
 

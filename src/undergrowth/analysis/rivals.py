@@ -52,7 +52,7 @@ class Tested:
 
 
 def held_against_each_other(scores: Sequence[Scored]) -> tuple[Tested, ...]:
-    """A row for each endpoint that a rival predicts; answered ones first, then in the order of claims."""
+    """A row for each endpoint that a rival predicts; answered ones first, then in order of claims."""
     found: dict[tuple[str, str], tuple[Verdict, dict[str, tuple[Expected, Score]]]] = {}
     for each in scores:
         if (name := each.prediction.hypothesis) in RIVALS:
@@ -120,8 +120,8 @@ def _count(tally: Tally) -> str:
 
 def _of_duels(rows: Sequence[Tested]) -> str:
     said = [
-        f" Where {duel.one} and {duel.other} expect different outcomes ({_endpoints(duel.n)}), the first "
-        f"was right {duel.one_right} times and the second {duel.other_right}."
+        f" Where {duel.one} and {duel.other} expect different outcomes ({_endpoints(duel.n)}), the "
+        f"first was right {duel.one_right} times and the second {duel.other_right}."
         for duel in duels(rows)
         if FREQUENCY in (duel.one, duel.other)
     ]
