@@ -21,12 +21,13 @@ import tomli_w
 
 import undergrowth
 from tests import tiny
+from undergrowth import cli
 from undergrowth.analysis import Above, Estimate, Verdict
 from undergrowth.analysis.claims import answered
 from undergrowth.cli import app, main
 from undergrowth.measures.named import KINDS
 from undergrowth.plain_text import visible
-from undergrowth.printing import print_answers, print_table
+from undergrowth.printing import print_answers, print_table, print_verdicts
 from undergrowth.spec import RunSpec
 from undergrowth.spec.file import read_file, read_runs
 from undergrowth.spec.presets import preset
@@ -34,6 +35,7 @@ from undergrowth.store import Store
 from undergrowth.store.layout import create
 from undergrowth.store.lock import writing
 from undergrowth.store.writer import Writer
+from undergrowth.studies.arm import Planned
 from undergrowth.studies.conducting import Places, Report
 from undergrowth.sweep import Layout, train
 from undergrowth.version import __version__
@@ -319,6 +321,25 @@ def test_studies_are_listed_and_shown_with_what_they_predict(say) -> None:
         assert study["question"] in " ".join(say("study", "show", study["name"]).out.split())
 
 
+@pytest.mark.parametrize(
+    ("given", "trained"), [("2", [100, 101]), ("108-110", [108, 109, 110]), ("7-7", [7])]
+)
+def test_a_study_trains_as_many_seeds_as_asked_or_those_named(say, monkeypatch, given, trained) -> None:
+    asked: list[Planned] = []
+    monkeypatch.setattr(cli, "_conduct", lambda names, planned, out: asked.extend(planned) or 0)
+    assert say("study", "run", "leak", "--budget", "full", "--seeds", given).code == 0
+    assert sorted({each.spec.seeds.model for each in asked}) == trained
+    assert len(asked) == len(trained) * len({each.part.arm for each in asked})
+
+
+@pytest.mark.parametrize(("p", "told"), [(6.1e-5, "p < 0.001"), (0.0321, "p = 0.032")])
+def test_a_p_value_in_the_terminal_has_one_sign(capsys, p: float, told: str) -> None:
+    row = {"claim": "P1", "ruling": "supported", "primary": True, "endpoint": "later", "arm": "an arm"}
+    effect = {"effect": 2.0, "interval": [1.5, 2.5], "says": "2 steps later", "n_seeds": 16}
+    print_verdicts([row | effect | {"p_adjusted": p, "waits_for": ""}])
+    assert f", {told} adjusted for all claims" in " ".join(capsys.readouterr().out.split())
+
+
 def test_help_and_version_need_no_jax() -> None:
     code = "import sys; from undergrowth.cli import app; app(['--help'], result_action='return_value'); "
     code += "sys.exit('jax' in sys.modules)"
@@ -516,6 +537,10 @@ def test_a_damaged_run_is_listed_and_the_others_as_ever(say, of_many_kinds: Path
         (["run", "SPEC", "--seeds", "0"], "give --seeds 1 or more"),
         (["demo", "--seeds", "-1"], "give --seeds 1 or more"),
         (["study", "run", "leak", "--seeds", "0"], "give --seeds 1 or more"),
+        *(
+            (["study", "run", "leak", "--seeds", given], "give --seeds 8, or --seeds 108-115")
+            for given in ("eight", "115-108", "108-", "1.5", "100,101", f"0-{2**31}", "108-115-120", "")
+        ),
         (["runs", "nothere"], "give the --out directory of a run, a study or the demo"),
         (["run"], "see `undergrowth run --help`"),
         (["study", "rnu"], "see `undergrowth study --help`"),

@@ -60,6 +60,10 @@ AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON,
 BudgetName = Literal["quick", "standard", "full"]
 Out = Annotated[Path, Parameter(help="Directory of the store; created if missing.")]
 Seeds = Annotated[int | None, Parameter(help="Number of seeds of each arm; by default the budget's.")]
+SeedsOrWhich = Annotated[
+    str | None,
+    Parameter(help="Number of seeds of each arm, or which: 108-115 is eight. By default the budget's."),
+]
 # Helps stand in annotations, for cyclopts drops a docstring's where a parameter has no keyword, and
 # without `backticks`, which it takes for mark-up.
 SpecName = Annotated[str, Parameter(help="A TOML file, or a name from 'undergrowth presets'.")]
@@ -409,7 +413,7 @@ def run_study(
         BudgetName,
         Parameter(help="quick: minutes, to see that it works; standard: 16 seeds; full: paper scale."),
     ] = "quick",
-    seeds: Seeds = None,
+    seeds: SeedsOrWhich = None,
     arm: Annotated[
         tuple[str, ...],
         Parameter(
@@ -428,9 +432,8 @@ def run_study(
     from undergrowth.studies.arm import of_arms
 
     names = tuple(STUDIES) if name == "all" else (_study(name).name,)
-    if seeds is not None:
-        _at_least_1(seeds)
-    planned = [each for name in names for each in STUDIES[name].planned(budget, seeds)]
+    which = None if seeds is None else _seeds(seeds)
+    planned = [each for name in names for each in STUDIES[name].planned(budget, which)]
     try:
         planned = of_arms(planned, arm) if arm else planned
     except ValueError as error:
@@ -645,6 +648,19 @@ def _at_least_1(seeds: int) -> int:
             f"--seeds {seeds}: nothing to train without a seed: give --seeds 1 or more, or omit it"
         )
     return seeds
+
+
+def _seeds(given: str) -> int | range:
+    """How many seeds, or which: '8', or '108-115' from the first to the last."""
+    first, dash, last = given.strip().partition("-")
+    if first.isdecimal() and not dash:
+        return _at_least_1(int(first))
+    if first.isdecimal() and last.isdecimal() and int(first) <= int(last) < 2**31:
+        return range(int(first), int(last) + 1)
+    raise WrongUseError(
+        f"--seeds {given}: neither a number of seeds nor a range of them: give --seeds 8, or "
+        "--seeds 108-115 for these eight"
+    )
 
 
 MOST_SAID = 5

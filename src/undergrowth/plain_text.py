@@ -84,3 +84,14 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def p_in_words(p: float) -> str:
+    """A p-value in running text, with its sign; one below 0.001 is not told more closely.
+
+    >>> p_in_words(0.0321), p_in_words(6e-5), p_in_words(0.999)
+    ('p = 0.032', 'p < 0.001', 'p = 1')
+    """
+    if p < 0.001:
+        return "p < 0.001"
+    return "p = 1" if p > 0.995 else f"p = {p:.2g}"

@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from undergrowth.plain_text import in_one_line, json_text, visible
+from undergrowth.plain_text import in_one_line, json_text, p_in_words, visible
 from undergrowth.published.wording import bounds, number
 
 if TYPE_CHECKING:  # the command line starts without JAX
@@ -186,7 +186,7 @@ def print_verdicts(rows: Sequence[Mapping[str, Any]]) -> None:
             continue
         low, high = bounds(row)
         adjusted = row.get("p_adjusted")
-        p = "" if adjusted is None else f", p {adjusted:.2g} adjusted for all claims"
+        p = "" if adjusted is None else f", {p_in_words(adjusted)} adjusted for all claims"
         effect = f"{row['says'] or row['statistic']}: {number(row['effect'])}"
         console.print(f"     {effect} [{low}, {high}], n {row['n_seeds']}{p}", style="dim")
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress as Bars, ProgressColumn, Task, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -21,73 +19,116 @@ from undergrowth.sweep import Progress
 SILENCE = 30.0
 """Where there is no terminal: most seconds between two lines while progress comes in."""
 
+RECENT = 120.0
+"""Seconds over which the rate is taken: a run that is measured or evaluated seldom tells of itself once
+in a minute."""
 
-class Board:
-    """The state of a sweep as its progress comes in; drawn as a bar and one row per active run.
 
-    It is heard from one thread and drawn by another, so both hold its lock.
+class Board(Bars):
+    """The state of a sweep as its progress comes in: a bar of all steps and one row per active run.
+
+    Its steps are those still to be made when it began, less those that runs went without, since a rule
+    stopped them, they failed, or their fork left its trunk later. It is heard from one thread and drawn
+    by another, so both hold its lock.
     """
 
-    def __init__(self, specs: Sequence[RunSpec], names: Names | None = None) -> None:
+    def __init__(
+        self, specs: Sequence[RunSpec], console: Console | None = None, names: Names | None = None
+    ) -> None:
         self.told = runs_told_apart(specs, names)
-        self.steps = {spec.id: spec.steps for spec in specs}
+        self.specs = {spec.id: spec for spec in specs}
         self.at: dict[str, Progress] = {}
         self.first: dict[str, int] = {}
-        self.began: float | None = None
-        self.lock = threading.Lock()
+        super().__init__(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            Rate(),
+            Left(self),
+            console=console,
+            refresh_per_second=4,
+            transient=True,
+            get_time=time.monotonic,
+            speed_estimate_period=RECENT,
+            disable=console is not None and not console.is_terminal,
+        )
+        self.bar = self.add_task(self._counted(), total=self._total())
 
     def hear(self, progress: Progress) -> None:
         """Take in one piece of progress."""
-        with self.lock:
-            self.at[progress.spec.id] = progress
+        with self._lock:
+            run = progress.spec.id
+            self.at[run] = progress
             if progress.ended != "stored":
-                self.began = self.began or time.monotonic()
-                self.first.setdefault(progress.spec.id, progress.step)
+                self.first.setdefault(run, progress.step)
+            made = sum(self.at[run].step - first for run, first in self.first.items())
+            self.tasks[self.bar].total = self._total()  # `update` would forget the rate with it
+            self.update(self.bar, completed=made, description=self._counted())
 
     @property
     def ended(self) -> int:
         """Number of runs that have ended."""
         return sum(bool(progress.ended) for progress in self.at.values())
 
-    def rate(self) -> float:
-        """Run-steps a second since the first progress; 0 before there is any."""
-        made = sum(self.at[run].step - first for run, first in self.first.items())
-        seconds = time.monotonic() - self.began if self.began else 0.0
-        return made / seconds if seconds > 0 else 0.0
+    @property
+    def may_stop(self) -> bool:
+        """Whether some run that has not ended has a rule by which it may end sooner."""
+        return any(spec.stop and not self._has_ended(run) for run, spec in self.specs.items())
 
-    def seconds_left(self) -> float | None:
-        """Steps still to make at the present rate; None before there is one."""
-        left = sum(
-            steps - (self.at[run].step if run in self.at else 0)
-            for run, steps in self.steps.items()
-            if run not in self.at or not self.at[run].ended
-        )
-        rate = self.rate()
-        return left / rate if rate else None
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The bar, then a row for each run that is at work."""
+        with self._lock:
+            rows = Table.grid(padding=(0, 2))
+            for progress in self.at.values():
+                if not progress.ended:
+                    rows.add_row("  ", *self._row(progress))
+            yield self.make_tasks_table(self.tasks)
+            yield rows
 
-    def __rich__(self) -> Group:
-        with self.lock:
-            return self._drawn()
+    def left(self) -> str:
+        """The time left, at the present rate, in words; empty before there is one."""
+        seconds = self.tasks[self.bar].time_remaining
+        if seconds is None:
+            return ""
+        return f"{'at most ' if self.may_stop else ''}{_clock(seconds)} left"
 
-    def _drawn(self) -> Group:
-        total = sum(self.steps.values())
-        made = sum(self.steps[run] if p.ended else p.step for run, p in self.at.items())
-        head = Table.grid(padding=(0, 2))
-        head.add_row(
-            Text(f"{self.ended}/{len(self.steps)} runs"),
-            ProgressBar(total=total, completed=made, width=30),
-            Text(f"{self.rate():.0f} steps/s"),
-            Text(f"{_clock(self.seconds_left())} left", style="bold"),
-        )
-        rows = Table.grid(padding=(0, 2))
-        for progress in self.at.values():
-            if not progress.ended:
-                rows.add_row("  ", *self._row(progress))
-        return Group(head, rows)
+    def _has_ended(self, run: str) -> bool:
+        return run in self.at and bool(self.at[run].ended)
+
+    def _counted(self) -> str:
+        return f"{self.ended}/{len(self.specs)} runs"
+
+    def _total(self) -> int:
+        """Steps made or still to be made, of this sweep's."""
+        ends = {
+            run: self.at[run].step if self._has_ended(run) else spec.steps
+            for run, spec in self.specs.items()
+        }
+        starts = {run: self.at[run].step for run in self.at} | self.first
+        return sum(end - starts.get(run, 0) for run, end in ends.items())
 
     def _row(self, progress: Progress) -> tuple[str, ...]:
         step = f"step {progress.step:,} of {progress.spec.steps:,}"
         return self.told[progress.spec.id], step, _curves(progress)
+
+
+class Rate(ProgressColumn):
+    """Steps a second of all runs together; that they compile until the first has been made."""
+
+    def render(self, task: Task) -> Text:
+        if not task.completed and not task.finished:
+            return Text("compiling")
+        return Text("" if task.speed is None else f"{task.speed:,.0f} steps/s")
+
+
+class Left(ProgressColumn):
+    """How long it will still take."""
+
+    def __init__(self, board: Board) -> None:
+        super().__init__()
+        self.board = board
+
+    def render(self, task: Task) -> Text:
+        return Text(self.board.left(), style="bold")
 
 
 @contextmanager
@@ -95,18 +136,13 @@ def watching(specs: Sequence[RunSpec], console: Console, names: Names | None = N
     """Show the board while runs train; where there is no terminal, a line for each run that ends, and
     one each `SILENCE` seconds in between.
     """
-    if not console.is_terminal:
-        yield _Quiet(specs, console, names)
-        return
-    board = Board(specs, names)
-    with Live(board, console=console, refresh_per_second=4, transient=True):
+    with (Board if console.is_terminal else _Quiet)(specs, console, names) as board:
         yield board
 
 
 class _Quiet(Board):
     def __init__(self, specs: Sequence[RunSpec], console: Console, names: Names | None = None) -> None:
-        super().__init__(specs, names)
-        self.console = console
+        super().__init__(specs, console, names)
         self.spoke = time.monotonic()
 
     def hear(self, progress: Progress) -> None:
@@ -115,11 +151,11 @@ class _Quiet(Board):
             self._say(progress, progress.ended, _curves(progress), progress.message)
         elif time.monotonic() - self.spoke >= SILENCE:
             step = f"step {progress.step:,} of {progress.spec.steps:,}"
-            self._say(progress, step, _curves(progress), f"{_clock(self.seconds_left())} left")
+            self._say(progress, step, _curves(progress), self.left())
 
     def _say(self, progress: Progress, *parts: str) -> None:
         self.spoke = time.monotonic()
-        line = [f"{self.ended}/{len(self.steps)}", self.told[progress.spec.id], *filter(None, parts)]
+        line = [self._counted(), self.told[progress.spec.id], *filter(None, parts)]
         self.console.print(visible("  ".join(line)), markup=False, soft_wrap=True)
 
 
@@ -130,9 +166,7 @@ def _curves(progress: Progress) -> str:
     return f"train {train:6.1%}  val {val:6.1%}"
 
 
-def _clock(seconds: float | None) -> str:
-    if seconds is None:
-        return "--:--"
+def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -16,7 +16,7 @@ from undergrowth.analysis.predictions import Prediction, Scored
 from undergrowth.report.ablation import deletion_by_k_figure
 from undergrowth.report.curves import accuracy_figure, loss_figure
 from undergrowth.report.front import Section
-from undergrowth.report.page import write_page
+from undergrowth.report.page import p_value, write_page
 from undergrowth.report.saliency import concentration_figure, saliency_histogram
 from undergrowth.store import Run
 
@@ -97,6 +97,19 @@ def test_the_page_holds_everything_and_points_nowhere(report: Path, runs: tuple[
     assert str(report.parent) not in html
     assert str(runs[0].store.root) not in html
     assert len(html) < 10 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("p", "told"), [(6e-5, "p < 0.001"), (0.0321, "p = 0.032"), (0.001, "p = 0.001"), (1.0, "p = 1")]
+)
+def test_a_p_value_has_one_sign(p: float, told: str) -> None:
+    assert p_value(verdict("P1", [2.0, 2.1], p_adjusted=p)) == f"{told} after Holm"
+
+
+def test_a_p_value_on_the_page_has_one_sign(report: Path) -> None:
+    told = set(re.findall(r"p (?:=|&lt;|<)[^a-z,.]*[0-9.]+", report.read_text("utf-8")))
+    assert any(re.match("p (<|&lt;)", each) for each in told)
+    assert not any(re.search("= *(<|&lt;)", each) for each in told)
 
 
 def test_verdicts_say_what_they_are_worth(report: Path) -> None:

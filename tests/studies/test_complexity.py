@@ -13,11 +13,13 @@ import xarray as xr
 from tests.studies.made_up import made_up
 from tests.studies.planted import ruling_of, table_of, verdict_of
 from undergrowth.report.axes import traces_of
+from undergrowth.spec.presets import preset
 from undergrowth.store import Run
 from undergrowth.studies import Arm, Budget, Missing
 from undergrowth.studies.complexity import (
     EXAMPLES,
     GROKKED,
+    GROUPS,
     MEASURES,
     OPERATIONS,
     PRIMES,
@@ -27,6 +29,7 @@ from undergrowth.studies.complexity import (
     controls,
     families,
 )
+from undergrowth.training.stopping import Stop
 
 STEPS = np.arange(0, 3001, 10)
 BY_SLUG = {measure.slug: measure for measure in MEASURES}
@@ -255,3 +258,18 @@ def test_no_runs_are_no_figure_and_no_traceback() -> None:
     answer = STUDY.answer(table_of(STUDY, {}, "standard"))
     assert {verdict.ruling for verdict in answer.verdicts} == {"open"}
     assert answer.figures == ()
+
+
+def test_groups_of_the_full_budget_are_the_papers_runs_timed_to_the_level_at_which_they_stop() -> None:
+    own = preset("chughtai2023_mlp")
+    arm = next(arm for arm in families("full")[GROUPS] if arm.name == "S5")
+    said = ("measures", "checkpoints", "stop")
+    assert arm.spec.replace(**{field: getattr(own, field) for field in said}) == own
+    assert {each.spec.stop for each in families("full")[GROUPS]} == {(Stop(level=0.95),)}
+    made = run(arm, 0, 1_000)
+    made.curves["val_accuracy"][:] = np.where(STEPS >= 1_000, 0.96, 0.02)
+    assert TIMES[GROKKED](made) == pytest.approx(np.log10([990, 1_000]))
+    standard = families("standard")[GROUPS][0]
+    never = run(standard, 0, 1_000)
+    never.curves["val_accuracy"][:] = made.curves["val_accuracy"].values
+    assert TIMES[GROKKED](never) == (pytest.approx(np.log10(3_000)), np.inf)

@@ -13,9 +13,10 @@ from tests.studies.planted import ruling_of, table_of, verdict_of
 from undergrowth.measures.reinforcement.confidence import EDGES, QUANTILES
 from undergrowth.report.axes import traces_of
 from undergrowth.store import Run
-from undergrowth.studies import Missing
+from undergrowth.studies import Missing, grokking, spikes
 from undergrowth.studies.confidence import (
     DECAY,
+    EXACT,
     FREE,
     MINI,
     SHUFFLED,
@@ -32,6 +33,8 @@ NEVER_SURE = (0, -1, -1, -1, -1, -1)
 SURE = (0, -1, -4, -4, -4, -4)
 """Medians of log10(1 - p) by step: memorised at the second."""
 SPECS = {arm.name: arm.spec for arm in STUDY.arms("quick")}
+OF_DECAY = ("loss", "optimiser", "steps", "measures", "checkpoints")
+"""What decay changes in the runs of the full budget."""
 ONES = (1.0,) * len(STEPS)
 WAVERS = (1, 1, 0.9, 0.8, 0.9, 1)
 DYING = (1, 1, 1e-2, 1e-3, 1e-4, 1e-5)
@@ -95,6 +98,20 @@ def test_its_parts_fit_and_only_the_stand_ins_of_p4_wait(budget) -> None:
     assert set(primaries) == {"C1", "C2", "P4"}
     waiting = {claim for claim, endpoint in primaries.items() if endpoint.waits_for}
     assert waiting == (set() if budget == "full" else {"P4"})
+
+
+def test_at_its_own_scale_its_runs_are_the_replications_and_those_of_the_other_studies() -> None:
+    specs = {arm.name: arm.spec for arm in STUDY.arms("full")}
+    own = {arm.name: arm.spec for arm in spikes.STUDY.arms("full")}
+    assert specs[MINI] == own["float32, decay 0"]
+    assert specs[EXACT] == own["exact, decay 0"]
+    assert (specs[DECAY].optimiser.name, specs[DECAY].optimiser.weight_decay) == ("adamw", 1.0)
+    assert specs[DECAY].replace(**{f: getattr(specs[EXACT], f) for f in OF_DECAY}) == specs[EXACT]
+    assert specs[SHUFFLED] == specs[DECAY].replace(labels="shuffled")
+    falling = {arm.name: arm.spec for arm in grokking.STUDY.arms("full")}
+    assert falling[grokking.REPLICATION] == specs[MINI]
+    open_ones = {each.arm for each in STUDY.endpoints("full") if each.waits_for}
+    assert open_ones == {FREE}
 
 
 @pytest.mark.parametrize(
@@ -264,8 +281,16 @@ def test_figures_show_every_arm_that_there_is() -> None:
         assert set(push.table["line"].dropna()) == set(runs)
 
 
+def test_at_its_own_scale_c1_and_c2_are_answered_in_its_runs() -> None:
+    sure = {MINI: [run(s, MINI, error_probability=SURE, gradient=DYING) for s in range(4)]}
+    answer = STUDY.answer(table_of(STUDY, sure, "full"))
+    rulings = {each.claim: each.ruling for each in answer.verdicts if each.is_primary}
+    assert rulings == {"C1": "contradicted", "C2": "supported", "P4": "open"}
+    assert len(answer.figures) == 2
+
+
 def test_the_arms_differ_in_decay_batches_and_labels_alone() -> None:
-    for budget in ("quick", "standard", "full"):
+    for budget in ("quick", "standard"):
         alike = {
             arm.spec.replace(
                 labels="true",

@@ -150,6 +150,16 @@ def test_settings_are_looked_at_on_other_seeds_than_those_that_are_reported() ->
     assert len({each.spec.id for each in few}) == 3  # where two arms are alike, one run is both
 
 
+def test_portions_of_the_seeds_make_the_whole() -> None:
+    arms = (Arm("a", RunSpec()), Arm("b", RunSpec(labels="shuffled"), seeds=10))
+    portions = (range(100, 108), range(108, 116))
+    parts = [each for portion in portions for each in planned("study", "full", arms, portion)]
+    assert parts == [*planned("study", "full", arms)]
+    assert Counter(each.part.arm for each in parts) == {"a": 16, "b": 10}
+    looked_at = Counter(each.part.arm for each in planned("study", "full", arms, range(12)))
+    assert looked_at == {"a": 12, "b": 10}
+
+
 def test_values_of_a_whole_arm_skip_nothing_silently() -> None:
     missing: Counter[str] = Counter()
     found = values_of(table(treated=2), "treated", Statistic("s", "", lambda run: np.nan), missing)

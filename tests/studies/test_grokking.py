@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -10,8 +11,20 @@ import xarray as xr
 
 from tests.studies.made_up import made_up
 from tests.studies.planted import ruling_of, table_of, verdict_of
+from undergrowth.spec.presets import preset
 from undergrowth.store import Run
-from undergrowth.studies.grokking import DROPS, ENDPOINTS, MAIN_ONSET, ONSETS, STUDY
+from undergrowth.studies.arm import Budget
+from undergrowth.studies.grokking import (
+    DROPS,
+    FEW,
+    FIGURE_1A,
+    MAIN_ONSET,
+    MEMORISING,
+    ONSETS,
+    REPLICATION,
+    STUDY,
+    TITLED,
+)
 from undergrowth.studies.one_layer_addition import SHUFFLED, TRUE
 
 STEPS = np.arange(0, 20_001, 100)
@@ -90,22 +103,65 @@ def test_each_primary_can_come_out_each_way(endpoint: str, ruling: str) -> None:
     assert ruling_of(STUDY, endpoint, seeds(PLANTED[endpoint][ruling])) == ruling
 
 
-def test_they_are_the_primaries_one_a_claim_and_wait_for_the_posts_own_settings() -> None:
-    primaries = [endpoint for endpoint in ENDPOINTS if endpoint.is_primary]
-    assert {endpoint.name for endpoint in primaries} == set(PLANTED)
-    assert sorted(endpoint.claim for endpoint in primaries) == ["P1", "P14", "P2", "P3"]
-    assert all(endpoint.waits_for for endpoint in primaries)
+@pytest.mark.parametrize("budget", ["quick", "standard", "full"])
+def test_they_are_the_primaries_one_a_claim_and_stand_ins_wait_for_the_posts_own_settings(
+    budget,
+) -> None:
+    STUDY.check(budget)
+    primaries = {e.claim: e for e in STUDY.endpoints(budget) if e.is_primary}
+    assert {endpoint.name for endpoint in primaries.values()} == set(PLANTED)
+    own = {"P1": FIGURE_1A, "P2": REPLICATION, "P3": REPLICATION, "P14": FIGURE_1A}
+    for claim, endpoint in primaries.items():
+        assert endpoint.arm == (own[claim] if budget == "full" else TRUE)
+        assert bool(endpoint.waits_for) == (budget != "full")
+
+
+def test_a_stand_in_leaves_its_claim_open() -> None:
     assert verdict_of(STUDY, "later", seeds(PLANTED["later"]["supported"])).ruling == "open"
 
 
-@pytest.mark.parametrize("budget", ["quick", "standard", "full"])
-def test_the_study_fits_together(budget) -> None:
-    STUDY.check(budget)
-    assert {endpoint.arm for endpoint in STUDY.endpoints(budget)} == {TRUE}
-    by_arm = {each.part.arm: 0 for each in STUDY.planned(budget)}
-    for each in STUDY.planned(budget):
-        by_arm[each.part.arm] += 1
-    assert by_arm == ({TRUE: 4, SHUFFLED: 2} if budget == "quick" else {TRUE: 16, SHUFFLED: 16})
+@pytest.mark.parametrize(
+    ("endpoint", "ruling"), [(name, said) for name, planted in PLANTED.items() for said in planted]
+)
+def test_at_its_own_scale_each_primary_rules(endpoint: str, ruling: str) -> None:
+    arm = next(e.arm for e in STUDY.endpoints("full") if e.name == endpoint)
+    runs = {arm: [PLANTED[endpoint][ruling](seed) for seed in range(8)]}
+    assert verdict_of(STUDY, endpoint, runs, "full").ruling == ruling
+
+
+def test_its_own_scale_is_the_papers_own_runs_but_for_what_is_said() -> None:
+    specs = {arm.name: arm.spec for arm in STUDY.arms("full")}
+    changed = ("measures", "checkpoints", "steps", "stop")
+    of = {
+        FIGURE_1A: "power2022_figure1a",
+        REPLICATION: "teddykoker2021_as_run",
+        TITLED: "teddykoker2021",
+        TRUE: "nanda2023",
+    }
+    for arm, name in of.items():
+        assert specs[arm].replace(**{f: getattr(preset(name), f) for f in changed}) == preset(name)
+    assert specs[FIGURE_1A].steps == 1_000_000
+    assert (specs[FIGURE_1A].stop[0].level, specs[FIGURE_1A].stop[0].evaluations) == (0.99, 10)
+
+
+def test_the_seeds_of_each_arm() -> None:
+    expected: dict[Budget, dict[str, int]] = {
+        "quick": {TRUE: 4, SHUFFLED: 2},
+        "standard": {TRUE: 16, SHUFFLED: 16},
+        "full": {FIGURE_1A: FEW, REPLICATION: 16, TITLED: 16, MEMORISING: 4, TRUE: 16, SHUFFLED: 16},
+    }
+    for budget, counts in expected.items():
+        assert Counter(each.part.arm for each in STUDY.planned(budget)) == counts
+
+
+def test_controls_are_told_of_beside_what_they_are_of() -> None:
+    memorising = [run(seed, grokked=None, onset=30_000, labels="shuffled") for seed in range(4)]
+    runs = {REPLICATION: seeds(PLANTED["falls-first"]["supported"])[TRUE], MEMORISING: memorising}
+    found = verdict_of(STUDY, "falls-first", runs, "full")
+    assert found.note == "Shuffled labels: validation loss falls in 4 of 4 seeds."
+    assert "validation accuracy" in verdict_of(STUDY, f"later, {REPLICATION}", runs, "full").note
+    figures = STUDY.answer(table_of(STUDY, runs, "full")).figures
+    assert [figure.name for figure in figures] == ["accuracy", "loss", "fall_rules"]
 
 
 def test_later_is_the_ratio_of_first_times() -> None:

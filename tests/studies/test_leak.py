@@ -11,6 +11,7 @@ import xarray as xr
 
 from tests.studies.made_up import STEPS, made_up
 from tests.studies.planted import ruling_of, table_of, verdict_of
+from undergrowth.spec.presets import preset
 from undergrowth.store import Run
 from undergrowth.studies import confidence, leak
 from undergrowth.studies.leak import (
@@ -132,13 +133,23 @@ def test_the_study_fits_together(budget) -> None:
     endpoints = STUDY.endpoints(budget)
     assert {arm for each in endpoints for arm in (each.arm, each.control) if arm} == arms
     assert [each.name for each in endpoints if each.is_primary] == ["as-commuting"]
-    assert all(each.waits_for for each in endpoints if each.is_primary)
+    assert {bool(each.waits_for) for each in endpoints if each.is_primary} == {budget != "full"}
 
 
 def test_the_safe_runs_are_those_of_the_confidence_study() -> None:
-    for budget in ("quick", "standard", "full"):
+    for budget in ("quick", "standard"):
         its = {arm.spec.id for arm in confidence.STUDY.arms(budget)}
         assert STUDY.arms(budget)[0].spec.id in its
+
+
+def test_the_plateau_at_its_own_scale_is_that_of_the_comments_runs() -> None:
+    own, specs = preset("lieberum2021"), {arm.name: arm.spec for arm in STUDY.arms("full")}
+    measured = {"measures": own.measures, "checkpoints": own.checkpoints}
+    assert specs[LEAKY_HALF].replace(**measured) == own
+    assert {spec.steps for spec in specs.values()} == {own.steps}
+    assert specs[SAFE].split.name == "commutation_safe"
+    full = {LEAKY_HALF: [made_up(s, base=specs[LEAKY_HALF], level=0.49 + s / 1e3) for s in range(6)]}
+    assert verdict_of(STUDY, "as-commuting", full, "full").ruling == "supported"
 
 
 def test_subtraction_is_split_alike_by_both_rules() -> None:

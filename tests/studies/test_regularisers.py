@@ -15,19 +15,24 @@ import xarray as xr
 from tests.studies.made_up import MadeUpRun
 from tests.studies.planted import ruling_of, table_of, verdict_of
 from undergrowth.spec import RunSpec
+from undergrowth.spec.presets import preset
 from undergrowth.store import Run
 from undergrowth.studies import regularisers
 from undergrowth.studies.arm import Budget
 from undergrowth.studies.regularisers import (
     COMPARISONS,
+    FIGURE_2A,
     FRACTIONS,
     FULL_BATCH,
     PLAIN,
+    PRIMARY,
     QUICK,
     STUDY,
     arm_of,
     shuffled_arm,
 )
+from undergrowth.studies.table import Table
+from undergrowth.tasks import LeakyRandom
 
 BUDGETS: tuple[Budget, ...] = ("quick", "standard", "full")
 STEPS = np.arange(0, 4001, 200)
@@ -42,11 +47,16 @@ def spec_of(arm: str, seed: int) -> RunSpec:
 
 def stored(arm: str, seed: int, best: float, at: int = 1600) -> Run:
     """A run that memorises at 400, and whose validation accuracy rises to its best at a step."""
+    return of_spec(spec_of(arm, seed), best, at)
+
+
+def of_spec(spec: RunSpec, best: float, at: int) -> Run:
+    """The same of any spec."""
     val, train = np.where(at <= STEPS, best, 0.03), np.where(STEPS >= 400, 1.0, 0.2)
     arrays = xr.Dataset(
         {"train_accuracy": ("step", train), "val_accuracy": ("step", val)}, {"step": STEPS}
     )
-    run = MadeUpRun(spec_of(arm, seed), {})
+    run = MadeUpRun(spec, {})
     run.__dict__.update(curves=arrays, names=("train_accuracy", "val_accuracy"), trunks=())
     return run
 
@@ -89,7 +99,8 @@ def test_its_parts_fit_one_another(budget: Budget) -> None:
     STUDY.check(budget)
     primary = {e.claim: e.name for e in STUDY.endpoints(budget) if e.is_primary}
     assert primary == {"P7": "better-noise", "P8": "better-decay-over-rivals"}
-    assert all(e.waits_for for e in STUDY.endpoints(budget) if e.is_primary)
+    waiting = {bool(e.waits_for) for e in STUDY.endpoints(budget) if e.is_primary}
+    assert waiting == {budget != "full"}
 
 
 @pytest.mark.parametrize("endpoint", SIDES)
@@ -264,3 +275,53 @@ def test_shuffled_labels_take_half_of_the_seeds() -> None:
     for budget, n in sizes.items():
         planned = Counter(each.part.arm for each in STUDY.planned(budget) if "shuffled" in each.part.arm)
         assert set(planned.values()) == {n}
+
+
+def test_the_full_budget_has_the_nine_interventions_of_the_figure_as_they_were() -> None:
+    by_arm = {arm.name: arm.spec for arm in STUDY.arms("full")}
+    assert len(FIGURE_2A) == 9
+    for each, ending in FIGURE_2A.items():
+        own = preset(f"power2022_figure2a{ending}")
+        spec = by_arm[arm_of(each, 0.5)]
+        said = ("measures", "checkpoints", "steps", "stop")
+        assert spec.replace(**{field: getattr(own, field) for field in said}) == own
+        assert (spec.steps, spec.stop[0].level) == (20_000, 0.99)
+        assert by_arm[arm_of(each, 0.7)] == spec.replace(split=LeakyRandom(frac_train=0.7))
+
+
+@pytest.mark.parametrize(
+    ("mine", "its", "said"),
+    [(0.7, 0.5, "supported"), (0.5, 0.7, "contradicted"), (0.6, 0.6, "no effect")],
+)
+@pytest.mark.parametrize("endpoint", PRIMARY)
+def test_at_its_own_scale_each_primary_rules(endpoint: str, mine: float, its: float, said: str) -> None:
+    comparison = next(c for c in COMPARISONS if f"better-{c.name}" == endpoint).within("full")
+    assert set(comparison.all) <= set(FIGURE_2A)
+    planned = {each.part: each.spec for each in STUDY.planned("full", 6)}
+    runs = {
+        arm_of(each, fraction): [
+            of_spec(spec, best + 0.01 * (part.seed % 3 - 1), 1600)
+            for part, spec in planned.items()
+            if part.arm == arm_of(each, fraction)
+        ]
+        for side, best in ((comparison.mine, mine), (comparison.control, its))
+        for each in side
+        for fraction in FRACTIONS["full"]
+    }
+    assert verdict_of(STUDY, endpoint, runs, "full").ruling == said
+
+
+def test_a_fraction_that_no_run_was_trained_at_is_left_out() -> None:
+    planned = {each.part: each.spec for each in STUDY.planned("full", 6)}
+    runs = {
+        name: [of_spec(spec, best, 1600) for part, spec in planned.items() if part.arm == name]
+        for each, best in (("decay 1", 0.9), (PLAIN, 0.5))
+        for name in (arm_of(each, 0.5),)
+    }
+    arms = {arm.name: arm for arm in STUDY.arms("full")}
+    by_seed = {name: {run.spec.seeds.model: run for run in its} for name, its in runs.items()}
+    endpoint = next(each for each in STUDY.endpoints("full") if each.name == "better-decay")
+    some = Table(STUDY.name, "full", {name: arms[name] for name in runs}, by_seed)
+    assert endpoint.verdict(some).estimate.effect == pytest.approx(0.4)
+    every = Table(STUDY.name, "full", arms, by_seed)
+    assert endpoint.verdict(every).missing == {"not trained": 6}

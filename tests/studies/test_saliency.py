@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.studies.planted import ruling_of, table_of, verdict_of
 from undergrowth.measures import SIDES
 from undergrowth.spec.presets import preset
 from undergrowth.store import Run
-from undergrowth.studies import one_layer_addition, small_arms
+from undergrowth.studies import small_arms
 from undergrowth.studies.saliency import STUDY
 from undergrowth.studies.small_arms import ATTRIBUTIONS, CHEAP, MAIN, control_of
 
@@ -83,15 +84,19 @@ def test_its_parts_fit_one_another(budget) -> None:
     STUDY.check(budget)
     primary = {e.claim: e for e in STUDY.endpoints(budget) if e.is_primary}
     assert set(primary) == {"P15", "P16"}
-    assert all(e.waits_for and e.arm == MAIN for e in primary.values())
+    assert {e.arm for e in primary.values()} == {MAIN}
+    assert {bool(e.waits_for) for e in primary.values()} == {budget != "full"}
 
 
-def test_no_budget_has_nandas_own_setting() -> None:
-    """Else the primary endpoints need not wait."""
-    own, largest = preset("nanda2023"), one_layer_addition.PAPER
-    assert (own.task, own.optimiser, own.batch) == (largest.task, largest.optimiser, largest.batch)
-    assert own.split != largest.split
-    assert own.model.model_copy(update={"logits": "labels"}) == largest.model != own.model
+def test_the_full_budget_has_nandas_own_setting() -> None:
+    own = preset("nanda2023")
+    specs = {arm.name: arm.spec for arm in STUDY.arms("full")}
+    said = {"measures": own.measures, "checkpoints": own.checkpoints, "steps": own.steps}
+    assert specs[MAIN].replace(**said) == own
+    assert specs[control_of(MAIN)] == specs[MAIN].replace(labels="shuffled")
+    seeds = Counter(e.part.arm for e in STUDY.planned("full") if e.part.arm in (MAIN, control_of(MAIN)))
+    assert set(seeds.values()) == {16}
+    assert {measure.name for measure in specs[MAIN].measures} >= {"saliency", "deletion", "generality"}
 
 
 RISES = {

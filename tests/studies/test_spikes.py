@@ -10,6 +10,7 @@ import xarray as xr
 
 from tests.studies.made_up import MadeUpRun
 from tests.studies.planted import ruling_of, table_of, verdict_of
+from undergrowth.spec.presets import preset
 from undergrowth.store import Run
 from undergrowth.studies.spikes import STUDY
 from undergrowth.studies.spikes.arms import (
@@ -117,7 +118,36 @@ def test_its_parts_fit_one_another_and_each_claim_has_one_primary_that_waits(bud
     STUDY.check(budget)
     primaries = [each for each in STUDY.endpoints(budget) if each.is_primary]
     assert [each.claim for each in primaries] == ["P9", "C12"]
-    assert all(each.waits_for for each in primaries)
+    assert {bool(each.waits_for) for each in primaries} == {budget != "full"}
+    assert [each.arm for each in primaries] == [F0, F0 if budget == "full" else F1]
+
+
+def test_at_its_own_scale_it_is_the_replication_and_what_is_changed_in_it() -> None:
+    specs = {arm.name: arm.spec for arm in STUDY.arms("full")}
+    own = preset("teddykoker2021_as_run")
+    said = ("measures", "checkpoints", "steps")
+    assert specs[F0].replace(**{field: getattr(own, field) for field in said}) == own
+    assert specs[F0].steps == 60_000
+    assert {"saliency", "generality", "fourier"} <= {m.name for m in specs[F0].measures}
+    same = {"measures": specs[F0].measures}
+    exact, epsilon = (specs[names[0.0]].replace(**same) for names in (EXACT, EPSILONS))
+    assert exact == specs[F0].replace(loss="cross_entropy")
+    assert epsilon.optimiser == specs[F0].optimiser.model_copy(update={"eps": 1e-5})
+    assert epsilon.replace(optimiser=specs[F0].optimiser) == specs[F0]
+
+
+def test_without_kicks_only_what_is_beyond_them_waits() -> None:
+    waiting = {each.name for each in STUDY.endpoints("full") if each.waits_for}
+    assert waiting == {f"{name} beyond kicks, decay 0" for name in NAMES}
+
+
+@pytest.mark.parametrize(("jump", "ruling"), [(0.3, "supported"), (-0.3, "contradicted")])
+def test_at_its_own_scale_p9_is_answered_and_drawn_without_kicks(jump: float, ruling: str) -> None:
+    runs = {F0: planted(F0, peaks=PEAKS, jumps=(jump,) * 4)}
+    answer = STUDY.answer(table_of(STUDY, runs, "full"))
+    (p9,) = [each for each in answer.verdicts if each.endpoint == "structure, decay 0"]
+    assert (p9.is_primary, p9.ruling) == (True, ruling)
+    assert [each.name for each in answer.figures][-1] == "across-spikes-decay-0"
 
 
 def test_what_is_kicked_is_the_float32_run_of_the_same_seed() -> None:

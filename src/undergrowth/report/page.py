@@ -18,6 +18,7 @@ from undergrowth.analysis import Rules, Verdict
 from undergrowth.analysis.predictions import EXPECTS
 from undergrowth.analysis.rivals import RIVALS
 from undergrowth.analysis.verdicts import CLAIM_SEEDS
+from undergrowth.plain_text import p_in_words
 from undergrowth.report import theme
 from undergrowth.report.figure import CONFIG, Figure
 from undergrowth.report.forest import forest
@@ -152,12 +153,8 @@ def interval(verdict: Verdict) -> str:
 def p_value(verdict: Verdict) -> str:
     """Its p, adjusted where it is that of a primary; empty without one."""
     if math.isfinite(verdict.p_adjusted):
-        return f"p = {_small(verdict.p_adjusted)} after Holm"
-    return f"p = {_small(verdict.p)}" if math.isfinite(verdict.p) else ""
-
-
-def _small(p: float) -> str:
-    return "1" if p > 0.995 else f"{p:.2g}" if p >= 0.001 else "< 0.001"
+        return f"{p_in_words(verdict.p_adjusted)} after Holm"
+    return p_in_words(verdict.p) if math.isfinite(verdict.p) else ""
 
 
 def _ground(verdict: Verdict) -> str:

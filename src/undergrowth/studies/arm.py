@@ -54,17 +54,24 @@ class Planned:
 
 
 def planned(
-    study: str, budget: Budget, arms: Sequence[Arm], seeds: int | None = None
+    study: str, budget: Budget, arms: Sequence[Arm], seeds: int | Sequence[int] | None = None
 ) -> tuple[Planned, ...]:
     """The runs of arms, seed by seed, so that forks come beside their trunks; `seeds`: the first so many
-    of the budget's, all by default.
+    of the budget's, or which; all of the budget's by default.
+
+    An arm of a few seeds has the budget's first few, in whatever portions these are trained.
     """
-    chosen = SEEDS[budget] if seeds is None else _first(seeds, SEEDS[budget])
+    start = SEEDS[budget][0]
+    if seeds is None:
+        seeds = SEEDS[budget]
+    elif isinstance(seeds, int):
+        seeds = range(start, start + seeds)
+    first = min(start, seeds[0])
     return tuple(
         Planned(arm.seeded(seed), Part(study, budget, arm.name, arm.role, seed))
-        for place, seed in enumerate(chosen)
+        for seed in seeds
         for arm in arms
-        if arm.seeds is None or place < arm.seeds
+        if arm.seeds is None or seed - first < arm.seeds
     )
 
 
@@ -83,8 +90,3 @@ def of_arms(planned: Sequence[Planned], naming: Sequence[str]) -> tuple[Planned,
         while (fork := by_id[run_id].fork) is not None and fork.of in by_id:
             asked.add(run_id := fork.of)
     return tuple(each for each in planned if each.spec.id in asked)
-
-
-def _first(n: int, seeds: Sequence[int]) -> Sequence[int]:
-    """So many seeds from the first on, more than the budget's where more are asked for."""
-    return range(seeds[0], seeds[0] + n)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, get_args
 
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from undergrowth.analysis import Event, Exceeds, events
-from undergrowth.analysis.events import DEFAULT_RULES
+from undergrowth.analysis.events import DEFAULT_RULES, EventName
 from undergrowth.analysis.growth import Ladder, exponential_over_power_law, slope
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.measures import Curves
@@ -28,6 +28,7 @@ from undergrowth.report.groups import plural
 from undergrowth.report.numbers import format_number
 from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
+from undergrowth.spec.presets import preset
 from undergrowth.store import Run
 from undergrowth.studies.arm import Arm, Budget
 from undergrowth.studies.endpoint import Endpoint, Measured, values_of
@@ -37,6 +38,7 @@ from undergrowth.studies.table import Table
 from undergrowth.tasks import CommutationSafe, Group, Modular, Operation
 from undergrowth.tasks.complexity import irrep_degrees, n_symbols, table_bytes
 from undergrowth.training.optimisers import AdamW
+from undergrowth.training.stopping import Stop
 
 Family = str
 PRIMES, EXAMPLES = "x+y mod p, same share trained on", "x+y mod p, as many trained on"
@@ -62,6 +64,14 @@ WIDER = SMALL.replace(model=TwoTokenMLPSpec(d_embed=64, d_mlp=128, act_fn="squar
 LARGE = SMALL.replace(model=TransformerSpec(), optimiser=AdamW(lr=1e-3, weight_decay=1.0), steps=40_000)
 """The post's model on tables as large as those of its sources."""
 
+LARGE_GROUPS = preset("chughtai2023_mlp").replace(
+    measures=(Curves(schedule=Schedule(every=100, until=5_000, per_decade=200)),),
+    checkpoints=Schedule(every=50_000, until=250_000, per_decade=1),
+    stop=(Stop(level=0.95, evaluations=10),),
+)
+"""The MLP of Chughtai et al. 2023 (arXiv:2302.03025) on a plain random 40 % of the table, as they
+trained it; they tell of 95 % of validation, by step 91,265 in S5, and there it ends."""
+
 SHARES: Mapping[Family, Callable[[int], float]] = {
     PRIMES: lambda p: 0.8,
     EXAMPLES: lambda p: 1000 / p**2,
@@ -75,7 +85,7 @@ LARGE_SHARES: Mapping[Family, Callable[[int], float]] = {
     EXAMPLES: lambda p: 3830 / p**2,
     ROWS: lambda p: 34 / p,
 }
-"""Half of the table elsewhere; both are 30 % of p = 113."""
+"""Half of the table elsewhere, 40 % of that of a group; both are 30 % of p = 113."""
 
 ALL_OPERATIONS: tuple[str, ...] = get_args(Modular.model_fields["operation"].annotation)
 TASKS: Mapping[Budget, Mapping[Family, Sequence[int | str]]] = {
@@ -121,6 +131,8 @@ def _arm(family: Family, which: int | str, is_large: bool) -> Arm:
     share = LARGE_SHARES.get(family, lambda _: 0.5) if is_large else SHARES[family]
     base = LARGE if is_large else WIDER if family == OPERATIONS else SMALL
     spec = base.replace(task=task, split=CommutationSafe(frac_train=share(task.n_labels)))
+    if is_large and family == GROUPS:
+        spec = LARGE_GROUPS.replace(task=task)
     name = f"{_operation(task)} mod {task.n_labels}" if isinstance(task, Modular) else task.group
     return Arm(f"{name}{BRIEFLY.get(family, '')}", spec)
 
@@ -189,8 +201,15 @@ def _until(event: Event, since: tuple[int, int] = (0, 0)) -> Bounds:
     return _logs((event.before or 0) - since[1], event.first - since[0])
 
 
+def _events(run: Run) -> Mapping[EventName, Event]:
+    """Of a run that ends once it stays at a level, grokked is to be there."""
+    levels = [s.level for s in run.spec.stop if (s.reading, s.direction) == ("val_accuracy", "above")]
+    rules = replace(DEFAULT_RULES, grokked=min(levels, default=DEFAULT_RULES.grokked))
+    return events(run.curves, rules)
+
+
 def _wait(run: Run) -> Bounds | Missing:
-    found = events(run.curves)
+    found = _events(run)
     memorised = found["memorised"]
     if memorised.first is None:
         return Missing("never memorised")
@@ -198,19 +217,19 @@ def _wait(run: Run) -> Bounds | Missing:
 
 
 def _for_good(run: Run) -> Bounds:
-    grokked = events(run.curves)["grokked"]
+    grokked = _events(run)["grokked"]
     return _logs(grokked.last, np.inf) if grokked.stable is None else _logs(*[grokked.stable] * 2)
 
 
 GROKKED = "grokked step"
 TIMES: Mapping[str, Callable[[Run], Bounds | Missing]] = {
-    GROKKED: lambda run: _until(events(run.curves)["grokked"]),
+    GROKKED: lambda run: _until(_events(run)["grokked"]),
     "steps from memorised to grokked": _wait,
     "step from which grokked for good": _for_good,
 }
 TIMED = (
-    f"Grokked: {DEFAULT_RULES.describe('grokked')}; the time is between two evaluations, or after the "
-    "last one."
+    f"Grokked: {DEFAULT_RULES.describe('grokked')}, or the level at which a run is stopped; the time is "
+    "between two evaluations, or after the last one."
 )
 
 

@@ -174,7 +174,7 @@ def _answered(
     """A study's section, from those of its runs that can be read."""
     planned = [run for run_id, run in runs.items() if _plays(parts.get(run_id, ()), table)]
     left_out = _left_out(planned, damaged)
-    if lacking := study.lacks(table.all):
+    if lacking := study.lacks(table):
         return _section(study, table, Answer(), (*left_out, *_what_adds(lacking, store)))
     try:
         answer = study.answer(table)

@@ -4,25 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache
 
 import numpy as np
 
-from undergrowth.analysis import Above, Exceeds, Rules, Value, events
+from undergrowth.analysis import Above, Exceeds, Rule, Rules, Value, events
 from undergrowth.analysis.events import DEFAULT_RULES as RULES, onset_by_loss
 from undergrowth.analysis.falls import DROP, Falls, falls
 from undergrowth.analysis.intervals import unknown
 from undergrowth.analysis.predictions import Prediction
+from undergrowth.measures import Curves
 from undergrowth.report.curves import accuracy_figure, loss_figure
 from undergrowth.report.estimates import Numbers, by_arm_figure
 from undergrowth.report.figure import Figure
+from undergrowth.schedules import Schedule
+from undergrowth.spec.presets import preset
 from undergrowth.store import Run
+from undergrowth.studies import one_layer_addition, replication
+from undergrowth.studies.arm import Arm, Budget
 from undergrowth.studies.endpoint import Endpoint, Measured, measured_by_seed
-from undergrowth.studies.one_layer_addition import SHUFFLED, TRUE, arms
-from undergrowth.studies.own_scale import STAND_IN
+from undergrowth.studies.one_layer_addition import SHUFFLED, TRUE
+from undergrowth.studies.own_scale import waits_for
 from undergrowth.studies.statistic import Missing, Statistic, share, times, unit
 from undergrowth.studies.study import Claim, Study
 from undergrowth.studies.table import Table
+from undergrowth.training.stopping import Stop
+
+FIGURE_1A, REPLICATION, TITLED = "figure 1a", "replication", "division, as its title says"
+MEMORISING = "multiplication, shuffled labels"
+SLOW = preset("power2022_figure1a").replace(
+    measures=(Curves(schedule=Schedule(every=100, until=2_000, per_decade=200)),),
+    checkpoints=Schedule(every=100_000, until=1_000_000, per_decade=1),
+)
+"""Figure 1a of Power et al. 2022 (arXiv:2201.02177), evaluated every 1.2 %."""
+FEW = 3
+"""Seeds of figure 1a, which may take a million steps each: a demonstration, not yet a claim."""
+
+
+@cache
+def arms(budget: Budget) -> tuple[Arm, ...]:
+    """A one-layer transformer with true and with shuffled labels; at the post's own scale that is Nanda
+    et al.'s, beside figure 1a's runs, which end once they stay at 99 %, and the replication's.
+    """
+    if budget != "full":
+        return one_layer_addition.arms(budget)
+    short = replication.trained(is_watched=False, labels="shuffled")
+    return (
+        Arm(FIGURE_1A, SLOW.replace(stop=(Stop(evaluations=10),)), seeds=FEW),
+        Arm(REPLICATION, replication.trained()),
+        Arm(TITLED, replication.trained(replication.TITLED, is_watched=False)),
+        Arm(MEMORISING, short, "control", seeds=4),
+        *one_layer_addition.arms(budget),
+    )
+
 
 NEAR_ZERO = 0.1
 """Train loss in nats below which it counts as near zero: a mean correct probability above 0.9."""
@@ -161,72 +195,125 @@ def most_of_the_way(name: str) -> Statistic:
     )
 
 
-def control_at_chance(table: Table) -> str:
-    """Where the runs end that have nothing general to learn."""
-    runs = [run for run in table.of(SHUFFLED) if run.status == "done"]
-    if not runs:
-        return ""
-    ends = [float(run.curves["val_accuracy"].dropna("step")[-1]) for run in runs]
-    chance = 1 / runs[0].spec.task.n_labels
-    return (
-        f"Shuffled labels end at {max(ends):.3f} validation accuracy or below; chance is {chance:.3f}."
+def control_at_chance(control: str) -> Callable[[Table], str]:
+    """Where the runs of a control end, which have nothing general to learn."""
+
+    def note(table: Table) -> str:
+        runs = [run for run in table.of(control) if run.status == "done"]
+        if not runs:
+            return ""
+        ends = [float(run.curves["val_accuracy"].dropna("step")[-1]) for run in runs]
+        chance = 1 / runs[0].spec.task.n_labels
+        return (
+            f"Shuffled labels end at {max(ends):.3f} validation accuracy or below; chance is "
+            f"{chance:.3f}."
+        )
+
+    return note
+
+
+def control_falls(control: str) -> Callable[[Table], str]:
+    """What the rule finds in the runs of a control, where nothing generalises."""
+
+    def note(table: Table) -> str:
+        found = [falls(run.curves, DROP, RULES) for run in table.of(control) if run.status == "done"]
+        fallen = sum(each is not None and bool(np.isfinite(each.val[1])) for each in found)
+        return (
+            f"Shuffled labels: validation loss falls in {fallen} of {len(found)} seeds." if found else ""
+        )
+
+    return note
+
+
+Of = tuple[str, str]
+"""An arm, and the shuffled labels beside it."""
+STAND_INS: Mapping[str, tuple[Of, ...]] = dict.fromkeys(("P1", "P2", "P3", "P14"), ((TRUE, SHUFFLED),))
+OWN: Mapping[str, tuple[Of, ...]] = {
+    "P1": ((FIGURE_1A, MEMORISING), (REPLICATION, MEMORISING), (TRUE, SHUFFLED)),
+    "P2": ((REPLICATION, MEMORISING), (TITLED, MEMORISING), (TRUE, SHUFFLED)),
+    "P3": ((REPLICATION, MEMORISING), (TITLED, MEMORISING), (TRUE, SHUFFLED)),
+    "P14": ((FIGURE_1A, MEMORISING), (TRUE, SHUFFLED), (REPLICATION, MEMORISING)),
+}
+"""In which runs each claim is decided, then those that say how robust the answer is."""
+
+
+@cache
+def endpoints(budget: Budget) -> tuple[Endpoint, ...]:
+    """The claims are about figure 1a and the replication's curves, which the full budget has."""
+    of = OWN if budget == "full" else STAND_INS
+    found = []
+    for claim, ((first, _), *_) in of.items():
+        for arm, control in of[claim]:
+            suffix = "" if arm == first else f", {arm}"
+            found += [
+                replace(each, name=f"{each.name}{suffix}", is_primary=each.is_primary and not suffix)
+                for each in _of_claim(claim, arm, control)
+            ]
+    return tuple(
+        replace(each, waits_for=waits_for(budget)) if each.is_primary else each for each in found
     )
 
 
-def control_falls(table: Table) -> str:
-    """What the rule finds where nothing generalises."""
-    found = [falls(run.curves, DROP, RULES) for run in table.of(SHUFFLED) if run.status == "done"]
-    fallen = sum(each is not None and bool(np.isfinite(each.val[1])) for each in found)
-    return f"Shuffled labels: validation loss falls in {fallen} of {len(found)} seeds." if found else ""
+def _of_claim(claim: str, arm: str, control: str) -> Iterator[Endpoint]:
+    """What decides a claim, and how it depends on the definitions."""
 
+    def one(name: str, statistic: Statistic, rule: Rule, **more) -> Endpoint:
+        return Endpoint(name, claim, statistic, arm, rule, **more)
 
-Deciding = partial(Endpoint, is_primary=True, waits_for=STAND_IN)
-"""The claims are about runs without decay at the post's own sizes, which no budget trains."""
-
-ENDPOINTS = (
-    Deciding("later", "P1", LATER, TRUE, Above(1.0), measured=later_if_ever, note=control_at_chance),
-    Deciding("overfits-then-falls", "P2", OVERFITS, TRUE, Exceeds(0.3)),
-    Deciding("falls-first", "P3", first_to_fall(DROP), TRUE, Exceeds(1000.0), note=control_falls),
-    *(
-        Endpoint(f"falls-first-by-{what}", "P3", first_to_fall(drop), TRUE, Exceeds(1000.0))
-        for what, drop in DROPS.items()
-        if drop != DROP
-    ),
-    Endpoint("falls-first-in-decades", "P3", FIRST_IN_DECADES, TRUE, Exceeds(0.1)),
-    Deciding("takes-most-of-the-way", "P14", most_of_the_way(MAIN_ONSET), TRUE, Above(0.5)),
-    *(
-        Endpoint(f"takes-most-of-the-way-by-{name}", "P14", most_of_the_way(name), TRUE, Above(0.5))
-        for name in ONSETS
-        if name != MAIN_ONSET
-    ),
-)
+    falls_control = control_falls(control)
+    if claim == "P1":
+        chance = control_at_chance(control)
+        yield one("later", LATER, Above(1.0), is_primary=True, measured=later_if_ever, note=chance)
+    if claim == "P2":
+        yield one("overfits-then-falls", OVERFITS, Exceeds(0.3), is_primary=True)
+    if claim == "P3":
+        by = first_to_fall(DROP), Exceeds(1000.0)
+        yield one("falls-first", *by, is_primary=True, note=falls_control)
+        for what, drop in DROPS.items():
+            if drop != DROP:
+                yield one(f"falls-first-by-{what}", first_to_fall(drop), Exceeds(1000.0))
+        yield one("falls-first-in-decades", FIRST_IN_DECADES, Exceeds(0.1))
+    if claim == "P14":
+        yield one("takes-most-of-the-way", most_of_the_way(MAIN_ONSET), Above(0.5), is_primary=True)
+        for name in ONSETS:
+            if name != MAIN_ONSET:
+                yield one(f"takes-most-of-the-way-by-{name}", most_of_the_way(name), Above(0.5))
 
 
 def figures(table: Table) -> Iterator[Figure]:
     """The curves, and how P14 and P3 depend on the definitions of an onset and a fall."""
     yield accuracy_figure(table.all, RULES)
     yield loss_figure(table.all, RULES)
-    true, control = table.of(TRUE), table.of(SHUFFLED)
-    if not true:
-        return
+    of = OWN if table.budget == "full" else STAND_INS
+    slow, (falling, memorising) = table.of(of["P14"][0][0]), of["P3"][0]
+    if slow:
+        yield _onsets_figure(slow)
+    if table.has(falling):
+        yield _falls_figure(table.of(falling), table.of(memorising))
+
+
+def _onsets_figure(runs: Sequence[Run]) -> Figure:
     onsets = " ".join(f"{name}: {says}." for name, (says, _) in ONSETS.items())
-    yield by_arm_figure(
+    return by_arm_figure(
         "onset_rules",
         "How much of the way to grokking comes after the onset, by definition of onset",
         {
             "share of the steps up to grokking that come after the onset": {
-                name: _middles(most_of_the_way(name), true) for name in ONSETS
+                name: _middles(most_of_the_way(name), runs) for name in ONSETS
             }
         },
         f"P14 asks whether the share is above a half, the dotted line. {onsets}",
         lines=(0.0, 0.5),
     )
+
+
+def _falls_figure(runs: Sequence[Run], control: Sequence[Run]) -> Figure:
     leads = {
-        f"{what}{labels}": _middles(first_to_fall(drop), runs)
-        for labels, runs in (("", true), (", shuffled labels", control))
+        f"{what}{labels}": _middles(first_to_fall(drop), its)
+        for labels, its in (("", runs), (", shuffled labels", control))
         for what, drop in DROPS.items()
     }
-    yield by_arm_figure(
+    return by_arm_figure(
         "fall_rules",
         "Which loss falls first, by the size of fall required",
         {first_to_fall(DROP).name: leads},
@@ -289,6 +376,6 @@ STUDY = Study(
         Prediction(EFFICIENT, "overfits-then-falls", ">"),
     ),
     arms=arms,
-    endpoints=lambda budget: ENDPOINTS,
+    endpoints=endpoints,
     figures=figures,
 )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from undergrowth.measures import Curves, Deletion, Norms, Saliency
+from undergrowth.measures import Curves, Deletion, Generality, Norms, Saliency
 from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
+from undergrowth.spec.presets import preset
 from undergrowth.studies.arm import Arm, Budget
-from undergrowth.tasks import CommutationSafe, Modular
-from undergrowth.training.optimisers import AdamW
 
 TRUE, SHUFFLED = "one-layer transformer", "one-layer transformer, shuffled labels"
 """The arms' names."""
@@ -26,19 +25,25 @@ SMALL = RunSpec(
 )
 """x+y mod 53 from 70 % of the pairs, as `RunSpec()` has it, and all measures: 35 s on a core."""
 
-PAPER = SMALL.replace(
-    task=Modular(operation="x+y", p=113),
-    split=CommutationSafe(frac_train=0.3),
-    optimiser=AdamW(lr=1e-3, weight_decay=1.0),
-    steps=40_000,
-    checkpoints=Schedule(every=2_000, until=40_000, per_decade=1),  # 54 s of work each on a core
+NANDA = preset("nanda2023").replace(
+    steps=10_000,
+    measures=(
+        Curves(),
+        Norms(),
+        Saliency(n_nodes=2, schedule=OBSERVED),
+        Deletion(n_nodes=2, repeats=4, schedule=ABLATED),
+        Generality(schedule=ABLATED),
+    ),
+    checkpoints=Schedule(every=2_000, until=10_000, per_decade=1),
 )
-"""The scale of Nanda et al. 2023 (arXiv:2301.05217), on a split that does not leak."""
+"""Nanda et al. 2023 (arXiv:2301.05217) as they trained it, on their plain random split, for 10,000 of
+their 50,000 steps: three seeds were at 99 % between 4,700 and 6,600. Theirs is the float64 loss, which
+the exact one stands for."""
 
 
 def arms(budget: Budget) -> tuple[Arm, ...]:
     """True labels, then the control with shuffled labels: in a demonstration two seeds of it."""
-    spec = PAPER if budget == "full" else SMALL
+    spec = NANDA if budget == "full" else SMALL
     control = Arm(
         SHUFFLED, spec.replace(labels="shuffled"), "control", seeds=2 if budget == "quick" else None
     )

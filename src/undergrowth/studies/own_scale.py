@@ -2,5 +2,12 @@
 
 from __future__ import annotations
 
+from undergrowth.studies.arm import Budget
+
 STAND_IN = "runs at the post's own settings, for which these stand in"
 """Why the runs of a study cannot decide an endpoint yet."""
+
+
+def waits_for(budget: Budget) -> str:
+    """What a claim about the post's own settings waits for: nothing where a budget trains these."""
+    return "" if budget == "full" else STAND_IN

@@ -1,9 +1,10 @@
 """Do noise and regularisation speed generalisation, and decay the most? P7 and P8.
 
 The post reads both off figure 2a of Power et al. 2022 (arXiv:2201.02177): the best validation accuracy
-within a budget, by intervention and fraction of the data trained on. Here are its nine interventions,
-some at two strengths, and Muon and the orthogonal gradient beside them. Whether decay is ahead because
-it degrades shallow circuits more is another question: decay to init degrades them too.
+within a budget, by intervention and fraction of the data trained on. The full budget has its nine
+interventions as they were; the others have them in a stand-in, some at two strengths, and Muon and the
+orthogonal gradient beside them. Whether decay is ahead because it degrades shallow circuits more is
+another question: decay to init degrades them too.
 """
 
 from __future__ import annotations
@@ -33,31 +34,33 @@ from undergrowth.analysis.events import DEFAULT_RULES as RULES
 from undergrowth.analysis.means import columns_of
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.measures import Curves
-from undergrowth.models import TransformerSpec, TwoTokenMLPSpec
+from undergrowth.models import TwoTokenMLPSpec
 from undergrowth.report import theme
 from undergrowth.report.charts import Colours, Layer, Look, Scale
 from undergrowth.report.figure import Figure, chart
 from undergrowth.report.numbers import format_number
 from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
+from undergrowth.spec.presets import FIGURE_2A_NAME, preset
 from undergrowth.store import Run
 from undergrowth.studies.arm import SEEDS, Arm, Budget
 from undergrowth.studies.best_of import held_out
 from undergrowth.studies.endpoint import Endpoint, Measured, aggregate
 from undergrowth.studies.lr_boost.statistics import switched
-from undergrowth.studies.own_scale import STAND_IN
+from undergrowth.studies.own_scale import waits_for
 from undergrowth.studies.statistic import Missing, Statistic, points, share, times
 from undergrowth.studies.study import Claim, Study
 from undergrowth.studies.table import NOT_THERE, Table
-from undergrowth.tasks import CommutationSafe, Group, Modular
+from undergrowth.tasks import CommutationSafe, LeakyRandom, Modular
 from undergrowth.training.batches import FullBatch, MiniBatch
 from undergrowth.training.noise import Noise
 from undergrowth.training.optimisers import AdamW, Muon, OrthogonalGradient
+from undergrowth.training.stopping import Stop
 
 FRACTIONS: dict[Budget, tuple[float, ...]] = {
     "quick": (0.75, 0.85, 0.95),
     "standard": (0.65, 0.75, 0.85, 0.95),
-    "full": (0.3, 0.5, 0.7, 0.9),
+    "full": (0.5, 0.7),
 }
 SPARSE = Schedule(every=1_000_000, until=1_000_000, per_decade=1)
 
@@ -79,30 +82,6 @@ square for the ReLU (the same ladder); weight noise of 0.2 and decay of 3, which
 At 95 % validation has 48 pairs, so 99 % is all of them.
 """
 
-PAPER = SMALL.replace(
-    task=Group(group="S5"),
-    model=TransformerSpec(
-        n_layers=2,
-        layer_norm="post",
-        mlp_bias=False,
-        prompt="<eos> x o y =",
-        pos_embed="sinusoidal",
-        logits="vocabulary",
-        init_mode="torch_linear",
-    ),
-    optimiser=AdamW(lr=1e-3, weight_decay=0.0),
-    steps=100_000,
-    measures=(Curves(schedule=Schedule(every=100, until=2_000, per_decade=40)),),
-)
-"""Power et al.'s network, task, rate and budget, with the exact loss and a split that does not leak;
-their noise on the update is scaled to it; the gradient noise here is not."""
-
-WAITS: Mapping[Budget, str] = {
-    "quick": STAND_IN,
-    "standard": STAND_IN,
-    "full": "runs with the float32 loss, a plain random split and noise scaled to the update, as in "
-    "figure 2a: these have the exact loss, a split that does not leak, and noise of fixed size",
-}
 NOT_HERE = "the standard budget, which trains it"
 FULL_BATCH, PLAIN = "full batch", "Adam"
 
@@ -138,25 +117,62 @@ def interventions(base: RunSpec) -> Mapping[str, RunSpec]:
     }
 
 
+FIGURE_2A: Mapping[str, str] = {
+    FULL_BATCH: "_full_batch",
+    PLAIN: "",
+    "update noise 1": "_update_noise",
+    "weight noise 0.01": "_weight_noise",
+    "residual dropout 0.1": "_dropout",
+    "decay 1": "_decay",
+    "decay 1 to init": "_decay_to_init",
+    "lr × 0.3": "_low_rate",
+    "lr × 3": "_high_rate",
+}
+"""The nine interventions of the figure, each by how its preset's name ends."""
+
+
+def of_figure_2a(fraction: float) -> Mapping[str, RunSpec]:
+    """The figure's interventions at a fraction of S5, for 20,000 of its 100,000 steps: stopped once they
+    stay at 99 %, to which their best accuracy is then known.
+    """
+    return {
+        each: preset(f"{FIGURE_2A_NAME}{ending}").replace(
+            split=LeakyRandom(frac_train=fraction),
+            steps=20_000,
+            measures=(Curves(schedule=Schedule(every=100, until=2_000, per_decade=100)),),
+            checkpoints=SPARSE,
+            stop=(Stop(evaluations=10),),
+        )
+        for each, ending in FIGURE_2A.items()
+    }
+
+
 BATCHES, DECAY, TO_INIT = (PLAIN, "batches of 32"), ("decay 0.3", "decay 1"), "decay 1 to init"
 NOISES = {
-    "gradient-noise": ("gradient noise 0.001",),
+    "gradient-noise": ("gradient noise 0.001", "update noise 1"),
     "weight-noise": ("weight noise 0.01", "weight noise 0.1"),
-    "dropout": ("dropout 0.1", "dropout 0.3"),
+    "dropout": ("dropout 0.1", "dropout 0.3", "residual dropout 0.1"),
 }
-"""Noise on top of mini-batches: the strengths of each."""
+"""Noise on top of mini-batches: the strengths and kinds of each. Figure 2a scales the gradient's to the
+update, and drops out what a layer writes."""
 NOISE = tuple(strength for strengths in NOISES.values() for strength in strengths)
 OTHER = ("lr × 0.3", "lr × 3", "Muon", "orthogonal gradient")
 RIVALS = ("batches of 32", *NOISE, *OTHER)
 """What decay has to beat: everything that neither decays nor is the plain arm."""
 
 QUICK = (FULL_BATCH, PLAIN, "weight noise 0.1", "dropout 0.1", "decay 1", TO_INIT)
-SHUFFLED = ("weight noise 0.1", "decay 1")
+SHUFFLED: Mapping[Budget, tuple[str, ...]] = {
+    "quick": ("weight noise 0.1", "decay 1"),
+    "standard": ("weight noise 0.1", "decay 1"),
+    "full": ("weight noise 0.01", "decay 1"),
+}
 """Trained with shuffled labels too, at the largest fraction: they must stay at chance."""
 
 
 def tried(budget: Budget) -> tuple[str, ...]:
     """The interventions of a budget."""
+    if budget == "full":
+        return tuple(FIGURE_2A)
     return QUICK if budget == "quick" else tuple(interventions(SMALL))
 
 
@@ -173,15 +189,19 @@ def shuffled_arm(intervention: str, fraction: float) -> str:
 @cache
 def arms(budget: Budget) -> tuple[Arm, ...]:
     """Each intervention at each fraction, then shuffled labels, on half of the seeds."""
-    base = PAPER if budget == "full" else SMALL
-    at = {f: interventions(base.replace(split=CommutationSafe(frac_train=f))) for f in FRACTIONS[budget]}
+    at = {
+        f: of_figure_2a(f)
+        if budget == "full"
+        else interventions(SMALL.replace(split=CommutationSafe(frac_train=f)))
+        for f in FRACTIONS[budget]
+    }
     last, half = FRACTIONS[budget][-1], len(SEEDS[budget]) // 2
     true = (
         Arm(arm_of(each, f), specs[each], "control" if each in (FULL_BATCH, PLAIN) else "treatment")
         for f, specs in at.items()
         for each in tried(budget)
     )
-    shuffled = {each: at[last][each].replace(labels="shuffled") for each in SHUFFLED}
+    shuffled = {each: at[last][each].replace(labels="shuffled") for each in SHUFFLED[budget]}
     return (
         *true,
         *(Arm(shuffled_arm(each, last), spec, "control", seeds=half) for each, spec in shuffled.items()),
@@ -276,7 +296,8 @@ class Comparison:
     def chosen(self, table: Table, missing: Counter[str]) -> Iterator[tuple[int, dict[str, Runs]]]:
         """Seed by seed the best for the other seeds of either side, mine first, and their runs.
 
-        A seed counts where every intervention has it at every fraction; `missing` counts the others.
+        A seed counts where every intervention has it at every fraction trained on; `missing` counts the
+        others. A fraction at which no run was trained is left out.
         """
         found = _by_seed(table, self.all, missing)
         scores = {i: {seed: _mean_best(runs[i]) for seed, runs in found.items()} for i in self.all}
@@ -312,7 +333,7 @@ class Comparison:
 
     def _leaks(self, table: Table) -> Iterator[str]:
         last = FRACTIONS[table.budget][-1]
-        for each in SHUFFLED:
+        for each in SHUFFLED[table.budget]:
             if each in self.mine and (runs := table.of(shuffled_arm(each, last))):
                 ends = [float(run.curves["val_accuracy"].dropna("step")[-1]) for run in runs]
                 leaks = sum(end > _by_chance(run) for end, run in zip(ends, runs, strict=True))
@@ -323,7 +344,8 @@ class Comparison:
 
 
 def _by_seed(table: Table, tried: tuple[str, ...], missing: Counter[str]) -> dict[int, dict[str, Runs]]:
-    arms = {i: {f: arm_of(i, f) for f in FRACTIONS[table.budget]} for i in tried}
+    trained = [f for f in FRACTIONS[table.budget] if any(arm_of(i, f) in table.arms for i in tried)]
+    arms = {i: {f: arm_of(i, f) for f in trained} for i in tried}
     names = [name for by_fraction in arms.values() for name in by_fraction.values()]
     seeds = {seed for by in (table.runs, table.absent) for name in names for seed in by.get(name, ())}
     found: dict[int, dict[str, Runs]] = {}
@@ -365,7 +387,7 @@ def endpoints(budget: Budget) -> tuple[Endpoint, ...]:
 
 def _endpoint(budget: Budget, of: Comparison, kind: str) -> Endpoint:
     there, name = of.within(budget), f"{kind}-{of.name}"
-    waits_for = WAITS[budget] if name in PRIMARY else ""
+    waiting = waits_for(budget) if name in PRIMARY else ""
     return Endpoint(
         name,
         of.claim,
@@ -374,7 +396,7 @@ def _endpoint(budget: Budget, of: Comparison, kind: str) -> Endpoint:
         RULES_OF[kind],
         control=_best_of(there.control),
         is_primary=name in PRIMARY,
-        waits_for=waits_for if set(there.all) <= set(tried(budget)) else NOT_HERE,
+        waits_for=waiting if set(there.all) <= set(tried(budget)) else NOT_HERE,
         measured=there.measured,
         note=there.note if kind == "better" else None,
     )

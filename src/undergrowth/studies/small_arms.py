@@ -13,7 +13,7 @@ from undergrowth.spec import RunSpec
 from undergrowth.studies import one_layer_addition
 from undergrowth.studies.arm import Arm, Budget
 from undergrowth.studies.endpoint import Endpoint
-from undergrowth.studies.own_scale import STAND_IN
+from undergrowth.studies.own_scale import waits_for
 from undergrowth.tasks import CommutationSafe, LeakyRandom, Modular, SparseParity
 from undergrowth.training.batches import MiniBatch
 from undergrowth.training.optimisers import SGD, AdamW, Muon
@@ -93,14 +93,6 @@ MAIN = one_layer_addition.TRUE
 CHEAP = "two-token MLP"
 """The arm of the quick budget."""
 
-NOT_NANDA: dict[Budget, str] = {
-    "quick": STAND_IN,
-    "standard": STAND_IN,
-    "full": "runs at the exact setting of Nanda et al. 2023; these have their task, network and "
-    "optimiser, but a split that does not leak instead of a plain random one, and no logit for '='",
-}
-"""Why the runs of a budget cannot decide a claim about that setting."""
-
 
 def control_of(arm: str) -> str:
     """The name of an arm's own control."""
@@ -125,12 +117,12 @@ def of_budget(
     budget: Budget, endpoints: Iterable[Endpoint], predictions: Sequence[Prediction]
 ) -> tuple[Endpoint, ...]:
     """The endpoints of the arms that a budget trains; of other arms those that a prediction is of, which
-    wait for a larger one. Primary ones wait for Nanda's setting.
+    wait for a larger one. Primary ones wait for Nanda's setting, which the full budget has.
     """
     there = {arm.name for arm in arms(budget)}
     predicted = {prediction.endpoint for prediction in predictions}
     return tuple(
-        replace(endpoint, waits_for=NOT_NANDA[budget])
+        replace(endpoint, waits_for=waits_for(budget))
         if endpoint.is_primary
         else endpoint
         if endpoint.arm in there

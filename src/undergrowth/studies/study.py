@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from undergrowth.analysis.predictions import Prediction, Scored
 from undergrowth.analysis.verdicts import Verdict
 from undergrowth.report.figure import Figure
 from undergrowth.spec import RunSpec
-from undergrowth.store import Run
 from undergrowth.studies.arm import Arm, Budget, Planned, planned
 from undergrowth.studies.endpoint import Endpoint
 from undergrowth.studies.table import NOT_THERE, Table
@@ -77,11 +76,11 @@ class Study:
             if twice := sorted({name for name in given if given.count(name) > 1}):
                 raise ValueError(f"study {self.name!r}, {budget}: two {what}s are called {twice[0]!r}")
 
-    def planned(self, budget: Budget, seeds: int | None = None) -> tuple[Planned, ...]:
-        """Its runs for a budget; `seeds`: of so many seeds, by default the budget's."""
+    def planned(self, budget: Budget, seeds: int | Sequence[int] | None = None) -> tuple[Planned, ...]:
+        """Its runs for a budget; `seeds`: of so many of its seeds, or of which; by default of all."""
         return planned(self.name, budget, self.arms(budget), seeds)
 
-    def runs(self, budget: Budget, seeds: int | None = None) -> tuple[RunSpec, ...]:
+    def runs(self, budget: Budget, seeds: int | Sequence[int] | None = None) -> tuple[RunSpec, ...]:
         """The specs of its runs, each once."""
         return tuple({each.spec.id: each.spec for each in self.planned(budget, seeds)}.values())
 
@@ -99,14 +98,17 @@ class Study:
         )
         return Answer(tuple(verdicts.values()), tuple(self.figures(table)), scores)
 
-    def lacks(self, runs: Iterable[Run]) -> dict[str, str]:
-        """The readings that it needs and some of the runs have not, and what adds each."""
-        having = [set(run.names) for run in runs]
-        return {
-            reading: adds
-            for reading, adds in self.needs.items()
-            if not all(reading in names for names in having)
-        }
+    def lacks(self, table: Table) -> dict[str, str]:
+        """The readings that it needs and none of the runs have, or not all of an arm's, and what adds
+        each. An arm that goes without may be one of which only other readings are asked.
+        """
+        having = [[set(run.names) for run in table.of(arm)] for arm in table.among(table.arms)]
+        found = {}
+        for reading, adds in self.needs.items():
+            by_arm = [{reading in names for names in its} for its in having]
+            if {True, False} in by_arm or {True} not in by_arm:
+                found[reading] = adds
+        return found
 
 
 def _is_told(endpoint: Endpoint, table: Table) -> bool:

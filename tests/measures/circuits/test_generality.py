@@ -183,6 +183,42 @@ def test_groups_go_from_what_changes_the_centred_logits_most_to_what_does_least(
     assert observe(model, data, groups=10)["group_needed"].shape == (2, 6)
 
 
+def test_groups_ranked_by_attribution_are_the_same_where_logits_are_linear() -> None:
+    model, data = tiny.transformer(), tiny.observed()
+    for baseline in ("zero", "mean"):
+        closing, attribution = (
+            observe(model, data, groups=3, rank_by=rule, baseline=baseline)
+            for rule in ("closing", "attribution")
+        )
+        assert attribution.keys() == {"group_needed", "group_sufficient"}
+        for name, values in attribution.items():
+            np.testing.assert_allclose(values, closing[name], atol=1e-6)
+
+
+def test_groups_ranked_by_attribution_are_those_of_its_mean_where_logits_are_not_linear() -> None:
+    of_two_layers = tiny.TRANSFORMER.model_copy(update={"n_layers": 2, "layer_norm": "pre"})
+    model, data = tiny.made(of_two_layers, seed=12), tiny.observed()
+    site = site_of(model, "neuron")
+    stand_in = baselines(model, data.train_inputs(), "mean")
+    assert model.readout(site) is None
+    is_train = data.sides()[0]
+    slopes = ug.attribute(
+        model,
+        data.inputs[is_train],
+        data.labels[is_train],
+        site=site,
+        method="gradient_x_activation",
+        baseline=stand_in,
+    )
+    order = np.argsort(-np.abs(slopes).mean(axis=0))
+    masks = np.stack([np.isin(np.arange(6), part) for part in np.split(order, 3)])
+    served = serves(model, data.inputs, data.labels, masks, site=site, baseline=stand_in)
+    found = observe(model, data, groups=3, rank_by="attribution")
+    for name, each in zip(("needed", "sufficient"), served, strict=True):
+        shares = np.stack([each[:, side].mean(axis=1) for side in data.sides()])
+        np.testing.assert_allclose(found[f"group_{name}"], shares, atol=1e-6)
+
+
 def test_a_dead_component_serves_nothing() -> None:
     """Alone it leaves all logits equal, which is no prediction, not even of the first label."""
     model, data = planted.lookup(P, PAIRS), table()

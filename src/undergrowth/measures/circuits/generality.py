@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from pydantic import Field, field_validator
 
+from undergrowth.gating.attribution import attribute
 from undergrowth.gating.gated_scores import Baselines, contributions, gated_scores
 from undergrowth.measures.circuits.closing import side_means
 from undergrowth.measures.context import Context
@@ -38,6 +39,10 @@ class Generality(SiteMeasure):
     nearly equal size (or as many as there are components), the first being those whose closing changes
     the centred logits of the training examples most on average. {prefix}_intact, {prefix}_without
     [side]: the share that is right with all gates open, and with all closed.
+
+    rank_by: `closing` closes every component by itself, a forward pass each where logits are not linear
+    in it; `attribution` ranks by mean |gradient x activation| of the centred logit instead, which is the
+    same where they are, and reads the groups alone.
     """
 
     endings: ClassVar[tuple[str, ...]] = (
@@ -54,6 +59,7 @@ class Generality(SiteMeasure):
     prefix: str = Field(default="generality", pattern=r"^[a-z][a-z0-9_]*$")
     thresholds: tuple[Annotated[float, Field(gt=0)], ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
     groups: int = Field(default=10, ge=1)
+    rank_by: Literal["closing", "attribution"] = "closing"
 
     @field_validator("thresholds")
     @classmethod
@@ -66,29 +72,56 @@ class Generality(SiteMeasure):
         return thresholds
 
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
-        site, baseline = self.where(model, data)
-        thresholds = jnp.asarray(self.thresholds, jnp.float32)
-        count = partial(_counted, model, site, baseline, thresholds)
+        where = self.where(model, data)
+        if self.rank_by == "attribution":
+            return self._of_groups(model, data, where, _salience(model, data, where))
+        count = partial(_counted, model, *where, jnp.asarray(self.thresholds, jnp.float32))
         counts = side_means(count, data, rows_at_once(model, COMPONENTS_AT_ONCE))
-        masks = _ranked_groups(counts.lost[:, 0], self.groups)
-        sets = serves(model, data.inputs, data.labels, masks, site=site, baseline=baseline)
+        return {
+            f"{self.prefix}_needed": _reading(counts.needed, self.component),
+            f"{self.prefix}_sufficient": _reading(counts.sufficient, self.component),
+            f"{self.prefix}_carries": _reading(
+                counts.carries, "threshold", self.component, threshold=self.thresholds
+            ),
+            **self._of_groups(model, data, where, counts.lost[:, 0]),
+            f"{self.prefix}_intact": _reading(counts.intact),
+            f"{self.prefix}_without": _reading(counts.without),
+        }
 
-        def reading(values: np.ndarray, *dims: str) -> Reading:
-            coords = {"side": SIDES, **({"threshold": self.thresholds} if "threshold" in dims else {})}
-            return Reading(("side", *dims), values.T.astype(np.float32), coords)
+    def _of_groups(
+        self,
+        model: Model,
+        data: Observed,
+        where: tuple[Site, Baselines],
+        salience: Float[np.ndarray, " component"],
+    ) -> Mapping[str, Reading]:
+        site, baseline = where
+        masks = _ranked_groups(salience, self.groups)
+        sets = serves(model, data.inputs, data.labels, masks, site=site, baseline=baseline)
 
         def of_sides(served: Bool[np.ndarray, "set example"]) -> np.ndarray:
             return np.stack([served[:, side].mean(axis=1) for side in data.sides()], axis=1)
 
         return {
-            f"{self.prefix}_needed": reading(counts.needed, self.component),
-            f"{self.prefix}_sufficient": reading(counts.sufficient, self.component),
-            f"{self.prefix}_carries": reading(counts.carries, "threshold", self.component),
-            f"{self.prefix}_group_needed": reading(of_sides(sets.needed), "group"),
-            f"{self.prefix}_group_sufficient": reading(of_sides(sets.sufficient), "group"),
-            f"{self.prefix}_intact": reading(counts.intact),
-            f"{self.prefix}_without": reading(counts.without),
+            f"{self.prefix}_group_needed": _reading(of_sides(sets.needed), "group"),
+            f"{self.prefix}_group_sufficient": _reading(of_sides(sets.sufficient), "group"),
         }
+
+
+def _reading(values: Float[np.ndarray, "... side"], *dims: str, **coords: tuple[float, ...]) -> Reading:
+    return Reading(("side", *dims), values.T.astype(np.float32), {"side": SIDES, **coords})
+
+
+def _salience(
+    model: Model, data: Observed, where: tuple[Site, Baselines]
+) -> Float[np.ndarray, " component"]:
+    """The mean over training examples of |gradient x activation| of the centred logit."""
+    (site, baseline), (is_train, _) = where, data.sides()
+    inputs, labels = data.inputs[is_train], data.labels[is_train]
+    found = attribute(
+        model, inputs, labels, site=site, method="gradient_x_activation", baseline=baseline
+    )
+    return np.abs(found).mean(axis=0)
 
 
 class Served(NamedTuple):

@@ -6,6 +6,7 @@ from undergrowth.measures import Collapse, Curves, Fourier, Generality, Norms, S
 from undergrowth.models import TransformerSpec
 from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
+from undergrowth.studies import replication
 from undergrowth.studies.arm import Arm, Budget
 from undergrowth.tasks import CommutationSafe, Modular
 from undergrowth.training.interventions import AtStep, Intervention, Kick
@@ -55,19 +56,6 @@ at p = 31 (1,680 and 360, three times the cost), lr 3e-3 (spikes some 50 steps l
 MLP, which spikes without decay only, from 1,900.
 """
 
-POST = SMALL.replace(
-    task=Modular(operation="x/y", p=97),
-    split=CommutationSafe(frac_train=0.5),
-    model=TransformerSpec(),
-    optimiser=AdamW(lr=1e-3, weight_decay=0.0, eps=EPSILON),
-    steps=30_000,
-    measures=_measured(20, 60, 30_000),
-    checkpoints=Schedule(every=5_000, until=30_000, per_decade=1),
-)
-"""Division mod 97 from half of the pairs: the task of the curves that the post shows, on a split that
-does not leak. An hour on a core."""
-
-
 ROUNDED = {decay: f"float32, decay {decay:g}" for decay in DECAYS}
 EXACT = {decay: f"exact, decay {decay:g}" for decay in DECAYS}
 EPSILONS = {decay: f"{name}, ε = {LARGE_EPSILON:g}" for decay, name in ROUNDED.items()}
@@ -81,9 +69,18 @@ def kicked_at(spec: RunSpec) -> list[int]:
 
 
 def arms(budget: Budget) -> tuple[Arm, ...]:
-    """Four at each decay."""
-    base = POST if budget == "full" else SMALL
-    return tuple(arm for decay in DECAYS for arm in arms_at(base, decay))
+    """Four at each decay. At the post's own scale the replication's float32 runs, without decay, and the
+    exact loss and the large epsilon beside them.
+    """
+    if budget != "full":
+        return tuple(arm for decay in DECAYS for arm in arms_at(SMALL, decay))
+    unwatched = replication.trained(is_watched=False)
+    epsilon = {**dict(unwatched.optimiser), "eps": LARGE_EPSILON}
+    return (
+        Arm(ROUNDED[0.0], replication.trained()),
+        Arm(EXACT[0.0], unwatched.replace(loss="cross_entropy"), "control"),
+        Arm(EPSILONS[0.0], unwatched.replace(optimiser=epsilon), "control"),
+    )
 
 
 def arms_at(base: RunSpec, decay: float) -> tuple[Arm, ...]:

@@ -14,8 +14,16 @@ from undergrowth.analysis.intervals import unknown
 from undergrowth.report.groups import plural
 from undergrowth.studies.arm import Budget
 from undergrowth.studies.endpoint import Endpoint, Measured, measured_by_seed
-from undergrowth.studies.own_scale import STAND_IN
-from undergrowth.studies.spikes.arms import DECAYS, EPSILONS, EXACT, KICK_NORM, KICKED, ROUNDED
+from undergrowth.studies.own_scale import waits_for
+from undergrowth.studies.spikes.arms import (
+    DECAYS,
+    EPSILONS,
+    EXACT,
+    KICK_NORM,
+    KICKED,
+    ROUNDED,
+    arms,
+)
 from undergrowth.studies.spikes.statistics import (
     COINCIDE,
     EXCESS,
@@ -43,22 +51,40 @@ WORTH = 0.05
 twenty such spikes would make up the whole way."""
 
 
+NO_KICKS = "kicks as large as the spikes of these runs, which seeds 0 to 3 have yet to tell"
+
+
 def endpoints(budget: Budget) -> tuple[Endpoint, ...]:
-    """Both primaries are about the regime of the post's curves, which these runs are not in."""
-    found = (*(each for decay in DECAYS for each in _at(decay)), *map(_early, STRUCTURES))
-    primaries = f"{STRUCTURE.name}, decay 0", f"early, {STRUCTURE.name}"
-    return tuple(
-        replace(each, is_primary=True, waits_for=STAND_IN) if each.name in primaries else each
-        for each in found
+    """Both primaries are about the regime of the post's curves: without decay, and as these were made.
+
+    Of the stand-in only runs with decay generalise, so there early is what comes before in these.
+    """
+    found = (
+        *(each for decay in DECAYS for each in _at(decay)),
+        *(_early(structure, ROUNDED[0.0 if budget == "full" else 1.0]) for structure in STRUCTURES),
     )
+    return tuple(_of(budget, each) for each in found if _is_of(budget, each))
+
+
+def _is_of(budget: Budget, endpoint: Endpoint) -> bool:
+    """Whether the budget has its arms, or but for its kicks."""
+    has = {arm.name for arm in arms(budget)} | {KICKED[0.0]}
+    return {endpoint.arm, endpoint.control or endpoint.arm} <= has
+
+
+def _of(budget: Budget, endpoint: Endpoint) -> Endpoint:
+    if endpoint.name in (f"{STRUCTURE.name}, decay 0", f"early, {STRUCTURE.name}"):
+        return replace(endpoint, is_primary=True, waits_for=waits_for(budget))
+    is_kicked = budget == "full" and endpoint.control == KICKED[0.0]
+    return replace(endpoint, waits_for=NO_KICKS) if is_kicked else endpoint
 
 
 def _at(decay: float) -> Iterator[Endpoint]:
     """P9 at one weight decay."""
     at, rounded, exact, epsilon = f"decay {decay:g}", ROUNDED[decay], EXACT[decay], EPSILONS[decay]
     for structure in STRUCTURES:
-        yield _across(structure, decay, "across matched windows", across_spikes)
-        yield _across(structure, decay, "across a random kick", beyond_kicks, KICKED[decay])
+        yield _across(structure, rounded, at)
+        yield _across(structure, rounded, at, KICKED[decay], KICK_NORM[decay])
     yield Endpoint(
         f"validation spikes, {at}", "P9", COINCIDE, rounded, Exceeds(0.1), note=counted(rounded)
     )
@@ -72,16 +98,13 @@ def _at(decay: float) -> Iterator[Endpoint]:
 
 
 def _across(
-    structure: Structure,
-    decay: float,
-    minus: str,
-    of: Callable[..., np.ndarray],
-    kicked: str | None = None,
+    structure: Structure, arm: str, at: str, kicked: str | None = None, kick_norm: float = 0.0
 ) -> Endpoint:
-    """Of a value for each spike, which seeds have unequally many of."""
-    each = partial(of, structure=structure)
+    """Of a value for each spike, which seeds have unequally many of, minus matched windows or kicks."""
+    each = partial(beyond_kicks if kicked else across_spikes, structure=structure)
+    minus = "across a random kick" if kicked else "across matched windows"
     kicks = (
-        f"A kick moves the weights at random by {KICK_NORM[decay]:g} of their norm, as far as a spike "
+        f"A kick moves the weights at random by {kick_norm:g} of their norm, as far as a spike "
         "does; its windows are as long as the seed's median spike. "
     )
     statistic = Statistic(
@@ -100,14 +123,14 @@ def _across(
         return replace(found, estimate=nested_estimate(values))
 
     return Endpoint(
-        f"{structure.name}{' beyond kicks' if kicked else ''}, decay {decay:g}",
+        f"{structure.name}{' beyond kicks' if kicked else ''}, {at}",
         "P9",
         statistic,
-        ROUNDED[decay],
+        arm,
         Exceeds(WORTH),
         control=kicked,
         measured=measured,
-        note=counted(ROUNDED[decay]),
+        note=counted(arm),
     )
 
 
@@ -115,7 +138,7 @@ FEWEST = 12
 """Seeds with an early spike that C12 takes: most seeds have none."""
 
 
-def _early(structure: Structure) -> Endpoint:
+def _early(structure: Structure, arm: str) -> Endpoint:
     """C12: the part of the runs' gain that is made across early spikes, as a ratio of means."""
 
     def of(run) -> float | Missing:
@@ -143,11 +166,11 @@ def _early(structure: Structure) -> Endpoint:
         f"early, {structure.name}",
         "C12",
         statistic,
-        ROUNDED[1.0],
+        arm,
         Above(0.0),
         at_least=FEWEST,
         measured=measured,
-        note=_never_set_off,
+        note=_never_set_off(arm),
     )
 
 
@@ -186,6 +209,9 @@ def _collapsed(decay: float) -> Callable[[Table], str]:
     return note
 
 
-def _never_set_off(table: Table) -> str:
-    never = sum(np.isinf(onset(run)) for run in table.of(ROUNDED[1.0]))
-    return f"{counted(ROUNDED[1.0])(table)} {never} have no onset: all of their spikes count as early."
+def _never_set_off(arm: str) -> Callable[[Table], str]:
+    def note(table: Table) -> str:
+        never = sum(np.isinf(onset(run)) for run in table.of(arm))
+        return f"{counted(arm)(table)} {never} have no onset: all of their spikes count as early."
+
+    return note
