@@ -8,8 +8,14 @@ from dataclasses import dataclass
 
 from undergrowth.analysis import Rules
 from undergrowth.analysis.claims import Answered, answered
+from undergrowth.analysis.hypotheses import (
+    RIVALS,
+    Expectation,
+    Tested,
+    held_against_each_other,
+    in_words,
+)
 from undergrowth.analysis.predictions import Scored, Tally, tallied
-from undergrowth.analysis.rivals import RIVALS, Tested, held_against_each_other, in_words
 from undergrowth.analysis.verdicts import Verdict
 from undergrowth.claim_ids import place_of_claim
 from undergrowth.report.figure import Figure
@@ -79,12 +85,12 @@ def scoreboard(sections: Sequence[Section]) -> tuple[Tally, ...]:
 
 def rivals(sections: Sequence[Section]) -> tuple[Tested, ...]:
     """What each rival expected of each endpoint, and how it came out."""
-    return held_against_each_other(_scores(sections))
+    return held_against_each_other([Expectation.of(score) for score in _scores(sections)])
 
 
 def rivals_in_words(sections: Sequence[Section]) -> str:
     """The same in a few sentences."""
-    return in_words(_scores(sections))
+    return in_words([Expectation.of(score) for score in _scores(sections)])
 
 
 def _scores(sections: Sequence[Section]) -> list[Scored]:

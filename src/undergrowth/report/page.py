@@ -15,8 +15,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from undergrowth.analysis import Rules, Verdict
+from undergrowth.analysis.hypotheses import RIVALS
 from undergrowth.analysis.predictions import EXPECTS
-from undergrowth.analysis.rivals import RIVALS
 from undergrowth.analysis.verdicts import CLAIM_SEEDS
 from undergrowth.plain_text import p_in_words
 from undergrowth.report import theme

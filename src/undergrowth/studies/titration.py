@@ -11,8 +11,8 @@ import pandas as pd
 
 from undergrowth.analysis import Exceeds, Value, Within, estimate, events
 from undergrowth.analysis.events import DEFAULT_RULES as RULES
+from undergrowth.analysis.hypotheses import EFFICIENCY, FREQUENCY, SIMPLICITY, TWO_CIRCUITS
 from undergrowth.analysis.predictions import Prediction
-from undergrowth.analysis.rivals import EFFICIENCY, FREQUENCY, SIMPLICITY, TWO_CIRCUITS
 from undergrowth.analysis.stages import at_event
 from undergrowth.analysis.switches import log_ratio
 from undergrowth.measures import Curves, RoutedReach

@@ -5,16 +5,17 @@ from __future__ import annotations
 import pytest
 
 from undergrowth.analysis import Estimate, Exceeds, Verdict
-from undergrowth.analysis.predictions import Expected, Prediction, Scored
-from undergrowth.analysis.rivals import (
+from undergrowth.analysis.hypotheses import (
     EFFICIENCY,
     FREQUENCY,
     LAZY,
     RIVALS,
+    Expectation,
     duels,
     held_against_each_other,
     in_words,
 )
+from undergrowth.analysis.predictions import Expected, Prediction, Scored
 from undergrowth.studies import STUDIES
 
 UP, DOWN, NOTHING, UNCLEAR = (0.3, 0.5), (-0.5, -0.3), (-0.05, 0.05), (-0.5, 0.5)
@@ -26,8 +27,8 @@ def verdict(endpoint: str, interval: tuple[float, float], claim: str = "P18", n:
     return Verdict(claim, "study", endpoint, "statistic", estimate, Exceeds(0.1))
 
 
-def expected(name: str, of: Verdict, expects: Expected) -> Scored:
-    return Scored(Prediction(name, of.endpoint, expects), of)
+def expected(name: str, of: Verdict, expects: Expected) -> Expectation:
+    return Expectation.of(Scored(Prediction(name, of.endpoint, expects), of))
 
 
 WON, TIED, OPEN = verdict("won", UP), verdict("tied", NOTHING), verdict("unclear", UNCLEAR, "P4")
@@ -44,7 +45,7 @@ SCORES = [
 
 def test_a_row_has_what_each_rival_expected_and_answers_come_first() -> None:
     rows = held_against_each_other(SCORES)
-    assert [row.verdict.endpoint for row in rows] == ["won", "tied", "unclear"]
+    assert [row.outcome.endpoint for row in rows] == ["won", "tied", "unclear"]
     assert rows[0].expected == {FREQUENCY: (">", "right"), EFFICIENCY: ("none", "wrong")}
     assert [row.parts for row in rows] == [True, True, False]
     assert not rows[2].is_answered
@@ -65,21 +66,19 @@ def test_the_paragraph_comes_out_as_the_runs_do(
     of = verdict("only", interval)
     said = in_words([expected(FREQUENCY, of, ">"), expected(EFFICIENCY, of, "none")])
     assert said == (
-        "Of 2 explanations with 2 predictions at 1 endpoint, 1 of which has an answer: "
-        f"{FREQUENCY} was right {first} times out of 1; "
-        f"{EFFICIENCY} was right {second} times out of 1. "
-        f"Where {FREQUENCY} and {EFFICIENCY} expect different outcomes (1 endpoint), the first was "
-        f"right {first} times and the second {second}."
+        "2 explanations of grokking made 2 predictions at 1 endpoint; 1 of these have an answer. Right "
+        f"so far: {FREQUENCY} {first} of 1; {EFFICIENCY} {second} of 1. Where {FREQUENCY} and {EFFICIENCY} "
+        f"expect different outcomes (1 endpoint), the first was right at {first}, the second at {second}."
     )
 
 
 def test_it_says_where_seeds_are_few_and_where_there_is_no_answer() -> None:
     few = verdict("only", UP, n=4)
     assert in_words([expected(FREQUENCY, few, ">")]).endswith(
-        "1 of these answers rest on fewer seeds than a claim needs."
+        "Of these answers 1 rest on fewer seeds than a claim needs."
     )
     assert in_words([expected(FREQUENCY, OPEN, ">")]) == (
-        "Of 1 explanations with 1 predictions at 1 endpoint, 0 of which have an answer."
+        "1 explanation of grokking made 1 prediction at 1 endpoint; 0 of these have an answer."
     )
     assert in_words([expected("exploration", WON, ">")]) == ""
 
