@@ -55,6 +55,7 @@ from .measures import (
 from .models import (
     Ablated as Ablated,
     MLPSpec as MLPSpec,
+    PlantedSpec as PlantedSpec,
     TransformerSpec as TransformerSpec,
     TwoTokenMLPSpec as TwoTokenMLPSpec,
     gated as gated,
@@ -161,6 +162,7 @@ from .training.interventions import (
     OnOnset as OnOnset,
     RescaleNorm as RescaleNorm,
     ResetMoments as ResetMoments,
+    ScaleComponents as ScaleComponents,
     ScaleGradient as ScaleGradient,
     ScaleLearningRate as ScaleLearningRate,
     SetBatch as SetBatch,

@@ -79,6 +79,11 @@ WAYS: dict[str, dict[str, Any]] = {
         "loss": "cross_entropy_float32",
         "labels": "random",
     },
+    "planted": {
+        "model": {"name": "planted", "lookups": False, "strips": (5, 5), "spread": 0.1},
+        "optimiser": {"name": "sgd", "lr": 0.1},
+        "batch": {"name": "mini", "batch_size": 1},
+    },
     "policy-gradient": {
         "task": {"name": "gridworld", "side": 3, "start": "far_corner"},
         "split": {"name": "whole_groups", "frac_train": 0.7},
@@ -94,6 +99,7 @@ ACTIONS: dict[str, dict[str, Any]] = {
     "set_weight_decay": {"weight_decay": 0.9},
     "reset_moments": {},
     "scale_gradient": {"factor": 0.0},
+    "scale_components": {"components": COMPONENTS, "gradient": 0.1, "share": 0.5, "decay": 3.0},
     "set_batch": {"batch": {"name": "mini", "batch_size": 5}},
     "set_noise": {"gradient": 0.01, "weight": 0.01, "dropout": 0.1},
     "set_temperature": {"temperature": 3.0},

@@ -14,24 +14,30 @@ from undergrowth.models.model import (
     parameter_names,
     state_dict,
 )
-from undergrowth.models.sites import HOOK_EMBED, Hook, Site, gated, no_hook, recording
+from undergrowth.models.planted import Planted, PlantedSpec
+from undergrowth.models.sites import HOOK_EMBED, Component, Hook, Site, gated, no_hook, recording
 from undergrowth.models.transformer import Transformer, TransformerSpec
 from undergrowth.models.two_token_mlp import TwoTokenMLP, TwoTokenMLPSpec
 from undergrowth.precision import multiply_in_full
 
 multiply_in_full()  # whoever calls a model, in a notebook too, gets what was measured
 
-AnyModel = Annotated[TransformerSpec | TwoTokenMLPSpec | MLPSpec, Field(discriminator="name")]
+AnyModel = Annotated[
+    TransformerSpec | TwoTokenMLPSpec | MLPSpec | PlantedSpec, Field(discriminator="name")
+]
 
 __all__ = [
     "HOOK_EMBED",
     "MLP",
     "Ablated",
     "AnyModel",
+    "Component",
     "Hook",
     "Inputs",
     "MLPSpec",
     "Model",
+    "Planted",
+    "PlantedSpec",
     "Site",
     "Transformer",
     "TransformerSpec",

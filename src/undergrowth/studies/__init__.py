@@ -11,6 +11,7 @@ from undergrowth.studies import (
     lr_boost,
     partial_generality,
     regularisers,
+    rivalry,
     saliency,
     smoothness,
     spikes,
@@ -36,6 +37,7 @@ STUDIES: dict[str, Study] = {
         regularisers.STUDY,
         decay.STUDY,
         smoothness.STUDY,
+        rivalry.STUDY,
     )
 }
 

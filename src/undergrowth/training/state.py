@@ -24,6 +24,8 @@ class TrainState(eqx.Module):
     knobs: scalars by name: `temperature` always, others (`gradient_noise`, `weight_noise`, `dropout`,
     `gradient_scale`, those of a clamp or an annealing) from when they are first set. gates, baselines:
     by site, of ablated components. frozen: by parameter name, 0 where a weight stands still, else 1.
+    scales: by what is scaled and a parameter's name, as `gradient/embed.W_E`, the factor of each of its
+    components; `share` is of the steps at which they have a gradient, and `decay` of weight decay.
     """
 
     model: Model
@@ -32,10 +34,16 @@ class TrainState(eqx.Module):
     gates: dict[str, Array] = eqx.field(default_factory=dict)
     baselines: dict[str, Array] = eqx.field(default_factory=dict)
     frozen: dict[str, Array] = eqx.field(default_factory=dict)
+    scales: dict[str, Array] = eqx.field(default_factory=dict)
 
     def seen(self) -> Model:
         """The model as it now predicts, for measures: with its ablated components ablated."""
         return Ablated(self.model, self.gates, self.baselines) if self.gates else self.model
+
+    @property
+    def scales_decay(self) -> bool:
+        """Whether weight decay differs from weight to weight."""
+        return any(of.startswith("decay/") for of in self.scales)
 
     def with_knobs(self, **values: float) -> TrainState:
         """This state with some knobs set."""

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from undergrowth.gating.attribution import site_of
+from undergrowth.measures.context import MeasuredRun
 from undergrowth.measures.reading import Observed
 from undergrowth.models import Model
 from undergrowth.models.model import Operand
@@ -93,6 +94,15 @@ def group_table_or_refuse(task: Task, measure: str, needs: str = "a group") -> G
             f"take {instead!r}"
         )
     return table
+
+
+def needs_neurons(run: MeasuredRun, measure: str) -> None:
+    """Raise ValueError where the run's model has no neurons, and so no weights of elements."""
+    if "neuron" not in run.model.components:
+        raise ValueError(
+            f"measure {measure!r} looks at neurons, which a {run.model.name} lacks: take "
+            f"'component_norms' of component = {run.model.components[0]!r}"
+        )
 
 
 def quotients(group: str) -> tuple[np.ndarray, np.ndarray]:

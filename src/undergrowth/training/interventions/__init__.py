@@ -19,6 +19,7 @@ from undergrowth.training.interventions.actions.learning_rate import Anneal, Sca
 from undergrowth.training.interventions.actions.no_op import NoOp
 from undergrowth.training.interventions.actions.noise import SetNoise, SetTemperature
 from undergrowth.training.interventions.actions.optimiser import ResetMoments, SetWeightDecay
+from undergrowth.training.interventions.actions.rates import ScaleComponents
 from undergrowth.training.interventions.actions.weights import ClampNorm, Kick, RescaleNorm
 from undergrowth.training.interventions.trigger import (
     AfterFork,
@@ -43,6 +44,7 @@ AnyAction = Annotated[
     | SetWeightDecay
     | ResetMoments
     | ScaleGradient
+    | ScaleComponents
     | SetBatch
     | SetNoise
     | SetTemperature
@@ -93,6 +95,7 @@ __all__ = [
     "OnOnset",
     "RescaleNorm",
     "ResetMoments",
+    "ScaleComponents",
     "ScaleGradient",
     "ScaleLearningRate",
     "SetBatch",

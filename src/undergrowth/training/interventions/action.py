@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, PRNGKeyArray
 
 from undergrowth.models import Hook, Model
 from undergrowth.training.setup import Setup
@@ -38,9 +38,14 @@ class Action(Value):
         return hook
 
     @staticmethod
-    def on_gradient(gradient: Model, state: TrainState) -> Model:
-        """The gradient of the loss as it is followed, before any noise."""
+    def on_gradient(gradient: Model, state: TrainState, noise: PRNGKeyArray) -> Model:
+        """The gradient of the loss as it is followed, before any noise; noise: the step's chance."""
         return gradient
+
+    @staticmethod
+    def on_decay(decay: Model, state: TrainState) -> Model:
+        """What weight decay adds to the weights, where it differs from weight to weight."""
+        return decay
 
     @staticmethod
     def on_update(change: Model, state: TrainState, step: Array) -> Model:
