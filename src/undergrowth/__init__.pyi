@@ -56,6 +56,7 @@ from .models import (
     Ablated as Ablated,
     MLPSpec as MLPSpec,
     PlantedSpec as PlantedSpec,
+    ToyHeadsSpec as ToyHeadsSpec,
     TransformerSpec as TransformerSpec,
     TwoTokenMLPSpec as TwoTokenMLPSpec,
     gated as gated,

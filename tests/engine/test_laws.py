@@ -84,6 +84,11 @@ WAYS: dict[str, dict[str, Any]] = {
         "optimiser": {"name": "sgd", "lr": 0.1},
         "batch": {"name": "mini", "batch_size": 1},
     },
+    "toy-heads": {
+        "task": {"name": "table", "csv": "x,y,label\n0,0,0\n1,1,1\n2,2,0\n3,3,1\n4,4,0\n"},
+        "model": {"name": "toy_heads", "sharing": 0.5, "routed": True, "spread": 0.1},
+        "optimiser": {"name": "adamw", "lr": 0.01, "weight_decay": 0.1},
+    },
     "policy-gradient": {
         "task": {"name": "gridworld", "side": 3, "start": "far_corner"},
         "split": {"name": "whole_groups", "frac_train": 0.7},

@@ -24,6 +24,7 @@ from undergrowth.models import (
     Model,
     PlantedSpec,
     Site,
+    ToyHeadsSpec,
     gated,
     recording,
     state_dict,
@@ -47,13 +48,17 @@ SPECS: dict[str, Any] = {
     "summed": tiny.MLP.model_copy(update={"combine": "summed"}),
     "mlp": MLPSpec(d_mlp=6, n_hidden=1),
     "deep_mlp": MLPSpec(d_mlp=6),
+    "toy_heads": ToyHeadsSpec(sharing=0.3, routed=True, spread=0.1),
+    "toy_strengths": ToyHeadsSpec(trains="strengths", spread=0.1),
     "planted": PlantedSpec(group=f"C{tiny.P}", strips=(tiny.P,), spread=0.1),
 }
 MODELS: dict[str, Model] = {name: tiny.made(spec, seed=4) for name, spec in SPECS.items()}
 SITES = [(name, site) for name, model in MODELS.items() for site in model.sites]
 X, Y = 1, 3
 every_model = pytest.mark.parametrize("name", MODELS)
-every_model_of_operands = pytest.mark.parametrize("name", [each for each in MODELS if each != "planted"])
+FIXED = "planted", "toy_heads", "toy_strengths"
+"""Models that write a number a label by each component, from tokens that are fixed."""
+every_model_of_operands = pytest.mark.parametrize("name", [each for each in MODELS if each not in FIXED])
 """All but those whose weights of operands are fixed, so no parameters."""
 every_site = pytest.mark.parametrize(
     ("name", "site"), SITES, ids=[f"{name}-{site.name}" for name, site in SITES]
@@ -124,7 +129,7 @@ def test_a_readout_is_by_what_the_logits_change_for_one_unit_of_a_component(
     model = MODELS[name]
     readout = model.readout(site)
     if readout is None:
-        assert site != model.sites[-1] or name in ("deep", "planted")  # a norm; a number a label
+        assert site != model.sites[-1] or name in ("deep", *FIXED)  # a norm; a number a label
         return
     seen: dict[str, jax.Array] = {}
     whole = model(tiny.pairs(), recording(seen))

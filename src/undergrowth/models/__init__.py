@@ -16,6 +16,7 @@ from undergrowth.models.model import (
 )
 from undergrowth.models.planted import Planted, PlantedSpec
 from undergrowth.models.sites import HOOK_EMBED, Component, Hook, Site, gated, no_hook, recording
+from undergrowth.models.toy_heads import ToyHeads, ToyHeadsSpec
 from undergrowth.models.transformer import Transformer, TransformerSpec
 from undergrowth.models.two_token_mlp import TwoTokenMLP, TwoTokenMLPSpec
 from undergrowth.precision import multiply_in_full
@@ -23,7 +24,7 @@ from undergrowth.precision import multiply_in_full
 multiply_in_full()  # whoever calls a model, in a notebook too, gets what was measured
 
 AnyModel = Annotated[
-    TransformerSpec | TwoTokenMLPSpec | MLPSpec | PlantedSpec, Field(discriminator="name")
+    TransformerSpec | TwoTokenMLPSpec | MLPSpec | PlantedSpec | ToyHeadsSpec, Field(discriminator="name")
 ]
 
 __all__ = [
@@ -39,6 +40,8 @@ __all__ = [
     "Planted",
     "PlantedSpec",
     "Site",
+    "ToyHeads",
+    "ToyHeadsSpec",
     "Transformer",
     "TransformerSpec",
     "TwoTokenMLP",

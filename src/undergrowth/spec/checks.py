@@ -7,7 +7,7 @@ from typing import Protocol
 from undergrowth.measures import AnyMeasure, Curves
 from undergrowth.measures.context import MeasuredRun
 from undergrowth.measures.reading import check_names
-from undergrowth.models import PlantedSpec
+from undergrowth.models import PlantedSpec, ToyHeadsSpec
 from undergrowth.schedules import Schedule
 from undergrowth.spec.fork import Fork
 from undergrowth.spec_errors import SpecError
@@ -70,7 +70,7 @@ def _model_takes_the_task(run: Told) -> None:
 
 def _model_fits_the_task(run: Told) -> None:
     """A model whose circuits are planted answers one task."""
-    if isinstance(run.model, PlantedSpec):
+    if isinstance(run.model, PlantedSpec | ToyHeadsSpec):
         run.model.check_task(run.task)
 
 

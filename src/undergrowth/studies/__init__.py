@@ -15,6 +15,7 @@ from undergrowth.studies import (
     saliency,
     smoothness,
     spikes,
+    toy_heads,
 )
 from undergrowth.studies.arm import Arm, Budget, Planned
 from undergrowth.studies.endpoint import Endpoint
@@ -37,6 +38,7 @@ STUDIES: dict[str, Study] = {
         regularisers.STUDY,
         decay.STUDY,
         smoothness.STUDY,
+        toy_heads.STUDY,
         rivalry.STUDY,
     )
 }
