@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from undergrowth.models import Planted, PlantedSpec, gated
+from undergrowth.models import Planted, PlantedSpec, PlantedWeights, gated
 from undergrowth.models.circuits import Circuits
 from undergrowth.spec import RunSpec, SpecError
 from undergrowth.tasks import Tokens
@@ -17,7 +17,7 @@ from undergrowth.tasks.groups import products
 GENERAL = [("C5", "fourier"), ("C9", "fourier"), ("C9", "irreps"), ("D4", "irreps"), ("A4", "irreps")]
 
 
-def made(group: str, general: str = "fourier", **fields: Any) -> Planted:
+def made(group: str, general: str = "fourier", **fields: Any) -> Planted | PlantedWeights:
     spec = PlantedSpec(group=group, general=general, **fields)  # pyright: ignore[reportArgumentType]
     return spec.init(Tokens(len(products(group))), len(products(group)), np.random.default_rng(0))
 
@@ -53,9 +53,12 @@ def test_the_general_block_alone_answers_every_cell_by_one(
 
 
 @pytest.mark.parametrize("group", ["C5", "S3"])
-def test_each_look_up_and_each_strip_answers_its_own_cells_and_no_other(group: str) -> None:
+@pytest.mark.parametrize("trains", ["strengths", "weights"])
+def test_each_look_up_and_each_strip_answers_its_own_cells_and_no_other(group: str, trains: str) -> None:
     general = "fourier" if group == "C5" else "irreps"
-    model = made(group, general, strips=(3, 7), general_strength=1.0, shallow_strength=1.0)
+    model = made(
+        group, general, strips=(3, 7), general_strength=1.0, shallow_strength=1.0, trains=trains
+    )
     inputs, _ = all_cells(group)
     (site,) = model.sites
     cells = model.circuits.cells
@@ -66,8 +69,9 @@ def test_each_look_up_and_each_strip_answers_its_own_cells_and_no_other(group: s
         np.testing.assert_allclose(centred(logits), said(group, list(cells[block])), atol=1e-5)
 
 
-def test_together_they_add_up_by_their_strengths() -> None:
-    model = made("C5", strips=(5,), general_strength=0.7, shallow_strength=0.2)
+@pytest.mark.parametrize("trains", ["strengths", "weights"])
+def test_together_they_add_up_by_their_strengths(trains: str) -> None:
+    model = made("C5", strips=(5,), general_strength=0.7, shallow_strength=0.2, trains=trains)
     inputs, _ = all_cells("C5")
     logits = centred(model(jnp.asarray(inputs)))
     margin = np.where(np.arange(25) < 5, 0.7 + 0.2 + 0.2, 0.7 + 0.2)

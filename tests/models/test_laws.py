@@ -50,6 +50,7 @@ SPECS: dict[str, Any] = {
     "deep_mlp": MLPSpec(d_mlp=6),
     "toy_heads": ToyHeadsSpec(sharing=0.3, routed=True, spread=0.1),
     "toy_strengths": ToyHeadsSpec(trains="strengths", spread=0.1),
+    "planted_weights": PlantedSpec(group=f"C{tiny.P}", strips=(3,), spread=0.1, trains="weights"),
     "planted": PlantedSpec(group=f"C{tiny.P}", strips=(tiny.P,), spread=0.1),
 }
 MODELS: dict[str, Model] = {name: tiny.made(spec, seed=4) for name, spec in SPECS.items()}
@@ -129,7 +130,11 @@ def test_a_readout_is_by_what_the_logits_change_for_one_unit_of_a_component(
     model = MODELS[name]
     readout = model.readout(site)
     if readout is None:
-        assert site != model.sites[-1] or name in ("deep", *FIXED)  # a norm; a number a label
+        assert site != model.sites[-1] or name in (
+            "deep",
+            "planted_weights",
+            *FIXED,
+        )  # a norm, several numbers
         return
     seen: dict[str, jax.Array] = {}
     whole = model(tiny.pairs(), recording(seen))

@@ -37,12 +37,11 @@ SAID = predicted("quick")
 class WithHeads(MadeUpRun):
     """A run whose heads had these strengths before training and after: general, shallow."""
 
-    checkpoints = (0, STEPS[-1])
-
     def __init__(self, spec: RunSpec, before: tuple[float, float], after: tuple[float, float]) -> None:
         ones = [1.0] * len(STEPS)
         super().__init__(spec, {"train_accuracy": ones, "val_accuracy": ones})
-        self.__dict__.update(strengths={0: before, STEPS[-1]: after}, began=100.0)
+        strengths = {0: before, STEPS[-1]: after}
+        self.__dict__.update(strengths=strengths, checkpoints=(0, STEPS[-1]), began=100.0)
 
     def model(self, step: int | None = None) -> Model:
         general, shallow = self.__dict__["strengths"][step]

@@ -15,6 +15,7 @@ from undergrowth.models.model import (
     state_dict,
 )
 from undergrowth.models.planted import Planted, PlantedSpec
+from undergrowth.models.planted_weights import PlantedWeights
 from undergrowth.models.sites import HOOK_EMBED, Component, Hook, Site, gated, no_hook, recording
 from undergrowth.models.toy_heads import ToyHeads, ToyHeadsSpec
 from undergrowth.models.transformer import Transformer, TransformerSpec
@@ -39,6 +40,7 @@ __all__ = [
     "Model",
     "Planted",
     "PlantedSpec",
+    "PlantedWeights",
     "Site",
     "ToyHeads",
     "ToyHeadsSpec",

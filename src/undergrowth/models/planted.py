@@ -1,4 +1,4 @@
-"""A network of planted circuits that answer known examples, whose strengths alone are trained."""
+"""Planted circuits that answer known examples, of which the strengths are trained, or all weights."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from undergrowth.models.circuits import Circuits, General
 from undergrowth.models.model import ElementWeights, Inputs, Model, NeuronsRead, refuse
+from undergrowth.models.planted_weights import PlantedWeights, planted_weights
 from undergrowth.models.sites import HOOK_EMBED, Hook, Site, no_hook
 from undergrowth.models.write_hooks import WriteHook, no_write_hook
 from undergrowth.tasks import InputSpace, Task, Tokens
@@ -97,7 +98,8 @@ class PlantedSpec(Value):
     order; general: one block for all cells, by Gromov's frequencies (cyclic groups of odd order) or by
     the irreps of any group whose irreps are known. Blocks are numbered in this order, the general one
     last. general_strength, shallow_strength: what they begin with; spread: the standard deviation of
-    normal noise on that.
+    normal noise on all that is trained, biases apart; trains: one strength a block (`Planted`), or all
+    weights of the blocks, what they write times their strength at first (`PlantedWeights`).
 
     The task must be the group's: `x+y` mod p is C{p}.
     """
@@ -112,6 +114,7 @@ class PlantedSpec(Value):
     general_strength: float = Field(default=0.1, ge=0)
     shallow_strength: float = Field(default=0.1, ge=0)
     spread: float = Field(default=0.0, ge=0)
+    trains: Literal["strengths", "weights"] = "strengths"
 
     @model_validator(mode="after")
     def _fit_the_table(self) -> PlantedSpec:
@@ -149,7 +152,9 @@ class PlantedSpec(Value):
                 "take the task of that group, or plant the task's"
             )
 
-    def init(self, inputs: InputSpace, n_labels: int, rng: np.random.Generator | None) -> Planted:
+    def init(
+        self, inputs: InputSpace, n_labels: int, rng: np.random.Generator | None
+    ) -> Planted | PlantedWeights:
         """The network before training; equal generators give equal ones."""
         if not isinstance(inputs, Tokens):
             raise refuse(self.name, inputs)
@@ -162,6 +167,8 @@ class PlantedSpec(Value):
         strength = np.full(len(circuits.cells), self.shallow_strength)
         if self.general != "none":
             strength[-1] = self.general_strength
+        if self.trains == "weights":
+            return planted_weights(circuits, strength, self.spread, rng)
         if rng is None:
             return Planted(jnp.zeros(len(strength), jnp.float32), circuits)
         strength = strength + self.spread * rng.standard_normal(len(strength))

@@ -284,8 +284,8 @@ def _doses_figure(rows: Sequence[dict[str, object]], table: Table) -> Figure:
         "toy_heads_doses",
         "How much faster the general head grows, by what the data points share",
         "Gain of the general head over that of a shallow head on its own point. A dot a seed; the line "
-        "is 1 + (n − 1) c, with c the product of two points' tokens. At c = 0, as the post draws it, each "
-        f"point pushes weights of its own in the general head. {table.said_of_predictions}",
+        "is 1 + (n − 1) c, with c the product of two points' tokens. At c = 0, as the post draws it, "
+        f"each point pushes weights of its own in the general head. {table.said_of_predictions}",
         frame,
         {
             "seed": Layer("dots", "sharing", "ratio", tell=("run", "seed")),

@@ -116,12 +116,14 @@ def element_weights(model: Model, table: GroupTable) -> dict[str, Float[np.ndarr
     """The weights that belong to single elements, by name, float64.
 
     Those that the model has for its operands (`Model.element_weights`), and, by label, W_L, from the
-    last neurons to the logits (W_out W_U of a transformer), or W_U where a norm stands between.
+    last neurons to the logits (W_out W_U of a transformer), or W_U where a norm stands between or there
+    are no neurons.
     """
     found = {
         name: (weights, table.operand(of)) for name, (of, weights) in model.element_weights().items()
     }
-    W_L = model.readout(site_of(model, "neuron"))
+    has_neurons = any(site.component == "neuron" for site in model.sites)
+    W_L = model.readout(site_of(model, "neuron")) if has_neurons else None
     if W_L is None:
         found["W_U"] = model.unembedding.T, table.label
     else:
