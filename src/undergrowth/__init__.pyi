@@ -57,6 +57,8 @@ from .measures import (
 from .models import (
     Ablated as Ablated,
     MLPSpec as MLPSpec,
+    PlantedSpec as PlantedSpec,
+    ToyHeadsSpec as ToyHeadsSpec,
     TransformerSpec as TransformerSpec,
     TwoTokenMLPSpec as TwoTokenMLPSpec,
     gated as gated,
@@ -168,6 +170,7 @@ from .training.interventions import (
     ResetMoments as ResetMoments,
     Route as Route,
     RouteGradient as RouteGradient,
+    ScaleComponents as ScaleComponents,
     ScaleGradient as ScaleGradient,
     ScaleLearningRate as ScaleLearningRate,
     SetBatch as SetBatch,

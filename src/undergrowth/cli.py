@@ -513,8 +513,14 @@ def results(
 
 
 def _conduct(names: Sequence[str], planned: Sequence[Planned], out: Path) -> int:
-    from undergrowth.studies.conducting import parts_in
+    import time
 
+    from undergrowth.store.layout import create
+    from undergrowth.studies import STUDIES
+    from undergrowth.studies.conducting import parts_in, state_predictions
+
+    create(out)
+    state_predictions(out, planned, STUDIES.values(), time.time())
     specs = list({each.spec.id: each.spec for each in planned}.values())
     parts = parts_in(planned)
     called = {run_id: tuple(sorted({part.arm for part in its})) for run_id, its in parts.items()}

@@ -65,10 +65,11 @@ def test_the_paragraph_comes_out_as_the_runs_do(
 ) -> None:
     of = verdict("only", interval)
     said = in_words([expected(FREQUENCY, of, ">"), expected(EFFICIENCY, of, "none")])
+    counts = f"{FREQUENCY} {first} of 1; {EFFICIENCY} {second} of 1"
     assert said == (
         "2 explanations of grokking made 2 predictions at 1 endpoint; 1 of these have an answer. Right "
-        f"so far: {FREQUENCY} {first} of 1; {EFFICIENCY} {second} of 1. Where {FREQUENCY} and {EFFICIENCY} "
-        f"expect different outcomes (1 endpoint), the first was right at {first}, the second at {second}."
+        f"so far: {counts}. Where {FREQUENCY} and {EFFICIENCY} expect different outcomes (1 endpoint), "
+        f"the first was right at {first}, the second at {second}."
     )
 
 

@@ -79,6 +79,16 @@ WAYS: dict[str, dict[str, Any]] = {
         "loss": "cross_entropy_float32",
         "labels": "random",
     },
+    "planted": {
+        "model": {"name": "planted", "lookups": False, "strips": (5, 5), "spread": 0.1},
+        "optimiser": {"name": "sgd", "lr": 0.1},
+        "batch": {"name": "mini", "batch_size": 1},
+    },
+    "toy-heads": {
+        "task": {"name": "table", "csv": "x,y,label\n0,0,0\n1,1,1\n2,2,0\n3,3,1\n4,4,0\n"},
+        "model": {"name": "toy_heads", "sharing": 0.5, "routed": True, "spread": 0.1},
+        "optimiser": {"name": "adamw", "lr": 0.01, "weight_decay": 0.1},
+    },
     "policy-gradient": {
         "task": {"name": "gridworld", "side": 3, "start": "far_corner"},
         "split": {"name": "whole_groups", "frac_train": 0.7},
@@ -95,6 +105,7 @@ ACTIONS: dict[str, dict[str, Any]] = {
     "reset_moments": {},
     "scale_gradient": {"factor": 0.0},
     "route_gradient": {"dose": 0.7, "routes": {"name": "random_weights", "group_size": 2}},
+    "scale_components": {"components": COMPONENTS, "gradient": 0.1, "share": 0.5, "decay": 3.0},
     "set_batch": {"batch": {"name": "mini", "batch_size": 5}},
     "set_noise": {"gradient": 0.01, "weight": 0.01, "dropout": 0.1},
     "set_temperature": {"temperature": 3.0},

@@ -28,7 +28,7 @@ from undergrowth.studies.grokking import FIGURE_1A
 from undergrowth.studies.table import Table
 from undergrowth.sweep import Layout, train
 
-DECIDED_LATER = {"P5", "P6", "P10", "P11", "P18", "P19", "P20"}
+DECIDED_LATER = {"P6", "P10", "P11", "P19"}
 """Claims whose studies are yet to come."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -59,7 +59,7 @@ class HalveActivations(Halve):
 
 class HalveGradient(Halve):
     @staticmethod
-    def on_gradient(gradient: Model, state: TrainState) -> Model:
+    def on_gradient(gradient: Model, state: TrainState, noise: Any) -> Model:
         return halved(gradient)
 
 
@@ -104,7 +104,8 @@ def test_the_engine_asks_the_hooks_of_a_new_action(
 def test_the_hooks_of_an_action_that_was_never_taken_change_nothing(kind: type[Action]) -> None:
     state = initial(SPEC).state
     assert kind.on_activations(no_hook, state) is no_hook
-    assert kind.on_gradient(state.model, state) is state.model
+    assert kind.on_gradient(state.model, state, jax.random.key(0)) is state.model
+    assert kind.on_decay(state.model, state) is state.model
     assert kind.on_weights(state.model, state) is state.model
     update = kind.on_update(state.model, state, jnp.asarray(0))
     assert jax.tree.leaves(update) == jax.tree.leaves(state.model)

@@ -87,9 +87,8 @@ def update_in_parts(
     """
     at, seed = jnp.asarray(step), examples.noise_seed
     _, gradient = slope(state, loss, examples, at)
-    undecayed = with_hyperparams(state.opt_state, {"weight_decay": jnp.zeros_like})
     whole, _ = _change(state, optimiser, gradient, at, seed)
-    data, _ = _change(state.replace(opt_state=undecayed), optimiser, gradient, at, seed)
+    data, _ = _change(_undecayed(state), optimiser, gradient, at, seed)
     free = eqx.apply_updates(state.model, whole)
     held = asked("on_weights", free, state)
     return data, jax.tree.map(jnp.subtract, whole, data), jax.tree.map(jnp.subtract, held, free)
@@ -109,14 +108,29 @@ def _change(
     noise_seed: UInt32[Array, ""],
 ) -> tuple[Model, optax.OptState]:
     """What a gradient adds to the weights, before any norm is held."""
-    updates, opt_state = optimiser.build().update(
-        cast(optax.Updates, gradient), state.opt_state, cast(optax.Params, state.model)
-    )
-    change = cast(Model, updates)
+    change, opt_state = _stepped(state, optimiser, gradient)
+    if state.scales_decay:
+        data, _ = _stepped(_undecayed(state), optimiser, gradient)
+        decay = asked("on_decay", jax.tree.map(jnp.subtract, change, data), state)
+        change = jax.tree.map(jnp.add, data, decay)
     if "update_noise" in state.knobs:
         sd = state.knobs["update_noise"] * rate_at(optimiser, state.opt_state, step)
         change = _jittered(change, sd, key_for("update", _noise_of(noise_seed, step)))
     return asked("on_update", change, state, step), opt_state
+
+
+def _stepped(
+    state: TrainState, optimiser: AnyOptimiser, gradient: Model
+) -> tuple[Model, optax.OptState]:
+    """What the optimiser itself makes of a gradient."""
+    updates, opt_state = optimiser.build().update(
+        cast(optax.Updates, gradient), state.opt_state, cast(optax.Params, state.model)
+    )
+    return cast(Model, updates), opt_state
+
+
+def _undecayed(state: TrainState) -> TrainState:
+    return state.replace(opt_state=with_hyperparams(state.opt_state, {"weight_decay": jnp.zeros_like}))
 
 
 def slope(
@@ -136,7 +150,7 @@ def slope(
     if of_example is not None:
         by_example = partial(_by_example, of_example, state, examples, noise)
     gradient = asked("on_examples", gradient, state, by_example, noise)
-    gradient = asked("on_gradient", gradient, state)
+    gradient = asked("on_gradient", gradient, state, noise)
     if "gradient_noise" in state.knobs:
         gradient = _jittered(gradient, state.knobs["gradient_noise"], key_for("gradient", noise))
     return mean, gradient

@@ -5,21 +5,21 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from undergrowth.measures.context import Context, MeasuredRun
-from undergrowth.models import Inputs, Model
+from undergrowth.models import Component, Inputs, Model
 from undergrowth.schedules import Schedule
 from undergrowth.tasks import Data
 from undergrowth.training.objectives import OBJECTIVES
 from undergrowth.values import Value
 
 SIDES = ("train", "val")
-COMPONENTS = ("neuron", "head")
+COMPONENTS: tuple[Component, ...] = get_args(Component)
 """The axes that count a site's components; see `models.Site`."""
 Coordinate = tuple[str, ...] | tuple[int, ...] | tuple[float, ...]
 

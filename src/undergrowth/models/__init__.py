@@ -14,25 +14,36 @@ from undergrowth.models.model import (
     parameter_names,
     state_dict,
 )
-from undergrowth.models.sites import HOOK_EMBED, Hook, Site, gated, no_hook, recording
+from undergrowth.models.planted import Planted, PlantedSpec
+from undergrowth.models.planted_weights import PlantedWeights
+from undergrowth.models.sites import HOOK_EMBED, Component, Hook, Site, gated, no_hook, recording
+from undergrowth.models.toy_heads import ToyHeads, ToyHeadsSpec
 from undergrowth.models.transformer import Transformer, TransformerSpec
 from undergrowth.models.two_token_mlp import TwoTokenMLP, TwoTokenMLPSpec
 from undergrowth.precision import multiply_in_full
 
 multiply_in_full()  # whoever calls a model, in a notebook too, gets what was measured
 
-AnyModel = Annotated[TransformerSpec | TwoTokenMLPSpec | MLPSpec, Field(discriminator="name")]
+AnyModel = Annotated[
+    TransformerSpec | TwoTokenMLPSpec | MLPSpec | PlantedSpec | ToyHeadsSpec, Field(discriminator="name")
+]
 
 __all__ = [
     "HOOK_EMBED",
     "MLP",
     "Ablated",
     "AnyModel",
+    "Component",
     "Hook",
     "Inputs",
     "MLPSpec",
     "Model",
+    "Planted",
+    "PlantedSpec",
+    "PlantedWeights",
     "Site",
+    "ToyHeads",
+    "ToyHeadsSpec",
     "Transformer",
     "TransformerSpec",
     "TwoTokenMLP",

@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 Hook = Callable[[str, Array], Array]
+
+Component = Literal["neuron", "head", "block"]
+"""The axes that count a site's components."""
 
 HOOK_EMBED = "hook_embed"
 """As what the textbook pass hands a hook the embedded tokens, or the numbers that a model reads.
@@ -34,7 +38,7 @@ all: no site, for nothing there is a component; residual dropout is its only use
 class Site:
     """One family of components: where it is, what it is called, how many there are.
 
-    name: TransformerLens's hook name; component: the axis name of readings (`neuron`, `head`);
+    name: TransformerLens's hook name; component: the axis name of readings (`Component`);
     axis: which axis of the activation counts the components (from the end, so that any leading
     example and position axes may come before).
     """

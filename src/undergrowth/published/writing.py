@@ -7,6 +7,7 @@ import importlib.metadata
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def _together(study: Study, store: Store, kept: Published | None) -> tuple[Table
         if run.id not in runs or not runs[run.id].has_ended:
             runs[run.id], parts[run.id] = run, (*parts.get(run.id, ()), *run.parts)
     try:
-        return table_of(study, runs, parts, damaged), parts
+        return table_of(study, runs, parts, damaged, store.root), parts
     except LookupError as error:
         raise ResultsError(
             f"{store.root}: {error}: `undergrowth study run {study.name} --out {store.root}` trains them"
@@ -161,6 +162,7 @@ def _about(table: Table, runs: Sequence[Run]) -> dict[str, Any]:
         "hours": round(seconds / 3600, 2),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "versions": {name: importlib.metadata.version(name) for name in RECORDED},
+        **({"predicted": asdict(table.predicted)} if table.predicted else {}),
     }
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 from undergrowth.measures import AnyMeasure, Curves
 from undergrowth.measures.context import MeasuredRun
 from undergrowth.measures.reading import check_names
+from undergrowth.models import PlantedSpec, ToyHeadsSpec
 from undergrowth.schedules import Schedule
 from undergrowth.spec.fork import Fork
 from undergrowth.spec_errors import SpecError
@@ -37,6 +38,7 @@ def check(run: Told) -> None:
     for fits in (
         _is_measured,
         _model_takes_the_task,
+        _model_fits_the_task,
         _schedules_are_short,
         _measures_fit,
         _batches_go_by_the_weights,
@@ -64,6 +66,12 @@ def _model_takes_the_task(run: Told) -> None:
             f"model.name = {run.model.name!r} cannot read {run.task.describe()}, whose inputs are "
             f"{run.task.input_space.describe()}: use {{ name = 'mlp' }} or another task"
         )
+
+
+def _model_fits_the_task(run: Told) -> None:
+    """A model whose circuits are planted answers one task."""
+    if isinstance(run.model, PlantedSpec | ToyHeadsSpec):
+        run.model.check_task(run.task)
 
 
 def _schedules_are_short(run: Told) -> None:

@@ -11,10 +11,12 @@ from undergrowth.studies import (
     lr_boost,
     partial_generality,
     regularisers,
+    rivalry,
     saliency,
     smoothness,
     spikes,
     titration,
+    toy_heads,
 )
 from undergrowth.studies.arm import Arm, Budget, Planned
 from undergrowth.studies.endpoint import Endpoint
@@ -38,6 +40,8 @@ STUDIES: dict[str, Study] = {
         decay.STUDY,
         smoothness.STUDY,
         titration.STUDY,
+        toy_heads.STUDY,
+        rivalry.STUDY,
     )
 }
 

@@ -22,6 +22,7 @@ from undergrowth.store import Part, Run, Store
 from undergrowth.store.files import write_whole
 from undergrowth.store.layout import run_folder
 from undergrowth.store.parts import Parts, parts_of
+from undergrowth.store.predicted import state, stated
 from undergrowth.studies.arm import Budget, Planned
 from undergrowth.studies.study import Answer, Study
 from undergrowth.studies.table import Table, tabulated
@@ -75,8 +76,35 @@ def parts_in(planned: Iterable[Planned]) -> dict[str, list[Part]]:
     return found
 
 
-def table_of(study: Study, runs: Mapping[str, Run], parts: Parts, damaged: Mapping[str, str]) -> Table:
-    """The runs of a store that were trained as this study's, in the budget of which most have ended.
+def state_predictions(
+    root: Path, planned: Iterable[Planned], studies: Iterable[Study], now: float
+) -> None:
+    """Keep in a store what theory says in numbers of the runs that are about to be trained there.
+
+    now: in seconds since 1970.
+
+    What is stated already stays. Raises StoreError where it is damaged.
+    """
+    asked = {(each.part.study, each.part.budget) for each in planned}
+    for study in studies:
+        for budget in BUDGETS:
+            if (
+                study.predicted
+                and (study.name, budget) in asked
+                and not stated(root, study.name, budget)
+            ):
+                state(root, study.name, budget, study.predicted(budget), now)
+
+
+def table_of(
+    study: Study,
+    runs: Mapping[str, Run],
+    parts: Parts,
+    damaged: Mapping[str, str],
+    root: Path | None = None,
+) -> Table:
+    """The runs of a store that were trained as this study's, in the budget of which most have ended, and
+    what the store at `root` predicted of them.
 
     Runs that would be the same but were trained as something else are not among them. Raises LookupError
     where there are none.
@@ -94,7 +122,7 @@ def table_of(study: Study, runs: Mapping[str, Run], parts: Parts, damaged: Mappi
     found = max(tables, key=lambda table: len(table.all), default=None)
     if found is None or not found.all:
         raise LookupError(f"no run of the study {study.name!r} has ended")
-    return found
+    return found if root is None else replace(found, predicted=stated(root, study.name, found.budget))
 
 
 def _there(study: Study, budget: Budget, planned: Mapping[str, object]):
@@ -118,7 +146,7 @@ def write_report(
     in_studies: set[str] = set()
     for study in studies:
         try:
-            table = table_of(study, by_id, parts, damaged)
+            table = table_of(study, by_id, parts, damaged, store.root)
         except LookupError:
             continue
         sections.append(_answered(study, table, by_id, parts, damaged, store))
@@ -184,7 +212,7 @@ def _answered(
             raise
         without = {**damaged, **more}  # readings that only this study looks at
         try:
-            fewer = table_of(study, runs, parts, without)
+            fewer = table_of(study, runs, parts, without, store.root)
         except LookupError:
             return _section(study, table, Answer(), _left_out(planned, without))
         return _answered(study, fewer, runs, parts, without, store)

@@ -9,6 +9,7 @@ from undergrowth.analysis.predictions import Prediction, Scored
 from undergrowth.analysis.verdicts import Verdict
 from undergrowth.report.figure import Figure
 from undergrowth.spec import RunSpec
+from undergrowth.store.predicted import Numbers
 from undergrowth.studies.arm import Arm, Budget, Planned, planned
 from undergrowth.studies.endpoint import Endpoint
 from undergrowth.studies.table import NOT_THERE, Table
@@ -36,9 +37,10 @@ class Study:
     """A question with everything stated before the runs.
 
     claims: what is tested; hypotheses: by name, what each expects, in words; arms, endpoints: for a
-    budget; predictions: which endpoint each hypothesis expects to come out how; figures: from the table
-    of the runs; needs: by the name of a reading that the answer rests on beside the curves, what
-    `undergrowth measure --measure` takes to add it to a store.
+    budget; predictions: which endpoint each hypothesis expects to come out how; predicted: what theory
+    says in numbers, computed from the arms' specs and kept in the store before they are trained, None
+    where it says none; figures: from the table of the runs; needs: by the name of a reading that the
+    answer rests on beside the curves, what `undergrowth measure --measure` takes to add it to a store.
 
     `check` says where they do not fit one another.
     """
@@ -50,6 +52,7 @@ class Study:
     arms: Callable[[Budget], tuple[Arm, ...]]
     endpoints: Callable[[Budget], tuple[Endpoint, ...]]
     predictions: tuple[Prediction, ...] = ()
+    predicted: Callable[[Budget], Numbers] | None = None
     figures: Callable[[Table], Iterable[Figure]] = lambda _: ()
     needs: Mapping[str, str] = field(default_factory=dict)
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
 
 from undergrowth.store import Run
+from undergrowth.store.predicted import Predicted
 from undergrowth.studies.arm import Arm, Budget
 
 NOT_THERE = "not trained"
@@ -16,7 +19,8 @@ class Table:
     """The stored runs that have ended, as a study's arms.
 
     arms: those that were planned, by name; runs: by arm, by seed; absent: by arm and seed, why there is
-    no run: not trained, damaged, or a fork whose switch never came.
+    no run: not trained, damaged, or a fork whose switch never came; predicted: the numbers that the
+    store has of what theory says, None where it has none.
     """
 
     study: str
@@ -24,6 +28,21 @@ class Table:
     arms: Mapping[str, Arm]
     runs: Mapping[str, Mapping[int, Run]]
     absent: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    predicted: Predicted | None = None
+
+    def predicts(self, arm: str, name: str) -> Any:
+        """What theory says of an arm, by the name of the number; None where the store has no such."""
+        return None if self.predicted is None else self.predicted.numbers.get(arm, {}).get(name)
+
+    @property
+    def said_of_predictions(self) -> str:
+        """When they were stated, in words."""
+        if self.predicted is None:
+            return "No predicted numbers are in this store."
+        day = datetime.fromtimestamp(self.predicted.stated, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        late = sum(run.began < self.predicted.stated for run in self.all)
+        since = f"after {late} of its runs had begun" if late else "before its first run"
+        return f"Predicted numbers were stated on {day}, {since}."
 
     def of(self, arm: str) -> tuple[Run, ...]:
         """The runs of an arm in the order of their seeds."""

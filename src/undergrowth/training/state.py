@@ -26,6 +26,8 @@ class TrainState(eqx.Module):
     by site, of ablated components. frozen: by parameter name, 0 where a weight stands still, else 1.
     groups: under `examples`, the group of each example of the task whose gradients are routed, -1 of
     others. owners: by parameter name, the group whose examples may change each weight, -1 for all.
+    scales: by what is scaled and a parameter's name, as `gradient/embed.W_E`, the factor of each of its
+    components; `share` is of the steps at which they have a gradient, and `decay` of weight decay.
     """
 
     model: Model
@@ -36,10 +38,16 @@ class TrainState(eqx.Module):
     frozen: dict[str, Array] = eqx.field(default_factory=dict)
     groups: dict[str, Array] = eqx.field(default_factory=dict)
     owners: dict[str, Array] = eqx.field(default_factory=dict)
+    scales: dict[str, Array] = eqx.field(default_factory=dict)
 
     def seen(self) -> Model:
         """The model as it now predicts, for measures: with its ablated components ablated."""
         return Ablated(self.model, self.gates, self.baselines) if self.gates else self.model
+
+    @property
+    def scales_decay(self) -> bool:
+        """Whether weight decay differs from weight to weight."""
+        return any(of.startswith("decay/") for of in self.scales)
 
     def with_knobs(self, **values: float) -> TrainState:
         """This state with some knobs set."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from jaxtyping import Float
 from pydantic import Field, model_validator
@@ -20,7 +18,7 @@ from undergrowth.gating.attribution import (
 from undergrowth.gating.scores import ScoreName
 from undergrowth.measures.context import MeasuredRun
 from undergrowth.measures.reading import Measure, Observed
-from undergrowth.models import Model, Site
+from undergrowth.models import Component, Model, Site
 from undergrowth.schedules import Schedule
 
 
@@ -32,7 +30,7 @@ class SiteMeasure(Measure):
     """
 
     prefix: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    component: Literal["neuron", "head"] = "neuron"
+    component: Component = "neuron"
     layer: int = -1
     baseline: BaselineName = "mean"
     schedule: Schedule = Schedule(every=100, until=100, per_decade=12)

@@ -11,7 +11,7 @@ from pydantic import Field
 from undergrowth.gating.attribution import site_of
 from undergrowth.measures.context import Context, MeasuredRun
 from undergrowth.measures.reading import Measure, Observed, Reading, scalar
-from undergrowth.models import Model, state_dict
+from undergrowth.models import Component, Model, state_dict
 from undergrowth.schedules import Schedule
 
 
@@ -49,7 +49,7 @@ class ComponentNorms(Measure):
 
     name: Literal["component_norms"] = "component_norms"
     prefix: str = Field(default="component_norm", pattern=r"^[a-z][a-z0-9_]*$")
-    component: Literal["neuron", "head"] = "neuron"
+    component: Component = "neuron"
     layer: int = -1
     schedule: Schedule = Schedule(every=100, until=100, per_decade=12)
 

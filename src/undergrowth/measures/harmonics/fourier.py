@@ -11,7 +11,12 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 
 from undergrowth.measures.context import Context, MeasuredRun
-from undergrowth.measures.harmonics.group_tables import GroupTable, group_table_or_refuse, neuron_weights
+from undergrowth.measures.harmonics.group_tables import (
+    GroupTable,
+    group_table_or_refuse,
+    needs_neurons,
+    neuron_weights,
+)
 from undergrowth.measures.harmonics.spectra import SpectralMeasure, Spectrum
 from undergrowth.measures.reading import Observed, Reading
 from undergrowth.models import Model
@@ -57,6 +62,7 @@ class Fourier(SpectralMeasure):
     key_frequencies: tuple[Annotated[int, Field(ge=1)], ...] = ()
 
     def check(self, run: MeasuredRun) -> None:
+        needs_neurons(run, self.name)
         table = group_table_or_refuse(run.task, self.name, "a cyclic group")
         if not re.fullmatch("C[0-9]+", table.group):
             raise ValueError(

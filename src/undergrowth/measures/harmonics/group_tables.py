@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from undergrowth.gating.attribution import site_of
+from undergrowth.measures.context import MeasuredRun
 from undergrowth.measures.reading import Observed
 from undergrowth.models import Model
 from undergrowth.models.model import Operand
@@ -95,6 +96,15 @@ def group_table_or_refuse(task: Task, measure: str, needs: str = "a group") -> G
     return table
 
 
+def needs_neurons(run: MeasuredRun, measure: str) -> None:
+    """Raise ValueError where the run's model has no neurons, and so no weights of elements."""
+    if "neuron" not in run.model.components:
+        raise ValueError(
+            f"measure {measure!r} looks at neurons, which a {run.model.name} lacks: take "
+            f"'component_norms' of component = {run.model.components[0]!r}"
+        )
+
+
 def quotients(group: str) -> tuple[np.ndarray, np.ndarray]:
     """Which b makes ab = g, and which makes a b^-1 = g: int32 [a, g] each."""
     table = products(group)
@@ -106,12 +116,14 @@ def element_weights(model: Model, table: GroupTable) -> dict[str, Float[np.ndarr
     """The weights that belong to single elements, by name, float64.
 
     Those that the model has for its operands (`Model.element_weights`), and, by label, W_L, from the
-    last neurons to the logits (W_out W_U of a transformer), or W_U where a norm stands between.
+    last neurons to the logits (W_out W_U of a transformer), or W_U where a norm stands between or there
+    are no neurons.
     """
     found = {
         name: (weights, table.operand(of)) for name, (of, weights) in model.element_weights().items()
     }
-    W_L = model.readout(site_of(model, "neuron"))
+    has_neurons = any(site.component == "neuron" for site in model.sites)
+    W_L = model.readout(site_of(model, "neuron")) if has_neurons else None
     if W_L is None:
         found["W_U"] = model.unembedding.T, table.label
     else:

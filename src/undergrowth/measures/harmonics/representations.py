@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 
 from undergrowth.measures.context import Context, MeasuredRun
-from undergrowth.measures.harmonics.group_tables import GroupTable, group_table_or_refuse
+from undergrowth.measures.harmonics.group_tables import GroupTable, group_table_or_refuse, needs_neurons
 from undergrowth.measures.harmonics.spectra import SpectralMeasure, Spectrum
 from undergrowth.measures.reading import Observed, Reading
 from undergrowth.models import Model
@@ -50,6 +50,7 @@ class Representations(SpectralMeasure):
     key_irreps: tuple[str, ...] = ()
 
     def check(self, run: MeasuredRun) -> None:
+        needs_neurons(run, self.name)
         table = group_table_or_refuse(run.task, self.name)
         try:
             irreps(table.group)

@@ -19,6 +19,7 @@ from undergrowth.training.interventions.actions.learning_rate import Anneal, Sca
 from undergrowth.training.interventions.actions.no_op import NoOp
 from undergrowth.training.interventions.actions.noise import SetNoise, SetTemperature
 from undergrowth.training.interventions.actions.optimiser import ResetMoments, SetWeightDecay
+from undergrowth.training.interventions.actions.rates import ScaleComponents
 from undergrowth.training.interventions.actions.routes import (
     AnyRoutes,
     ByLabel,
@@ -52,6 +53,7 @@ AnyAction = Annotated[
     | ResetMoments
     | ScaleGradient
     | RouteGradient
+    | ScaleComponents
     | SetBatch
     | SetNoise
     | SetTemperature
@@ -108,6 +110,7 @@ __all__ = [
     "ResetMoments",
     "Route",
     "RouteGradient",
+    "ScaleComponents",
     "ScaleGradient",
     "ScaleLearningRate",
     "SetBatch",

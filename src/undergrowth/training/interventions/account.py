@@ -34,6 +34,7 @@ def _described(moment: Moment) -> dict[str, float]:
         "n_train": float(data.n_train),
         "n_noisy": float(data.is_noisy.sum()),
         "n_ablated": float(sum(np.sum(np.asarray(g) == 0) for g in state.gates.values())),
+        "n_scaled": float(sum(np.sum(np.asarray(s) != 1) for s in state.scales.values())),
         "n_frozen": float(sum(np.sum(np.asarray(m) == 0) for m in state.frozen.values())),
         "n_routed": float(sum(np.sum(np.asarray(of) >= 0) for of in state.owners.values())),
     }

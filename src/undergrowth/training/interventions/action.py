@@ -55,9 +55,14 @@ class Action(Value):
         return gradient
 
     @staticmethod
-    def on_gradient(gradient: Model, state: TrainState) -> Model:
-        """The gradient of the loss as it is followed, before any noise."""
+    def on_gradient(gradient: Model, state: TrainState, noise: PRNGKeyArray) -> Model:
+        """The gradient of the loss as it is followed, before any noise; noise: the step's chance."""
         return gradient
+
+    @staticmethod
+    def on_decay(decay: Model, state: TrainState) -> Model:
+        """What weight decay adds to the weights, where it differs from weight to weight."""
+        return decay
 
     @staticmethod
     def on_update(change: Model, state: TrainState, step: Array) -> Model:

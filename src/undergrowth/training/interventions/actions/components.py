@@ -10,7 +10,7 @@ from jaxtyping import Array
 from pydantic import Field, model_validator
 
 from undergrowth.gating.attribution import attribute, baselines
-from undergrowth.models import Hook, Model, Site, gated, mapped, state_dict
+from undergrowth.models import Component, Hook, Model, Site, gated, mapped, state_dict
 from undergrowth.training.interventions.action import Action
 from undergrowth.training.interventions.actions.weights import OfParameters
 from undergrowth.training.setup import Setup
@@ -21,13 +21,13 @@ Choice = Literal["given", "random", "largest_norm", "smallest_norm", "most_salie
 
 
 class Components(Value):
-    """Some neurons or heads of one layer: given by number, or n of them by a rule.
+    """Some neurons, heads or blocks of one layer: given by number, or n of them by a rule.
 
     The rules look at the run as the action finds it: the L2 norm of all weights of a component, or the
     median over the training examples of the |integrated gradients| of the centred logit (mean baseline).
     """
 
-    component: Literal["neuron", "head"] = "neuron"
+    component: Component = "neuron"
     layer: int = Field(default=0, ge=0)
     choice: Choice = "given"
     indices: tuple[Annotated[int, Field(ge=0)], ...] = ()
@@ -91,7 +91,7 @@ def component_norms(model: Model, site: Site) -> np.ndarray:
     return np.sqrt(squares)
 
 
-class _OfComponents(Action):
+class OfComponents(Action):
     """An action on some components."""
 
     components: Components = Components(choice="random", n=1)
@@ -114,7 +114,7 @@ class _OfComponents(Action):
             )
 
 
-class Ablate(_OfComponents):
+class Ablate(OfComponents):
     """From here on some components are replaced by their baseline, in training too.
 
     baseline: zero, or the component's mean over the training examples at this moment.
@@ -153,7 +153,7 @@ class _Freezing(Action):
         return mapped(lambda name, a: a * frozen[name] if name in frozen else a, change)
 
 
-class Freeze(_OfComponents, _Freezing):
+class Freeze(OfComponents, _Freezing):
     """From here on all weights of some components are fixed, against decay too."""
 
     name: Literal["freeze"] = "freeze"

@@ -6,6 +6,7 @@ from typing import Literal
 
 import jax
 import numpy as np
+from jaxtyping import PRNGKeyArray
 
 from undergrowth.models import Model
 from undergrowth.training.interventions.action import Action
@@ -32,7 +33,7 @@ class ScaleGradient(Action):
         return moment.replace(state=state)
 
     @staticmethod
-    def on_gradient(gradient: Model, state: TrainState) -> Model:
+    def on_gradient(gradient: Model, state: TrainState, noise: PRNGKeyArray) -> Model:
         if "gradient_scale" not in state.knobs:
             return gradient
         return jax.tree.map(lambda leaf: state.knobs["gradient_scale"] * leaf, gradient)
