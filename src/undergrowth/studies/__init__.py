@@ -8,6 +8,7 @@ from undergrowth.studies import (
     decay,
     grokking,
     leak,
+    ledger,
     lr_boost,
     partial_generality,
     regularisers,
@@ -36,6 +37,7 @@ STUDIES: dict[str, Study] = {
         regularisers.STUDY,
         decay.STUDY,
         smoothness.STUDY,
+        ledger.STUDY,
     )
 }
 
