@@ -69,8 +69,8 @@ class Model(eqx.Module):
         """Which rows of which parameters are the operands', by name in the state dict, for the left
         operand and for the right one; "x" alone where both share them.
 
-        Their arrays are those of `element_weights`, in its order; nothing where a model reads numbers, or
-        where they are not rows of one matrix.
+        Their arrays are those of `element_weights`, in its order; nothing where a model reads numbers
+        or they are not rows of one matrix.
         """
 
     @abstractmethod

@@ -8,6 +8,7 @@ from undergrowth.studies import (
     decay,
     grokking,
     leak,
+    ledger,
     lr_boost,
     partial_generality,
     regularisers,
@@ -42,6 +43,7 @@ STUDIES: dict[str, Study] = {
         titration.STUDY,
         toy_heads.STUDY,
         rivalry.STUDY,
+        ledger.STUDY,
     )
 }
 

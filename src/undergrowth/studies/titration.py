@@ -438,8 +438,8 @@ STUDY = Study(
     claims=(
         Claim(
             "P18",
-            "A general circuit and many shallow ones make the same predictions; the general one is "
-            "reinforced by more examples, and so replaces them.",
+            "Of shallow circuits and a general one that make the same predictions, the general one gets "
+            "more or stronger updates, and replaces them.",
         ),
     ),
     hypotheses={

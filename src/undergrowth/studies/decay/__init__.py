@@ -29,8 +29,7 @@ STUDY = Study(
     claims=(
         Claim(
             "P8",
-            "Of all regularisers, weight decay is the most effective, because it degrades shallow "
-            "circuits more than general ones.",
+            "Weight decay is the most effective, because it degrades shallow circuits more.",
         ),
     ),
     hypotheses={
