@@ -14,6 +14,7 @@ from undergrowth.studies import (
     saliency,
     smoothness,
     spikes,
+    ungrokking,
 )
 from undergrowth.studies.arm import Arm, Budget, Planned
 from undergrowth.studies.endpoint import Endpoint
@@ -36,6 +37,7 @@ STUDIES: dict[str, Study] = {
         regularisers.STUDY,
         decay.STUDY,
         smoothness.STUDY,
+        ungrokking.STUDY,
     )
 }
 
