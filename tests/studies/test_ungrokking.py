@@ -9,7 +9,9 @@ import pytest
 
 from tests.studies.made_up import STEPS, MadeUpRun
 from tests.studies.planted import ruling_of, table_of, verdict_of
+from undergrowth.analysis.doses import half_lost
 from undergrowth.store import Run
+from undergrowth.studies.threshold import NOT_EVERY_DOSE
 from undergrowth.studies.ungrokking import (
     ALL,
     HELD,
@@ -21,7 +23,6 @@ from undergrowth.studies.ungrokking import (
     WEAK,
     Continued,
     continued,
-    half_lost,
 )
 
 SPECS = {arm.name: arm.spec for arm in STUDY.arms("standard")}
@@ -102,9 +103,7 @@ def test_the_threshold_is_between_two_shares_and_open_where_nothing_is_lost() ->
     assert {high for _, high in never.values.values()} == {np.inf}  # type: ignore[misc]
     assert half_lost({1.0: 0.3, 0.1: 0.9}) == (0.0, np.inf)
     part = {name: its for name, its in at_decays(0.35, 0.15).items() if "3%" not in name}
-    assert verdict_of(STUDY, "threshold-by-decay", part, "standard").missing == {
-        "not every share has a run that ended": 6
-    }
+    assert verdict_of(STUDY, "threshold-by-decay", part, "standard").missing == {NOT_EVERY_DOSE: 6}
 
 
 def test_a_fork_that_diverged_or_stopped_early_is_missing_for_that_reason() -> None:

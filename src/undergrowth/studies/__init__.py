@@ -15,6 +15,7 @@ from undergrowth.studies import (
     smoothness,
     spikes,
     ungrokking,
+    weighted_outliers,
 )
 from undergrowth.studies.arm import Arm, Budget, Planned
 from undergrowth.studies.endpoint import Endpoint
@@ -38,6 +39,7 @@ STUDIES: dict[str, Study] = {
         decay.STUDY,
         smoothness.STUDY,
         ungrokking.STUDY,
+        weighted_outliers.STUDY,
     )
 }
 

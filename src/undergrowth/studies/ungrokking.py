@@ -9,12 +9,9 @@ is not (Varma et al. 2023, arXiv:2309.02390, who call the loss ungrokking).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
-import numpy as np
 import pandas as pd
 
 from undergrowth.analysis import Exceeds, estimate
@@ -32,10 +29,11 @@ from undergrowth.store.reader import together
 from undergrowth.studies import complexity
 from undergrowth.studies.arm import Arm, Budget
 from undergrowth.studies.decay.statistics import beside
-from undergrowth.studies.endpoint import Endpoint, Measured, aggregate
+from undergrowth.studies.endpoint import Endpoint
 from undergrowth.studies.statistic import Missing, Statistic, points, times
 from undergrowth.studies.study import Claim, Study
 from undergrowth.studies.table import Table
+from undergrowth.studies.threshold import moved
 from undergrowth.tasks import CommutationSafe, Modular
 from undergrowth.training.interventions import (
     AfterFork,
@@ -173,53 +171,10 @@ HYSTERESIS = Statistic(
 )
 
 
-def half_lost(accuracies: Mapping[float, float]) -> tuple[float, float]:
-    """Between which logarithms of the share, from all examples down, half of validation is first lost.
-
-    accuracies: by share. Both are that of the straight line in the logarithm between two shares; open
-    where none is lost, or all examples are not enough.
-
-    >>> low, high = half_lost({1.0: 1.0, 0.1: 0.0})
-    >>> round(low, 3), round(high, 3)
-    (-0.5, -0.5)
-    >>> half_lost({1.0: 1.0, 0.1: 0.9})
-    (-inf, -1.0)
-    """
-    shares = sorted(accuracies, reverse=True)
-    if accuracies[shares[0]] < 0.5:
-        return float(np.log10(shares[0])), np.inf
-    for more, fewer in pairwise(shares):
-        above, below = accuracies[more], accuracies[fewer]
-        if below < 0.5:
-            part = (above - 0.5) / (above - below)
-            place = float((1 - part) * np.log10(more) + part * np.log10(fewer))
-            return place, place
-    return -np.inf, float(np.log10(shares[-1]))
-
-
-def accuracies(table: Table, decay: float, seed: int) -> dict[float, float]:
-    """By share, the accuracy at the end of the networks that had grokked, where they have one."""
-    found = {}
-    for keep in (*SHARES[table.budget], ALL):
-        run = table.runs.get(Continued(keep, decay).name, {}).get(seed)
-        if run is not None and run.status != "failed":
-            found[keep] = at_the_end(run)
-    return {keep: end for keep, end in found.items() if not isinstance(end, Missing)}
-
-
-def moves(table: Table, endpoint: Endpoint) -> Measured:
-    """By how much the share at which half is lost is larger at the strong decay than at the weak."""
-    missing: Counter[str] = Counter()
-    values = {}
-    for seed in sorted({seed for by_seed in table.runs.values() for seed in by_seed}):
-        ends = [accuracies(table, decay, seed) for decay in (STRONG, WEAK)]
-        if any(len(of_decay) < len(SHARES[table.budget]) + 1 for of_decay in ends):
-            missing["not every share has a run that ended"] += 1
-            continue
-        found = [half_lost(of_decay) for of_decay in ends]
-        (low, high), (its_low, its_high) = found
-        values[seed] = (low - its_high, high - its_low)
-    return Measured(aggregate(list(values.values())), values, {}, missing)
+def at_decays(table: Table) -> list[dict[float, str]]:
+    """The arms by share, at the strong decay and at the weak."""
+    shares = (*SHARES[table.budget], ALL)
+    return [{keep: Continued(keep, decay).name for keep in shares} for decay in (STRONG, WEAK)]
 
 
 THRESHOLD = Statistic(
@@ -264,7 +219,7 @@ def endpoints(budget: Budget) -> tuple[Endpoint, ...]:
             f"grokked, every share, decay {STRONG:g}",
             Exceeds(0.3),
             control=f"grokked, every share, decay {WEAK:g}",
-            measured=moves,
+            measured=moved(at_the_end, at_decays),
             waits_for="" if is_here else NOT_HERE,
         ),
     )
