@@ -3,6 +3,7 @@
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.studies import (
     ablation,
+    clock,
     complexity,
     confidence,
     decay,
@@ -27,6 +28,7 @@ STUDIES: dict[str, Study] = {
     study.name: study
     for study in (
         grokking.STUDY,
+        clock.STUDY,
         saliency.STUDY,
         ablation.STUDY,
         confidence.STUDY,
