@@ -46,6 +46,7 @@ SPECS: dict[str, Any] = {
     ),
     "two_token_mlp": tiny.MLP,
     "summed": tiny.MLP.model_copy(update={"combine": "summed"}),
+    "leaky": tiny.MLP.model_copy(update={"leak": 0.2}),
     "mlp": MLPSpec(d_mlp=6, n_hidden=1),
     "deep_mlp": MLPSpec(d_mlp=6),
     "toy_heads": ToyHeadsSpec(sharing=0.3, routed=True, spread=0.1),
@@ -220,7 +221,7 @@ def test_what_neurons_read_of_both_operands_adds_up_to_what_they_are_handed(name
 
     model.plain(tiny.pairs(), write_hook=keep)
     read = model.neurons_read()
-    assert bool(read) == (name in ("two_token_mlp", "summed", "mlp"))
+    assert bool(read) == (name in ("two_token_mlp", "summed", "leaky", "mlp"))
     if read:
         rest = handed[before] - read["x"][inputs[:, 0]] - read["y"][inputs[:, 1]]
         np.testing.assert_allclose(rest, np.broadcast_to(rest[0], rest.shape), atol=1e-5)

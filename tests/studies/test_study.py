@@ -28,7 +28,7 @@ from undergrowth.studies.grokking import FIGURE_1A
 from undergrowth.studies.table import Table
 from undergrowth.sweep import Layout, train
 
-DECIDED_LATER = {"P6", "P19"}
+DECIDED_LATER = {"P19"}
 """Claims whose studies are yet to come."""
 
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from undergrowth.models.activations import ACT_FNS, ActFn
 from undergrowth.models.blocks import plus
@@ -55,6 +55,7 @@ class TwoTokenMLP(Model):
     unembed: Unembed
     act_fn: ActFn = eqx.field(static=True, default="relu")
     combine: Combine = eqx.field(static=True, default="concatenated")
+    leak: float = eqx.field(static=True, default=0.0)
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -113,7 +114,10 @@ class TwoTokenMLP(Model):
     ) -> Array:
         """Logits from the first product on; a write hook sees the pair that it is of."""
         pre = write_hook(plus(pre, self.mlp.b_in), {"mlp.W_in": pair, "mlp.b_in": None})
-        post = hook(HOOK_POST, ACT_FNS[self.act_fn](pre))
+        post = ACT_FNS[self.act_fn](pre)
+        if self.leak:
+            post = post + self.leak * jnp.minimum(pre, 0)
+        post = hook(HOOK_POST, post)
         return write_hook(product(post, self.unembed.W_U), {"unembed.W_U": post})
 
 
@@ -122,7 +126,8 @@ class TwoTokenMLPSpec(Value):
 
     combine: what the hidden layer reads of the two embeddings, `concatenated` (Chughtai et al.) or
     `summed`, which has one input matrix for both. The fan-in of an embedding is taken as d_embed.
-    init_scale multiplies all that is drawn.
+    init_scale multiplies all that is drawn. leak: the slope of relu below 0, so how far a neuron whose
+    gate is closed for an example still acts on it and learns from it.
     """
 
     components: ClassVar[tuple[str, ...]] = ("neuron",)
@@ -134,6 +139,16 @@ class TwoTokenMLPSpec(Value):
     combine: Combine = "concatenated"
     bias: bool = False
     init_scale: float = Field(default=1.0, gt=0)
+    leak: float = Field(default=0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _only_relu_leaks(self) -> TwoTokenMLPSpec:
+        if self.leak and self.act_fn != "relu":
+            raise ValueError(
+                f"leak = {self.leak:g} is the slope of relu below 0, and act_fn = {self.act_fn!r} has "
+                'none: use act_fn = "relu", or leak = 0'
+            )
+        return self
 
     @classmethod
     def takes(cls, inputs: InputSpace) -> bool:
@@ -158,4 +173,5 @@ class TwoTokenMLPSpec(Value):
             Unembed(draw("W_U", self.d_mlp, n_labels, fan_in=self.d_mlp)),
             self.act_fn,
             self.combine,
+            self.leak,
         )

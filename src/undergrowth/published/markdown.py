@@ -23,6 +23,12 @@ def claims_table(where: str | Path | None = None) -> str:
     """One line per claim that a study asks: its ruling by published results, or what it waits for."""
     published = {row["claim"]: row for row in claims(where)}
     asked = {claim.id: (claim.says, study.name) for study in STUDIES.values() for claim in study.claims}
+    asked |= {
+        claim.id: (claim.says, study.name)
+        for study in STUDIES.values()
+        for claim in study.claims
+        if any(e.is_primary and e.claim == claim.id for e in study.endpoints("full"))
+    }
     rows = [
         _row(claim, *asked[claim], published.get(claim)) for claim in sorted(asked, key=place_of_claim)
     ]

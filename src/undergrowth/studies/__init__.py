@@ -3,9 +3,11 @@
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.studies import (
     ablation,
+    clock,
     complexity,
     confidence,
     decay,
+    forgetting,
     grokking,
     leak,
     ledger,
@@ -18,6 +20,8 @@ from undergrowth.studies import (
     spikes,
     titration,
     toy_heads,
+    ungrokking,
+    weighted_outliers,
 )
 from undergrowth.studies.arm import Arm, Budget, Planned
 from undergrowth.studies.endpoint import Endpoint
@@ -29,6 +33,7 @@ STUDIES: dict[str, Study] = {
     study.name: study
     for study in (
         grokking.STUDY,
+        clock.STUDY,
         saliency.STUDY,
         ablation.STUDY,
         confidence.STUDY,
@@ -39,11 +44,14 @@ STUDIES: dict[str, Study] = {
         complexity.STUDY,
         regularisers.STUDY,
         decay.STUDY,
+        forgetting.STUDY,
         smoothness.STUDY,
         titration.STUDY,
         toy_heads.STUDY,
         rivalry.STUDY,
         ledger.STUDY,
+        ungrokking.STUDY,
+        weighted_outliers.STUDY,
     )
 }
 

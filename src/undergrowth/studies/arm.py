@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from undergrowth.rng import Seeds
 from undergrowth.spec import Fork, RunSpec
 from undergrowth.store import Part
 
@@ -23,7 +24,7 @@ class Arm:
 
     name: unique in a study, in words that a legend can use; spec: with any seeds; trunk: of forks, the
     arm that they leave; role: what it is beside the others; seeds: at most so many of the budget's, None
-    for all.
+    for all; order: of a fork, added to its noise seed: forks of one trunk can differ in their batches.
 
     >>> trunk = Arm("no boost", RunSpec(), role="control")
     >>> trunk.seeded(3).seeds.model
@@ -35,6 +36,7 @@ class Arm:
     role: Role = "treatment"
     trunk: Arm | None = None
     seeds: int | None = None
+    order: int = 0
 
     def seeded(self, seed: int) -> RunSpec:
         """Its run with a seed: a fork of its trunk's run with that seed."""
@@ -42,7 +44,10 @@ class Arm:
         if self.trunk is not None:
             assert spec.fork is not None
             spec = spec.replace(fork=Fork(of=self.trunk.seeded(seed).id, at=spec.fork.at))
-        return spec.seeded(seed)
+        spec = spec.seeded(seed)
+        if self.order:
+            spec = spec.replace(seeds=Seeds(model=seed, data=seed, noise=seed + self.order))
+        return spec
 
 
 @dataclass(frozen=True)
