@@ -27,7 +27,7 @@ from undergrowth.measures import Coherence, Deletion, Ledger, Measure, Observed
 from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.spec.presets import preset
-from undergrowth.studies.one_layer_addition import PAPER
+from undergrowth.studies.one_layer_addition import SMALL
 from undergrowth.training.state import Snapshot
 
 STEPS = 200
@@ -138,7 +138,7 @@ def _uses(snapshot: Snapshot) -> dict[str, Callable[[], None]]:
 def _added(snapshot: Snapshot) -> Answer:
     """What 60 observations take, against what the steps of the run take."""
     began = time.perf_counter()
-    for _ in readings_at(_spec(), snapshot, PAPER.measures):
+    for _ in readings_at(_spec(), snapshot, SMALL.measures):
         pass
     observation = time.perf_counter() - began
     steps = _spec().replace(steps=snapshot.step + 100, measures=_spec().measures[:1])

@@ -24,7 +24,7 @@ from undergrowth.models import (
     state_dict,
 )
 
-SHAPES: list[tuple[AnyModel, int, int]] = [
+SHAPES: list[tuple[TransformerSpec | TwoTokenMLPSpec | MLPSpec, int, int]] = [
     (tiny.TRANSFORMER, tiny.P, tiny.P),
     (TransformerSpec(d_model=12, n_heads=1, d_head=12, d_mlp=20), 7, 4),
     (TransformerSpec(d_model=32, n_heads=4, d_head=8, d_mlp=64, init_scale=2.0), 13, 13),

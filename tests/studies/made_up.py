@@ -28,8 +28,8 @@ class MadeUpRun(Run):
         self,
         spec: RunSpec,
         curves: Mapping[str, Sequence[float]],
-        /,
         steps: Sequence[int] = STEPS,
+        /,
         **readings: xr.DataArray,
     ) -> None:
         arrays = xr.Dataset({n: ("step", list(v)) for n, v in curves.items()}, {"step": list(steps)})
