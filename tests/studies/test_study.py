@@ -23,7 +23,7 @@ from undergrowth.studies.arm import of_arms
 from undergrowth.studies.conducting import BUDGETS, Report, parts_in, places, write_report
 from undergrowth.sweep import Layout, train
 
-DECIDED_LATER = {"P5", "P6", "P10", "P11", "P18", "P19", "P20"}
+DECIDED_LATER = {"P5", "P6", "P10", "P11", "P18", "P20"}
 """Claims whose studies are yet to come."""
 
 

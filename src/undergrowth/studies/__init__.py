@@ -12,6 +12,7 @@ from undergrowth.studies import (
     partial_generality,
     regularisers,
     saliency,
+    sampler,
     smoothness,
     spikes,
 )
@@ -36,6 +37,7 @@ STUDIES: dict[str, Study] = {
         regularisers.STUDY,
         decay.STUDY,
         smoothness.STUDY,
+        sampler.STUDY,
     )
 }
 

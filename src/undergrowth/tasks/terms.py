@@ -40,15 +40,16 @@ def best_term(
     contain. 0 where the function is 1 on none of the counted inputs. No term of any DNF of the function
     covers more, and some DNF of prime implicants has one that covers as many.
     """
-    terms = all_terms(bits_of(tables)).astype(np.float32)
-    covered = terms @ counted.astype(np.float32)
-    by_cover = np.argsort(-covered, kind="stable")
+    terms = all_terms(bits_of(tables))
+    by_size = terms[np.argsort(terms.sum(axis=1), kind="stable")]
+    # Of terms that cover the same counted inputs the smallest is part of all others, so it is enough.
+    smallest = by_size[np.unique(by_size[:, counted], axis=0, return_index=True)[1]]
+    covered = smallest[:, counted].sum(axis=1)
+    inputs_of = smallest.astype(np.float32).T
     found = np.zeros(len(tables), np.int64)
-    for at in range(0, len(tables), 256):  # bounds the memory: 3^n_bits numbers a function
-        outside = ~tables[at : at + 256]
-        is_implicant = outside.astype(np.float32) @ terms[by_cover].T == 0
-        best = covered[by_cover[is_implicant.argmax(axis=1)]]
-        found[at : at + 256] = np.where(is_implicant.any(axis=1), best, 0)
+    for at in range(0, len(tables), 1024):  # bounds the memory
+        is_implicant = (~tables[at : at + 1024]).astype(np.float32) @ inputs_of == 0
+        found[at : at + 1024] = np.where(is_implicant, covered, 0).max(axis=1)
     return found
 
 
@@ -103,22 +104,22 @@ def bits_of(tables: np.ndarray) -> int:
 
 def _fewest(ones: int, masks: list[int]) -> tuple[int, ...]:
     """Places of the fewest masks that cover all bits of `ones`; the first such in order of branching."""
-    best: tuple[int, ...] = tuple(range(len(masks)))
+    return _searched(ones, masks, (), tuple(range(len(masks))))
 
-    def search(left: int, chosen: tuple[int, ...]) -> None:
-        nonlocal best
-        if not left:
-            best = chosen if len(chosen) < len(best) else best
-            return
-        most = max((mask & left).bit_count() for mask in masks)
-        if len(chosen) + -(-left.bit_count() // most) >= len(best):
-            return
-        bit = _rarest(left, masks)
-        at = [i for i, mask in enumerate(masks) if mask & bit]
-        for i in sorted(at, key=lambda i: -(masks[i] & left).bit_count()):
-            search(left & ~masks[i], (*chosen, i))
 
-    search(ones, ())
+def _searched(
+    left: int, masks: list[int], chosen: tuple[int, ...], best: tuple[int, ...]
+) -> tuple[int, ...]:
+    """The best cover known, once all with the chosen masks have been tried or cannot be better."""
+    if not left:
+        return chosen if len(chosen) < len(best) else best
+    most = max((mask & left).bit_count() for mask in masks)
+    if len(chosen) + -(-left.bit_count() // most) >= len(best):
+        return best
+    bit = _rarest(left, masks)
+    at = [i for i, mask in enumerate(masks) if mask & bit]
+    for i in sorted(at, key=lambda i: -(masks[i] & left).bit_count()):
+        best = _searched(left & ~masks[i], masks, (*chosen, i), best)
     return best
 
 
