@@ -245,7 +245,7 @@ def test_figures_draw_functions_of_both_and_ratios_by_generality(general) -> Non
     assert list(drawn) == ["sampler_scatter", "sampler_generality"]
     dots = drawn["sampler_scatter"].table.query("layer == 'function'")
     assert set(dots["seed"]) == {0, 1, 2, 3}
-    assert dots[["run", "generality", "sampled", "trained"]].notna().all().all()
+    assert not dots[["run", "generality", "sampled", "trained"]].isna().to_numpy().any()
     ratios = drawn["sampler_generality"].table
     of_one = ratios[(ratios["series"] == ONE) & (ratios["seeds"] == 5)]
     assert np.polyfit(of_one["generality"], of_one["log_ratio"], 1)[0] == pytest.approx(0.6, abs=0.1)

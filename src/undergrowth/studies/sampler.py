@@ -342,18 +342,23 @@ def _scattered(seed: int, run: Run, control: Run) -> pd.DataFrame:
 
 BINS = {
     "best term covers up to 2": Look("#7371DE", symbol="diamond", size=6),
-    "2.5 or 3": Look("#1F77B4", symbol="square", size=6),
-    "3.5 or 4": Look("#0A9A74", symbol="circle", size=6),
-    "more than 4": Look("#C2428A", symbol="triangle-up", size=8),
+    "2.5": Look("#1F77B4", symbol="square", size=6),
+    "3": Look("#B8860B", symbol="circle", size=6),
+    "3.5": Look("#D55E00", symbol="cross", size=7),
+    "4": Look("#C2428A", symbol="triangle-up", size=7),
 }
+"""By what is at most half of the training examples, the mean over both labels."""
 
 
 def _bin(generality: float) -> str:
-    return list(BINS)[int(np.searchsorted([2, 3, 4], generality))]
+    return list(BINS)[int(np.searchsorted([2, 2.5, 3, 3.5], generality))]
+
+
+DECADES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 
 
 def _scatter(rows: pd.DataFrame) -> Figure:
-    n = int((rows["layer"] == "function").sum())
+    n = np.count_nonzero(rows["layer"].to_numpy() == "function")
     return chart(
         "sampler_scatter",
         "How often training and sampling find a function that fits",
@@ -369,12 +374,15 @@ def _scatter(rows: pd.DataFrame) -> Figure:
                 "dots", "sampled", "trained", tell=("generality", "complexity", "seed", "run")
             ),
         },
-        x=Scale("share of sampled fits", "log"),
-        y=Scale("share of trained fits", "log"),
+        x=Scale("share of sampled fits", "log", marks=DECADES),
+        y=Scale("share of trained fits", "log", marks=DECADES),
         looks={"equally often": Look(theme.NEUTRAL, "2px,3px"), **BINS},
         across=2,
         tall=320,
     )
+
+
+LEAST_SEEDS = 3
 
 
 def _by_generality(table: Table) -> pd.DataFrame:
@@ -390,6 +398,8 @@ def _by_generality(table: Table) -> pd.DataFrame:
                 shares = [its.total[its.generality == value].sum() / its.total.sum() for its in (p, q)]
                 by_value.setdefault(float(value), []).append(float(np.log(shares[0] / shares[1])))
         for value, ratios in sorted(by_value.items()):
+            if len(ratios) < LEAST_SEEDS:
+                continue
             found = estimate(ratios)
             rows.append(
                 {
@@ -407,10 +417,10 @@ def _by_generality(table: Table) -> pd.DataFrame:
 def _ratios(rows: pd.DataFrame) -> Figure:
     return chart(
         "sampler_generality",
-        "Functions with more general terms are found more often by training than by sampling",
+        "How often training finds functions of each generality, against sampling",
         "Logarithm of the share of trained networks over the share of untrained networks whose function "
-        "has this generality, of those that fit; mean over the seeds in which both occur, with 95 % "
-        "intervals. Complexity is not held fixed here. Functions of 7 bits.",
+        "has this generality, of those that fit; mean over the seeds in which both occur, at least "
+        f"{LEAST_SEEDS}, with 95 % intervals. Complexity is not held fixed here. Functions of 7 bits.",
         rows,
         Layer("intervals", "generality", "log_ratio", tell=("seeds",)),
         x=Scale("training examples that the best term covers, mean of both labels"),
