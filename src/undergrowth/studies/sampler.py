@@ -341,11 +341,11 @@ def _scattered(seed: int, run: Run, control: Run) -> pd.DataFrame:
 
 
 BINS = {
-    "best term covers up to 2": Look("#7371DE", symbol="diamond", size=6),
-    "2.5": Look("#1F77B4", symbol="square", size=6),
-    "3": Look("#B8860B", symbol="circle", size=6),
-    "3.5": Look("#D55E00", symbol="cross", size=7),
-    "4": Look("#C2428A", symbol="triangle-up", size=7),
+    "covers up to 2": Look("#7371DE", symbol="diamond", size=6),
+    "covers 2.5": Look("#1F77B4", symbol="square", size=6),
+    "covers 3": Look("#B8860B", symbol="circle", size=6),
+    "covers 3.5": Look("#D55E00", symbol="cross", size=7),
+    "covers 4": Look("#C2428A", symbol="triangle-up", size=7),
 }
 """By what is at most half of the training examples, the mean over both labels."""
 
@@ -354,7 +354,7 @@ def _bin(generality: float) -> str:
     return list(BINS)[int(np.searchsorted([2, 2.5, 3, 3.5], generality))]
 
 
-DECADES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+DECADES = (1e-4, 1e-3, 1e-2, 1e-1)
 
 
 def _scatter(rows: pd.DataFrame) -> Figure:
