@@ -48,10 +48,12 @@ from .measures import (
     Representations as Representations,
     RoutedReach as RoutedReach,
     Saliency as Saliency,
+    SampledFunctions as SampledFunctions,
     Shapley as Shapley,
     Sharpness as Sharpness,
     Swaps as Swaps,
     TableMap as TableMap,
+    TrainedFunctions as TrainedFunctions,
     areas_of as areas_of,
 )
 from .models import (
@@ -127,6 +129,7 @@ from .sweep.replaying import (
     replay as replay,
 )
 from .tasks import (
+    BooleanFunction as BooleanFunction,
     Characters as Characters,
     CommutationSafe as CommutationSafe,
     Digits as Digits,

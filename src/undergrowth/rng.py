@@ -16,6 +16,7 @@ Purpose = Literal[
     "weights",
     "parity",
     "init",
+    "boolean_function",
     "batches",
     "measures",
     "interventions",
@@ -27,6 +28,7 @@ _FIRST_KEY: dict[Purpose, int] = {
     "weights": 3,
     "parity": 4,
     "init": 5,
+    "boolean_function": 6,
     "batches": 2**32,  # from here on each purpose has 2**32 indices
     "measures": 2 * 2**32,
     "interventions": 3 * 2**32,

@@ -20,15 +20,21 @@ from undergrowth.measures import (
     Observed,
     Reading,
     Saliency,
+    SampledFunctions,
     TableMap,
+    TrainedFunctions,
 )
 from undergrowth.measures.reading import OF_THE_ENGINE, check_names
 from undergrowth.models import Model, load_state_dict, state_dict
 from undergrowth.spec import SpecError
 
-OF_EPISODES = {ExpectedReturn}
-"""Measures that read no table: see `tests/training/test_policy_gradient.py`."""
-KINDS = tuple(kind for kind in get_args(get_args(AnyMeasure)[0]) if kind not in OF_EPISODES)
+ELSEWHERE = {
+    ExpectedReturn: "reads no table: see tests/training/test_policy_gradient.py",
+    SampledFunctions: "reads fresh networks, not the model: see tests/measures/functions",
+    TrainedFunctions: "reads fresh networks, not the model: see tests/measures/functions",
+}
+"""Measures that these laws are not about, and why."""
+KINDS = tuple(kind for kind in get_args(get_args(AnyMeasure)[0]) if kind not in ELSEWHERE)
 PARAMETERS: dict[str, list[dict[str, Any]]] = {
     "curves": [{}],
     "predictions": [{}],

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from undergrowth.tasks import Modular
-from undergrowth.tasks.complexity import conjugacy_classes, irrep_degrees, n_symbols, table_bytes
+from undergrowth.tasks.complexity import (
+    conjugacy_classes,
+    irrep_degrees,
+    lempel_ziv,
+    n_symbols,
+    n_words,
+    table_bytes,
+)
 from undergrowth.tasks.groups import order_of, products
 from undergrowth.tasks.irreps import irreps
 
@@ -82,3 +89,45 @@ def test_bytes_are_of_the_labels_whatever_their_type() -> None:
     assert table_bytes(table) == table_bytes(table.astype(np.int64))
     rows = [int(label).to_bytes(2, "little") for row in table for label in row]
     assert table_bytes(table) == len(zlib.compress(b"".join(rows), 9))
+
+
+def words_by_hand(row: str) -> int:
+    """Letter by letter: a word ends where no earlier place, overlaps allowed, has the same letters."""
+    count, start = 0, 0
+    while start < len(row):
+        length = 1
+        while start + length < len(row) and any(
+            all(row[at + k] == row[start + k] for k in range(length)) for at in range(start)
+        ):
+            length += 1
+        count, start = count + 1, start + length
+    return count
+
+
+def test_words_are_those_found_letter_by_letter() -> None:
+    rng = np.random.default_rng(0)
+    for n in (1, 2, 5, 16, 32, 128):
+        for share in (0.1, 0.5):
+            row = "".join("01"[int(label)] for label in rng.random(n) < share)
+            assert n_words(row) == words_by_hand(row)
+
+
+def test_the_words_of_lempel_and_ziv_s_own_example() -> None:
+    """0 001 10 100 1000 101: Lempel & Ziv 1976, section II."""
+    assert n_words("0001101001000101") == 6
+
+
+def test_what_lempel_and_ziv_call_complex_takes_more_bytes_to_compress_too() -> None:
+    rng = np.random.default_rng(1)
+    rows = [rng.random(128) < share for share in np.linspace(0.01, 0.5, 200)]
+    rows += [np.tile(rng.random(size) < 0.5, 128 // size) for size in (2, 4, 8, 16, 32, 64)]
+    complexities = np.array([(lempel_ziv(row), table_bytes(row[None])) for row in rows])
+    ranks = complexities.argsort(axis=0).argsort(axis=0)
+    assert np.asarray(np.corrcoef(ranks.T))[0, 1] > 0.9
+
+
+def test_a_constant_row_is_the_simplest_and_a_random_one_beyond_a_periodic_one() -> None:
+    random = np.random.default_rng(2).random(128) < 0.5
+    periodic = np.tile([0, 1, 1, 0], 32)
+    assert lempel_ziv(np.ones(128)) == 7.0 < lempel_ziv(periodic) < lempel_ziv(random)
+    assert lempel_ziv(random) == lempel_ziv(random[::-1])

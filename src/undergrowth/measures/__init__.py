@@ -11,6 +11,8 @@ from undergrowth.measures.circuits.generality import Generality, serves
 from undergrowth.measures.context import Context, Update
 from undergrowth.measures.curves import Curves
 from undergrowth.measures.expected_return import ExpectedReturn
+from undergrowth.measures.functions.sampled import SampledFunctions
+from undergrowth.measures.functions.trained import TrainedFunctions
 from undergrowth.measures.gating.saliency import Saliency, breadth
 from undergrowth.measures.gating.shapley import Shapley
 from undergrowth.measures.geometry.alignment import Alignment
@@ -58,7 +60,9 @@ AnyMeasure = Annotated[
     | Swaps
     | TableMap
     | Fourier
-    | Representations,
+    | Representations
+    | SampledFunctions
+    | TrainedFunctions,
     Field(discriminator="name"),
 ]
 
@@ -92,10 +96,12 @@ __all__ = [
     "Representations",
     "RoutedReach",
     "Saliency",
+    "SampledFunctions",
     "Shapley",
     "Sharpness",
     "Swaps",
     "TableMap",
+    "TrainedFunctions",
     "Update",
     "areas_of",
     "breadth",

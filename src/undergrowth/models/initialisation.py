@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,14 @@ Scheme = Callable[[str, int], Spread]
 """From a weight's name (`W_Q`, `b_in`) and its fan-in, the number of inputs of its layer."""
 
 
+@runtime_checkable
+class Chance(Protocol):
+    """Where random numbers come from: numpy's generator, or `RandomWords` inside compiled code."""
+
+    def standard_normal(self, size: tuple[int, ...], /) -> np.ndarray | Array: ...
+    def uniform(self, low: float, high: float, size: tuple[int, ...], /) -> np.ndarray | Array: ...
+
+
 class Drawer:
     """Draws one array after another: equal generators give equal arrays.
 
@@ -39,7 +47,7 @@ class Drawer:
     generator all is zero, by JAX: for its shapes alone, which then take no memory (`jax.eval_shape`).
     """
 
-    def __init__(self, rng: np.random.Generator | None, scheme: Scheme, scale: float) -> None:
+    def __init__(self, rng: Chance | None, scheme: Scheme, scale: float) -> None:
         self.rng = rng
         self.scheme = scheme
         self.scale = scale
@@ -53,7 +61,7 @@ class Drawer:
         if spread.shape == "normal":
             drawn = self.rng.standard_normal(shape)
         else:
-            drawn = self.rng.uniform(-1, 1, shape)
+            drawn = self.rng.uniform(-1.0, 1.0, shape)
         return jax.device_put((self.scale * spread.size * drawn).astype(np.float32))
 
 

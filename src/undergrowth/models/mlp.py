@@ -20,7 +20,16 @@ from pydantic import Field
 
 from undergrowth.models.activations import ACT_FNS, ActFn
 from undergrowth.models.blocks import plus
-from undergrowth.models.initialisation import ZERO, Drawer, Scheme, Spread, by_fan_in, is_bias, linear
+from undergrowth.models.initialisation import (
+    ZERO,
+    Chance,
+    Drawer,
+    Scheme,
+    Spread,
+    by_fan_in,
+    is_bias,
+    linear,
+)
 from undergrowth.models.lookup import rows
 from undergrowth.models.model import ElementRows, ElementWeights, Inputs, Model, NeuronsRead
 from undergrowth.models.products import product
@@ -150,7 +159,7 @@ class MLPSpec(Value):
         """Whether such a model can read these inputs: it reads any."""
         return True
 
-    def init(self, inputs: InputSpace, n_labels: int, rng: np.random.Generator | None) -> MLP:
+    def init(self, inputs: InputSpace, n_labels: int, rng: Chance | None) -> MLP:
         """A freshly drawn model; equal generators give equal models."""
         n_inputs = 2 * inputs.n_operands if isinstance(inputs, Tokens) else inputs.n_features
         draw = Drawer(rng, self._scheme(), self.init_scale)

@@ -23,7 +23,7 @@ from pydantic import Field, model_validator
 from undergrowth.models import prompts
 from undergrowth.models.blocks import Attention, Block, BlockMLP, LayerNorm, NormStyle, plus
 from undergrowth.models.folding import folded_logits
-from undergrowth.models.initialisation import ZERO, Drawer, Scheme, Spread, is_bias, linear
+from undergrowth.models.initialisation import ZERO, Chance, Drawer, Scheme, Spread, is_bias, linear
 from undergrowth.models.model import ElementRows, ElementWeights, Inputs, Model, NeuronsRead, refuse
 from undergrowth.models.products import product
 from undergrowth.models.prompts import Prompt
@@ -257,7 +257,7 @@ class TransformerSpec(Value):
         """Whether such a model can read these inputs: two tokens, not numbers."""
         return isinstance(inputs, Tokens)
 
-    def init(self, inputs: InputSpace, n_labels: int, rng: np.random.Generator | None) -> Transformer:
+    def init(self, inputs: InputSpace, n_labels: int, rng: Chance | None) -> Transformer:
         """A freshly drawn model; equal generators give equal models."""
         if not isinstance(inputs, Tokens):
             raise refuse(self.name, inputs)

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from undergrowth.models.activations import ACT_FNS, ActFn
 from undergrowth.models.blocks import plus
-from undergrowth.models.initialisation import Drawer, by_fan_in
+from undergrowth.models.initialisation import Chance, Drawer, by_fan_in
 from undergrowth.models.lookup import rows
 from undergrowth.models.model import ElementRows, ElementWeights, Inputs, Model, NeuronsRead, refuse
 from undergrowth.models.products import product
@@ -155,7 +155,7 @@ class TwoTokenMLPSpec(Value):
         """Whether such a model can read these inputs: two tokens, not numbers."""
         return isinstance(inputs, Tokens)
 
-    def init(self, inputs: InputSpace, n_labels: int, rng: np.random.Generator | None) -> TwoTokenMLP:
+    def init(self, inputs: InputSpace, n_labels: int, rng: Chance | None) -> TwoTokenMLP:
         """A freshly drawn model; equal generators give equal models."""
         if not isinstance(inputs, Tokens):
             raise refuse(self.name, inputs)

@@ -16,6 +16,7 @@ from undergrowth.studies import (
     regularisers,
     rivalry,
     saliency,
+    sampler,
     smoothness,
     spikes,
     titration,
@@ -52,6 +53,7 @@ STUDIES: dict[str, Study] = {
         ledger.STUDY,
         ungrokking.STUDY,
         weighted_outliers.STUDY,
+        sampler.STUDY,
     )
 }
 

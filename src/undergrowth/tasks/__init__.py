@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from undergrowth.tasks.boolean_function import BooleanFunction
 from undergrowth.tasks.characters import Characters
 from undergrowth.tasks.data import Data, EmptySplitError, Labels, kept, make_data
 from undergrowth.tasks.digits import Digits
@@ -17,7 +18,15 @@ from undergrowth.tasks.task import Examples, Features, InputSpace, Operation, Ta
 from undergrowth.tasks.weights import AnyWeights, Equal, Given, OfNoisy, PowerLaw
 
 AnyTask = Annotated[
-    Modular | Group | SparseParity | Digits | Characters | Gridworld | Table | FeatureTable,
+    Modular
+    | Group
+    | SparseParity
+    | BooleanFunction
+    | Digits
+    | Characters
+    | Gridworld
+    | Table
+    | FeatureTable,
     Field(discriminator="name"),
 ]
 
@@ -25,6 +34,7 @@ __all__ = [
     "AnySplit",
     "AnyTask",
     "AnyWeights",
+    "BooleanFunction",
     "Characters",
     "CommutationSafe",
     "Data",

@@ -1,4 +1,4 @@
-"""How complex a task is: symbols of its formula, compressed size of its table, its group's irreps."""
+"""How complex a task is: symbols of its formula, size of its compressed table, its group's irreps."""
 
 from __future__ import annotations
 
@@ -32,6 +32,38 @@ def table_bytes(table: np.ndarray) -> int:
     numbered, which a network never sees, and on what zlib finds: it repeats what came before.
     """
     return len(zlib.compress(np.ascontiguousarray(table, "<i2").tobytes(), 9))
+
+
+def lempel_ziv(labels: np.ndarray) -> float:
+    """The Lempel-Ziv complexity of a row of labels 0 and 1, in bits, read from either end.
+
+    log2(n) (N(row) + N(row backwards)) / 2 for n labels, with N the number of words of Lempel & Ziv
+    1976, and log2(n) for a constant row: Dingle et al. 2018 (doi:10.1038/s41467-018-03101-6, equation
+    4), as Mingard et al. 2021 use it of Boolean functions. It depends on the order of the inputs.
+
+    >>> lempel_ziv(np.array([0, 0, 0, 0])), lempel_ziv(np.array([0, 1, 1, 0]))
+    (2.0, 6.0)
+    """
+    row = "".join("1" if label else "0" for label in labels)
+    words = 1.0 if len(set(row)) == 1 else (n_words(row) + n_words(row[::-1])) / 2
+    return float(np.log2(len(row)) * words)
+
+
+def n_words(row: str) -> int:
+    """How many words a text is made of, each the shortest that is not to be copied from before.
+
+    A copy may overlap what it is copied from (Lempel & Ziv 1976); the last word may be a copy.
+
+    >>> n_words("0001101001000101")
+    6
+    """
+    count, start = 0, 0
+    while start < len(row):
+        end = start + 1
+        while end < len(row) and row[start:end] in row[: end - 1]:
+            end += 1
+        count, start = count + 1, end
+    return count
 
 
 def conjugacy_classes(table: np.ndarray) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Which functions networks compute: of many at a time, untrained or trained."""
