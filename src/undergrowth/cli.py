@@ -489,7 +489,7 @@ def results(
         Parameter(help="Directory of results; by default the one shipped with the package."),
     ] = None,
     markdown: Annotated[
-        bool, Parameter(negative="", help="Print the table of claims in FINDINGS.md.")
+        bool, Parameter(negative="", help="Print the generated parts of README.md and FINDINGS.md.")
     ] = False,
     as_json: AsJson = False,
 ) -> int:
@@ -497,9 +497,9 @@ def results(
     from undergrowth.published.reading import claims, results as results_of
 
     if markdown:
-        from undergrowth.published.markdown import claims_table
+        from undergrowth.published.markdown import answer, claims_table
 
-        print(claims_table(of))
+        print(answer(of), claims_table(of), sep="\n\n")
         return 0
     its = None if study is None else results_of(study, of)
     rows = claims(of) if its is None else its.verdicts

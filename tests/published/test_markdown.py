@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from undergrowth.published.markdown import BEGINS, ENDS, claims_table, within
+from undergrowth.published.hypotheses import expectations, rivals_in_words
+from undergrowth.published.markdown import BEGINS, ENDS, answer, claims_table, within
 from undergrowth.published.reading import claims, published, results, shipped
 from undergrowth.studies import STUDIES
 
-FINDINGS = Path(__file__).parents[2] / "FINDINGS.md"
+ROOT = Path(__file__).parents[2]
+FINDINGS, README = ROOT / "FINDINGS.md", ROOT / "README.md"
 
 
 def test_findings_has_the_table_of_the_published_results() -> None:
@@ -18,6 +20,28 @@ def test_findings_has_the_table_of_the_published_results() -> None:
     assert text == within(text, claims_table()), (
         "put what `undergrowth results --markdown` prints between its first and last line in FINDINGS.md"
     )
+
+
+def test_the_readme_has_what_the_published_results_say_of_the_rivals() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert text == within(text, answer()), "put what `published.markdown.answer()` gives there"
+    assert rivals_in_words() in text
+
+
+def test_published_expectations_are_those_of_the_studies_and_their_verdicts() -> None:
+    found = expectations()
+    assert found
+    for each in found:
+        study = STUDIES[each.outcome.study]
+        assert (each.hypothesis, each.outcome.endpoint, each.expects) in {
+            (p.hypothesis, p.endpoint, p.expects) for p in study.predictions
+        }
+        verdict = next(v for v in results(study.name).verdicts if v["endpoint"] == each.outcome.endpoint)
+        assert each.outcome.ruling == verdict["ruling"]
+
+
+def test_nothing_is_said_of_no_results(tmp_path: Path) -> None:
+    assert rivals_in_words(tmp_path) == ""
 
 
 def test_every_claim_of_every_study_has_one_line() -> None:

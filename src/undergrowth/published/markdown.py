@@ -1,4 +1,4 @@
-"""Published claims as a Markdown table: what FINDINGS.md has, which a test holds against the results."""
+"""Published results as Markdown: what FINDINGS.md and README.md have, which tests hold against them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from undergrowth.analysis.verdicts import CLAIM_SEEDS
 from undergrowth.claim_ids import place_of_claim
+from undergrowth.published.hypotheses import rivals_in_words
 from undergrowth.published.reading import claims
 from undergrowth.published.wording import bounds, number
 from undergrowth.studies import STUDIES
@@ -34,6 +35,11 @@ def claims_table(where: str | Path | None = None) -> str:
     ]
     lines = [HEAD, tuple("---" for _ in HEAD), *rows]
     return "\n".join((BEGINS, "", *(f"| {' | '.join(line)} |" for line in lines), "", ENDS))
+
+
+def answer(where: str | Path | None = None) -> str:
+    """What the published results say of the rival explanations, as a paragraph."""
+    return "\n".join((BEGINS, "", rivals_in_words(where), "", ENDS))
 
 
 def within(text: str, table: str) -> str:
