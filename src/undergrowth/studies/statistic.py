@@ -58,6 +58,15 @@ def times(more: str, less: str) -> Words:
     return says
 
 
+def times_predicted(decades: float) -> str:
+    """Of a decimal logarithm of what was observed over what was predicted.
+
+    >>> times_predicted(0.01)
+    '1.023 times what was predicted'
+    """
+    return f"{10**decades:.4g} times what was predicted" if math.isfinite(decades) else "unknown"
+
+
 def share(of: str) -> Words:
     """Of a share.
 

@@ -34,7 +34,7 @@ from undergrowth.store import Run
 from undergrowth.store.predicted import Numbers
 from undergrowth.studies.arm import Arm, Budget
 from undergrowth.studies.endpoint import Endpoint, Measured, aggregate, values_of
-from undergrowth.studies.statistic import Missing, Statistic, points, times
+from undergrowth.studies.statistic import Missing, Statistic, points, times, times_predicted
 from undergrowth.studies.study import Claim, Study
 from undergrowth.studies.table import Table
 from undergrowth.tasks import LeakyRandom, Table as TableTask
@@ -226,7 +226,11 @@ HOW = (
     "general head the mean over training points, of shallow ones that on their own points."
 )
 RATIO = Statistic("log10 of gain, general to shallow", HOW, log_ratio, says=times("more", "less"))
-AS_SAID = replace(RATIO, name="log10 of gain, general to shallow, minus that predicted")
+AS_SAID = replace(
+    RATIO,
+    name="log10 of gain, general to shallow, minus that predicted",
+    says=times_predicted,
+)
 SHARE = Statistic(
     "change of the general head's share of the margin",
     "What it adds to the margin over what all heads add, last step minus first.",

@@ -13,7 +13,7 @@ from undergrowth.analysis.rivals import exponent
 from undergrowth.store import Run
 from undergrowth.studies.endpoint import Endpoint, Measured, aggregate, values_of
 from undergrowth.studies.rivalry.theory import planted, rivals_of
-from undergrowth.studies.statistic import Missing, Statistic, points, times, unit
+from undergrowth.studies.statistic import Missing, Statistic, points, times_predicted, unit
 from undergrowth.studies.table import Table
 
 NO_STRENGTHS = Missing("has no strengths")
@@ -122,9 +122,7 @@ TAKEN = Statistic(
     range=(-1.0, 1.0),
     says=points("of what both gained"),
 )
-RATIO = Statistic(
-    "log10 of general to shallow, minus that predicted", HOW, ratio, says=times("more", "less")
-)
+RATIO = Statistic("log10 of general to shallow, minus that predicted", HOW, ratio, says=times_predicted)
 EXPONENT = Statistic(
     "exponent of growth on the examples served, minus that predicted",
     "The least-squares slope of log gain on log count of training examples over strips of 1, 2, 4 … 256 "
