@@ -96,7 +96,10 @@ class RunSpec(Value):
     @property
     def id(self) -> str:
         """16 hex digits, a hash of all that makes the run what it is."""
-        return _id(self)  # pyright: ignore[reportArgumentType] (frozen, so it hashes)
+        told = vars(self)  # pydantic compares, dumps and hands on the fields there only
+        if "_id" not in told:
+            told["_id"] = _id(self)  # pyright: ignore[reportArgumentType] (frozen, so it hashes)
+        return told["_id"]
 
     @property
     def scalars(self) -> frozenset[str]:
