@@ -115,7 +115,7 @@ class Run:
         """The step at which a rule of its spec stopped it early, and why; None if none did."""
         if not self.spec.stop:
             return None
-        found = self.events.query("kind == 'stopped'")
+        found = of_kind(self.events, "stopped")
         return (int(found["step"].iloc[-1]), found["detail"].iloc[-1]["reason"]) if len(found) else None
 
     @property
@@ -192,6 +192,11 @@ def _read(run: Run, name: str) -> xr.DataArray:
     if found is None:
         raise KeyError(f"run {run.id} has no reading {name!r}; it has {', '.join(run.names)}")
     return found
+
+
+def of_kind(events: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Those of a run's events that are of one kind."""
+    return events.loc[events["kind"] == kind]
 
 
 class Store:

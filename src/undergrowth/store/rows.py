@@ -6,13 +6,13 @@ store may be damaged or come from anybody.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import blake2b
 from math import prod
 from pathlib import Path
 from sqlite3 import Row
@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from undergrowth.measures import Reading
+from undergrowth.measures.reading import Coordinate
 from undergrowth.plain_text import in_one_line
 from undergrowth.spec import RunSpec, SpecError
 from undergrowth.store.database import damaged, kept_or_opened
@@ -93,7 +94,7 @@ def attempts(root: Path, of: str, parameters: Sequence[object]) -> list[Row]:
 def digest(*parts: object) -> bytes:
     """8 bytes that differ when any of the parts does."""
     told = [part if isinstance(part, bytes) else str(part).encode() for part in parts]
-    return hashlib.blake2b(b"\0".join([*told, b""]), digest_size=8).digest()
+    return blake2b(b"\0".join([*told, b""]), digest_size=8).digest()
 
 
 def is_intact(row: Row) -> bool:
@@ -155,7 +156,12 @@ class Axes:
 
     dims: tuple[str, ...]
     shape: tuple[int, ...]
-    coords: Mapping[str, tuple[Any, ...]]
+    labels: tuple[tuple[str, Coordinate], ...]
+
+    @property
+    def coords(self) -> dict[str, Coordinate]:
+        """The labels by the name of the axis."""
+        return dict(self.labels)
 
 
 class Stored(NamedTuple):
@@ -174,7 +180,9 @@ class Stored(NamedTuple):
 def stored_in(row: Row) -> Stored:
     """What a row of `readings` holds; raises StoreError where it is not what was written."""
     run_id, name, step, axes, dtype, shape, content, kept = tuple(row)[:8]
-    if kept != digest(run_id, name, step, axes, dtype, shape, content):
+    # what `digest` gives, in fewer calls
+    told = f"{run_id}\0{name}\0{step}\0{axes}\0{dtype}\0{shape}\0".encode()
+    if kept != blake2b(b"%b%b\0" % (told, content), digest_size=8).digest():
         raise StoreError(
             f"run {run_id}: {name} at step {step} differs from its digest: restore its database from a "
             "copy, or move that away and train the run again"
@@ -191,19 +199,23 @@ def stored_in(row: Row) -> Stored:
         ) from None
 
 
+LABELS = (str, int, float)
+"""Types of the labels of an axis."""
+
+
 @lru_cache(maxsize=1024)
 def _axes(axes: str, shape: str) -> Axes:
     """The axes that two stored texts tell of: most rows have the same few."""
-    dims, labels = [], {}
+    dims, labels = [], []
     lengths = tuple(parsed(shape))
     for length, (dim, its) in zip(lengths, parsed(axes), strict=True):
         if not isinstance(dim, str) or type(length) is not int or length < 0:
             raise ValueError(f"an axis {dim!r} of length {length!r}")
-        if its is not None and len(its) != length:
+        if its is not None and (len(its) != length or not all(type(x) in LABELS for x in its)):
             raise ValueError(f"labels that do not fit axis {dim}")
         dims.append(dim)
-        labels |= {} if its is None else {dim: tuple(its)}
-    return Axes(tuple(dims), lengths, labels)
+        labels += [] if its is None else [(dim, tuple(its))]
+    return Axes(tuple(dims), lengths, tuple(labels))
 
 
 @lru_cache(maxsize=64)
@@ -245,10 +257,7 @@ def spec_of_row(row: Row) -> RunSpec:
     Raises StoreError where this version cannot read it, it reads a file, or it is another run's.
     """
     try:
-        fields = parsed(row["spec"])
-        if _names_a_path(fields):
-            raise ValueError("it would read a file of this machine")
-        spec = RunSpec.from_dict(fields)
+        spec = _spec(row["spec"])
     except (ValueError, TypeError, SpecError) as error:
         reason = in_one_line(str(error))[:200]
         raise StoreError(
@@ -257,6 +266,14 @@ def spec_of_row(row: Row) -> RunSpec:
     if spec.id != row["run_id"]:
         raise StoreError(f"its spec hashes to {spec.id}: see {VERIFY}")
     return spec
+
+
+@lru_cache(maxsize=512)
+def _spec(text: str) -> RunSpec:
+    fields = parsed(text)
+    if _names_a_path(fields):
+        raise ValueError("it would read a file of this machine")
+    return RunSpec.from_dict(fields)
 
 
 def _names_a_path(fields: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from sqlite3 import Row
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from undergrowth.measures import Reading
+from undergrowth.measures.reading import Coordinate
 from undergrowth.store import measured, rows
 from undergrowth.store.errors import StoreError
 from undergrowth.store.rows import Axes, Stored
@@ -110,7 +112,7 @@ def _stacked(name: str, by_step: ByStep) -> xr.DataArray:
 
 def over_steps(name: str, by_step: Mapping[int, Reading]) -> xr.DataArray:
     """Readings of one name and equal axes as one array, dims (step, ...)."""
-    axes = {step: Axes(r.dims, r.values.shape, dict(r.coords)) for step, r in by_step.items()}
+    axes = {step: Axes(r.dims, r.values.shape, tuple(r.coords.items())) for step, r in by_step.items()}
     _check_alike(name, axes)
     values = np.stack([reading.values for reading in by_step.values()])
     return _array(name, list(by_step), values, next(iter(axes.values())))
@@ -128,5 +130,13 @@ def _check_alike(name: str, by_step: Mapping[int, Axes]) -> None:
 def _array(name: str, steps: list[int], values: np.ndarray, axes: Axes) -> xr.DataArray:
     import xarray as xr
 
-    coords = {"step": steps} | {dim: list(labels) for dim, labels in axes.coords.items()}
+    coords = _coordinates(tuple(steps), axes.labels)
     return xr.DataArray(values, dims=("step", *axes.dims), coords=coords, name=name)
+
+
+@lru_cache(maxsize=256)
+def _coordinates(steps: tuple[int, ...], labels: tuple[tuple[str, Coordinate], ...]) -> xr.Coordinates:
+    """Those that many arrays share, since they cannot be changed in place."""
+    import xarray as xr
+
+    return xr.Coordinates({"step": list(steps)} | {dim: list(its) for dim, its in labels})

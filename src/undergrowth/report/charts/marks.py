@@ -57,7 +57,7 @@ def _bound(piece: Piece, values: np.ndarray, fill: str | None) -> Trace:
 
 def _numbers(piece: Piece, bounds: tuple[np.ndarray, np.ndarray] | None) -> list[list[Any]]:
     """What the hover text of a line says: the true x and y, the bounds."""
-    columns = [rounded(each, 7) for each in (piece.x, piece.y, *(bounds or ()))]
+    columns = [rounded(piece.x, 7), *(rounded(each) for each in (piece.y, *(bounds or ())))]
     return [list(row) for row in zip(*columns, strict=True)]
 
 
