@@ -10,8 +10,10 @@ import json
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 from markupsafe import Markup
+from plotly.utils import PlotlyJSONEncoder
+
+from undergrowth.report.plot import Fields, Plot
 
 
 def packed(text: str) -> Markup:
@@ -24,20 +26,23 @@ def as_json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def plot_json(plot: go.Figure) -> str:
+def plot_json(plot: Plot) -> str:
     """A plot for plotly.js, without its template, which the page has once for all.
 
     What the hover text of a trace says stands column by column; the name of x or y in the place of the
     same numbers.
     """
-    fields = json.loads(plot.to_json() or "{}")
-    fields["layout"].pop("template", None)
-    for trace in fields["data"]:
-        told = trace.get("customdata")
-        if told and isinstance(told, list) and isinstance(told[0], list):
-            columns = [list(column) for column in zip(*told, strict=True)]
-            trace["customdata"] = {"columns": [_name(column, trace) for column in columns]}
-    return as_json(fields)
+    layout = {name: its for name, its in plot.layout.items() if name != "template"}
+    fields = {"data": [_by_column(trace) for trace in plot.data], "layout": layout}
+    return json.dumps(fields, cls=PlotlyJSONEncoder, separators=(",", ":"), ensure_ascii=False)
+
+
+def _by_column(trace: Fields) -> Fields:
+    told = trace.get("customdata")
+    if trace["type"] != "scatter" or not told or not isinstance(told[0], list):
+        return trace
+    columns = [list(column) for column in zip(*told, strict=True)]
+    return {**trace, "customdata": {"columns": [_name(column, trace) for column in columns]}}
 
 
 def _name(column: list[Any], trace: dict[str, Any]) -> list[Any] | str:
@@ -45,6 +50,6 @@ def _name(column: list[Any], trace: dict[str, Any]) -> list[Any] | str:
 
 
 def table_json(table: pd.DataFrame) -> str:
-    """The cells of a table as CSV has them, column by column, its name first: so they pack far smaller."""
+    """The cells of a table as in CSV, column by column, its name first: so they pack far smaller."""
     rows = csv.reader(io.StringIO(table.to_csv(index=False)))
     return as_json(list(zip(*rows, strict=True)))

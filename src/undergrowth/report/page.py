@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import plotly.offline
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -68,7 +67,7 @@ def write_page(
         commands=commands,
         paper=theme.PAPER,
         font=Markup(theme.FONT),
-        templates=packed(as_json({mode: _template(mode) for mode in ("light", "dark")})),
+        templates=packed(as_json({mode: theme.template(mode) for mode in ("light", "dark")})),
         config=packed(as_json(CONFIG)),
         style=_asset("page.css"),
         script=_asset("page.js"),
@@ -106,7 +105,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "plot": lambda figure: packed(plot_json(figure.plot)),
+        "plot": lambda figure: packed(plot_json(figure.drawn)),
         "table": lambda figure: packed(table_json(figure.table)),
         "format_number": format_number,
         "value": value,
@@ -176,10 +175,6 @@ def _missing(verdict: Verdict) -> str:
         else ""
     )
     return f"Seeds without a value: {', '.join(said)}.{bounds}"
-
-
-def _template(mode: theme.Mode) -> Any:
-    return theme.template(mode).to_plotly_json()
 
 
 def _asset(name: str) -> Markup:

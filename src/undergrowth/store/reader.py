@@ -127,12 +127,10 @@ class Run:
     @cached_property
     def curves(self) -> xr.Dataset:
         """All scalar readings, dim (step)."""
-        import xarray as xr
-
         found = series.read_scalars(self.store.root, _sources(self))
         if self.has_ended:
             self._small.update({name: x for name, x in found.items() if x.nbytes <= SMALL})
-        return xr.Dataset(found)
+        return series.together(found)
 
     @cached_property
     def events(self) -> pd.DataFrame:

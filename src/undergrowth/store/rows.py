@@ -179,7 +179,7 @@ class Stored(NamedTuple):
 
 def stored_in(row: Row) -> Stored:
     """What a row of `readings` holds; raises StoreError where it is not what was written."""
-    run_id, name, step, axes, dtype, shape, content, kept = tuple(row)[:8]
+    run_id, name, step, axes, dtype, shape, content, kept, *_ = row
     # what `digest` gives, in fewer calls
     told = f"{run_id}\0{name}\0{step}\0{axes}\0{dtype}\0{shape}\0".encode()
     if kept != blake2b(b"%b%b\0" % (told, content), digest_size=8).digest():

@@ -56,6 +56,21 @@ def read_scalars(root: Path, sources: Sources) -> dict[str, xr.DataArray]:
     return found
 
 
+def together(arrays: Mapping[str, xr.DataArray]) -> xr.Dataset:
+    """Arrays by name as one dataset; those that share their steps, as most do, are not aligned."""
+    import xarray as xr
+
+    first = next(iter(arrays.values()), None)
+    if first is None or any(not _share_steps(array, first) for array in arrays.values()):
+        return xr.Dataset(arrays)
+    variables = {name: ("step", array.values) for name, array in arrays.items()}
+    return xr.Dataset(variables, coords=first.coords)
+
+
+def _share_steps(one: xr.DataArray, other: xr.DataArray) -> bool:
+    return one.dims == other.dims == ("step",) and one.indexes["step"].is_(other.indexes["step"])
+
+
 def read_updates(root: Path, sources: Sources) -> tuple[xr.DataArray, int | None]:
     """The loss of every update that is stored, dim (step), up to the first gap, and that gap's step."""
     import xarray as xr

@@ -211,13 +211,12 @@ class Chart:
         return self._by_layer[kind]
 
     def _piece(self, kind: str, layer: Layer, rows: Any) -> Piece:
-        first = rows.iloc[0]
-        panel = str(first["panel"]) if "panel" in rows else ""
-        named = layer.series in rows and isinstance(first[layer.series], str)
-        series = first[layer.series] if named else ""
+        panel = str(rows["panel"].iloc[0]) if "panel" in rows else ""
+        series = rows[layer.series].iloc[0] if layer.series in rows else ""
+        series = series if isinstance(series, str) else ""
         x, y = (self._places(axis, panel, series, layer, rows) for axis in "xy")
         look = self.shown_series.get(series, Look(theme.NEUTRAL))
-        choice = str(first[self.choose]) if self.choose else ""
+        choice = str(rows[self.choose].iloc[0]) if self.choose else ""
         return Piece(kind, layer, rows, panel, series, choice, look, x, y, self)
 
     def _places(self, axis: str, panel: str, series: str, layer: Layer, rows: Any) -> np.ndarray:
