@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 import os
 import re
 import shutil
@@ -85,18 +88,56 @@ def report(runs: tuple[Run, ...], tmp_path_factory: pytest.TempPathFactory) -> P
     return out
 
 
+PACKED = re.compile(r'<script type="application/gzip" id="([^"]+)">([^<]*)</script>')
+
+
+def unpacked(report: Path) -> dict[str, str]:
+    """What the page carries packed, by its id."""
+    found = PACKED.findall(report.read_text("utf-8"))
+    return {name: gzip.decompress(base64.b64decode(content)).decode() for name, content in found}
+
+
 def test_the_page_holds_everything_and_points_nowhere(report: Path, runs: tuple[Run, ...]) -> None:
     html = report.read_text("utf-8")
-    ours = re.sub(r"<script>/\*\*\n\* plotly.*?</script>", "", html, flags=re.DOTALL)
+    carried = unpacked(report)
+    assert "plotly.js" in carried.pop("plotly")[:100]
+    ours = PACKED.sub("", html) + "".join(carried.values())
     assert len(ours) < len(html) / 3
+    assert len(html) < 2.5 * 2**20
     assert not re.search(r"https?://", ours)
     assert "cdn" not in ours
     assert "undergrowth demo --out demo" in ours
     for run in runs:
         assert run.id in ours
-    assert str(report.parent) not in html
-    assert str(runs[0].store.root) not in html
-    assert len(html) < 10 * 2**20
+    assert str(report.parent) not in ours
+    assert str(runs[0].store.root) not in ours
+
+
+def test_a_page_is_the_same_each_time(report: Path, runs: tuple[Run, ...], tmp_path: Path) -> None:
+    section = Section("grokking", "Is it late?", {}, {}, (), (accuracy_figure(runs),))
+    for name in ("one", "two"):
+        write_page(tmp_path / name, title="x", sections=[section], runs=runs, commands=())
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_the_page_carries_all_numbers_of_a_figure_and_of_its_table(
+    report: Path, runs: tuple[Run, ...]
+) -> None:
+    carried, figure = unpacked(report), accuracy_figure(runs)
+    columns = json.loads(carried["csv-grokking-accuracy"])
+    assert [column[0] for column in columns] == list(figure.table.columns)
+    assert list(map(float, columns[-3][1:])) == figure.table["accuracy"].tolist()
+    plot = json.loads(figure.plot.to_json() or "")
+    for trace, told in zip(
+        plot["data"], json.loads(carried["data-grokking-accuracy"])["data"], strict=True
+    ):
+        if isinstance(trace.get("customdata", [None])[0], list):
+            named = [
+                told[each] if isinstance(each, str) else each for each in told["customdata"]["columns"]
+            ]
+            assert [list(row) for row in zip(*named, strict=True)] == trace.pop("customdata")
+            del told["customdata"]
+        assert told == trace
 
 
 @pytest.mark.parametrize(
@@ -335,10 +376,18 @@ def test_a_claim_on_the_front_leads_to_its_answer(page: Page) -> None:
     assert target.locator(".chip").first.inner_text() == "contradicted"
 
 
+@pytest.mark.browser
 def test_the_data_behind_a_figure_can_be_saved(page: Page, runs: tuple[Run, ...]) -> None:
-    with page.expect_download() as download:
-        page.click("[data-csv=grokking-accuracy]")
-    lines = download.value.path().read_text("utf-8").splitlines()
+    def saved(figure: str) -> str:
+        with page.expect_download() as download:
+            page.click(f"[data-csv={figure}]")
+        return download.value.path().read_bytes().decode()
+
+    assert saved("grokking-accuracy") == accuracy_figure(runs).table.to_csv(index=False)
+    quoted = saved("saliency-deletion_by_k")
+    assert '"Student\'s t, corrected for skewness"' in quoted
+    assert quoted == deletion_by_k_figure(runs).table.to_csv(index=False)
+    lines = saved("grokking-accuracy").splitlines()
     columns = lines[0].split(",")
     assert columns[:7] == ["run", "seed", "labels", "side", "layer", "series", "step"]
     curves = [line for line in lines if ",curve," in line]
@@ -355,3 +404,36 @@ def test_no_figure_offers_to_send_itself_anywhere(page: Page) -> None:
     )
     assert titles
     assert not any(re.search("share|cloud|produced|edit", title, re.IGNORECASE) for title in titles)
+
+
+@pytest.mark.browser
+def test_all_figures_are_drawn_when_the_page_is_printed(page: Page) -> None:
+    drawn(page, "accuracy")
+    page.wait_for_load_state()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator(".plot[data-drawn]").count() == page.locator(".plot").count()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("delete window.DecompressionStream", "too old to unpack"),
+        ("window.atob = () => 'no gzip'", "may be incomplete"),
+    ],
+)
+def test_where_nothing_can_be_unpacked_the_page_says_so_and_all_else_can_be_read(
+    browser: Browser, report: Path, broken: str, said: str
+) -> None:
+    errors: list[str] = []
+    opened = browser.new_page(viewport={"width": 1280, "height": 900})
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.add_init_script(broken)
+    opened.goto(report.as_uri())
+    opened.locator("#not-unpacked").wait_for()
+    assert said in opened.locator("#not-unpacked").inner_text()
+    opened.click("#theme")
+    opened.click("[data-csv=grokking-accuracy]")
+    assert opened.locator(".front .chip").first.inner_text() == "supported"
+    opened.close()
+    assert errors == []

@@ -21,6 +21,8 @@ from undergrowth.store.database import (
     SCHEMA,
     InUseError,
     close_whole,
+    kept_open,
+    kept_or_opened,
     mend,
     open_for_writing,
     reading,
@@ -184,6 +186,58 @@ def test_a_reader_of_a_closed_file_sends_the_writer_to_another(tmp_path: Path) -
         assert writer.kept.path.name == "worker-0-1.sqlite"
         writer.close()
     assert verify(tmp_path).damage == ()
+
+
+def names_in(path: Path) -> list[str]:
+    with kept_or_opened(path) as connection:
+        return [row["name"] for row in connection.execute("SELECT name FROM names").fetchall()]
+
+
+def named(path: Path, name: str) -> sqlite3.Connection:
+    """A database under way in which a run has been given a name."""
+    connection = open_for_writing(path)
+    with connection:
+        connection.execute("INSERT INTO names VALUES (?, ?, x'00')", ("0" * 16, name))
+    return connection
+
+
+def test_a_file_is_opened_once_while_connections_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "worker-0.sqlite"
+    close_whole(path, named(path, "a"))
+    opened: list[Path] = []
+    monkeypatch.setattr(
+        "undergrowth.store.database.reading", lambda path: opened.append(path) or reading(path)
+    )
+    with kept_open():
+        assert [names_in(path) for _ in range(3)] == [["a"]] * 3
+    assert opened == [path]
+    assert names_in(path) == ["a"]
+    assert opened == [path, path]
+
+
+def test_a_kept_connection_shows_what_others_do_to_the_file_and_keeps_them_from_nothing(
+    tmp_path: Path,
+) -> None:
+    path, other = tmp_path / "worker-0.sqlite", tmp_path / "other" / "worker-0.sqlite"
+    close_whole(path, named(path, "a"))
+    close_whole(other, named(other, "c"))
+    with kept_open():
+        assert names_in(path) == ["a"]
+        writer = named(path, "b")
+        assert names_in(path) == ["a", "b"]
+        assert close_whole(path, writer)
+        assert names_in(path) == ["a", "b"]
+        other.replace(path)
+        assert names_in(path) == ["c"]
+        with closing(sqlite3.connect(path)) as connection:
+            connection.executescript("CREATE TABLE more (x)")
+        with pytest.raises(StoreError, match="that undergrowth did not make"):
+            names_in(path)
+        path.unlink()
+        with pytest.raises(StoreError):
+            names_in(path)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from tests import tiny
 from tests.store.conftest import INTERVENED, SPECS
 from undergrowth.engine.facts import Fired, Measured
-from undergrowth.measures import Curves, Observed, scalar
+from undergrowth.measures import Curves, Observed, Reading, scalar
 from undergrowth.models import state_dict
 from undergrowth.store import Store, StoreError, together, verify
 from undergrowth.store.layout import create
@@ -129,3 +129,26 @@ def test_a_run_taken_up_again_has_not_ended(tmp_path: Path, monkeypatch: pytest.
     assert again.began > failed.began
     writer.close()
     assert verify(tmp_path).damage == ()
+
+
+def test_all_curves_together_are_each_reading_alone(finished: Path) -> None:
+    for run in Store(finished).runs:
+        alone = {name: run[name] for name in run.names if run[name].dims == ("step",)}
+        del alone["update_loss"]
+        curves = Store(finished).run(run.id).curves
+        assert set(map(str, curves)) == set(alone)
+        for name, curve in alone.items():
+            np.testing.assert_array_equal(curves[name].dropna("step"), curve.dropna("step"))
+
+
+def test_what_has_axes_since_a_later_attempt_is_one_array_with_them(tmp_path: Path) -> None:
+    create(tmp_path)
+    spec = SPECS[0]
+    for name, value in (("worker-0", scalar(1.0)), ("worker-1", Reading(("a",), np.arange(2.0)))):
+        writer = Writer(tmp_path, name)
+        writer.begin(spec)
+        writer.write(spec, Measured(0, {"x": value, "train_loss": scalar(0.5)}))
+        writer.close()
+    run = Store(tmp_path).runs[0]
+    assert run.curves["train_loss"].values.tolist() == [0.5]
+    assert run.curves["x"].dims == run["x"].dims == ("step", "a")

@@ -100,6 +100,7 @@ def co_clustered(runs: Sequence[Run]) -> AreaTable | None:
     None where no run has such a map. Operand 0 is in area 0, of which nothing is asked.
     """
     from sklearn.cluster import SpectralBiclustering
+    from threadpoolctl import threadpool_limits
 
     n = runs[0]["table_correct"].sizes["x"]
     sums, counts = np.zeros((2, n, n))
@@ -113,7 +114,8 @@ def co_clustered(runs: Sequence[Run]) -> AreaTable | None:
         return None
     mean = sums.sum() / counts.sum()
     often = np.where(counts > 0, sums / np.maximum(counts, 1), mean)[1:, 1:] + 0.05
-    found = SpectralBiclustering(N_GROUPS, random_state=0).fit(often)
+    with threadpool_limits(1):  # a table is so small that threads only wait for one another
+        found = SpectralBiclustering(N_GROUPS, random_state=0).fit(often)
     area = np.zeros((n, n), int)
     row, column = np.asarray(found.row_labels_), np.asarray(found.column_labels_)
     area[1:, 1:] = N_GROUPS * row[:, None] + column
@@ -135,15 +137,21 @@ def accuracy_by_area(
     """
     area, found = area_table(runs[0].spec.task, kind), []
     for run in runs:
-        cells, right = validation_cells(run), run["table_correct"].values
+        cells = validation_cells(run)
         renamed = (
             cells if draw is None else renamed_operands(cells, len(area), np.random.default_rng(draw))
         )
         member = area[*renamed.T][:, None] == np.arange(area.max() + 1)
-        sums = right[:, *cells.T] @ member.astype(float)
+        sums = _right(run) @ member.astype(float)
         found.append(np.where(member.any(axis=0), sums / np.maximum(member.sum(axis=0), 1), np.nan))
     known = np.isfinite(found).sum(axis=0)
     return np.where(known > 0, np.nansum(found, axis=0) / np.maximum(known, 1), np.nan)
+
+
+@lru_cache(maxsize=64)
+def _right(run: Run) -> Float[np.ndarray, "step cell"]:
+    """Which of a run's `validation_cells` are right."""
+    return run["table_correct"].values[:, *validation_cells(run).T].astype(float)
 
 
 def renamed_accuracy(runs: Sequence[Run], kind: AreaKind) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import sqlite3
 
 from undergrowth.plain_text import in_one_line
 from undergrowth.store import Run, StoreError
+from undergrowth.store.reader import of_kind
 
 
 def damage(run: Run, *, thoroughly: bool = False) -> str:
@@ -28,7 +29,7 @@ def diverged_at(run: Run) -> int | None:
     """The step at which its loss was no longer finite; None where it did not diverge."""
     if run.status != "failed":
         return None
-    steps = run.events.query("kind == 'diverged'")["step"]
+    steps = of_kind(run.events, "diverged")["step"]
     return int(steps.iloc[-1]) if len(steps) else None
 
 
@@ -36,7 +37,7 @@ def never_fired(run: Run) -> tuple[str, ...]:
     """The interventions that a run that has ended did not come to, each in a few words."""
     if not run.has_ended or not run.spec.interventions:
         return ()
-    fired = {detail["intervention"] for detail in run.events.query("kind == 'fired'")["detail"]}
+    fired = {detail["intervention"] for detail in of_kind(run.events, "fired")["detail"]}
     return tuple(
         intervention.describe()
         for position, intervention in enumerate(run.spec.interventions)

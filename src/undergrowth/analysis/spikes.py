@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -204,20 +205,48 @@ def across(reading: xr.DataArray, windows: pd.DataFrame, *, within: int) -> xr.D
     left and strictly after right, NaN if none is within `within` steps; change: after minus before;
     before_step, after_step [window]: those steps, or NaN.
     """
-    steps = reading["step"].values
+    sides = _beside(reading, windows, within)
+    dims = ("window", *reading.dims[1:])
+    return xr.Dataset(
+        {
+            "before": (dims, sides.before),
+            "before_step": ("window", sides.before_step),
+            "after": (dims, sides.after),
+            "after_step": ("window", sides.after_step),
+            "change": (dims, sides.after - sides.before),
+        },
+        coords={**_without_step(reading), "window": windows.index.to_numpy()},
+    )
+
+
+class _Sides(NamedTuple):
+    """Plain arrays: a study of spikes asks for those of some thousand windows."""
+
+    before: np.ndarray
+    before_step: np.ndarray
+    after: np.ndarray
+    after_step: np.ndarray
+
+
+def _beside(reading: xr.DataArray, windows: pd.DataFrame, within: int) -> _Sides:
+    """What `across` says of each window, the windows first."""
+    steps, values = reading["step"].values, reading.values
     left, right = (windows[side].to_numpy() for side in ("left", "right"))
-    sides = {}
-    for name, at, edge in (
-        ("before", np.searchsorted(steps, left) - 1, left),
-        ("after", np.searchsorted(steps, right, side="right"), right),
+    found = []
+    for at, edge in (
+        (np.searchsorted(steps, left) - 1, left),
+        (np.searchsorted(steps, right, side="right"), right),
     ):
         nearest = np.clip(at, 0, len(steps) - 1)
         is_there = (at == nearest) & (np.abs(steps[nearest] - edge) <= within)
-        found = reading.isel(step=xr.DataArray(nearest, dims="window")).drop_vars("step")
-        sides[name] = found.astype(np.float64).where(xr.DataArray(is_there, dims="window"))
-        sides[f"{name}_step"] = ("window", np.where(is_there, steps[nearest], np.nan))
-    found = xr.Dataset(sides, coords={"window": windows.index.to_numpy()})
-    return found.assign(change=found["after"] - found["before"])
+        its = values[nearest].astype(np.float64)
+        its[~is_there] = np.nan
+        found += [its, np.where(is_there, steps[nearest], np.nan)]
+    return _Sides(*found)
+
+
+def _without_step(reading: xr.DataArray) -> dict[Any, xr.DataArray]:
+    return {name: its for name, its in reading.coords.items() if "step" not in its.dims}
 
 
 def matched_windows(
@@ -257,17 +286,17 @@ def against_matched(
     `matched_windows` with readings on both sides; excess: change minus matched; n_matched [spike]: their
     number. NaN where there is none, or the spike itself lacks readings on both sides.
     """
-    change = across(reading, spikes, within=within)["change"].rename(window="spike")
-    others = across(reading, matched, within=within)
-    is_known = (others["before_step"] + others["after_step"]).notnull().values
-    means, counts = [], []
-    for spike in spikes.index:
-        mine = is_known & (matched["spike"] == spike).to_numpy()
-        means.append(others["change"].values[mine].sum(axis=0) / (mine.sum() or np.nan))
-        counts.append(int(mine.sum()))
-    mean = change.copy(data=np.reshape(means, change.shape))
-    found = {"change": change, "matched": mean, "excess": change - mean}
-    return xr.Dataset(found | {"n_matched": ("spike", np.array(counts, int))})
+    mine, others = (_beside(reading, each, within) for each in (spikes, matched))
+    change, changes = mine.after - mine.before, others.after - others.before
+    is_known = np.isfinite(others.before_step + others.after_step)
+    its = matched["spike"].to_numpy()
+    sets = [is_known & (its == spike) for spike in spikes.index]
+    means = [changes[known].sum(axis=0) / (known.sum() or np.nan) for known in sets]
+    mean, dims = np.reshape(means, change.shape), ("spike", *reading.dims[1:])
+    found = {"change": (dims, change), "matched": (dims, mean), "excess": (dims, change - mean)}
+    counts = np.array([known.sum() for known in sets], int)
+    coords = {**_without_step(reading), "spike": spikes.index.to_numpy()}
+    return xr.Dataset({**found, "n_matched": ("spike", counts)}, coords=coords)
 
 
 def who_flips(correct: xr.DataArray, windows: pd.DataFrame, *, within: int) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -14,7 +15,8 @@ from undergrowth.report.axes import ZERO_ON_LOG
 from undergrowth.report.charts import Layer, Look, Scale
 from undergrowth.report.charts.description import SHARE, STEPS
 from undergrowth.report.figure import Figure, chart
-from undergrowth.report.groups import Group, Runs, count, groups, measured_as
+from undergrowth.report.groups import Group, Runs, as_runs, count, groups, measured_as
+from undergrowth.store import Run
 
 METRICS = {"accuracy": "accuracy", "log_prob": "correct log-probability (nats)"}
 STRATEGIES = {
@@ -92,6 +94,13 @@ def _slider(table: pd.DataFrame, column: str, start: Any, title: str) -> dict[st
 
 def _table(runs: Runs, prefix: str, *, relative: bool = False) -> tuple[tuple[Group, ...], pd.DataFrame]:
     """The groups, and columns labels, side, examples, metric, strategy, step, k, mean, low, high, n."""
+    return _tabulated(as_runs(runs), prefix, relative)
+
+
+@lru_cache(maxsize=8)
+def _tabulated(
+    runs: tuple[Run, ...], prefix: str, relative: bool
+) -> tuple[tuple[Group, ...], pd.DataFrame]:
     found = groups(runs, *(f"{prefix}_{metric}" for metric in METRICS), f"{prefix}_norm_share")
     frames = [
         frame.assign(layer="mean", labels=group.name, side=side, examples=examples)

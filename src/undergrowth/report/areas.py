@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import xarray as xr
 
 from undergrowth.analysis.areas import (
@@ -23,7 +22,7 @@ from undergrowth.analysis.areas import (
     where_some_are_right,
 )
 from undergrowth.analysis.learned import first_learned, learned_by_step
-from undergrowth.measures import SIDES, Observed
+from undergrowth.measures import SIDES
 from undergrowth.measures.areas import AreaKind
 from undergrowth.report import theme
 from undergrowth.report.axes import ZERO_ON_LOG, add_buttons
@@ -33,6 +32,7 @@ from undergrowth.report.figure import Figure, chart
 from undergrowth.report.groups import SIDE_NAMES, counted
 from undergrowth.report.numbers import rounded
 from undergrowth.report.panels import panels_figure
+from undergrowth.report.plot import Fields, Plot
 from undergrowth.report.sliders import add_slider
 from undergrowth.store import Run
 
@@ -100,7 +100,7 @@ def _film(
     areas: np.ndarray,
     where: str,
     active: int,
-) -> go.Figure:
+) -> Plot:
     """Two scores of every cell by step, one of them seen; where: what pointing at a cell says of it;
     active: the frame that is seen first.
     """
@@ -118,7 +118,7 @@ def _film(
     title, hover = {"title": {"text": "centred logit"}}, f"{where}<br>centred logit %{{z}}"
     meta = {"visible": False, "meta": {"kind": "centred_logit"}}
     hidden = _cells(centred_logits[active], (-limit, limit), DIVERGING, title, hover, **meta, **gaps)
-    plot = go.Figure([shown, hidden, _dots(trained)])
+    plot = Plot([shown, hidden, _dots(trained)])
     theme.dress(plot, height=700, slider=True)
     _square(plot)
     choices = (("right or wrong", [True, False]), ("centred logit", [False, True]))
@@ -314,20 +314,20 @@ def _counted(by_operation: ByOperation) -> str:
     return f"Mean over {each}"
 
 
-def _cells(z: Any, ends: tuple[float, float], colours: Any, bar: Any, hover: str, **more) -> go.Heatmap:
+def _cells(z: Any, ends: tuple[float, float], colours: Any, bar: Any, hover: str, **more) -> Fields:
     """A table of cells in colour. ends: the values of the first and the last colour."""
     bar = {"thickness": 12, "outlinewidth": 0, **bar}
     hover = f"{hover}<extra></extra>"
     scale = {"zmin": ends[0], "zmax": ends[1], "colorscale": colours, "colorbar": bar}
-    return go.Heatmap(z=z, hovertemplate=hover, **scale, **more)
+    return {"type": "heatmap", "z": z, "hovertemplate": hover, **scale, **more}
 
 
 def _trained(run: Run) -> np.ndarray:
     """bool [x, y]: which cells are trained on."""
-    data = Observed.of(run.spec.data())
+    data = run.spec.data()
     n = run["table_correct"].sizes["x"]
     trained = np.zeros((n, n), bool)
-    trained[tuple(np.asarray(data.train_inputs()).T)] = True
+    trained[tuple(data.inputs[data.is_train].T)] = True
     return trained
 
 
@@ -337,18 +337,18 @@ def _learned(run: Run, side: str) -> np.ndarray:
     return learned_by_step(correct.where(_trained(run) == (side == "train")))
 
 
-def _dots(trained: np.ndarray) -> go.Scatter:
+def _dots(trained: np.ndarray) -> Fields:
     x, y = np.nonzero(trained)
     marker = {"size": max(1.5, 90 / len(trained) * 0.9), "color": "rgba(255,255,255,0.65)"}
     look = {"mode": "markers", "marker": marker, "hoverinfo": "skip", "showlegend": False}
-    return go.Scatter(x=y.tolist(), y=x.tolist(), meta={"kind": "trained"}, **look)
+    return {"type": "scatter", "x": y.tolist(), "y": x.tolist(), "meta": {"kind": "trained"}, **look}
 
 
-def _square(plot: go.Figure) -> None:
+def _square(plot: Plot) -> None:
     """Make the first panel a table of square cells, x downwards."""
     common = {"constrain": "domain", "showgrid": False}
     rows = {"title": {"text": "x"}, "autorange": "reversed", "scaleanchor": "x"}
-    plot.update_layout(xaxis={"title": {"text": "y"}, **common}, yaxis={**rows, **common})
+    plot.update(xaxis={"title": {"text": "y"}, **common}, yaxis={**rows, **common})
 
 
 def _joined(by_run: Sequence[xr.DataArray]) -> xr.DataArray:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import numpy as np
-import plotly.graph_objects as go
 
 from undergrowth.report.numbers import rounded
+from undergrowth.report.plot import Plot
 
 AxisType = Literal["log", "linear"]
 KINDS: tuple[AxisType, ...] = ("log", "linear")
@@ -122,7 +122,7 @@ class Axis:
         return self.names[0][0]
 
 
-def add_axis_buttons(plot: go.Figure, *axes: Axis) -> None:
+def add_axis_buttons(plot: Plot, *axes: Axis) -> None:
     """Draw the axes as they start and add, for each, a button for log and one for linear.
 
     The traces must hold their true values: zeros are moved to their place on a log axis here, and back
@@ -139,12 +139,12 @@ def add_axis_buttons(plot: go.Figure, *axes: Axis) -> None:
         ]
         add_buttons(plot, buttons, right=position > 0, active=KINDS.index(axis.start))
         starts.append(updates[axis.start])
-    for start in starts:
-        _apply(plot, start)
+    for data, layout, *which in starts:
+        plot.apply(data, layout, *(which or [[]]))
 
 
 def add_buttons(
-    plot: go.Figure,
+    plot: Plot,
     buttons: Sequence[dict[str, Any]],
     *,
     right: bool = False,
@@ -164,10 +164,10 @@ def add_buttons(
         "yanchor": "bottom",
         "pad": {"b": 8 + 40 * row, "t": 0, "l": 0 if right else -50},
     }
-    plot.update_layout(updatemenus=[*plot.layout["updatemenus"], menu])
+    plot.update(updatemenus=[*plot.layout.get("updatemenus", []), menu])
 
 
-def _update(plot: go.Figure, axis: Axis, kind: AxisType) -> list[Any]:
+def _update(plot: Plot, axis: Axis, kind: AxisType) -> list[Any]:
     """Arguments of plotly's `update` that make an axis log or linear."""
     layout: dict[str, Any] = {}
     values, labels = axis.scale.ticks()
@@ -188,26 +188,16 @@ def _update(plot: go.Figure, axis: Axis, kind: AxisType) -> list[Any]:
     return [{axis.letter: [place(v) for v in moved.values()]}, layout, list(moved)]
 
 
-def _with_zero(plot: go.Figure, axis: Axis) -> dict[int, list[float]]:
+def _with_zero(plot: Plot, axis: Axis) -> dict[int, list[float]]:
     """True coordinates, by trace, of the traces that have a zero on an axis."""
     keys = {name.replace("axis", "") for name in axis.names}
     found = {}
-    for i, trace in enumerate(traces_of(plot)):
-        values = trace[axis.letter]
-        on_axis = (trace[f"{axis.letter}axis"] or axis.letter) in keys
+    for i, trace in enumerate(plot.data):
+        values = trace.get(axis.letter)
+        on_axis = trace.get(f"{axis.letter}axis", axis.letter) in keys
         if on_axis and values is not None and any(v == 0 for v in values):
             found[i] = list(values)
     return found
-
-
-def _apply(plot: go.Figure, update: Sequence[Any]) -> None:
-    """What plotly.js does with the arguments of `update`."""
-    data, layout, *which = update
-    for key, arrays in data.items():
-        for i, values in zip(which[0], arrays, strict=True):
-            traces_of(plot)[i][key] = values
-    for key, value in layout.items():
-        plot.layout[key] = value
 
 
 def _gap(axis: Axis) -> dict[str, Any]:
@@ -227,11 +217,11 @@ def _gap(axis: Axis) -> dict[str, Any]:
     }
 
 
-def _gap_visible(plot: go.Figure, axis: Axis, kind: AxisType) -> dict[str, bool]:
+def _gap_visible(plot: Plot, axis: Axis, kind: AxisType) -> dict[str, bool]:
     return {
         f"shapes[{i}].visible": kind == "log"
-        for i, shape in enumerate(cast(Any, plot.layout).shapes)
-        if shape.name == f"{axis.letter} gap"
+        for i, shape in enumerate(plot.layout.get("shapes", []))
+        if shape.get("name") == f"{axis.letter} gap"
     }
 
 
@@ -243,7 +233,7 @@ def _label(value: float) -> str:
     return f"{times}10<sup>{int(exponent)}</sup>".replace("-", "−")
 
 
-def traces_of(plot: go.Figure) -> list[Any]:
+def traces_of(plot: Any) -> list[Any]:
     """The traces of a plot, in its order."""
     return list(cast(Sequence[Any], plot.data))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import plotly.graph_objects as go
 from undergrowth.report.charts.description import Chart, Layer
 from undergrowth.report.charts.paper import on_paper
 from undergrowth.report.charts.screen import on_screen
+from undergrowth.report.plot import Plot
 
 CONFIG: dict[str, Any] = {
     "responsive": True,
@@ -29,16 +31,21 @@ class Figure:
     """A plot with what must be known to read it.
 
     name: a slug, unique in a report; title: what it shows, as a sentence; caption: how to read it,
-    with rules, n and units; plot: the plotly figure; table: the numbers that it draws, tidy; chart: the
+    with rules, n and units; drawn: the plot, as data; table: the numbers that it draws, tidy; chart: the
     same for paper.
     """
 
     name: str
     title: str
     caption: str
-    plot: go.Figure
+    drawn: Plot
     table: pd.DataFrame
     chart: Chart
+
+    @cached_property
+    def plot(self) -> go.Figure:
+        """The plotly figure."""
+        return self.drawn.figure
 
     def titled(self) -> go.Figure:
         """The plot with its title in it, for where nothing else shows the title."""

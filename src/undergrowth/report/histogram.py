@@ -8,18 +8,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import xarray as xr
-from plotly.subplots import make_subplots
 
 from undergrowth.analysis import effective_number, gini, skewness
 from undergrowth.measures import SIDES
 from undergrowth.report import theme
-from undergrowth.report.axes import Axis, LogScale, add_axis_buttons, subplot_names, traces_of
+from undergrowth.report.axes import Axis, LogScale, add_axis_buttons, subplot_names
 from undergrowth.report.charts import Chart, Layer, Scale
 from undergrowth.report.figure import Figure
 from undergrowth.report.groups import SIDE_NAMES, Group, Runs, count, groups, measured_as
 from undergrowth.report.numbers import format_number, rounded
+from undergrowth.report.plot import Fields, Plot
 from undergrowth.report.sliders import add_slider
 
 N_BINS = 50
@@ -49,14 +48,15 @@ def saliency_histogram(runs: Runs, reading: str = "saliency_median") -> Figure:
     edges = bin_edges([_relative(g.values(reading)) for g in found])
     histograms = [histogram(group, reading, edges) for group in found]
     steps = histograms[0].share["step"].values.tolist() if histograms else []
-    plot = make_subplots(rows=len(SIDES), cols=1, shared_xaxes=True, vertical_spacing=0.07)
+    plot = Plot.of_panels(len(SIDES), 1, shared_xaxes=True, vertical_spacing=0.07)
     for row, side in enumerate(SIDES, start=1):
         for h in histograms:
-            plot.add_trace(_bars(h, side, len(steps) - 1), row=row, col=1)
-        plot.update_yaxes(title_text=f"share of neurons,<br>{SIDE_NAMES[side]}", row=row, col=1)
+            plot.add(_bars(h, side, len(steps) - 1), row, 1)
+        title = {"text": f"share of neurons,<br>{SIDE_NAMES[side]}"}
+        plot.update_axes("y", {"title": title}, row, 1)
         _add_summary(plot, row, histograms, side)
     theme.dress(plot, height=620, slider=True)
-    plot.update_layout(barmode="overlay", bargap=0)
+    plot.update(barmode="overlay", bargap=0)
     _label_x(plot, edges)
     add_axis_buttons(plot, _share_axis(histograms))
     updates = [_at(histograms, step) for step in range(len(steps))]
@@ -67,7 +67,7 @@ def saliency_histogram(runs: Runs, reading: str = "saliency_median") -> Figure:
             plot,
             labels=labels,
             updates=updates,
-            traces=range(len(traces_of(plot))),
+            traces=range(len(plot.data)),
             prefix="training step ",
             active=active,
         )
@@ -123,7 +123,7 @@ def _relative(values: xr.DataArray) -> xr.DataArray:
     return values / mean.where(mean > 0)
 
 
-def _bars(h: Histogram, side: str, step: int) -> go.Scatter | go.Bar:
+def _bars(h: Histogram, side: str, step: int) -> Fields:
     ranges = [f"{a:g}–{b:g}" for a, b in zip(h.edges[:-1], h.edges[1:], strict=True)]
     ranges[-1] = f"≥ {h.edges[-2]:g}"
     common: dict[str, Any] = {
@@ -138,15 +138,19 @@ def _bars(h: Histogram, side: str, step: int) -> go.Scatter | go.Bar:
     look = h.group.look(side)
     colour = look.colour
     if h.group.is_control:
-        return go.Scatter(
+        return dict(
+            type="scatter",
             **common,
             mode="lines",
             line={"shape": "hv", "color": colour, "width": 1.8, "dash": look.dash},
             legendrank=1010,
         )
     outline = {"color": colour, "width": 0.8}
-    return go.Bar(
-        **common, marker={"color": theme.faint(colour, 0.55), "line": outline}, legendrank=1000
+    return dict(
+        type="bar",
+        **common,
+        marker={"color": theme.faint(colour, 0.55), "line": outline},
+        legendrank=1000,
     )
 
 
@@ -171,7 +175,7 @@ def _heights(h: Histogram, side: str, step: int) -> list[float | None]:
     return [*share, share[-1]] if h.group.is_control else share
 
 
-def _add_summary(plot: go.Figure, row: int, histograms: Sequence[Histogram], side: str) -> None:
+def _add_summary(plot: Plot, row: int, histograms: Sequence[Histogram], side: str) -> None:
     axis = "" if row == 1 else row
     plot.add_annotation(
         text=_summary(histograms, side, -1),
@@ -206,15 +210,16 @@ def _at(histograms: Sequence[Histogram], step: int) -> tuple[dict[str, Any], dic
     return {"y": shares}, texts
 
 
-def _label_x(plot: go.Figure, edges: np.ndarray) -> None:
+def _label_x(plot: Plot, edges: np.ndarray) -> None:
     end = float(edges[-2])
     ticks = [float(v) for v in np.arange(0, end * 0.93, max(1.0, round(end / 8)))]
-    plot.update_xaxes(
-        tickvals=[*ticks, end],
-        ticktext=[*(f"{v:g}" for v in ticks), f"≥ {end:g}"],
-        range=[0, float(edges[-1])],
-    )
-    plot.update_xaxes(title_text=RELATIVE, row=len(SIDES), col=1)
+    scale = {
+        "tickvals": [*ticks, end],
+        "ticktext": [*(f"{v:g}" for v in ticks), f"≥ {end:g}"],
+        "range": [0, float(edges[-1])],
+    }
+    plot.update_axes("x", scale)
+    plot.update_axes("x", {"title": {"text": RELATIVE}}, len(SIDES), 1)
 
 
 def _caption(found: Sequence[Group], reading: str, edges: np.ndarray) -> str:

@@ -1,18 +1,52 @@
 "use strict";
-/* Draws the figures when they come near the screen, themes them, and lets the keyboard reach plotly's
-   buttons and sliders. Everything else that a figure can do is in the figure itself. */
+/* Unpacks what the page carries, draws the figures when they come near the screen, themes them, and lets
+   the keyboard reach plotly's buttons and sliders. Everything else that a figure can do is in the figure
+   itself. */
 (function () {
   const root = document.documentElement;
-  const read = (id) => JSON.parse(document.getElementById(id).textContent);
-  const templates = read("templates");
   const plots = Array.from(document.querySelectorAll(".plot"));
-  const config = read("config");
+  const figures = {};
   let onScreen = root.dataset.theme;
+  let templates, config;
+
+  /* unpacking */
+  async function unpacked(id) {
+    const base64 = atob(document.getElementById(id).textContent);
+    const bytes = new Uint8Array(base64.length);
+    for (let i = 0; i < bytes.length; i++) bytes[i] = base64.charCodeAt(i);
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+  }
+  const read = async (id) => JSON.parse(await unpacked(id));
+  async function unpack() {
+    if (!("DecompressionStream" in window)) {
+      throw new Error("This browser is too old to unpack the figures and the data behind them: use Chrome or " +
+        "Edge 80, Firefox 113, Safari 16.4, or a later version.");
+    }
+    [templates, config] = await Promise.all([read("templates"), read("config")]);
+    const script = document.createElement("script");
+    script.textContent = await unpacked("plotly");
+    document.head.append(script);
+    /* all at once, since printing cannot wait */
+    await Promise.all(plots.map(async ({ dataset: { name } }) => { figures[name] = await unpacked("data-" + name); }));
+  }
+  const isReady = unpack().then(() => true, (error) => {
+    const told = document.getElementById("not-unpacked");
+    told.textContent = error.message.startsWith("This browser") ? error.message :
+      "The figures could not be unpacked (" + error.message + "): the file of this page may be incomplete.";
+    told.hidden = false;
+    return false;
+  });
 
   function draw(plot) {
-    if (plot.dataset.drawn) return Promise.resolve();
+    const text = figures[plot.dataset.name];
+    if (plot.dataset.drawn || !text) return Promise.resolve();
     plot.dataset.drawn = "yes";
-    const figure = read("data-" + plot.dataset.name);
+    const figure = JSON.parse(text);
+    for (const trace of figure.data) {
+      if (!trace.customdata?.columns) continue;
+      const columns = trace.customdata.columns.map((column) => typeof column === "string" ? trace[column] : column);
+      trace.customdata = columns[0].map((_, i) => columns.map((column) => column[i]));
+    }
     figure.layout.template = templates[root.dataset.theme];
     return Plotly.newPlot(plot, figure.data, figure.layout, config).then(() => {
       reach(plot);
@@ -23,7 +57,7 @@
   const soon = new IntersectionObserver((entries) => {
     for (const entry of entries) if (entry.isIntersecting) { soon.unobserve(entry.target); draw(entry.target); }
   }, { rootMargin: "800px" });
-  plots.forEach((plot) => soon.observe(plot));
+  isReady.then((ready) => { if (ready) plots.forEach((plot) => soon.observe(plot)); });
 
   /* theme */
   const toggle = document.getElementById("theme");
@@ -34,9 +68,9 @@
     toggle.setAttribute("aria-label", (dark ? "Light" : "Dark") + " theme");
     return retheme();
   }
+  const drawnOnes = () => plots.filter((plot) => plot.dataset.drawn);
   function retheme() {
-    const drawn = plots.filter((plot) => plot.dataset.drawn);
-    return Promise.all(drawn.map((plot) => Plotly.relayout(plot, { template: templates[root.dataset.theme] })));
+    return Promise.all(drawnOnes().map((plot) => Plotly.relayout(plot, { template: templates[root.dataset.theme] })));
   }
   toggle.addEventListener("click", () => {
     root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
@@ -99,17 +133,23 @@
   document.addEventListener("click", (event) => {
     const { csv, svg } = event.target.dataset || {};
     if (csv) {
-      const link = document.createElement("a");
-      link.href = URL.createObjectURL(new Blob([read("csv-" + csv)], { type: "text/csv" }));
-      link.download = csv + ".csv";
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+      isReady.then((ready) => ready && read("csv-" + csv)).then((columns) => columns && save(csv, columns));
     }
     if (svg) {
       const plot = document.getElementById("plot-" + svg);
-      draw(plot).then(() => Plotly.downloadImage(plot, { format: "svg", filename: svg, width: 860, height: plot.offsetHeight }));
+      isReady.then((ready) => ready && draw(plot).then(() => Plotly.downloadImage(plot, { format: "svg", filename: svg, width: 860, height: plot.offsetHeight })));
     }
   });
+
+  function save(name, columns) {
+    const cell = (text) => /[",\r\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
+    const lines = columns[0].map((_, i) => columns.map((column) => cell(column[i])).join(",") + "\n");
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob(lines, { type: "text/csv" }));
+    link.download = name + ".csv";
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }
 
   /* a verdict that is gone to opens its rule */
   const opened = () => {
@@ -125,10 +165,10 @@
     onScreen = root.dataset.theme;
     root.dataset.theme = "light";
     plots.forEach((plot) => { draw(plot); });
-    plots.forEach((plot) => Plotly.relayout(plot, { template: templates.light, width: 660, autosize: false }));
+    drawnOnes().forEach((plot) => Plotly.relayout(plot, { template: templates.light, width: 660, autosize: false }));
   });
   addEventListener("afterprint", () => {
     root.dataset.theme = onScreen;
-    plots.forEach((plot) => Plotly.relayout(plot, { template: templates[onScreen], width: null, autosize: true }));
+    drawnOnes().forEach((plot) => Plotly.relayout(plot, { template: templates[onScreen], width: null, autosize: true }));
   });
 })();

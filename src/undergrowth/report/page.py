@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import plotly.offline
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -20,7 +18,7 @@ from undergrowth.analysis.predictions import EXPECTS
 from undergrowth.analysis.verdicts import CLAIM_SEEDS
 from undergrowth.plain_text import p_in_words
 from undergrowth.report import theme
-from undergrowth.report.figure import CONFIG, Figure
+from undergrowth.report.figure import CONFIG
 from undergrowth.report.forest import forest
 from undergrowth.report.front import (
     Section,
@@ -33,6 +31,7 @@ from undergrowth.report.front import (
 from undergrowth.report.glossary import GLOSSARY
 from undergrowth.report.groups import RULES, plural
 from undergrowth.report.numbers import format_number
+from undergrowth.report.packing import as_json, packed, plot_json, table_json
 from undergrowth.report.tables import environments, run_rows, spec_blocks
 from undergrowth.store import Run
 from undergrowth.store.files import write_whole
@@ -80,11 +79,11 @@ def write_page(
         commands=commands,
         paper=theme.PAPER,
         font=Markup(theme.FONT),
-        templates=_script_json({mode: _template(mode) for mode in ("light", "dark")}),
-        config=_script_json(CONFIG),
+        templates=packed(as_json({mode: theme.template(mode) for mode in ("light", "dark")})),
+        config=packed(as_json(CONFIG)),
         style=_asset("page.css"),
         script=_asset("page.js"),
-        plotly=Markup(plotly.offline.get_plotlyjs()),
+        plotly=packed(plotly.offline.get_plotlyjs()),
         version=__version__,
         claim_seeds=CLAIM_SEEDS,
         glossary=GLOSSARY,
@@ -118,8 +117,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "plot": _plot,
-        "table": lambda figure: _script_json(figure.table.to_csv(index=False)),
+        "plot": lambda figure: packed(plot_json(figure.drawn)),
+        "table": lambda figure: packed(table_json(figure.table)),
         "format_number": format_number,
         "value": value,
         "interval": interval,
@@ -184,23 +183,6 @@ def _missing(verdict: Verdict) -> str:
         else ""
     )
     return f"Seeds without a value: {', '.join(said)}.{bounds}"
-
-
-def _plot(figure: Figure) -> Markup:
-    """A figure for plotly.js, without its template, which the page has once for all."""
-    fields = json.loads(figure.plot.to_json() or "{}")
-    fields["layout"].pop("template", None)
-    return _script_json(fields)
-
-
-def _template(mode: theme.Mode) -> Any:
-    return theme.template(mode).to_plotly_json()
-
-
-def _script_json(value: Any) -> Markup:
-    """JSON that can stand inside a script element, whatever text is in it."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
 def _asset(name: str) -> Markup:

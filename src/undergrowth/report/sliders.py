@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import plotly.graph_objects as go
+from undergrowth.report.plot import Plot
 
 
 def add_slider(
-    plot: go.Figure,
+    plot: Plot,
     *,
     labels: Sequence[str],
     updates: Sequence[tuple[dict[str, Any], dict[str, Any]]],
@@ -40,4 +40,4 @@ def add_slider(
         "ticklen": 4,
         "minorticklen": 2,
     }
-    plot.update_layout(sliders=[slider])
+    plot.update(sliders=[slider])

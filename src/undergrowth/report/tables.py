@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import numpy as np
+
 from undergrowth.analysis import Event, Rules, events
 from undergrowth.analysis.outcomes import in_words
 from undergrowth.naming import arms_told_apart
@@ -70,7 +72,8 @@ def _row(run: Run, called: str, rules: Rules, damage: str) -> RunRow:
 
 
 def _last(run: Run, name: str) -> str:
-    known = run.curves[name].dropna("step").values[-1:]
+    values = run.curves[name].values
+    known = values[~np.isnan(values)][-1:]
     return f"{float(known[0]):.1%}" if known.size else "–"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import plotly.graph_objects as go
+from undergrowth.report.plot import Fields, Plot
 
 Mode = Literal["light", "dark"]
 
@@ -56,7 +56,7 @@ def faint(colour: str, opacity: float) -> str:
     return f"rgba({red},{green},{blue},{opacity:g})"
 
 
-def template(mode: Mode = "light") -> go.layout.Template:
+def template(mode: Mode = "light") -> Fields:
     """The plotly template of a figure on light or dark paper."""
     c = PAPER[mode]
     axis = {
@@ -102,14 +102,14 @@ def template(mode: Mode = "light") -> go.layout.Template:
         "annotationdefaults": {"font": {"color": c["ink"], "size": 12}, "showarrow": False},
         "shapedefaults": {"line": {"color": c["line"]}},
     }
-    return go.layout.Template(layout=layout)
+    return {"layout": layout}
 
 
-def dress(plot: go.Figure, *, height: int, controls: int = 1, slider: bool = False) -> go.Figure:
+def dress(plot: Plot, *, height: int, controls: int = 1, slider: bool = False) -> None:
     """Give a plot its look and room: controls (rows of buttons, a slider) above, the legend below."""
     top = 28 + 40 * controls + (74 if slider else 0)
-    plot.update_xaxes(tickformat=",")
-    return plot.update_layout(
+    plot.update_axes("x", {"tickformat": ","})
+    plot.update(
         template=template(),
         height=height,
         margin={"l": 62, "r": 16, "t": top, "b": 50},

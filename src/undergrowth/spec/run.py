@@ -96,7 +96,10 @@ class RunSpec(Value):
     @property
     def id(self) -> str:
         """16 hex digits, a hash of all that makes the run what it is."""
-        return _id(self)  # pyright: ignore[reportArgumentType] (frozen, so it hashes)
+        told = vars(self)  # pydantic compares, dumps and hands on only the fields there
+        if "_id" not in told:
+            told["_id"] = _id(self)  # pyright: ignore[reportArgumentType] (frozen, so it hashes)
+        return told["_id"]
 
     @property
     def scalars(self) -> frozenset[str]:
@@ -148,7 +151,10 @@ class RunSpec(Value):
 
     def replace(self, **fields: Any) -> RunSpec:
         """This run with some fields replaced, validated anew; raises SpecError as `from_dict` does."""
-        return RunSpec.from_dict({**dict(self), **fields})
+        told = dict(self)
+        if all(k in told and type(told[k]) is type(x) and told[k] == x for k, x in fields.items()):
+            return self
+        return RunSpec.from_dict({**told, **fields})
 
     def to_toml(self) -> str:
         """The whole spec, defaults included, as TOML; `from_toml` gives an equal spec back."""
@@ -193,8 +199,11 @@ class RunSpec(Value):
 
     def without_seeds(self) -> RunSpec:
         """This run with all seeds 0, and no particular parent: equal for runs that differ in chance."""
-        fork = self.fork and Fork(of="0" * 16, at=self.fork.at)
-        return self.replace(fork=fork).seeded(0)
+        told = vars(self)
+        if "_without_seeds" not in told:
+            fork = self.fork and Fork(of="0" * 16, at=self.fork.at)
+            told["_without_seeds"] = self.replace(fork=fork, seeds=Seeds())
+        return told["_without_seeds"]
 
 
 def _arm(run: RunSpec) -> list[str]:

@@ -4,12 +4,14 @@ however their writer ended.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from undergrowth.plain_text import in_one_line
@@ -190,6 +192,78 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
         raise damaged(path, error) from None
     with closing(connection):
         yield _checked(path, connection)
+
+
+class _Kept:
+    """Connections that the process keeps open which opened them."""
+
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self.by_path: dict[Path, tuple[object, sqlite3.Connection, ExitStack]] = {}
+
+    def to(self, path: Path) -> sqlite3.Connection | None:
+        """The one to a file as it is now; None where the file is in use."""
+        identity = _identity(path)
+        its, connection, _ = self.by_path.get(path, (None, None, None))
+        if its == identity:
+            return connection
+        self.close(path)
+        if identity is not None:
+            with ExitStack() as opening:
+                connection = opening.enter_context(reading(path))
+                self.by_path[path] = identity, connection, opening.pop_all()
+            return connection
+        return None
+
+    def close(self, *paths: Path) -> None:
+        """Close those to some files."""
+        for path in paths:
+            if path in self.by_path:
+                self.by_path.pop(path)[-1].close()
+
+
+_kept: ContextVar[_Kept | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def kept_open() -> Iterator[None]:
+    """While this lasts, a file that nobody writes to is opened once, not for every query."""
+    kept = _Kept()
+    before = _kept.set(kept)
+    try:
+        yield
+    finally:
+        _kept.reset(before)
+        if kept.process == os.getpid():
+            kept.close(*kept.by_path)
+
+
+@contextmanager
+def kept_or_opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection as `reading` gives it, for one query, whose rows are all fetched before it is let go.
+
+    Between such queries a connection holds no lock on a file without a log. Where a writer has a log
+    open, or left one, the file is opened for each query: an open connection would keep the writer from
+    closing it.
+    """
+    kept = _kept.get()
+    connection = kept.to(path) if kept and kept.process == os.getpid() else None
+    if connection is not None:
+        yield connection
+        return
+    with reading(path) as connection:
+        yield connection
+
+
+def _identity(path: Path) -> tuple[int, ...] | None:
+    """What changes when a file is replaced or written to; None where it is in use, or is no file."""
+    if any(os.path.lexists(f"{path}{suffix}") for suffix in BESIDE):
+        return None
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _opened(uri: str) -> sqlite3.Connection:

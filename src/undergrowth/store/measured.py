@@ -96,10 +96,15 @@ def names_of(root: Path, run_id: str) -> set[str]:
     return {row["name"] for row in _query(root, sql, (run_id,))}
 
 
-def readings_of(root: Path, run_id: str, name: str) -> dict[int, Reading]:
-    """One reading of one run by step."""
+def rows_of(root: Path, run_id: str, name: str) -> list[rows.Row]:
+    """One reading of one run, by step."""
     sql = "SELECT * FROM readings WHERE run_id = ? AND name = ? ORDER BY step"
-    return {row["step"]: rows.reading_of(row) for row in _query(root, sql, (run_id, name))}
+    return _query(root, sql, (run_id, name))
+
+
+def scalar_rows_of(root: Path, run_id: str) -> list[rows.Row]:
+    """What was read of a run that has no axes."""
+    return _query(root, "SELECT * FROM readings WHERE run_id = ? AND shape = '[]'", (run_id,))
 
 
 def damaged(root: Path) -> Iterator[tuple[str, str]]:

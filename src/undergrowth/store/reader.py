@@ -6,24 +6,22 @@ pandas and xarray are imported when they are first used: a worker, which only wr
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from undergrowth.measures import Reading
 from undergrowth.models import Model
 from undergrowth.spec import RunSpec
-from undergrowth.store import lineage, measured, rows
+from undergrowth.store import lineage, measured, rows, series
 from undergrowth.store.checkpoints import MODEL, load_model
 from undergrowth.store.errors import StoreError
 from undergrowth.store.layout import check, checkpoint_folder
 from undergrowth.store.lock import is_being_written
 from undergrowth.store.parts import Part, names_of, parts_of
-from undergrowth.store.updates import UPDATE_LOSS, Stretch, joined, stretches_of
+from undergrowth.store.updates import UPDATE_LOSS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,14 +87,16 @@ class Run:
             if not self.has_ended or found.nbytes > SMALL:
                 return found
             self._small[name] = found
-        return self._small[name].copy()
+        found = self._small[name]
+        return found.copy(deep=False, data=found.values.copy())
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of all its readings."""
         sql = "SELECT DISTINCT name FROM readings WHERE run_id = ? AND step < ?"
+        found = [row for source in _sources(self) for row in self.store.query(sql, source)]
         afterwards = measured.names_of(self.store.root, self.id)
-        return tuple(sorted({row["name"] for row in _of_all(self, sql)} | afterwards))
+        return tuple(sorted({row["name"] for row in found} | afterwards))
 
     @cached_property
     def trunks(self) -> tuple[tuple[str, int], ...]:
@@ -115,7 +115,7 @@ class Run:
         """The step at which a rule of its spec stopped it early, and why; None if none did."""
         if not self.spec.stop:
             return None
-        found = self.events.query("kind == 'stopped'")
+        found = of_kind(self.events, "stopped")
         return (int(found["step"].iloc[-1]), found["detail"].iloc[-1]["reason"]) if len(found) else None
 
     @property
@@ -127,11 +127,10 @@ class Run:
     @cached_property
     def curves(self) -> xr.Dataset:
         """All scalar readings, dim (step)."""
-        import xarray as xr
-
-        sql = "SELECT DISTINCT name FROM readings WHERE run_id = ? AND step < ? AND shape = '[]'"
-        names = sorted({row["name"] for row in _of_all(self, sql)})
-        return xr.Dataset({name: self[name] for name in names})
+        found = series.read_scalars(self.store.root, _sources(self))
+        if self.has_ended:
+            self._small.update({name: x for name, x in found.items() if x.nbytes <= SMALL})
+        return series.together(found)
 
     @cached_property
     def events(self) -> pd.DataFrame:
@@ -178,9 +177,24 @@ def _sources(run: Run) -> tuple[tuple[str, int], ...]:
     return *reversed(run.trunks), (run.id, run.spec.steps + 1)
 
 
-def _of_all(run: Run, sql: str) -> Iterator[sqlite3.Row]:
-    for run_id, below in _sources(run):
-        yield from run.store.query(sql, (run_id, below))
+def _read(run: Run, name: str) -> xr.DataArray:
+    root, sources = run.store.root, _sources(run)
+    if name == UPDATE_LOSS and name in run.names:
+        losses, gap = series.read_updates(root, sources)
+        if gap is not None and run.has_ended:
+            raise StoreError(
+                f"run {run.id}: {UPDATE_LOSS} has a gap at step {gap}: restore its database from a copy"
+            )
+        return losses
+    found = series.read(root, sources, name)
+    if found is None:
+        raise KeyError(f"run {run.id} has no reading {name!r}; it has {', '.join(run.names)}")
+    return found
+
+
+def of_kind(events: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Those of a run's events that are of one kind."""
+    return events.loc[events["kind"] == kind]
 
 
 class Store:
@@ -273,61 +287,6 @@ def _precedence(row: sqlite3.Row) -> tuple[bool, float]:
     """A finished account of a run counts over an unfinished one, a later over an earlier."""
     began = row["began"]
     return row["status"] == "done", began if isinstance(began, float) else 0.0
-
-
-def _read(run: Run, name: str) -> xr.DataArray:
-    if name == UPDATE_LOSS and name in run.names:
-        parts = [stretches_of(run.store.root, *part) for part in _sources(run)]
-        return _over_updates(run, [stretch for part in parts for stretch in part])
-    by_step: dict[int, Reading] = {}
-    for run_id, below in _sources(run):
-        read = run.store.readings_of(run_id, name)
-        mine = {step: reading for step, reading in read.items() if step < below}
-        if mine and not _has_axes(by_step, next(iter(mine.values()))):
-            by_step = {}
-        by_step |= mine
-    for step, reading in measured.readings_of(run.store.root, run.id, name).items():
-        if _has_axes(by_step, reading):
-            by_step.setdefault(step, reading)
-    by_step = dict(sorted(by_step.items()))
-    if not by_step:
-        raise KeyError(f"run {run.id} has no reading {name!r}; it has {', '.join(run.names)}")
-    return over_steps(name, by_step)
-
-
-def _has_axes(by_step: dict[int, Reading], reading: Reading) -> bool:
-    """Whether a reading can go on one array with those that there are."""
-    return all(
-        (one.dims, one.values.shape, one.coords) == (reading.dims, reading.values.shape, reading.coords)
-        for one in list(by_step.values())[-1:]
-    )
-
-
-def over_steps(name: str, by_step: Mapping[int, Reading]) -> xr.DataArray:
-    """Readings of one name and equal axes as one array, dims (step, ...)."""
-    import xarray as xr
-
-    first = next(iter(by_step.values()))
-    for step, reading in by_step.items():
-        if not _has_axes({step: reading}, first):
-            raise StoreError(
-                f"{name} at step {step} has different axes than before: do not trust this store"
-            )
-    values = np.stack([reading.values for reading in by_step.values()])
-    coords = {"step": list(by_step)} | {dim: list(labels) for dim, labels in first.coords.items()}
-    return xr.DataArray(values, dims=("step", *first.dims), coords=coords, name=name)
-
-
-def _over_updates(run: Run, stretches: Sequence[Stretch]) -> xr.DataArray:
-    import xarray as xr
-
-    first, losses, gap = joined(stretches)
-    if gap is not None and run.has_ended:
-        raise StoreError(
-            f"run {run.id}: {UPDATE_LOSS} has a gap at step {gap}: restore its database from a copy"
-        )
-    steps = np.arange(first, first + len(losses))
-    return xr.DataArray(losses, dims="step", coords={"step": steps}, name=UPDATE_LOSS)
 
 
 def together(runs: Sequence[Run], name: str) -> xr.DataArray:

@@ -6,21 +6,25 @@ store may be damaged or come from anybody.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from math import prod
 from pathlib import Path
 from sqlite3 import Row
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from undergrowth.measures import Reading
+from undergrowth.measures.reading import Coordinate
 from undergrowth.plain_text import in_one_line
 from undergrowth.spec import RunSpec, SpecError
-from undergrowth.store.database import damaged, reading
+from undergrowth.store.database import damaged, kept_or_opened
 from undergrowth.store.errors import StoreError
 from undergrowth.store.layout import databases
 
@@ -53,7 +57,7 @@ def query(root: Path, sql: str, parameters: Sequence[object] = ()) -> Iterator[R
 
 def query_one(path: Path, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
     """Rows of one SQLite file; raises StoreError where SQLite finds it damaged."""
-    with reading(path) as connection:
+    with kept_or_opened(path) as connection:
         try:
             return connection.execute(sql, parameters).fetchall()
         except sqlite3.DatabaseError as error:
@@ -67,30 +71,30 @@ def of_run(root: Path, table: str, run_id: str, name: str | None = None) -> list
 
     A reading or event that several attempts wrote thus comes last as the latest attempt wrote it.
     """
-    sql = f"SELECT {table}.*, began FROM {table} LEFT JOIN runs USING (run_id) WHERE run_id = ?"
-    if name is None:
-        found = query(root, f"{sql} ORDER BY {table}.rowid", (run_id,))
-    else:
-        found = query(root, f"{sql} AND name = ? ORDER BY {table}.rowid", (run_id, name))
-    return sorted(found, key=lambda row: row["began"] or 0.0)
+    condition, parameters = ("", ()) if name is None else (" AND name = ?2", (name,))
+    return attempts(root, f"{table} WHERE run_id = ?1{condition} ORDER BY rowid", (run_id, *parameters))
 
 
 def scalars_of(root: Path, run_id: str) -> list[Row]:
     """The scalar readings of a run, in the order of `of_run`."""
-    sql = (
-        "SELECT readings.*, began FROM readings LEFT JOIN runs USING (run_id) "
-        "WHERE run_id = ? AND shape = '[]' ORDER BY readings.rowid"
-    )
-    return sorted(query(root, sql, (run_id,)), key=lambda row: row["began"] or 0.0)
+    return attempts(root, "readings WHERE run_id = ?1 AND shape = '[]' ORDER BY rowid", (run_id,))
+
+
+def attempts(root: Path, of: str, parameters: Sequence[object]) -> list[Row]:
+    """Whole rows of a run, those of its earlier attempts first; each attempt is in a file of its own.
+
+    of: the table, the condition and the order, in SQL; ?1 is the run's id.
+    """
+    sql = f"SELECT *, (SELECT began FROM runs WHERE run_id = ?1) AS began FROM {of}"
+    by_file = [found for path in databases(root) if (found := query_one(path, sql, parameters))]
+    by_file.sort(key=lambda found: found[0]["began"] or 0.0)
+    return [row for found in by_file for row in found]
 
 
 def digest(*parts: object) -> bytes:
     """8 bytes that differ when any of the parts does."""
-    hasher = hashlib.blake2b(digest_size=8)
-    for part in parts:
-        hasher.update(part if isinstance(part, bytes) else str(part).encode())
-        hasher.update(b"\0")
-    return hasher.digest()
+    told = [part if isinstance(part, bytes) else str(part).encode() for part in parts]
+    return blake2b(b"\0".join([*told, b""]), digest_size=8).digest()
 
 
 def is_intact(row: Row) -> bool:
@@ -146,28 +150,86 @@ def name_row(run_id: str, name: str) -> tuple[object, ...]:
     return (*columns, digest(*columns))
 
 
-def reading_of(row: Row) -> Reading:
-    """The reading in a row of `readings`; raises StoreError where it is not what was written."""
-    what = f"run {row['run_id']}: {row['name']} at step {row['step']}"
-    if not is_intact(row):
+@dataclass(frozen=True)
+class Axes:
+    """The axes of a reading: their names and lengths, and the labels of those that have some."""
+
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    labels: tuple[tuple[str, Coordinate], ...]
+
+    @property
+    def coords(self) -> dict[str, Coordinate]:
+        """The labels by the name of the axis."""
+        return dict(self.labels)
+
+
+class Stored(NamedTuple):
+    """A reading as it is stored: its axes, the type of its numbers, their bytes."""
+
+    axes: Axes
+    dtype: np.dtype
+    content: bytes
+
+    @property
+    def values(self) -> np.ndarray:
+        """Its numbers, which cannot be written to."""
+        return np.frombuffer(self.content, self.dtype).reshape(self.axes.shape)
+
+
+def stored_in(row: Row) -> Stored:
+    """What a row of `readings` holds; raises StoreError where it is not what was written."""
+    run_id, name, step, axes, dtype, shape, content, kept, *_ = row
+    # what `digest` gives, in fewer calls
+    told = f"{run_id}\0{name}\0{step}\0{axes}\0{dtype}\0{shape}\0".encode()
+    if kept != blake2b(b"%b%b\0" % (told, content), digest_size=8).digest():
         raise StoreError(
-            f"{what} differs from its digest: restore its database from a copy, or move that away and "
-            "train the run again"
+            f"run {run_id}: {name} at step {step} differs from its digest: restore its database from a "
+            "copy, or move that away and train the run again"
         )
     try:
-        axes = [(dim, labels) for dim, labels in parsed(row["axes"])]
-        dtype = np.dtype(row["dtype"])
-        if dtype.kind not in "biuf" or not all(isinstance(dim, str) for dim, _ in axes):
-            raise ValueError(f"type {dtype}")
-        values = np.frombuffer(row["content"], dtype).reshape(parsed(row["shape"]))
-        coords = {dim: tuple(labels) for dim, labels in axes if labels is not None}
-        for length, (dim, _) in zip(values.shape, axes, strict=True):
-            if len(coords.get(dim, range(length))) != length:
-                raise ValueError(f"labels that do not fit axis {dim}")
-        return Reading(tuple(dim for dim, _ in axes), values, coords)
+        found = Stored(_axes(axes, shape), _number(dtype), content)
+        if len(content) != prod(found.axes.shape) * found.dtype.itemsize:
+            raise ValueError(f"{len(content)} bytes for axes of lengths {found.axes.shape}")
+        return found
     except (ValueError, TypeError, LookupError) as error:
         reason = in_one_line(str(error))[:80]
-        raise StoreError(f"{what} is not a reading ({reason}): do not trust this store") from None
+        raise StoreError(
+            f"run {run_id}: {name} at step {step} is not a reading ({reason}): do not trust this store"
+        ) from None
+
+
+LABELS = (str, int, float)
+"""Types of the labels of an axis."""
+
+
+@lru_cache(maxsize=1024)
+def _axes(axes: str, shape: str) -> Axes:
+    """The axes that two stored texts tell of: most rows have the same few."""
+    dims, labels = [], []
+    lengths = tuple(parsed(shape))
+    for length, (dim, its) in zip(lengths, parsed(axes), strict=True):
+        if not isinstance(dim, str) or type(length) is not int or length < 0:
+            raise ValueError(f"an axis {dim!r} of length {length!r}")
+        if its is not None and (len(its) != length or not all(type(x) in LABELS for x in its)):
+            raise ValueError(f"labels that do not fit axis {dim}")
+        dims.append(dim)
+        labels += [] if its is None else [(dim, tuple(its))]
+    return Axes(tuple(dims), lengths, tuple(labels))
+
+
+@lru_cache(maxsize=64)
+def _number(dtype: str) -> np.dtype:
+    found = np.dtype(dtype)
+    if found.kind not in "biuf":
+        raise ValueError(f"type {found}")
+    return found
+
+
+def reading_of(row: Row) -> Reading:
+    """The reading in a row of `readings`; raises StoreError where it is not what was written."""
+    found = stored_in(row)
+    return Reading(found.axes.dims, found.values, found.axes.coords)
 
 
 def event_of(row: Row) -> dict[str, Any]:
@@ -195,10 +257,7 @@ def spec_of_row(row: Row) -> RunSpec:
     Raises StoreError where this version cannot read it, it reads a file, or it is another run's.
     """
     try:
-        fields = parsed(row["spec"])
-        if _names_a_path(fields):
-            raise ValueError("it would read a file of this machine")
-        spec = RunSpec.from_dict(fields)
+        spec = _spec(row["spec"])
     except (ValueError, TypeError, SpecError) as error:
         reason = in_one_line(str(error))[:200]
         raise StoreError(
@@ -207,6 +266,14 @@ def spec_of_row(row: Row) -> RunSpec:
     if spec.id != row["run_id"]:
         raise StoreError(f"its spec hashes to {spec.id}: see {VERIFY}")
     return spec
+
+
+@lru_cache(maxsize=512)
+def _spec(text: str) -> RunSpec:
+    fields = parsed(text)
+    if _names_a_path(fields):
+        raise ValueError("it would read a file of this machine")
+    return RunSpec.from_dict(fields)
 
 
 def _names_a_path(fields: Any) -> bool:

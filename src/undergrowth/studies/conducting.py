@@ -19,6 +19,7 @@ from undergrowth.report.front import Section, lines
 from undergrowth.report.groups import alike, plural
 from undergrowth.report.page import write_page
 from undergrowth.store import Part, Run, Store
+from undergrowth.store.database import kept_open
 from undergrowth.store.files import write_whole
 from undergrowth.store.layout import run_folder
 from undergrowth.store.parts import Parts, parts_of
@@ -139,6 +140,11 @@ def write_report(
     store is only read: it may be in use by a writer. A run that cannot be read is left out, and said
     to be.
     """
+    with kept_open():
+        return _written(store, studies, given, where or places(store))
+
+
+def _written(store: Store, studies: Iterable[Study], given: str, where: Places) -> Report:
     runs, parts = store.runs, parts_of(store.root)
     by_id = {run.id: run for run in runs}
     damaged = {run.id: why for run in runs if (why := damage(run))}
@@ -154,7 +160,6 @@ def write_report(
     sections = _with_adjusted(sections)
     sound = [run for run in runs if run.id not in damaged]
     sections.extend(_other_runs([run for run in sound if run.id not in in_studies and run.names]))
-    where = where or places(store)
     write_page(
         where.page,
         title="Do shallow circuits give way to general ones?" if in_studies else "Runs",

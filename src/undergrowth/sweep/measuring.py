@@ -13,7 +13,7 @@ from undergrowth.measures.reading import OF_THE_ENGINE, clash
 from undergrowth.spec import SpecError
 from undergrowth.store import Run, measured
 from undergrowth.store.checkpoints import load_snapshot
-from undergrowth.store.reader import over_steps
+from undergrowth.store.series import over_steps
 from undergrowth.sweep.local import this_machine
 from undergrowth.sweep.pool import Died, Pool, SweepError, Worker
 

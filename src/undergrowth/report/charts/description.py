@@ -123,18 +123,19 @@ class Chart:
     # Every piece asks for these, and each takes a pass over the table.
     _orders: dict[tuple[str, str], list[Any]] = field(default_factory=dict, init=False, repr=False)
     _by_layer: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    _beside: dict[str, list[str]] = field(default_factory=dict, init=False, repr=False)
 
     def scale(self, axis: str, panel: str) -> Scale:
         """The x or the y axis of a panel."""
         found = self.x if axis == "x" else self.y
         return found if isinstance(found, Scale) else found.get(panel, Scale())
 
-    @property
+    @cached_property
     def panels(self) -> list[str]:
         """Their names, '' where there is but one without a name."""
         if "panel" not in self.table or not len(self.table):
             return [""]
-        return list(dict.fromkeys(self.table["panel"].dropna()))
+        return distinct(self.table["panel"])
 
     @property
     def lines(self) -> list[list[str]]:
@@ -152,7 +153,7 @@ class Chart:
         for kind, layer in self.layers.items():
             rows = self.rows_in(kind)
             if layer.series in rows and layer.mark not in ("cells", "rules"):
-                drawn |= dict.fromkeys(rows[layer.series].dropna())
+                drawn |= dict.fromkeys(distinct(rows[layer.series]))
         given = {name: look for name, look in self.looks.items() if name in drawn}
         names = given | {name: given.get(name) for name in drawn}
         free = iter(theme.looks(len(names)))
@@ -177,7 +178,7 @@ class Chart:
 
     def positions(self, column: str) -> list[Any]:
         """The values of the slider, or of the buttons, in their order."""
-        return list(dict.fromkeys(self.table[column].dropna())) if column in self.table else []
+        return distinct(self.table[column]) if column in self.table else []
 
     def pieces(self, at: Any = None) -> Iterator[Piece]:
         """What is drawn one by one; at: the position of the slider."""
@@ -195,9 +196,11 @@ class Chart:
     def beside(self, layer: Layer) -> list[str]:
         """The series of a layer, which stand side by side in a place."""
         kind = next(kind for kind, each in self.layers.items() if each is layer)
-        rows = self.rows_in(kind)
-        its = set(rows[layer.series].dropna()) if layer.series in rows else set()
-        return [name for name in self.shown_series if name in its]
+        if kind not in self._beside:
+            rows = self.rows_in(kind)
+            its = distinct(rows[layer.series]) if layer.series in rows else []
+            self._beside[kind] = [name for name in self.shown_series if name in its]
+        return self._beside[kind]
 
     def rows_in(self, kind: str) -> Any:
         """The rows of the table that a layer draws."""
@@ -208,13 +211,12 @@ class Chart:
         return self._by_layer[kind]
 
     def _piece(self, kind: str, layer: Layer, rows: Any) -> Piece:
-        first = rows.iloc[0]
-        panel = str(first["panel"]) if "panel" in rows else ""
-        named = layer.series in rows and isinstance(first[layer.series], str)
-        series = first[layer.series] if named else ""
+        panel = str(rows["panel"].iloc[0]) if "panel" in rows else ""
+        series = rows[layer.series].iloc[0] if layer.series in rows else ""
+        series = series if isinstance(series, str) else ""
         x, y = (self._places(axis, panel, series, layer, rows) for axis in "xy")
         look = self.shown_series.get(series, Look(theme.NEUTRAL))
-        choice = str(first[self.choose]) if self.choose else ""
+        choice = str(rows[self.choose].iloc[0]) if self.choose else ""
         return Piece(kind, layer, rows, panel, series, choice, look, x, y, self)
 
     def _places(self, axis: str, panel: str, series: str, layer: Layer, rows: Any) -> np.ndarray:
@@ -251,8 +253,13 @@ def _values_in_order(chart: Chart, axis: str, panel: str) -> list[Any]:
             here = rows[rows["panel"] == panel] if panel and "panel" in rows else rows
             known = here[column].dropna()
             ordered = isinstance(known.dtype, pd.CategoricalDtype)
-            found |= dict.fromkeys(known.sort_values() if ordered else known)
+            found |= dict.fromkeys(distinct(known.sort_values() if ordered else known))
     return list(found)
+
+
+def distinct(column: Any) -> list[Any]:
+    """The values of a column of a table, each once, in the order in which they first stand there."""
+    return column.dropna().drop_duplicates().tolist()
 
 
 def _least_gap(values: Any) -> float:

@@ -57,13 +57,13 @@ def _bound(piece: Piece, values: np.ndarray, fill: str | None) -> Trace:
 
 def _numbers(piece: Piece, bounds: tuple[np.ndarray, np.ndarray] | None) -> list[list[Any]]:
     """What the hover text of a line says: the true x and y, the bounds."""
-    columns = [rounded(each, 7) for each in (piece.x, piece.y, *(bounds or ()))]
+    columns = [rounded(piece.x, 7), *(rounded(each) for each in (piece.y, *(bounds or ())))]
     return [list(row) for row in zip(*columns, strict=True)]
 
 
 def _template(piece: Piece, has_bounds: bool) -> str:
-    layer, first = piece.layer, piece.rows.iloc[0]
-    told = [f"{column.replace('_', ' ')} {first[column]}" for column in layer.tell]
+    layer = piece.layer
+    told = [f"{column.replace('_', ' ')} {piece.rows[column].iloc[0]}" for column in layer.tell]
     names = [name for name in (piece.panel, piece.series) if name]
     is_whole = piece.x.size and np.array_equal(piece.x, np.round(piece.x))
     x = f"{layer.x.replace('_', ' ')} %{{customdata[0]:{',' if is_whole else '.3g'}}}"

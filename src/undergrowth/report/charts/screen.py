@@ -8,8 +8,6 @@ from math import ceil
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from undergrowth.report import theme
 from undergrowth.report.axes import (
@@ -17,11 +15,11 @@ from undergrowth.report.axes import (
     add_axis_buttons,
     add_buttons,
     subplot_names,
-    traces_of,
 )
 from undergrowth.report.charts.description import Chart, Piece, Scale
 from undergrowth.report.charts.marks import Trace, traces
 from undergrowth.report.numbers import said
+from undergrowth.report.plot import Plot
 from undergrowth.report.sliders import add_slider
 
 ROW, PANEL = 30, 170
@@ -30,7 +28,7 @@ LETTERS, COLUMN, TITLE = 22, 10, 44
 """Of a row's name, a column's and a panel's title in a line, so that a telephone has room for them."""
 
 
-def on_screen(chart: Chart) -> go.Figure:
+def on_screen(chart: Chart) -> Plot:
     """The chart as it is first seen: the first choice, the slider at its start."""
     heights, gap = _heights(chart), _gap(chart)
     lines = len(heights)
@@ -39,7 +37,7 @@ def on_screen(chart: Chart) -> go.Figure:
         "shared_xaxes": "columns" if _shares_x(chart) else False,
         "shared_yaxes": "rows" if chart.across > 1 else False,
     }
-    plot = make_subplots(
+    plot = Plot.of_panels(
         lines,
         chart.across,
         row_heights=heights,
@@ -64,11 +62,11 @@ def on_screen(chart: Chart) -> go.Figure:
     if any(chart.panels):
         _make_room(plot, 4 + 16 * _title_lines(chart))
     if chart.is_square:
-        plot.update_layout(yaxis={"scaleanchor": "x", "constrain": "domain"}, xaxis_constrain="domain")
+        plot.update(yaxis={"scaleanchor": "x", "constrain": "domain"}, xaxis={"constrain": "domain"})
     return plot
 
 
-def _draw(plot: go.Figure, chart: Chart, pieces: Sequence[Piece]) -> None:
+def _draw(plot: Plot, chart: Chart, pieces: Sequence[Piece]) -> None:
     shown: set[tuple[str, str]] = set()
     first = next((piece.choice for piece in pieces), "")
     drawn: list[Trace] = []
@@ -81,9 +79,8 @@ def _draw(plot: go.Figure, chart: Chart, pieces: Sequence[Piece]) -> None:
                 shown |= {(piece.choice, name)} if trace["showlegend"] else set()
             drawn.append({**trace, "visible": piece.choice == first})
             places.append(_place(chart, piece.panel))
-    if drawn:
-        rows, cols = (list(each) for each in zip(*places, strict=True))
-        plot.add_traces(drawn, rows=rows, cols=cols)
+    for trace, (row, col) in zip(drawn, places, strict=True):
+        plot.add(trace, row, col)
     for piece in pieces:
         if piece.layer.mark == "rules":
             _rules(plot, chart, piece)
@@ -137,20 +134,19 @@ def _legend_lines(chart: Chart) -> int:
     return ceil(sum(9 + len(name) for name in chart.shown_series) / 90)
 
 
-def _scale(plot: go.Figure, chart: Chart, panel: str, place: int) -> None:
+def _scale(plot: Plot, chart: Chart, panel: str, place: int) -> None:
     row, col = _place(chart, panel)
     is_last = place >= len(chart.panels) - chart.across
     for letter in "xy":
         scale = chart.scale(letter, panel)
-        update = plot.update_xaxes if letter == "x" else plot.update_yaxes
         titled = (is_last or not _shares_x(chart)) if letter == "x" else col == 1
-        update(**_axis(chart, scale, letter, panel), row=row, col=col)
+        plot.update_axes(letter, _axis(chart, scale, letter, panel), row, col)
         if scale.title and titled:
-            update(title_text=_wrapped(scale.title, 34 if letter == "y" else 70), row=row, col=col)
+            title = {"text": _wrapped(scale.title, 34 if letter == "y" else 70)}
+            plot.update_axes(letter, {"title": title}, row, col)
         for at in scale.lines:
             line = {"dash": "dot", "width": 1.2, "color": theme.NEUTRAL}
-            add = plot.add_vline if letter == "x" else plot.add_hline
-            add(at, line=line, row=row, col=col)  # pyright: ignore[reportArgumentType]
+            plot.add_line(letter, at, line, row, col)
 
 
 def _axis(chart: Chart, scale: Scale, letter: str, panel: str) -> dict[str, Any]:
@@ -194,8 +190,8 @@ def _switchable(chart: Chart, letter: str) -> Scale | None:
     return found if isinstance(found, Scale) and found.is_switchable else None
 
 
-def _add_controls(plot: go.Figure, chart: Chart, pieces: Sequence[Piece]) -> None:
-    moving = range(len(traces_of(plot)))
+def _add_controls(plot: Plot, chart: Chart, pieces: Sequence[Piece]) -> None:
+    moving = range(len(plot.data))
     axes = []
     for letter in "xy":
         if scale := _switchable(chart, letter):
@@ -221,17 +217,11 @@ def _add_controls(plot: go.Figure, chart: Chart, pieces: Sequence[Piece]) -> Non
             active=stops.index(chart.start),
             rows=_controls(chart),
         )
-        plot.update_layout(margin_t=28 + 40 * _controls(chart) + 74)
-        plot.update_layout(height=_height(plot) + 74)
+        plot.update(margin={"t": 28 + 40 * _controls(chart) + 74}, height=plot.layout["height"] + 74)
 
 
-def _height(plot: go.Figure) -> int:
-    layout: Any = plot.layout
-    return int(layout.height)
-
-
-def _choice(plot: go.Figure, choice: str) -> dict[str, Any]:
-    visible = [trace.meta["choice"] == choice for trace in traces_of(plot)]
+def _choice(plot: Plot, choice: str) -> dict[str, Any]:
+    visible = [trace["meta"]["choice"] == choice for trace in plot.data]
     return {"label": choice, "method": "restyle", "args": [{"visible": visible}]}
 
 
@@ -241,7 +231,7 @@ def _moved(chart: Chart, stop: Any) -> dict[str, Any]:
     return {key: [trace.get(key) for trace in found] for key in ("y", "customdata")}
 
 
-def _add_other_x(plot: go.Figure, chart: Chart, pieces: Sequence[Piece]) -> None:
+def _add_other_x(plot: Plot, chart: Chart, pieces: Sequence[Piece]) -> None:
     """Buttons that put another column in the place of x."""
     assert chart.other_x is not None
     assert isinstance(chart.x, Scale)
@@ -266,11 +256,10 @@ def _add_other_x(plot: go.Figure, chart: Chart, pieces: Sequence[Piece]) -> None
     add_buttons(plot, buttons)
 
 
-def _rules(plot: go.Figure, chart: Chart, piece: Piece) -> None:
+def _rules(plot: Plot, chart: Chart, piece: Piece) -> None:
     """Lines from edge to edge of their panel: upright at x, level at y; names below one another."""
-    row, col = _place(chart, piece.panel)
-    n = (row - 1) * chart.across + col
-    axis = {letter: f"{letter}{'' if n == 1 else n}" for letter in "xy"}
+    n = plot.number(*_place(chart, piece.panel))
+    axis = {letter: f"{letter}{n}" for letter in "xy"}
     upright = bool(piece.layer.x)
     along, across = ("x", "y") if upright else ("y", "x")
     values = getattr(piece, along)
@@ -294,12 +283,12 @@ def _rules(plot: go.Figure, chart: Chart, piece: Piece) -> None:
         )
 
 
-def _make_room(plot: go.Figure, pixels: int) -> None:
+def _make_room(plot: Plot, pixels: int) -> None:
     """Lift the controls above the title of the first panel."""
-    layout: Any = plot.layout
-    for control in (*layout.updatemenus, *layout.sliders):
-        control.pad.b += pixels
-    plot.update_layout(margin_t=layout.margin.t + pixels, height=layout.height + pixels)
+    layout = plot.layout
+    for control in (*layout.get("updatemenus", ()), *layout.get("sliders", ())):
+        control["pad"]["b"] += pixels
+    plot.update(margin={"t": layout["margin"]["t"] + pixels}, height=layout["height"] + pixels)
 
 
 def _wrapped(text: str, letters: int) -> str:

@@ -11,6 +11,7 @@ from undergrowth.analysis import Rules, Switched, events, narrowing, speed_up
 from undergrowth.analysis.events import DEFAULT_RULES as RULES
 from undergrowth.analysis.switches import LASTING, log_ratio
 from undergrowth.store import Run
+from undergrowth.store.reader import of_kind
 from undergrowth.studies.statistic import Missing, Statistic, format_number, points, share, times
 
 Bounds = tuple[float, float]
@@ -34,7 +35,7 @@ def _was_there(run: Run) -> bool:
     """Whether a rule stopped it for a validation accuracy at the level of grokking, or above."""
     if run.stopped is None:
         return False
-    rule = run.events.query("kind == 'stopped'")["detail"].iloc[-1]
+    rule = of_kind(run.events, "stopped")["detail"].iloc[-1]
     is_high = rule["reading"] == "val_accuracy" and rule["direction"] == "above"
     return is_high and rule["level"] >= RULES.grokked
 
