@@ -273,6 +273,19 @@ def test_the_id_is_the_same_in_another_process() -> None:
     assert int(spec.id, 16) >= 0
 
 
+def test_a_changed_copy_has_an_id_of_its_own() -> None:
+    spec, other = RunSpec(), RunSpec(steps=9)
+    assert spec.id != other.id
+    assert spec.without_seeds().id != other.without_seeds().id
+    copy = spec.model_copy(update={"steps": 9})
+    assert copy == other
+    assert hash(copy) == hash(other)
+    assert copy.id == other.id
+    assert copy.without_seeds() == other.without_seeds()
+    assert dict(spec) == dict(RunSpec())
+    assert spec.model_dump() == RunSpec().model_dump()
+
+
 def test_a_released_spec_keeps_its_id() -> None:
     assert SMALL.seeded(0).id == "6f822d12fbed1273"
 

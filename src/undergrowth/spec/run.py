@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import tomli_w
@@ -40,6 +40,8 @@ from undergrowth.training.optimisers import AdamW, AnyOptimiser, Positive
 from undergrowth.training.state import Regime
 from undergrowth.training.stopping import Stop
 from undergrowth.values import Value, essence
+
+T = TypeVar("T")
 
 FORMAT = 3
 """Part of every run id: raised when the same spec would train differently than before."""
@@ -96,10 +98,7 @@ class RunSpec(Value):
     @property
     def id(self) -> str:
         """16 hex digits, a hash of all that makes the run what it is."""
-        told = vars(self)  # pydantic compares, dumps and hands on only the fields there
-        if "_id" not in told:
-            told["_id"] = _id(self)  # pyright: ignore[reportArgumentType] (frozen, so it hashes)
-        return told["_id"]
+        return _kept(self, "_id", _id)  # pyright: ignore[reportArgumentType] (frozen, so it hashes)
 
     @property
     def scalars(self) -> frozenset[str]:
@@ -199,11 +198,7 @@ class RunSpec(Value):
 
     def without_seeds(self) -> RunSpec:
         """This run with all seeds 0, and no particular parent: equal for runs that differ in chance."""
-        told = vars(self)
-        if "_without_seeds" not in told:
-            fork = self.fork and Fork(of="0" * 16, at=self.fork.at)
-            told["_without_seeds"] = self.replace(fork=fork, seeds=Seeds())
-        return told["_without_seeds"]
+        return _kept(self, "_without_seeds", _without_seeds)
 
 
 def _arm(run: RunSpec) -> list[str]:
@@ -211,6 +206,23 @@ def _arm(run: RunSpec) -> list[str]:
     then = [f"then {intervention.describe()}" for intervention in run.interventions[:DESCRIBED]]
     more = len(run.interventions) - len(then)
     return [*fork, *then, *([f"then {more} more"] if more else [])]
+
+
+def _kept(spec: RunSpec, name: str, of: Callable[[RunSpec], T]) -> T:
+    """What follows from a spec, computed once, for a report asks some thousand times.
+
+    It lies beside the fields, where pydantic does not compare, dump or hash it, but copies it: so it
+    says whose it is.
+    """
+    told = vars(spec)
+    if name not in told or told[name][0] != id(spec):
+        told[name] = id(spec), of(spec)
+    return told[name][1]
+
+
+def _without_seeds(spec: RunSpec) -> RunSpec:
+    fork = spec.fork and Fork(of="0" * 16, at=spec.fork.at)
+    return spec.replace(fork=fork, seeds=Seeds())
 
 
 @lru_cache(maxsize=4096)
