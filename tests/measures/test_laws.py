@@ -55,7 +55,10 @@ PARAMETERS: dict[str, list[dict[str, Any]]] = {
         {"prefix": "heads", "component": "head", "baseline": "zero"},
         {"prefix": "ablated", "method": "ablation", "score": "log_prob"},
     ],
-    "generality": [{"thresholds": (0.1, 0.5), "groups": 3}, {"rank_by": "attribution"}],
+    "generality": [
+        {"thresholds": (0.1, 0.5), "groups": 3},
+        {"prefix": "attributed", "rank_by": "attribution"},
+    ],
     "carriers": [{"share": 0.5, "n_pairs": 20}],
     "shapley": [
         {"n_examples": 8, "score": "log_prob"},

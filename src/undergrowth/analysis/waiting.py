@@ -21,7 +21,7 @@ def least_spread(waits: Sequence[float], still: Sequence[float]) -> Float[np.nda
     where it must or at mean square / mean of what has ended, which is where the coefficient is least.
 
     >>> least_spread([10.0, 20.0], [5.0, 40.0]).round(2).tolist()
-    [10.0, 20.0, 26.0, 40.0]
+    [10.0, 20.0, 30.0, 40.0]
     """
     found = np.sort(np.asarray(waits, np.float64))
     open_ = np.sort(np.asarray(still, np.float64))

@@ -28,6 +28,7 @@ from undergrowth.tasks import (
     CommutationSafe,
     Data,
     Equal,
+    InputSpace,
     Labels,
     Modular,
     make_data,
@@ -107,8 +108,7 @@ class RunSpec(Value):
 
     def blank_model(self) -> Model:
         """The model's shape: its tree with shapes and dtypes instead of arrays."""
-        inputs, n_labels = self.task.input_space, self.task.n_labels
-        return jax.eval_shape(lambda: self.model.init(inputs, n_labels, None))
+        return _blank(self.model, self.task.input_space, self.task.n_labels)
 
     def data(self) -> Data:
         """The examples, labels and split that this run trains and is validated on.
@@ -145,8 +145,8 @@ class RunSpec(Value):
         return self.replace(fork=fork, interventions=(*self.interventions, *actions), **fields)
 
     def seeded(self, seed: int) -> RunSpec:
-        """This run with all three seeds set to `seed`."""
-        return self.replace(seeds=Seeds(model=seed, data=seed, noise=seed))
+        """This run with all three seeds set to `seed`; no rule for specs depends on seeds."""
+        return self.model_copy(update={"seeds": Seeds(model=seed, data=seed, noise=seed)})
 
     def replace(self, **fields: Any) -> RunSpec:
         """This run with some fields replaced, validated anew; raises SpecError as `from_dict` does."""
@@ -223,6 +223,11 @@ def _kept(spec: RunSpec, name: str, of: Callable[[RunSpec], T]) -> T:
 def _without_seeds(spec: RunSpec) -> RunSpec:
     fork = spec.fork and Fork(of="0" * 16, at=spec.fork.at)
     return spec.replace(fork=fork, seeds=Seeds())
+
+
+@lru_cache(maxsize=256)
+def _blank(model: AnyModel, inputs: InputSpace, n_labels: int) -> Model:
+    return jax.eval_shape(lambda: model.init(inputs, n_labels, None))
 
 
 @lru_cache(maxsize=4096)

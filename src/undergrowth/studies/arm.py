@@ -43,7 +43,8 @@ class Arm:
         spec = self.spec
         if self.trunk is not None:
             assert spec.fork is not None
-            spec = spec.replace(fork=Fork(of=self.trunk.seeded(seed).id, at=spec.fork.at))
+            fork = Fork(of=self.trunk.seeded(seed).id, at=spec.fork.at)
+            spec = spec.model_copy(update={"fork": fork})  # a possible one, as that of any trunk is
         spec = spec.seeded(seed)
         if self.order:
             spec = spec.replace(seeds=Seeds(model=seed, data=seed, noise=seed + self.order))

@@ -16,6 +16,7 @@ import numpy as np
 
 from undergrowth.analysis import Exceeds, events
 from undergrowth.analysis.events import DEFAULT_RULES as RULES
+from undergrowth.analysis.hypotheses import COLLAPSE, EFFICIENCY, FREQUENCY, LAZY, TWO_CIRCUITS
 from undergrowth.analysis.intervals import Estimate, P
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.analysis.waiting import LEAST, estimated_variation, variation_between
@@ -264,11 +265,9 @@ def _over(run: Run) -> float:
     return float("nan") if isinstance(found, Missing) or found[1] else found[0]
 
 
-FREQUENT, EFFICIENT = "frequency of reinforcement", "efficiency"
-TWO_CIRCUITS, LAZY, COLLAPSE = "two circuits", "lazy to rich", "softmax collapse"
 CLOCKS = {
-    FREQUENT: "The general circuit is reinforced at every step from the first on: a clock runs.",
-    EFFICIENT: "Norm passes from look-ups to the general circuit as decay has it: a clock runs.",
+    FREQUENCY: "The general circuit is reinforced at every step from the first on: a clock runs.",
+    EFFICIENCY: "Norm passes from look-ups to the general circuit as decay has it: a clock runs.",
     LAZY: "Features form as the norm comes down or the kernel moves: a clock runs.",
     COLLAPSE: "The margin that decides whether gradients are rounded away grows steadily: a clock runs.",
 }
@@ -292,7 +291,7 @@ STUDY = Study(
     predictions=(
         *(Prediction(name, "addition-orders", ">") for name in CLOCKS),
         Prediction(TWO_CIRCUITS, "addition-orders", "none"),
-        *(Prediction(name, "parity-orders", ">") for name in (FREQUENT, EFFICIENT)),
+        *(Prediction(name, "parity-orders", ">") for name in (FREQUENCY, EFFICIENCY)),
         Prediction(TWO_CIRCUITS, "parity-orders", "none"),
         Prediction(TWO_CIRCUITS, "addition-seeds", "none"),
     ),

@@ -10,6 +10,7 @@ import xarray as xr
 
 from undergrowth.analysis import Above, Exceeds, events
 from undergrowth.analysis.events import DEFAULT_RULES as RULES, EventName
+from undergrowth.analysis.hypotheses import COLLAPSE, EFFICIENCY, FREQUENCY, TWO_CIRCUITS
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.analysis.stages import at_event, between_events
 from undergrowth.measures import Confidence, Curves
@@ -316,21 +317,18 @@ def figures(table: Table) -> Iterator[Figure]:
         yield push_figure(drawn, DRAWN)
 
 
-TINY, FREQUENT = "two circuits and tiny gradients", "frequency of reinforcement"
-EFFICIENT, COLLAPSE = "circuit efficiency", "softmax collapse"
-
 PREDICTIONS = (
-    Prediction(TINY, "stops-short", ">"),
-    Prediction(TINY, "stops-short-decay", ">"),
-    Prediction(TINY, "stops-short-shuffled", ">"),
-    Prediction(TINY, "vanishes-with-error-probability", ">"),
-    Prediction(TINY, "update-dies-free", ">"),
-    Prediction(FREQUENT, "flows", ">"),
-    Prediction(FREQUENT, "many-push", ">"),
-    Prediction(FREQUENT, "more-push", ">"),
-    Prediction(EFFICIENT, "flows", ">"),
-    Prediction(EFFICIENT, "stops-short", "<"),
-    Prediction(EFFICIENT, "stops-short-free", "<"),
+    Prediction(TWO_CIRCUITS, "stops-short", ">"),
+    Prediction(TWO_CIRCUITS, "stops-short-decay", ">"),
+    Prediction(TWO_CIRCUITS, "stops-short-shuffled", ">"),
+    Prediction(TWO_CIRCUITS, "vanishes-with-error-probability", ">"),
+    Prediction(TWO_CIRCUITS, "update-dies-free", ">"),
+    Prediction(FREQUENCY, "flows", ">"),
+    Prediction(FREQUENCY, "many-push", ">"),
+    Prediction(FREQUENCY, "more-push", ">"),
+    Prediction(EFFICIENCY, "flows", ">"),
+    Prediction(EFFICIENCY, "stops-short", "<"),
+    Prediction(EFFICIENCY, "stops-short-free", "<"),
     Prediction(COLLAPSE, "stops-short", "<"),
     Prediction(COLLAPSE, "gradient-dies-free", ">"),
     Prediction(COLLAPSE, "vanishes-with-error-probability", ">"),
@@ -351,15 +349,15 @@ STUDY = Study(
         Claim("P4", "The gradient keeps flowing after memorisation, at near-zero training loss."),
     ),
     hypotheses={
-        TINY: (
+        TWO_CIRCUITS: (
             "Memorisation stops short of p = 0.99, with and without decay and with shuffled labels; "
             "where p does come near 1, the gradient and its effect on the weights vanish."
         ),
-        FREQUENT: (
+        FREQUENCY: (
             "The gradient keeps flowing, from many examples, until grokking. With shuffled labels, "
             "where no circuit serves many examples, it comes from fewer."
         ),
-        EFFICIENT: (
+        EFFICIENCY: (
             "p stops where decay undoes what the gradient does, so the two parts of the update are "
             "about equal; without decay nothing stops p."
         ),

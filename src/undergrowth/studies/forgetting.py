@@ -22,6 +22,7 @@ import xarray as xr
 
 from undergrowth.analysis import Exceeds
 from undergrowth.analysis.forgetting import ALIKE_WITHIN, LEAST_MATCHED, matched_difference
+from undergrowth.analysis.hypotheses import COLLAPSE, EFFICIENCY, FREQUENCY
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.measures import AnyMeasure, Curves, Ledger, Predictions
 from undergrowth.models import TwoTokenMLPSpec
@@ -389,8 +390,6 @@ def _over_steps(forks: Sequence[tuple[Run, Kept]], cls: Literal["shallow", "gene
     return cast(xr.DataArray, xr.concat(curves, "run", join="outer"))
 
 
-FREQUENT, EFFICIENT, COLLAPSE = "frequency of reinforcement", "efficiency", "softmax collapse"
-
 STUDY = Study(
     name="forgetting",
     question="Does training on other examples undo a shallow circuit more than a general one?",
@@ -402,29 +401,29 @@ STUDY = Study(
         ),
     ),
     hypotheses={
-        FREQUENT: (
+        FREQUENCY: (
             "What is learned without an example pushes its look-up down and the general circuit up: at "
             "an equal lead wrong labels are forgotten sooner and come back later, the more so the more "
             "closed gates leak, without decay, and more so where other examples come in blocks."
         ),
-        EFFICIENT: (
+        EFFICIENCY: (
             "Only norm that pays for nothing is lost, and only by decay: without it a look-up whose "
             "example is withheld stays, and the order of examples does not matter."
         ),
         COLLAPSE: "What has been memorised has no gradient that the order of examples could change.",
     },
     predictions=(
-        Prediction(FREQUENT, "retention", ">"),
-        Prediction(FREQUENT, "leak", ">"),
-        Prediction(FREQUENT, "recovery", ">"),
-        Prediction(FREQUENT, "cross-terms", ">"),
-        Prediction(FREQUENT, "cross-terms-general", "<"),
-        Prediction(FREQUENT, "retention-decayed", ">"),
-        Prediction(FREQUENT, "blocked", ">"),
-        Prediction(EFFICIENT, "retention", "none"),
-        Prediction(EFFICIENT, "leak", "none"),
-        Prediction(EFFICIENT, "retention-decayed", ">"),
-        Prediction(EFFICIENT, "blocked", "none"),
+        Prediction(FREQUENCY, "retention", ">"),
+        Prediction(FREQUENCY, "leak", ">"),
+        Prediction(FREQUENCY, "recovery", ">"),
+        Prediction(FREQUENCY, "cross-terms", ">"),
+        Prediction(FREQUENCY, "cross-terms-general", "<"),
+        Prediction(FREQUENCY, "retention-decayed", ">"),
+        Prediction(FREQUENCY, "blocked", ">"),
+        Prediction(EFFICIENCY, "retention", "none"),
+        Prediction(EFFICIENCY, "leak", "none"),
+        Prediction(EFFICIENCY, "retention-decayed", ">"),
+        Prediction(EFFICIENCY, "blocked", "none"),
         Prediction(COLLAPSE, "blocked", "none"),
     ),
     arms=arms,

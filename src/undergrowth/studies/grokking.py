@@ -11,6 +11,7 @@ import numpy as np
 from undergrowth.analysis import Above, Exceeds, Rule, Rules, Value, events
 from undergrowth.analysis.events import DEFAULT_RULES as RULES, onset_by_loss
 from undergrowth.analysis.falls import DROP, Falls, falls
+from undergrowth.analysis.hypotheses import EFFICIENCY, FREQUENCY, TWO_CIRCUITS
 from undergrowth.analysis.intervals import unknown
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.measures import Curves
@@ -330,9 +331,6 @@ def _middles(statistic: Statistic, runs: Sequence[Run]) -> Numbers:
     return list(zip(runs, known, strict=True))
 
 
-FREQUENT, TINY = "frequency of reinforcement", "two circuits and tiny gradients"
-EFFICIENT = "circuit efficiency"
-
 STUDY = Study(
     name="grokking",
     question="Does validation accuracy follow long after training accuracy, and is the change sudden?",
@@ -353,27 +351,27 @@ STUDY = Study(
         ),
     ),
     hypotheses={
-        FREQUENT: (
+        FREQUENCY: (
             "Shallow circuits unify gradually, whatever train loss does: validation falls first (P3), "
             "and generalising takes long (P14's share is large)."
         ),
-        TINY: (
+        TWO_CIRCUITS: (
             "Small gradients of the train loss build the general circuit, so the floor of train loss "
             "falls when validation does (P3 fails). Once it is found, only they delay it: P14's share "
             "is small compared with the wait before the onset."
         ),
-        EFFICIENT: (
+        EFFICIENCY: (
             "The cheaper circuit wins in the end, long after the data are memorised: P1 and P2 hold; P3 "
             "may hold."
         ),
     },
     predictions=(
-        Prediction(FREQUENT, "falls-first", ">"),
-        Prediction(FREQUENT, "takes-most-of-the-way", ">"),
-        Prediction(TINY, "falls-first", "none"),
-        Prediction(TINY, "takes-most-of-the-way", "<"),
-        Prediction(EFFICIENT, "later", ">"),
-        Prediction(EFFICIENT, "overfits-then-falls", ">"),
+        Prediction(FREQUENCY, "falls-first", ">"),
+        Prediction(FREQUENCY, "takes-most-of-the-way", ">"),
+        Prediction(TWO_CIRCUITS, "falls-first", "none"),
+        Prediction(TWO_CIRCUITS, "takes-most-of-the-way", "<"),
+        Prediction(EFFICIENCY, "later", ">"),
+        Prediction(EFFICIENCY, "overfits-then-falls", ">"),
     ),
     arms=arms,
     endpoints=endpoints,

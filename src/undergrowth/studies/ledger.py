@@ -218,7 +218,8 @@ def partial_rank_correlation(target: np.ndarray, predictors: np.ndarray, k: int)
     It is of the ranks' residuals on the ranks of the others. predictors: [predictor, component].
 
     >>> x = np.arange(6.0)
-    >>> float(partial_rank_correlation(x**3, np.stack([x, np.array([1.0, 0, 1, 0, 1, 0])]), 0).round(6))
+    >>> other = np.array([1.0, 0, 1, 0, 1, 0])
+    >>> round(partial_rank_correlation(x**3, np.stack([x, other]), 0), 6)
     1.0
     """
     ranks = stats.rankdata(np.concatenate([target[None], predictors]), axis=1)

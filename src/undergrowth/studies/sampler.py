@@ -16,6 +16,7 @@ from undergrowth.analysis.density_ratio import (
     strata,
 )
 from undergrowth.analysis.fitting_functions import FittingFunctions, fitting_functions, joined
+from undergrowth.analysis.hypotheses import FREQUENCY, SIMPLICITY
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.measures import Curves, SampledFunctions, TrainedFunctions
 from undergrowth.models import MLPSpec
@@ -429,8 +430,6 @@ def _ratios(rows: pd.DataFrame) -> Figure:
     )
 
 
-FREQUENT, PRIOR = "frequency of reinforcement", "simplicity prior"
-
 STUDY = Study(
     name="sampler",
     question="Does gradient descent find general functions more often than random sampling does?",
@@ -443,30 +442,30 @@ STUDY = Study(
         ),
     ),
     hypotheses={
-        FREQUENT: (
+        FREQUENCY: (
             "A term that covers many training examples is pushed by all of them, so among functions of "
             "equal complexity training finds those with such terms more often than sampling does. The "
             "effect is larger where each example has its own update than in full batches, and larger "
             "than under full-batch Adam, which moves every weight equally however many examples push it."
         ),
-        PRIOR: (
+        SIMPLICITY: (
             "What trained networks generalise by is the parameter-function map: P(f | trained) is "
             "nearly P(f | sampled) (Mingard et al. 2021, arXiv:2006.15191), which complexity explains, "
             "so at equal complexity generality makes no difference, and predictions agree."
         ),
     },
     predictions=(
-        Prediction(FREQUENT, "slope-one", ">"),
-        Prediction(FREQUENT, "slope-full", ">"),
-        Prediction(FREQUENT, "equal-margin", ">"),
-        Prediction(FREQUENT, "one-against-full", ">"),
-        Prediction(FREQUENT, "one-against-adam", ">"),
-        Prediction(PRIOR, "slope-one", "none"),
-        Prediction(PRIOR, "slope-full", "none"),
-        Prediction(PRIOR, "slope-adam", "none"),
-        Prediction(PRIOR, "equal-margin", "none"),
-        Prediction(PRIOR, "one-against-full", "none"),
-        Prediction(PRIOR, "predicts-alike", ">"),
+        Prediction(FREQUENCY, "slope-one", ">"),
+        Prediction(FREQUENCY, "slope-full", ">"),
+        Prediction(FREQUENCY, "equal-margin", ">"),
+        Prediction(FREQUENCY, "one-against-full", ">"),
+        Prediction(FREQUENCY, "one-against-adam", ">"),
+        Prediction(SIMPLICITY, "slope-one", "none"),
+        Prediction(SIMPLICITY, "slope-full", "none"),
+        Prediction(SIMPLICITY, "slope-adam", "none"),
+        Prediction(SIMPLICITY, "equal-margin", "none"),
+        Prediction(SIMPLICITY, "one-against-full", "none"),
+        Prediction(SIMPLICITY, "predicts-alike", ">"),
     ),
     arms=arms,
     endpoints=endpoints,

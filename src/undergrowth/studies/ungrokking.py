@@ -16,6 +16,7 @@ import pandas as pd
 
 from undergrowth.analysis import Exceeds, estimate
 from undergrowth.analysis.events import DEFAULT_RULES as RULES
+from undergrowth.analysis.hypotheses import COLLAPSE, EFFICIENCY, FREQUENCY, SIMPLICITY
 from undergrowth.analysis.means import columns_of
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.report import theme
@@ -276,9 +277,6 @@ def _by_share(table: Table, there: Sequence[Continued]) -> Figure:
     )
 
 
-FREQUENT, EFFICIENT = "frequency of reinforcement", "efficiency"
-PRIOR, COLLAPSE = "simplicity prior", "softmax collapse"
-
 STUDY = Study(
     name="ungrokking",
     question="Does a network that has grokked stay general when only a few of its examples are left?",
@@ -290,17 +288,17 @@ STUDY = Study(
         ),
     ),
     hypotheses={
-        FREQUENT: (
+        FREQUENCY: (
             "Every example that is left reinforces the general circuit, and one of them each look-up: "
             "the general circuit stays at any share and any decay, also where the same examples from "
             "scratch do not bring it about."
         ),
-        EFFICIENT: (
+        EFFICIENCY: (
             "Below a certain number of examples look-ups of them cost less norm than the general "
             "circuit, which decay then removes; that number is the same at any decay above 0, and "
             "without decay nothing is lost."
         ),
-        PRIOR: (
+        SIMPLICITY: (
             "What is found is what fits the examples that are left, whatever was there before: a "
             "network that has grokked ends where one from scratch does."
         ),
@@ -310,17 +308,17 @@ STUDY = Study(
         ),
     },
     predictions=(
-        Prediction(FREQUENT, "few-decayed", "none"),
-        Prediction(FREQUENT, "few-undecayed", "none"),
-        Prediction(FREQUENT, "decay-decides", "none"),
-        Prediction(FREQUENT, "hysteresis-decayed", ">"),
-        Prediction(FREQUENT, "hysteresis-undecayed", ">"),
-        Prediction(EFFICIENT, "few-decayed", "<"),
-        Prediction(EFFICIENT, "few-undecayed", "none"),
-        Prediction(EFFICIENT, "decay-decides", "<"),
-        Prediction(EFFICIENT, "threshold-by-decay", "none"),
-        Prediction(PRIOR, "hysteresis-decayed", "none"),
-        Prediction(PRIOR, "hysteresis-undecayed", "none"),
+        Prediction(FREQUENCY, "few-decayed", "none"),
+        Prediction(FREQUENCY, "few-undecayed", "none"),
+        Prediction(FREQUENCY, "decay-decides", "none"),
+        Prediction(FREQUENCY, "hysteresis-decayed", ">"),
+        Prediction(FREQUENCY, "hysteresis-undecayed", ">"),
+        Prediction(EFFICIENCY, "few-decayed", "<"),
+        Prediction(EFFICIENCY, "few-undecayed", "none"),
+        Prediction(EFFICIENCY, "decay-decides", "<"),
+        Prediction(EFFICIENCY, "threshold-by-decay", "none"),
+        Prediction(SIMPLICITY, "hysteresis-decayed", "none"),
+        Prediction(SIMPLICITY, "hysteresis-undecayed", "none"),
         Prediction(COLLAPSE, "few-decayed", "none"),
     ),
     arms=arms,

@@ -19,6 +19,7 @@ import xarray as xr
 
 from undergrowth.analysis import Exceeds
 from undergrowth.analysis.events import DEFAULT_RULES as RULES
+from undergrowth.analysis.hypotheses import COLLAPSE, EFFICIENCY, FREQUENCY, TWO_CIRCUITS
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.measures import Curves, Predictions
 from undergrowth.models import TwoTokenMLPSpec
@@ -295,9 +296,6 @@ def _over_steps(runs: Sequence[Run], wrong: bool) -> xr.DataArray | None:
     return cast(xr.DataArray, xr.concat(curves, "run", join="outer")) if curves else None
 
 
-FREQUENT, EFFICIENT = "frequency of reinforcement", "efficiency"
-TWO_CIRCUITS, COLLAPSE = "two circuits", "softmax collapse"
-
 STUDY = Study(
     name="weighted-outliers",
     question="Which wrong labels are unlearned, by how much each counts and by the decay?",
@@ -309,12 +307,12 @@ STUDY = Study(
         ),
     ),
     hypotheses={
-        FREQUENT: (
+        FREQUENCY: (
             "An outlier is unlearned where the other examples push harder than it does: at a weight "
             "that hardly depends on decay, and without decay too where batches let others push alone; "
             "but only where there is something general to replace it."
         ),
-        EFFICIENT: (
+        EFFICIENCY: (
             "An outlier is unlearned where its look-up costs more norm than its loss is worth: never "
             "without decay, and the weight that protects it grows with the decay, also where nothing "
             "general is there to replace it (shuffled labels)."
@@ -323,17 +321,17 @@ STUDY = Study(
         COLLAPSE: "What has been memorised has no gradient left that could undo it.",
     },
     predictions=(
-        Prediction(FREQUENT, "light-decayed", ">"),
-        Prediction(FREQUENT, "light-batches", ">"),
-        Prediction(FREQUENT, "weight-protects", ">"),
-        Prediction(FREQUENT, "threshold-by-decay", "none"),
-        Prediction(FREQUENT, "light-shuffled", "none"),
-        Prediction(EFFICIENT, "light-decayed", ">"),
-        Prediction(EFFICIENT, "light-undecayed", "none"),
-        Prediction(EFFICIENT, "light-batches", "none"),
-        Prediction(EFFICIENT, "weight-protects", ">"),
-        Prediction(EFFICIENT, "threshold-by-decay", ">"),
-        Prediction(EFFICIENT, "light-shuffled", ">"),
+        Prediction(FREQUENCY, "light-decayed", ">"),
+        Prediction(FREQUENCY, "light-batches", ">"),
+        Prediction(FREQUENCY, "weight-protects", ">"),
+        Prediction(FREQUENCY, "threshold-by-decay", "none"),
+        Prediction(FREQUENCY, "light-shuffled", "none"),
+        Prediction(EFFICIENCY, "light-decayed", ">"),
+        Prediction(EFFICIENCY, "light-undecayed", "none"),
+        Prediction(EFFICIENCY, "light-batches", "none"),
+        Prediction(EFFICIENCY, "weight-protects", ">"),
+        Prediction(EFFICIENCY, "threshold-by-decay", ">"),
+        Prediction(EFFICIENCY, "light-shuffled", ">"),
         Prediction(TWO_CIRCUITS, "light-decayed", "none"),
         Prediction(TWO_CIRCUITS, "light-undecayed", "none"),
         Prediction(COLLAPSE, "light-decayed", "none"),

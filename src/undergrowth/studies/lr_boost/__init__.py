@@ -7,14 +7,12 @@ Lieberum tried 5, 10 and 100 times, on modular addition from step 300, on S5 and
 
 from __future__ import annotations
 
+from undergrowth.analysis.hypotheses import EFFICIENCY, FREQUENCY, LAZY, TWO_CIRCUITS
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.studies.lr_boost.arms import arms
 from undergrowth.studies.lr_boost.endpoints import endpoints
 from undergrowth.studies.lr_boost.figures import figures
 from undergrowth.studies.study import Claim, Study
-
-TINY, FREQUENT = "two circuits and tiny gradients", "frequency of reinforcement"
-EFFICIENT, LAZY = "circuit efficiency", "lazy to rich"
 
 STUDY = Study(
     name="lr-boost",
@@ -38,16 +36,16 @@ STUDY = Study(
         Claim("C14", "The definition of the start of grokking changes the conclusion."),
     ),
     hypotheses={
-        TINY: (
+        TWO_CIRCUITS: (
             "After the onset only small gradients slow it down: steps to grok scale as 1 / rate with "
             "rate x decay held fixed (C3's statistic near 1), and the same multiplier from step 0 fails."
         ),
-        FREQUENT: (
+        FREQUENCY: (
             "Circuits unify one after the other: the speed-up is less than proportional; a boost that "
             "breaks shallow circuits lets general ones grow from the start, so both accuracies climb "
             "together (C5, C6)."
         ),
-        EFFICIENT: (
+        EFFICIENCY: (
             "Speed scales with rate x decay: multiplying decay alone does as much as the rate, and the "
             "rate with rate x decay held fixed does nothing."
         ),
@@ -57,13 +55,13 @@ STUDY = Study(
         ),
     },
     predictions=(
-        Prediction(TINY, "proportional", ">"),
-        Prediction(TINY, "fails-from-start", ">"),
-        Prediction(FREQUENT, "proportional", "<"),
-        Prediction(FREQUENT, "climbs-while-below", ">"),
-        Prediction(FREQUENT, "correlated", ">"),
-        Prediction(EFFICIENT, "proportional", "<"),
-        Prediction(EFFICIENT, "sooner-by-decay", ">"),
+        Prediction(TWO_CIRCUITS, "proportional", ">"),
+        Prediction(TWO_CIRCUITS, "fails-from-start", ">"),
+        Prediction(FREQUENCY, "proportional", "<"),
+        Prediction(FREQUENCY, "climbs-while-below", ">"),
+        Prediction(FREQUENCY, "correlated", ">"),
+        Prediction(EFFICIENCY, "proportional", "<"),
+        Prediction(EFFICIENCY, "sooner-by-decay", ">"),
         Prediction(LAZY, "works-and-collapses", ">"),
     ),
     arms=arms,
