@@ -21,6 +21,7 @@ import pandas as pd
 from jaxtyping import Array, Float
 
 from undergrowth.analysis import Exceeds, Within
+from undergrowth.analysis.hypotheses import SIMPLICITY
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.analysis.rivals import Rivals, descent
 from undergrowth.measures import Curves
@@ -307,7 +308,7 @@ LOOKS = {
     "one seed": Look(theme.SIDES["train"], opacity=0.6),
     "predicted": Look(theme.SIDES["val"], dash="6px,3px"),
 }
-FREQUENT, DRAWN_RIGHT, SIMPLE = "push in proportion to sharing", "push by the count alone", "simplicity"
+SHARING, DRAWN_RIGHT = "push in proportion to sharing", "push by the count alone"
 
 STUDY = Study(
     name="toy-heads",
@@ -320,7 +321,7 @@ STUDY = Study(
         ),
     ),
     hypotheses={
-        FREQUENT: (
+        SHARING: (
             "Pushes add up only where they reach the same weights: the general head gains 1 + (n - 1) c "
             "times as much as a shallow one, c being what two points share. As the post draws it, with "
             "tokens that have nothing in common, the general head grows no faster. With one strength a "
@@ -330,22 +331,22 @@ STUDY = Study(
             "The post's picture as drawn: a head that n points use is reinforced n times as often and "
             "grows faster, whatever the points share."
         ),
-        SIMPLE: (
+        SIMPLICITY: (
             "One head is simpler than many, whatever pushes it: the general head grows faster in every "
             "arm, under full-batch Adam too."
         ),
     },
     predictions=(
-        Prediction(FREQUENT, "as-sharing-says", ">"),
-        Prediction(FREQUENT, "as-drawn", "none"),
-        Prediction(FREQUENT, "as-drawn-two", "none"),
-        Prediction(FREQUENT, "half-shared", ">"),
-        Prediction(FREQUENT, "adam-full-batch", "none"),
+        Prediction(SHARING, "as-sharing-says", ">"),
+        Prediction(SHARING, "as-drawn", "none"),
+        Prediction(SHARING, "as-drawn-two", "none"),
+        Prediction(SHARING, "half-shared", ">"),
+        Prediction(SHARING, "adam-full-batch", "none"),
         Prediction(DRAWN_RIGHT, "as-drawn", ">"),
         Prediction(DRAWN_RIGHT, "as-drawn-two", ">"),
         Prediction(DRAWN_RIGHT, "as-sharing-says", "<"),
-        Prediction(SIMPLE, "as-drawn", ">"),
-        Prediction(SIMPLE, "adam-full-batch", ">"),
+        Prediction(SIMPLICITY, "as-drawn", ">"),
+        Prediction(SIMPLICITY, "adam-full-batch", ">"),
     ),
     predicted=predicted,
     arms=arms,
