@@ -48,7 +48,7 @@ def saliency_histogram(runs: Runs, reading: str = "saliency_median") -> Figure:
     edges = bin_edges([_relative(g.values(reading)) for g in found])
     histograms = [histogram(group, reading, edges) for group in found]
     steps = histograms[0].share["step"].values.tolist() if histograms else []
-    plot = Plot.of_panels(len(SIDES), 1, shared_xaxes=True, vertical_spacing=0.07)
+    plot = Plot.of_panels(len(SIDES), 1, shares_x=True, vertical_spacing=0.07)
     for row, side in enumerate(SIDES, start=1):
         for h in histograms:
             plot.add(_bars(h, side, len(steps) - 1), row, 1)

@@ -9,10 +9,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 Fields = dict[str, Any]
+
+TITLE = {"showarrow": False, "font": {"size": 16}, "xanchor": "center", "yanchor": "bottom"}
+"""How plotly writes the title of a panel."""
 
 
 class Plot:
@@ -24,12 +27,42 @@ class Plot:
         self.across = 1
 
     @classmethod
-    def of_panels(cls, lines: int, across: int, **how: Any) -> Plot:
-        """Empty panels; how: what plotly's `make_subplots` takes."""
-        layout = make_subplots(lines, across, **how).to_plotly_json()["layout"]
-        layout.pop("template", None)
-        found = cls((), layout)
+    def of_panels(
+        cls,
+        lines: int,
+        across: int,
+        *,
+        row_heights: Sequence[float] = (),
+        vertical_spacing: float = 0.0,
+        horizontal_spacing: float = 0.0,
+        shares_x: bool = False,
+        shares_y: bool = False,
+        titles: Sequence[str] = (),
+    ) -> Plot:
+        """Empty panels, as plotly's `make_subplots` lays them out.
+
+        row_heights: one in proportion to the others for each line; spacings: shares of the plot;
+        shares_x, shares_y: whether the panels of a column, or of a line, have one axis; titles: in the
+        order of the panels, '' for none.
+        """
+        found = cls((), {})
         found.across = across
+        heights = np.array(row_heights or [1.0] * lines)
+        heights = heights / heights.sum() * (1 - vertical_spacing * (lines - 1))
+        width = (1 - horizontal_spacing * (across - 1)) / across
+        for row, col in np.ndindex(lines, across):
+            n, low = found.number(row + 1, col + 1), float((heights[row + 1 :] + vertical_spacing).sum())
+            left = (width + horizontal_spacing) * col
+            x: Fields = {"anchor": f"y{n}", "domain": [left, left + width]}
+            y: Fields = {"anchor": f"x{n}", "domain": [low, low + float(heights[row])]}
+            if shares_x and row < lines - 1:
+                x |= {"matches": f"x{found.number(lines, col + 1)}", "showticklabels": False}
+            if shares_y and col:
+                y |= {"matches": f"y{found.number(row + 1, 1)}", "showticklabels": False}
+            found.layout |= {f"xaxis{n}": x, f"yaxis{n}": y}
+            if title := "".join(titles[row * across + col :][:1]):
+                at = {"x": left + width / 2, "y": y["domain"][1], "xref": "paper", "yref": "paper"}
+                found.add_annotation(**at, **TITLE, text=title)
         return found
 
     @property

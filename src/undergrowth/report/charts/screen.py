@@ -33,18 +33,15 @@ def on_screen(chart: Chart) -> Plot:
     heights, gap = _heights(chart), _gap(chart)
     lines = len(heights)
     tall = sum(heights) + gap * (lines - 1)
-    shared: Any = {  # plotly annotates them as bool
-        "shared_xaxes": "columns" if _shares_x(chart) else False,
-        "shared_yaxes": "rows" if chart.across > 1 else False,
-    }
     plot = Plot.of_panels(
         lines,
         chart.across,
         row_heights=heights,
-        **shared,
+        shares_x=_shares_x(chart),
+        shares_y=chart.across > 1,
         vertical_spacing=min(gap / tall, 1 / lines),
         horizontal_spacing=0.06,
-        subplot_titles=[_wrapped(name, TITLE) for name in chart.panels] if any(chart.panels) else None,
+        titles=[_wrapped(name, TITLE) for name in chart.panels],
     )
     pieces = list(chart.pieces(chart.start))
     _draw(plot, chart, pieces)
