@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from pydantic import Field, model_validator
 
 from undergrowth.models.circuits import Circuits, General
+from undergrowth.models.initialisation import Chance
 from undergrowth.models.model import ElementRows, ElementWeights, Inputs, Model, NeuronsRead, refuse
 from undergrowth.models.planted_weights import PlantedWeights, planted_weights
 from undergrowth.models.sites import HOOK_EMBED, Hook, Site, no_hook
@@ -156,9 +157,7 @@ class PlantedSpec(Value):
                 "take the task of that group, or plant the task's"
             )
 
-    def init(
-        self, inputs: InputSpace, n_labels: int, rng: np.random.Generator | None
-    ) -> Planted | PlantedWeights:
+    def init(self, inputs: InputSpace, n_labels: int, rng: Chance | None) -> Planted | PlantedWeights:
         """The network before training; equal generators give equal ones."""
         if not isinstance(inputs, Tokens):
             raise refuse(self.name, inputs)
@@ -175,7 +174,7 @@ class PlantedSpec(Value):
             return planted_weights(circuits, strength, self.spread, rng)
         if rng is None:
             return Planted(jnp.zeros(len(strength), jnp.float32), circuits)
-        strength = strength + self.spread * rng.standard_normal(len(strength))
+        strength = strength + self.spread * rng.standard_normal((len(strength),))
         return Planted(jax.device_put(strength.astype(np.float32)), circuits)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from undergrowth.models.circuits import Circuits
+from undergrowth.models.initialisation import Chance
 from undergrowth.models.lookup import rows
 from undergrowth.models.model import ElementRows, ElementWeights, Inputs, Model, NeuronsRead
 from undergrowth.models.sites import HOOK_EMBED, Hook, Site, no_hook
@@ -93,7 +94,7 @@ def planted_weights(
     circuits: Circuits,
     strength: Float[np.ndarray, " block"],
     spread: float,
-    rng: np.random.Generator | None,
+    rng: Chance | None,
 ) -> PlantedWeights:
     """The circuits' own weights, what each writes times its strength, with normal noise but on b_in."""
     blocks = [circuits.neurons().of(b) for b in range(len(strength))]
@@ -107,7 +108,7 @@ def planted_weights(
     if rng is None:
         blank = (jnp.zeros(each.shape, jnp.float32) for each in (W_in, b_in, W_out))
         return PlantedWeights(*blank, circuits=circuits)
-    W_in += spread * rng.standard_normal(W_in.shape)
-    W_out += spread * rng.standard_normal(W_out.shape)
+    W_in = W_in + spread * rng.standard_normal(W_in.shape)
+    W_out = W_out + spread * rng.standard_normal(W_out.shape)
     drawn = (jax.device_put(each.astype(np.float32)) for each in (W_in, b_in, W_out))
     return PlantedWeights(*drawn, circuits=circuits)

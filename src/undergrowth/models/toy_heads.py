@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from pydantic import Field
 
+from undergrowth.models.initialisation import Chance
 from undergrowth.models.model import ElementRows, ElementWeights, Inputs, Model, NeuronsRead, refuse
 from undergrowth.models.sites import HOOK_EMBED, Hook, Site, no_hook
 from undergrowth.models.write_hooks import WriteHook, no_write_hook
@@ -178,7 +179,7 @@ class ToyHeadsSpec(Value):
                 f"of {task.describe()}: take a table whose rows are 0,0,0 and 1,1,1 and 2,2,0 and so on"
             )
 
-    def init(self, inputs: InputSpace, n_labels: int, rng: np.random.Generator | None) -> ToyHeads:
+    def init(self, inputs: InputSpace, n_labels: int, rng: Chance | None) -> ToyHeads:
         """The heads before training; equal generators give equal ones."""
         if not isinstance(inputs, Tokens):
             raise refuse(self.name, inputs)
@@ -189,7 +190,7 @@ class ToyHeadsSpec(Value):
         W_QK, W_OV = (self._drawn(W, rng) for W in circuits(self, n, n_labels))
         return ToyHeads(W_QK, W_OV, None, self, n, n_labels)
 
-    def _drawn(self, mean: np.ndarray, rng: np.random.Generator | None) -> Array:
+    def _drawn(self, mean: np.ndarray, rng: Chance | None) -> Array:
         if rng is None:
             return jnp.zeros(mean.shape, jnp.float32)
         drawn = mean + self.spread * rng.standard_normal(mean.shape)

@@ -108,7 +108,8 @@ class RunSpec(Value):
 
     def blank_model(self) -> Model:
         """The model's shape: its tree with shapes and dtypes instead of arrays."""
-        return _blank(self.model, self.task.input_space, self.task.n_labels)
+        model: Any = self.model  # frozen, so it hashes
+        return _blank(model, self.task.input_space, self.task.n_labels)
 
     def data(self) -> Data:
         """The examples, labels and split that this run trains and is validated on.

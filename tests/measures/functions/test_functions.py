@@ -48,7 +48,7 @@ def context(run: RunSpec) -> Context:
         raise AssertionError
 
     rng = stream(run.seeds.noise, "measures", 0)
-    return Context(0, rng, run, initial(run).state, no_update)
+    return Context(0, rng, run, initial(run).state, no_update, no_update)
 
 
 def counted(readings: Mapping[str, Reading], n_examples: int) -> Counter[tuple[int, ...]]:
