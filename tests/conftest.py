@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["NPROC"] = "1"  # before JAX starts: the layout that gives reproducible bits on a CPU
@@ -29,6 +31,21 @@ settings.load_profile("ci" if os.environ.get("CI") else "undergrowth")
 from tests import tiny  # noqa: E402
 from undergrowth.measures import Observed  # noqa: E402
 from undergrowth.models import Transformer, TwoTokenMLP  # noqa: E402
+
+
+MAPS = Path("/proc/self/maps")
+MOST_MAPS = 20_000
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _compiled_code_is_let_go() -> Iterator[None]:
+    """Compiled code takes memory maps, of which Linux gives a process 65,530: one that runs thousands of
+    tests would die of it, in the middle of reading the compile cache.
+    """
+    yield
+    if MAPS.exists() and len(MAPS.read_bytes().splitlines()) > MOST_MAPS:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
