@@ -32,7 +32,6 @@ from tests import tiny  # noqa: E402
 from undergrowth.measures import Observed  # noqa: E402
 from undergrowth.models import Transformer, TwoTokenMLP  # noqa: E402
 
-
 MAPS = Path("/proc/self/maps")
 MOST_MAPS = 20_000
 
