@@ -651,7 +651,10 @@ def test_the_data_are_those_of_task_split_labels_and_seed() -> None:
             {"task": {"name": "modularr"}},
             "task.name = 'modularr': unknown name; did you mean 'modular'?",
         ),
-        ({"task": {"name": 3}}, "task.name = '3': unknown name; known names: 'characters', 'digits', "),
+        (
+            {"task": {"name": 3}},
+            "task.name = '3': unknown name; known names: 'boolean_function', 'characters', ",
+        ),
         (
             {"measures": [{"name": "curvs"}]},
             "measures.0.name = 'curvs': unknown name; did you mean 'curves'?",

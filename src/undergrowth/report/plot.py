@@ -53,8 +53,10 @@ class Plot:
         for row, col in np.ndindex(lines, across):
             n, low = found.number(row + 1, col + 1), float((heights[row + 1 :] + vertical_spacing).sum())
             left = (width + horizontal_spacing) * col
-            x: Fields = {"anchor": f"y{n}", "domain": [left, left + width]}
-            y: Fields = {"anchor": f"x{n}", "domain": [low, low + float(heights[row])]}
+            ends = left + width, low + float(heights[row])
+            right, high = (min(end, 1.0) for end in ends)  # as sums round
+            x: Fields = {"anchor": f"y{n}", "domain": [left, right]}
+            y: Fields = {"anchor": f"x{n}", "domain": [low, high]}
             if shares_x and row < lines - 1:
                 x |= {"matches": f"x{found.number(lines, col + 1)}", "showticklabels": False}
             if shares_y and col:
