@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,6 +49,14 @@ class Arm:
         if self.order:
             spec = spec.replace(seeds=Seeds(model=seed, data=seed, noise=seed + self.order))
         return spec
+
+
+def each_once(arms: Iterable[Arm]) -> tuple[Arm, ...]:
+    """Arms by their names, each where it comes first: a trunk that many forks leave is one arm."""
+    found: dict[str, Arm] = {}
+    for arm in arms:
+        found.setdefault(arm.name, arm)
+    return tuple(found.values())
 
 
 @dataclass(frozen=True)

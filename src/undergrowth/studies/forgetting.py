@@ -34,10 +34,9 @@ from undergrowth.report.panels import panels_figure
 from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
-from undergrowth.studies.arm import Arm, Budget
-from undergrowth.studies.decay.statistics import beside
+from undergrowth.studies.arm import Arm, Budget, each_once
 from undergrowth.studies.endpoint import Endpoint
-from undergrowth.studies.statistic import Missing, Statistic, points
+from undergrowth.studies.statistic import Missing, Statistic, beside, points
 from undergrowth.studies.study import Claim, Study
 from undergrowth.studies.table import Table
 from undergrowth.tasks import CommutationSafe, Modular
@@ -175,11 +174,9 @@ def forgettings(budget: Budget) -> tuple[Forgetting, ...]:
 
 def arms(budget: Budget) -> tuple[Arm, ...]:
     """Every trunk before the forks that leave it."""
-    found = {}
-    for each in forgettings(budget):
-        for arm in (each.trunk(budget), each.arm(budget)):
-            found.setdefault(arm.name, arm)
-    return tuple(found.values())
+    return each_once(
+        arm for each in forgettings(budget) for arm in (each.trunk(budget), each.arm(budget))
+    )
 
 
 TOO_LATE = "generalised too late"

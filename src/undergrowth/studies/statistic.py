@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from undergrowth.analysis import Value
 from undergrowth.report.numbers import format_number
+from undergrowth.store import Run
 
 Words = Callable[[float], str]
 """From an effect to what a reader is told of it."""
@@ -36,6 +37,19 @@ class Statistic:
     range: tuple[float, float] = (-math.inf, math.inf)
     says: Words = format_number
     takes_failed: bool = False
+
+
+def beside(of: Callable[[Run], float | Missing]) -> Callable[..., float | Missing]:
+    """A number of a run, or of a run minus its control's."""
+
+    def measured(*runs: Run) -> float | Missing:
+        numbers = [of(run) for run in runs]
+        known = [number for number in numbers if not isinstance(number, Missing)]
+        if len(known) < len(numbers):
+            return next(number for number in numbers if isinstance(number, Missing))
+        return known[0] - sum(known[1:])
+
+    return measured
 
 
 def times(more: str, less: str) -> Words:

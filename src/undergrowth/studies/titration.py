@@ -27,7 +27,7 @@ from undergrowth.store import Run
 from undergrowth.store.reader import together
 from undergrowth.studies.arm import Arm, Budget
 from undergrowth.studies.endpoint import Endpoint, Measured
-from undergrowth.studies.statistic import Missing, Statistic, points, times
+from undergrowth.studies.statistic import Missing, Statistic, beside, points, times
 from undergrowth.studies.study import Claim, Study
 from undergrowth.studies.table import Table
 from undergrowth.tasks import CommutationSafe, Modular
@@ -169,13 +169,10 @@ def waits_longer(run: Run, control: Run) -> Value | Missing:
     return -high, -low
 
 
-def memorises_later(run: Run, control: Run) -> float | Missing:
-    """log10(its steps to memorise / the control's)."""
-    mine, its = memorised(run), memorised(control)
-    for found in (mine, its):
-        if isinstance(found, Missing):
-            return found
-    return float(np.log10(mine / its))  # pyright: ignore[reportOperatorIssue]
+def decades_to_memorise(run: Run) -> float | Missing:
+    """log10 of the steps until it has memorised."""
+    steps = memorised(run)
+    return steps if isinstance(steps, Missing) else float(np.log10(steps))
 
 
 def reach(run: Run) -> float | Missing:
@@ -230,7 +227,7 @@ LONGER = Statistic(
 LATER = Statistic(
     "log10(steps to memorise / the control's)",
     MEMORISED,
-    memorises_later,
+    beside(decades_to_memorise),
     says=times("later", "sooner"),
 )
 LOWER = Statistic(

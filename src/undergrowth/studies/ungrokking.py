@@ -29,9 +29,8 @@ from undergrowth.store import Run
 from undergrowth.store.reader import together
 from undergrowth.studies import complexity
 from undergrowth.studies.arm import Arm, Budget
-from undergrowth.studies.decay.statistics import beside
 from undergrowth.studies.endpoint import Endpoint
-from undergrowth.studies.statistic import Missing, Statistic, points, times
+from undergrowth.studies.statistic import Missing, Statistic, beside, points, times
 from undergrowth.studies.study import Claim, Study
 from undergrowth.studies.table import Table
 from undergrowth.studies.threshold import moved

@@ -31,10 +31,9 @@ from undergrowth.report.panels import panels_figure
 from undergrowth.schedules import Schedule
 from undergrowth.store import Run
 from undergrowth.studies import complexity
-from undergrowth.studies.arm import Arm, Budget
-from undergrowth.studies.decay.statistics import beside
+from undergrowth.studies.arm import Arm, Budget, each_once
 from undergrowth.studies.endpoint import Endpoint
-from undergrowth.studies.statistic import Missing, Statistic, points, times
+from undergrowth.studies.statistic import Missing, Statistic, beside, points, times
 from undergrowth.studies.study import Claim, Study
 from undergrowth.studies.table import Table
 from undergrowth.studies.threshold import moved
@@ -151,11 +150,7 @@ def outliers(budget: Budget) -> tuple[Outliers, ...]:
 
 def arms(budget: Budget) -> tuple[Arm, ...]:
     """Every trunk before the forks that leave it."""
-    found = {}
-    for each in outliers(budget):
-        for arm in (each.trunk(budget), each.arm(budget)):
-            found.setdefault(arm.name, arm)
-    return tuple(found.values())
+    return each_once(arm for each in outliers(budget) for arm in (each.trunk(budget), each.arm(budget)))
 
 
 TOO_LATE = "memorised too late"

@@ -11,7 +11,7 @@ from undergrowth.measures import Curves, Predictions
 from undergrowth.models import TransformerSpec, TwoTokenMLPSpec
 from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
-from undergrowth.studies.arm import Arm, Budget
+from undergrowth.studies.arm import Arm, Budget, each_once
 from undergrowth.studies.lr_boost.arms import SPARSE, TRUNKS
 from undergrowth.tasks import CommutationSafe, Modular
 from undergrowth.training.interventions import (
@@ -206,8 +206,6 @@ def undoings(budget: Budget) -> tuple[Undoing, ...]:
 
 def arms(budget: Budget) -> tuple[Arm, ...]:
     """Every trunk before the forks that leave it."""
-    found = {}
-    for undoing in undoings(budget):
-        for arm in (undoing.trunk(budget), undoing.arm(budget)):
-            found.setdefault(arm.name, arm)
-    return tuple(found.values())
+    return each_once(
+        arm for undoing in undoings(budget) for arm in (undoing.trunk(budget), undoing.arm(budget))
+    )

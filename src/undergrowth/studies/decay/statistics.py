@@ -18,7 +18,7 @@ from undergrowth.analysis.forgetting import (
 )
 from undergrowth.store import Run
 from undergrowth.studies.decay.arms import APART, PLACES, UPTO, WRONG, distance
-from undergrowth.studies.statistic import Missing, Statistic, points
+from undergrowth.studies.statistic import Missing, Statistic, beside, points
 
 Score = Literal["right", "confident"]
 Class = Literal["general", "shallow"]
@@ -114,19 +114,6 @@ def undone(run: Run) -> Undone | Missing:
         shallow=(data.is_noisy if run.spec.label_noise else data.is_train) & right,
         val_accuracy=float(right[data.is_val].mean()),
     )
-
-
-def beside(of: Callable[[Run], float | Missing]) -> Callable[..., float | Missing]:
-    """A number of a run, or of a run minus its control's."""
-
-    def measured(*runs: Run) -> float | Missing:
-        numbers = [of(run) for run in runs]
-        known = [number for number in numbers if not isinstance(number, Missing)]
-        if len(known) < len(numbers):
-            return next(number for number in numbers if isinstance(number, Missing))
-        return known[0] - sum(known[1:])
-
-    return measured
 
 
 def of_fork(number: Callable[[Undone], float | Missing]) -> Callable[..., float | Missing]:

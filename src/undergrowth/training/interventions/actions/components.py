@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Shaped
 from pydantic import Field, model_validator
 
 from undergrowth.gating.attribution import attribute, baselines
@@ -91,6 +91,18 @@ def component_norms(model: Model, site: Site) -> np.ndarray:
     return np.sqrt(squares)
 
 
+def of_weights(
+    model: Model, site: Site, of_components: Shaped[np.ndarray, " component"]
+) -> dict[str, np.ndarray]:
+    """What each component of a site has, for each of the weights that are its own: by parameter name."""
+    arrays, found = state_dict(model), {}
+    for name, axis in model.slices(site).items():
+        shape = [1] * arrays[name].ndim
+        shape[axis] = len(of_components)
+        found[name] = np.broadcast_to(of_components.reshape(shape), arrays[name].shape)
+    return found
+
+
 class OfComponents(Action):
     """An action on some components."""
 
@@ -161,12 +173,7 @@ class Freeze(OfComponents, _Freezing):
     def act(self, moment: Moment, run: Setup, rng: np.random.Generator) -> Moment:
         site = self.components.site(moment.state.model)
         moves = ~self.components.chosen(moment, rng)
-        arrays = state_dict(moment.state.model)
-        masks = {}
-        for name, axis in moment.state.model.slices(site).items():
-            shape = [1] * arrays[name].ndim
-            shape[axis] = len(moves)
-            masks[name] = np.broadcast_to(moves.reshape(shape), arrays[name].shape)
+        masks = of_weights(moment.state.model, site, moves)
         return moment.replace(state=_frozen(moment.state, masks))
 
 

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from undergrowth.models import Model, state_dict
 from undergrowth.models.room import CACHED
-from undergrowth.training.interventions.actions.components import Components
+from undergrowth.training.interventions.actions.components import Components, of_weights
 from undergrowth.training.setup import Setup
 from undergrowth.training.state import Moment, Regime
 from undergrowth.values import Value
@@ -134,7 +134,7 @@ class RandomComponents(_Dealt):
     def owners(self, moment: Moment, groups: Groups, rng: np.random.Generator) -> Owners:
         site = _components(self.component, self.layer).site(moment.state.model)
         dealt = rng.permutation(site.n_components) % (groups.max() + 1)
-        return _of_components(moment.state.model, self.component, self.layer, dealt.astype(np.int32))
+        return of_weights(moment.state.model, site, dealt.astype(np.int32))
 
 
 class Route(Value):
@@ -185,7 +185,7 @@ class ByLabel(Routes):
         dealt = np.full(site.n_components, EVERYBODY, np.int32)
         for k, route in enumerate(self.routes):
             dealt[list(route.components)] = k
-        return _of_components(moment.state.model, self.component, self.layer, dealt)
+        return of_weights(moment.state.model, site, dealt)
 
 
 AnyRoutes = Annotated[RandomWeights | RandomComponents | ByLabel, Field(discriminator="name")]
@@ -207,17 +207,3 @@ def _site(component: Literal["neuron", "head"], layer: int, run: Setup, place: s
         return _components(component, layer).site(run.blank_model()).n_components
     except ValueError as error:
         raise ValueError(f"{place}.{error}") from None
-
-
-def _of_components(
-    model: Model, component: Literal["neuron", "head"], layer: int, dealt: Int[np.ndarray, " component"]
-) -> Owners:
-    """The owner of every weight that belongs to a component of a layer."""
-    arrays = state_dict(model)
-    site = _components(component, layer).site(model)
-    owners = {}
-    for name, axis in model.slices(site).items():
-        shape = [1] * arrays[name].ndim
-        shape[axis] = len(dealt)
-        owners[name] = np.array(np.broadcast_to(dealt.reshape(shape), arrays[name].shape))
-    return owners
