@@ -326,7 +326,7 @@ def test_studies_are_listed_and_shown_with_what_they_predict(say) -> None:
 )
 def test_a_study_trains_as_many_seeds_as_asked_or_those_named(say, monkeypatch, given, trained) -> None:
     asked: list[Planned] = []
-    monkeypatch.setattr(cli, "_conduct", lambda names, planned, out: asked.extend(planned) or 0)
+    monkeypatch.setattr(cli.studies, "_conduct", lambda names, planned, out: asked.extend(planned) or 0)
     assert say("study", "run", "leak", "--budget", "full", "--seeds", given).code == 0
     assert sorted({each.spec.seeds.model for each in asked}) == trained
     assert len(asked) == len(trained) * len({each.part.arm for each in asked})

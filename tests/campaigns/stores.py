@@ -31,7 +31,7 @@ import numpy as np
 
 from tests import tiny
 from tests.campaigns.command import parser
-from undergrowth.cli import _exit_code
+from undergrowth.cli.entry import exit_code
 from undergrowth.measures import Saliency
 from undergrowth.store import Run, Store, StoreError, measured
 from undergrowth.store.database import seal_of
@@ -179,7 +179,7 @@ def _from_shell(command: list[str]) -> Iterator[str]:
     out, said = io.StringIO(), io.StringIO()
     try:
         with _alarm(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(said):
-            code = _exit_code(command)
+            code = exit_code(command)
     except BaseException as error:
         yield _told(error)
         return

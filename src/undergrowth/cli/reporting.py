@@ -1,0 +1,66 @@
+"""`report`: write the page of a store."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from undergrowth.cli.app import AsJson, NotWrittenError, StoreName, WrongUseError, app, this_command
+from undergrowth.plain_text import command
+from undergrowth.printing import print_answers, print_json
+
+if TYPE_CHECKING:  # the command line starts without JAX
+    from undergrowth.store import Store
+    from undergrowth.studies.conducting import Report
+
+
+@app.command
+def report(
+    directory: StoreName,
+    /,
+    *,
+    out: Annotated[
+        Path | None,
+        Parameter(help="Write into this directory or to this .html file; by default into the store."),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Rebuild report.html and verdicts.json from a store, without training.
+
+    The store is only read, so another command may be training into it; the page then says that it is a
+    snapshot.
+    """
+    from undergrowth.store import Store
+
+    store = Store(directory)
+    if not store.runs:
+        raise WrongUseError(f"{directory} has no runs to report: train some first")
+    written = write_report_of(store, out)
+    if as_json:
+        print_json([claim.to_dict() for claim in written.claims])
+    else:
+        print_answers(written)
+    return 0
+
+
+def write_report_of(store: Store, out: Path | None) -> Report:
+    """Write the page of a store, by default into it."""
+    from undergrowth.studies import STUDIES
+    from undergrowth.studies.conducting import places, write_report
+
+    often = gc.get_threshold()
+    # looking for cycles, of which a report makes few, among all that it holds takes a tenth of its time
+    gc.set_threshold(200_000, 20, 20)
+    try:
+        return write_report(store, STUDIES.values(), this_command(), places(store, out))
+    except OSError as error:
+        again = command("undergrowth", "report", store.root, "--out", "PLACE")
+        raise NotWrittenError(
+            f"{error.filename or out or store.root}: {error.strerror or error}: the report was not "
+            f"written, but the store is intact; free space or fix permissions there, or run `{again}`"
+        ) from None
+    finally:
+        gc.set_threshold(*often)
