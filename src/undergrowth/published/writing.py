@@ -36,9 +36,9 @@ from undergrowth.store.parts import Parts, parts_of
 from undergrowth.studies import STUDIES, Answer, Study, Table
 from undergrowth.studies.conducting import SCHEMA as VERDICTS_SCHEMA, table_of
 
-MOST_BYTES = 900_000
-"""Of the curves of a study: what ships stays small."""
-THINNED = (None, 400, 200, 100, 50)
+MOST_BYTES = 990_000
+"""Of all files of a study: what ships stays small."""
+THINNED = (None, 400, 300, 200, 150, 100, 70, 50)
 """Steps of each run that are kept: all, or as many as fit."""
 RECORDED = ("undergrowth", "jax", "jaxlib", "numpy", "optax")
 
@@ -58,17 +58,19 @@ def publish(
     table, parts = _together(study, store, kept)
     answer = study.answer(table)
     runs = list(dict.fromkeys(table.all))
-    curves, most_steps = _curves(runs)
     contents = {
         ARMS: _lines({name: arm.spec.model_dump(mode="json") for name, arm in table.arms.items()}),
         RUNS: _lines([account(run, _in_study(parts[run.id], table)) for run in runs]),
-        CURVES: curves,
         VALUES: _values(answer.verdicts).encode(),
         VERDICTS: _verdicts(answer),
     }
     about = {
         **_about(table, runs),
         "commands": list(dict.fromkeys((*(kept.about["commands"] if kept else ()), *given))),
+    }
+    room = MOST_BYTES - sum(map(len, (*contents.values(), _text(about))))
+    contents[CURVES], most_steps = _curves(runs, room)
+    about |= {
         "most_steps": most_steps,
         "from_curves_alone": not study.needs and _are_of_curves(table),
         "files": {name: write_whole(folder / name, content) for name, content in contents.items()},
@@ -138,12 +140,12 @@ def _verdicts(answer: Answer) -> bytes:
     )
 
 
-def _curves(runs: Sequence[Run]) -> tuple[bytes, int | None]:
-    """All curves at every step, or at so many that they fit."""
+def _curves(runs: Sequence[Run], room: int) -> tuple[bytes, int | None]:
+    """All curves at every step, or at so many that they fit in so many bytes."""
     names, data, most = readings_of(runs), b"", None
     for most in THINNED:
         data = as_columns(runs, names, most)
-        if len(data) <= MOST_BYTES:
+        if len(data) <= room:
             break
     return data, most
 
