@@ -2,7 +2,7 @@
 
 `python -m tests.oracles.first_steps 300` trains each preset and its transcription for so many updates
 over three seeds and prints the loss of training along the way; `... 50 12 power2022_figure1a` one preset
-over twelve seeds. `... library` trains lieberum2021 and
+over twelve seeds. `... library` trains lieberum2021, and `... library lieberum2021_s5` his S5, and
 x-transformers 0.21.1 itself until both sides are at 99 %, over four seeds, and prints when they were.
 It needs `pip install --no-deps x-transformers==0.21.1 einops entmax`.
 Sides of the split are the package's for either, so that what differs is weights and order alone.
@@ -99,11 +99,11 @@ def format_number(values: np.ndarray) -> str:
     return f"{values.mean():.4f} [{values.min():.4f}, {values.max():.4f}]"
 
 
-def package_reaches(seed: int) -> tuple[int, int]:
+def package_reaches(name: str, seed: int) -> tuple[int, int]:
     """The first steps, in tens, at which train and validation accuracy are at 99 %."""
     rarely = {"every": 10_000, "until": 10_000, "per_decade": 1}
     often = {"every": EVERY, "until": BUDGET, "per_decade": 1}
-    spec = preset("lieberum2021").seeded(seed)
+    spec = preset(name).seeded(seed)
     spec = spec.replace(
         steps=BUDGET, checkpoints=rarely, measures=[{"name": "curves", "schedule": often}]
     )
@@ -117,16 +117,17 @@ def package_reaches(seed: int) -> tuple[int, int]:
     return first_at(read)
 
 
-def library_reaches(seed: int) -> tuple[int, int]:
+def library_reaches(name: str, seed: int) -> tuple[int, int]:
     """The same of the library's decoder, with 5 positions, trained by torch's AdamW."""
     from x_transformers import Decoder, TransformerWrapper
 
-    spec = preset("lieberum2021").seeded(seed)
+    spec = preset(name).seeded(seed)
+    n_labels = spec.task.n_labels
     (pairs, labels), (val_pairs, val_labels) = sides(spec)
     torch.manual_seed(1000 + seed)
     decoder = Decoder(dim=128, depth=2, heads=4)
-    library = TransformerWrapper(num_tokens=99, max_seq_len=5, attn_layers=decoder)
-    prompts = torch_presets.Decoder(torch_presets.LIEBERUM, 97)
+    library = TransformerWrapper(num_tokens=n_labels + 2, max_seq_len=5, attn_layers=decoder)
+    prompts = torch_presets.Decoder(torch_presets.LIEBERUM, n_labels)
 
     class Last(torch.nn.Module):
         def forward(self, of: Tensor) -> Tensor:
@@ -161,10 +162,10 @@ def first_at(read: Callable[[], Iterator[tuple[int, float, float]]]) -> tuple[in
     return memorised, BUDGET + 1
 
 
-def compare_with_library() -> None:
+def compare_with_library(name: str = "lieberum2021") -> None:
     for seed in SEEDS:
         for who, reaches in (("package", package_reaches), ("library", library_reaches)):
-            memorised, grokked = reaches(seed)
+            memorised, grokked = reaches(name, seed)
             print(
                 f"{who} seed {seed}: train at 99 % at {memorised}, validation at {grokked}", flush=True
             )
@@ -172,8 +173,8 @@ def compare_with_library() -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    if sys.argv[1:] == ["library"]:
-        compare_with_library()
+    if sys.argv[1] == "library":
+        compare_with_library(*sys.argv[2:])
     else:
         steps, *more = sys.argv[1:]
         compare_first_steps(int(steps), int(more[0]) if more else 3, *more[1:])

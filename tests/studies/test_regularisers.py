@@ -14,6 +14,7 @@ import xarray as xr
 
 from tests.studies.made_up import MadeUpRun
 from tests.studies.planted import ruling_of, table_of, verdict_of
+from undergrowth.analysis.hypotheses import EFFICIENCY, FREQUENCY
 from undergrowth.spec import RunSpec
 from undergrowth.spec.presets import preset
 from undergrowth.store import Run
@@ -217,10 +218,10 @@ def test_decay_to_init_as_good_as_to_zero_is_right_for_frequency_and_wrong_for_e
         (each.prediction.hypothesis, each.prediction.endpoint): each.score
         for each in STUDY.answer(table_of(STUDY, runs)).scores
     }
-    assert scores[regularisers.FREQUENT, "better-decay-over-init"] == "right"
-    assert scores[regularisers.EFFICIENT, "better-decay-over-init"] == "wrong"
+    assert scores[FREQUENCY, "better-decay-over-init"] == "right"
+    assert scores[EFFICIENCY, "better-decay-over-init"] == "wrong"
     assert scores[regularisers.COLLAPSE, "better-decay"] == "wrong"
-    assert scores[regularisers.EFFICIENT, "better-noise"] == "open"
+    assert scores[EFFICIENCY, "better-noise"] == "open"
 
 
 @pytest.mark.parametrize(("level", "leaks"), [(0.04, 0), (0.6, 2)])

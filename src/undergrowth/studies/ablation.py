@@ -10,6 +10,7 @@ import xarray as xr
 
 from undergrowth.analysis import Exceeds
 from undergrowth.analysis.events import EventName
+from undergrowth.analysis.hypotheses import EFFICIENCY, FREQUENCY
 from undergrowth.analysis.matching import MATCHED_WITHIN, is_matched
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.report.ablation import deletion_by_k_figure, deletion_over_steps_figure
@@ -132,21 +133,16 @@ def figures(table: Table) -> Iterator[Figure]:
         )
 
 
-FREQUENT, COLLECTIVE, EFFICIENT, NORM = (
-    "frequency of reinforcement",
-    "a collective general circuit",
-    "circuit efficiency",
-    "norm alone",
-)
+COLLECTIVE, NORM = "a collective general circuit", "norm alone"
 SQUARES = "squares, no decay"
 PREDICTIONS = (
-    Prediction(FREQUENT, "drop-accuracy", ">"),
-    Prediction(FREQUENT, "drop-accuracy-beyond-random", ">"),
-    Prediction(FREQUENT, f"drop-accuracy-beyond-random, {SQUARES}", ">"),
-    Prediction(FREQUENT, "drop-accuracy-beyond-random, Muon", ">"),
+    Prediction(FREQUENCY, "drop-accuracy", ">"),
+    Prediction(FREQUENCY, "drop-accuracy-beyond-random", ">"),
+    Prediction(FREQUENCY, f"drop-accuracy-beyond-random, {SQUARES}", ">"),
+    Prediction(FREQUENCY, "drop-accuracy-beyond-random, Muon", ">"),
     Prediction(COLLECTIVE, "drop-accuracy-after-grokked", "<"),
-    Prediction(EFFICIENT, "drop-accuracy", ">"),
-    Prediction(EFFICIENT, f"drop-accuracy, {SQUARES}", "none"),
+    Prediction(EFFICIENCY, "drop-accuracy", ">"),
+    Prediction(EFFICIENCY, f"drop-accuracy, {SQUARES}", "none"),
     Prediction(NORM, "drop-accuracy-beyond-norm-matched", "none"),
 )
 
@@ -159,7 +155,7 @@ STUDY = Study(
         ),
     ),
     hypotheses={
-        FREQUENT: (
+        FREQUENCY: (
             "Single circuits carry a growing share of the predictions: the damage grows through "
             "grokking, by more than that of random deletion, also without decay and under Muon."
         ),
@@ -167,7 +163,7 @@ STUDY = Study(
             "Many neurons carry the same few frequencies redundantly: once the general circuit is "
             "complete, losing k of them hurts less again."
         ),
-        EFFICIENT: (
+        EFFICIENCY: (
             "Decay removes what backs up the general circuit: the damage grows only with decay."
         ),
         NORM: "Deleting random neurons of equal total norm comes to hurt as much as deleting the top k.",

@@ -18,6 +18,7 @@ import pandas as pd
 from undergrowth.analysis import Event, Exceeds, events
 from undergrowth.analysis.events import DEFAULT_RULES, EventName
 from undergrowth.analysis.growth import Ladder, exponential_over_power_law, slope
+from undergrowth.analysis.hypotheses import EFFICIENCY, FREQUENCY
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.measures import Curves
 from undergrowth.models import TransformerSpec, TwoTokenMLPSpec
@@ -459,8 +460,7 @@ def _said(measure: Measure, arm: Arm) -> str:
     return _operation(task) or arm.name
 
 
-EXPONENTIAL, FREQUENT = "exponential in complexity", "frequency of reinforcement"
-EFFICIENT, CLOCK = "circuit efficiency", "norm clock"
+EXPONENTIAL, CLOCK = "exponential in complexity", "norm clock"
 
 STUDY = Study(
     name="complexity",
@@ -476,13 +476,13 @@ STUDY = Study(
             "The grokked step rises with p, symbols, bytes and irreps, and an exponential fits it "
             "better than a power law wherever complexity spans a factor of 3 or more."
         ),
-        FREQUENT: (
+        FREQUENCY: (
             "The general circuit is reinforced by all training examples: at a fixed share of the table "
             "a larger p has more examples per row of the embedding and groks sooner; with a fixed total "
             "of examples each row has fewer, and it groks later. A formula of several parts, each of "
             "which helps few examples, groks later."
         ),
-        EFFICIENT: (
+        EFFICIENCY: (
             "What counts is the cost of the general circuit relative to memorising (Varma et al. 2023, "
             "arXiv:2309.02390): memorising costs more with more examples, so at a fixed share a larger "
             "p groks sooner; groups with irreps of larger degree, whose circuit costs more, grok later."
@@ -498,11 +498,11 @@ STUDY = Study(
             for slug in ("rows", "p", "symbols", "bytes", "irreps", "group-bytes")
         ),
         *(Prediction(EXPONENTIAL, f"exponential-{slug}", ">") for slug in ("p", "symbols", "irreps")),
-        Prediction(FREQUENT, "grows-p", "<"),
-        Prediction(FREQUENT, "grows-examples", ">"),
-        Prediction(FREQUENT, "grows-symbols", ">"),
-        Prediction(EFFICIENT, "grows-p", "<"),
-        Prediction(EFFICIENT, "grows-degree", ">"),
+        Prediction(FREQUENCY, "grows-p", "<"),
+        Prediction(FREQUENCY, "grows-examples", ">"),
+        Prediction(FREQUENCY, "grows-symbols", ">"),
+        Prediction(EFFICIENCY, "grows-p", "<"),
+        Prediction(EFFICIENCY, "grows-degree", ">"),
         *(Prediction(CLOCK, f"grows-{slug}", "none") for slug in ("rows", "p", "symbols", "irreps")),
     ),
     arms=arms,

@@ -31,6 +31,7 @@ from undergrowth.analysis.general_part import (
     switch_times,
 )
 from undergrowth.analysis.general_share import LEAST_WAY, wider_rise
+from undergrowth.analysis.hypotheses import EFFICIENCY, FREQUENCY
 from undergrowth.analysis.matching import MATCHED_WITHIN
 from undergrowth.analysis.means import median_events
 from undergrowth.analysis.predictions import Prediction
@@ -397,24 +398,19 @@ def _shares_figure(arms: Mapping[str, Sequence[Run]]) -> Figure:
     )
 
 
-FREQUENT, EFFICIENT, HEAD_START, PHASE = (
-    "frequency of reinforcement",
-    "circuit efficiency",
-    "head start",
-    "one transition for all",
-)
+HEAD_START, PHASE = "head start", "one transition for all"
 OF_FREQUENCIES = f"frequencies, {CHEAP}"
 WITHOUT_DECAY = f"frequencies, {SQUARES}"
 PREDICTIONS = (
-    Prediction(FREQUENT, "coexist", ">"),
-    Prediction(FREQUENT, "quick", ">"),
-    Prediction(FREQUENT, f"gradual, {CHEAP}", ">"),
-    Prediction(FREQUENT, f"reach, {OF_FREQUENCIES}", ">"),
-    Prediction(FREQUENT, f"reach, {WITHOUT_DECAY}", ">"),
-    Prediction(FREQUENT, f"reach, neurons, {CHEAP}", ">"),
-    Prediction(EFFICIENT, f"low-norm, {OF_FREQUENCIES}", ">"),
-    Prediction(EFFICIENT, f"low-norm, {WITHOUT_DECAY}", "none"),
-    Prediction(EFFICIENT, f"reach, {OF_FREQUENCIES}", "none"),
+    Prediction(FREQUENCY, "coexist", ">"),
+    Prediction(FREQUENCY, "quick", ">"),
+    Prediction(FREQUENCY, f"gradual, {CHEAP}", ">"),
+    Prediction(FREQUENCY, f"reach, {OF_FREQUENCIES}", ">"),
+    Prediction(FREQUENCY, f"reach, {WITHOUT_DECAY}", ">"),
+    Prediction(FREQUENCY, f"reach, neurons, {CHEAP}", ">"),
+    Prediction(EFFICIENCY, f"low-norm, {OF_FREQUENCIES}", ">"),
+    Prediction(EFFICIENCY, f"low-norm, {WITHOUT_DECAY}", "none"),
+    Prediction(EFFICIENCY, f"reach, {OF_FREQUENCIES}", "none"),
     Prediction(HEAD_START, f"strength, {OF_FREQUENCIES}", ">"),
     Prediction(HEAD_START, f"strength, {WITHOUT_DECAY}", ">"),
     Prediction(HEAD_START, f"reach, {OF_FREQUENCIES}", "none"),
@@ -438,13 +434,13 @@ STUDY = Study(
         ),
     ),
     hypotheses={
-        FREQUENT: (
+        FREQUENCY: (
             "Both parts carry the centred logit midway, each example switches quickly and the general "
             "share rises slowly, since examples switch one after the other. What wins is what more "
             "examples push alike: at equal push of an example on itself, norm and strength, early reach "
             "predicts the last share, also without decay."
         ),
-        EFFICIENT: (
+        EFFICIENCY: (
             "What wins is what is cheap: at equal strength a small norm predicts the last share under "
             "decay, not without; reach adds nothing."
         ),

@@ -23,6 +23,7 @@ from undergrowth.analysis.areas import (
     share_midway,
     shared_carriers,
 )
+from undergrowth.analysis.hypotheses import FREQUENCY
 from undergrowth.analysis.moments import change_since_memorised
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.analysis.transfer import SHARE, Transfer, transfer
@@ -345,11 +346,7 @@ def figures(table: Table) -> Iterator[Figure]:
     yield shared_carriers_figure(by_operation)
 
 
-FREQUENT, GROUPS, LOOK_UP = (
-    "frequency of reinforcement",
-    "representations of a group",
-    "memorisation by look-up",
-)
+GROUPS, LOOK_UP = "representations of a group", "memorisation by look-up"
 STUDY = Study(
     name="partial-generality",
     question="Is the network an ensemble of circuits for areas midway, and one circuit at the end?",
@@ -363,7 +360,7 @@ STUDY = Study(
         Claim("P13", "At the end they have become one circuit, which computes the true expression."),
     ),
     hypotheses={
-        FREQUENT: (
+        FREQUENCY: (
             "Midway some bands are right and others are not, and examples of one band share their "
             "carriers; at the end all bands share them, and one set of frequencies answers them all."
         ),
@@ -381,10 +378,10 @@ STUDY = Study(
         ),
     },
     predictions=(
-        Prediction(FREQUENT, "bands-x*y", ">"),
-        Prediction(FREQUENT, "carriers-apart-x*y", ">"),
-        Prediction(FREQUENT, "one-set-x*y", ">"),
-        Prediction(FREQUENT, "frequencies-x*y", ">"),
+        Prediction(FREQUENCY, "bands-x*y", ">"),
+        Prediction(FREQUENCY, "carriers-apart-x*y", ">"),
+        Prediction(FREQUENCY, "one-set-x*y", ">"),
+        Prediction(FREQUENCY, "frequencies-x*y", ">"),
         Prediction(GROUPS, "bands-x*y", "none"),
         Prediction(GROUPS, "clusters-x*y", "none"),
         Prediction(GROUPS, "frequencies-x*y", ">"),

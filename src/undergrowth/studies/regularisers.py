@@ -31,6 +31,7 @@ from undergrowth.analysis import (
     survival,
 )
 from undergrowth.analysis.events import DEFAULT_RULES as RULES
+from undergrowth.analysis.hypotheses import COLLAPSE, EFFICIENCY, FREQUENCY
 from undergrowth.analysis.means import columns_of
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.measures import Curves
@@ -541,8 +542,7 @@ def _map_figure(points: pd.DataFrame, seeds: str) -> Figure:
 MAP_TELLS = ("get_there", "stay", "seeds", "best_val_accuracy", "median_steps")
 
 
-FREQUENT, EFFICIENT = "frequency of reinforcement", "circuit efficiency"
-FLAT, COLLAPSE = "flat minima", "softmax collapse"
+FLAT = "flat minima"
 
 STUDY = Study(
     name="regularisers",
@@ -558,12 +558,12 @@ STUDY = Study(
         ),
     ),
     hypotheses={
-        FREQUENT: (
+        FREQUENCY: (
             "Whatever degrades circuits favours those that more examples restore: mini-batches, noise, "
             "dropout and decay all do better than training without. Decay to init degrades what was "
             "learned just as decay to zero does, so both do equally well."
         ),
-        EFFICIENT: (
+        EFFICIENCY: (
             "Only a penalty on the size of weights favours the general circuit: decay does better than "
             "all others, including decay to init, and noise or smaller batches alone change nothing."
         ),
@@ -579,11 +579,11 @@ STUDY = Study(
     predictions=tuple(
         Prediction(hypothesis, f"better-{name}", expects)
         for hypothesis, expected in {
-            FREQUENT: {
+            FREQUENCY: {
                 ">": ("noise", "mini-batches", *NOISES, "decay"),
                 "none": ("decay-over-init",),
             },
-            EFFICIENT: {
+            EFFICIENCY: {
                 ">": ("decay-over-rivals", "decay-over-init", "decay"),
                 "none": ("noise", "mini-batches"),
             },

@@ -17,6 +17,7 @@ from undergrowth.analysis import Above, Exceeds, Value, gini, skewness
 from undergrowth.analysis.areas import MIDWAY
 from undergrowth.analysis.events import EventName
 from undergrowth.analysis.general_share import general_share, least_of_both_midway, wider_rise
+from undergrowth.analysis.hypotheses import EFFICIENCY, FREQUENCY
 from undergrowth.analysis.means import median_events
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.measures import SIDES
@@ -287,24 +288,20 @@ def _effect(rise: Rise, table: Table) -> Effect:
     return panel, rise.arm, ATTRIBUTIONS[rise.attribution], endpoint.verdict(table).estimate
 
 
-FREQUENT, EFFICIENT, COLLECTIVE = (
-    "frequency of reinforcement",
-    "circuit efficiency",
-    "a collective general circuit",
-)
+COLLECTIVE = "a collective general circuit"
 BROAD, SKEWED, FEW = "breadth-train", "skewness-train", "by-few-train"
 PREDICTIONS = (
-    Prediction(FREQUENT, FEW, ">"),
-    Prediction(FREQUENT, BROAD, ">"),
-    Prediction(FREQUENT, f"{SKEWED}-when-grokked", ">"),
-    Prediction(FREQUENT, "gini-val", ">"),
-    Prediction(FREQUENT, f"{SKEWED}, squares, no decay", ">"),
-    Prediction(FREQUENT, f"{SKEWED}, Muon", ">"),
-    Prediction(FREQUENT, "both-midway, two-token MLP", ">"),
-    Prediction(FREQUENT, "gradual, two-token MLP", ">"),
-    Prediction(EFFICIENT, FEW, ">"),
-    Prediction(EFFICIENT, f"{SKEWED}-when-grokked", ">"),
-    Prediction(EFFICIENT, f"{SKEWED}, squares, no decay", "none"),
+    Prediction(FREQUENCY, FEW, ">"),
+    Prediction(FREQUENCY, BROAD, ">"),
+    Prediction(FREQUENCY, f"{SKEWED}-when-grokked", ">"),
+    Prediction(FREQUENCY, "gini-val", ">"),
+    Prediction(FREQUENCY, f"{SKEWED}, squares, no decay", ">"),
+    Prediction(FREQUENCY, f"{SKEWED}, Muon", ">"),
+    Prediction(FREQUENCY, "both-midway, two-token MLP", ">"),
+    Prediction(FREQUENCY, "gradual, two-token MLP", ">"),
+    Prediction(EFFICIENCY, FEW, ">"),
+    Prediction(EFFICIENCY, f"{SKEWED}-when-grokked", ">"),
+    Prediction(EFFICIENCY, f"{SKEWED}, squares, no decay", "none"),
     Prediction(COLLECTIVE, BROAD, ">"),
     Prediction(COLLECTIVE, FEW, "none"),
     Prediction(COLLECTIVE, f"{FEW}, sparse parity", ">"),
@@ -329,13 +326,13 @@ STUDY = Study(
         ),
     ),
     hypotheses={
-        FREQUENT: (
+        FREQUENCY: (
             "A few neurons come to carry the centred logit of many examples; breadth, skewness and Gini "
             "rise with grokking but not with shuffled labels, also without decay and under Muon; "
             "midway, both kinds of circuits carry the centred logit, and the general share rises over "
             "more steps than accuracy."
         ),
-        EFFICIENT: (
+        EFFICIENCY: (
             "The same under weight decay, which removes what is not needed; no rise without it, even "
             "where the network generalises."
         ),

@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from undergrowth.analysis import Exceeds, difference, estimate
+from undergrowth.analysis.hypotheses import FREQUENCY
 from undergrowth.analysis.jumps import LEARNED, RULE, Jump, StepAxis, jump, mean_rise, noise_floor
 from undergrowth.analysis.predictions import Expected, Prediction
 from undergrowth.measures import SIDES, Curves, ExpectedReturn
@@ -407,12 +408,7 @@ def _jumps_figure(table: Table, side: str, name: str) -> Figure:
     )
 
 
-FEW, EXPLORING, FREQUENT, AXIS = (
-    "few features",
-    "exploration",
-    "frequency of reinforcement",
-    "the axis makes the look",
-)
+FEW, EXPLORING, AXIS = "few features", "exploration", "the axis makes the look"
 ORDERS: tuple[tuple[StepAxis, Expected], ...] = (("linear", "<"), ("log", ">"))
 STUDY = Study(
     name="smoothness",
@@ -434,7 +430,7 @@ STUDY = Study(
             "The curve is jumpy only where the reward must be found: more than from the same starts "
             "with a shaped reward, and more than from every state."
         ),
-        FREQUENT: (
+        FREQUENCY: (
             "Shallow circuits unify bit by bit in every setting: with curves normalised by their "
             "length, no setting jumps more than another."
         ),
@@ -452,7 +448,7 @@ STUDY = Study(
         Prediction(FEW, "rl-imitation-linear", "none"),
         Prediction(EXPLORING, "exploring-shaped-linear", ">"),
         Prediction(EXPLORING, "exploring-everywhere-linear", ">"),
-        *(Prediction(FREQUENT, f"{each.name}-linear", "none") for each in COMPARED),
+        *(Prediction(FREQUENCY, f"{each.name}-linear", "none") for each in COMPARED),
         *(
             Prediction(AXIS, f"algorithmic-{other}-{axis}", expected)
             for other in (DIGITS, TEXT)

@@ -15,13 +15,14 @@ transformer here. So both are set side by side, and accuracy and confidence are 
 
 from __future__ import annotations
 
+from undergrowth.analysis.hypotheses import EFFICIENCY, FREQUENCY
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.studies.decay.arms import arms
 from undergrowth.studies.decay.endpoints import endpoints
 from undergrowth.studies.decay.figures import figures
 from undergrowth.studies.study import Claim, Study
 
-FREQUENT, EFFICIENT, SCALING = "frequency of reinforcement", "circuit efficiency", "scaling alone"
+SCALING = "scaling alone"
 
 STUDY = Study(
     name="decay",
@@ -33,13 +34,13 @@ STUDY = Study(
         ),
     ),
     hypotheses={
-        FREQUENT: (
+        FREQUENCY: (
             "Without the gradient, shallow circuits go first: memorised-only predictions are lost "
             "sooner than general ones, even at equal margin, and more so under decay than under noise "
             "of the same length. With the gradient on, decay costs memorised-only labels more of their "
             "margin."
         ),
-        EFFICIENT: (
+        EFFICIENCY: (
             "General circuits buy more margin for the same norm (Varma et al. 2023, arXiv:2309.02390), "
             "so decay costs memorised-only predictions their confidence sooner, but only because their "
             "margin is smaller; among predictions of equal margin there is no difference."
@@ -52,13 +53,13 @@ STUDY = Study(
         ),
     },
     predictions=(
-        Prediction(FREQUENT, "wrong-decay-right", ">"),
-        Prediction(FREQUENT, "transformer-decay-right", ">"),
-        Prediction(FREQUENT, "wrong-decay-matched", ">"),
-        Prediction(FREQUENT, "wrong-decay-noise", ">"),
-        Prediction(FREQUENT, "switched-on", ">"),
-        Prediction(EFFICIENT, "wrong-decay-confident", ">"),
-        Prediction(EFFICIENT, "wrong-decay-matched", "none"),
+        Prediction(FREQUENCY, "wrong-decay-right", ">"),
+        Prediction(FREQUENCY, "transformer-decay-right", ">"),
+        Prediction(FREQUENCY, "wrong-decay-matched", ">"),
+        Prediction(FREQUENCY, "wrong-decay-noise", ">"),
+        Prediction(FREQUENCY, "switched-on", ">"),
+        Prediction(EFFICIENCY, "wrong-decay-confident", ">"),
+        Prediction(EFFICIENCY, "wrong-decay-matched", "none"),
         Prediction(SCALING, "mlp-decay-right", "none"),
         Prediction(SCALING, "wrong-decay-matched", "none"),
         Prediction(SCALING, "switched-on", ">"),

@@ -7,6 +7,7 @@ fork of it that is kicked at random as hard as a spike moves the weights.
 
 from __future__ import annotations
 
+from undergrowth.analysis.hypotheses import COLLAPSE, SLINGSHOT
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.studies.spikes.arms import arms
 from undergrowth.studies.spikes.endpoints import endpoints
@@ -14,7 +15,6 @@ from undergrowth.studies.spikes.figures import figures
 from undergrowth.studies.study import Claim, Study
 
 MERGING, FAILED = "unification events", "failed attempts"
-SLINGSHOT, COLLAPSE = "slingshot", "softmax collapse"
 
 STUDY = Study(
     name="spikes",
