@@ -1,0 +1,161 @@
+"""The answer in a paragraph: what was found, how the claims stand, and how sure that is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from undergrowth.analysis import Rules
+from undergrowth.analysis.claims import Answered
+from undergrowth.analysis.rulings import Ruling
+from undergrowth.analysis.verdicts import CLAIM_SEEDS, Verdict
+from undergrowth.claim_ids import place_of_claim
+from undergrowth.report.front import Section, is_told, lines
+from undergrowth.report.groups import RULES, alike, plural
+from undergrowth.report.numbers import format_number
+from undergrowth.report.summary import in_one_sentence
+from undergrowth.store import Run
+
+RULED: Mapping[str, tuple[str, str]] = {
+    "supported": ("is supported", "are supported"),
+    "contradicted": ("is contradicted", "are contradicted"),
+    "no effect": ("shows no effect", "show no effect"),
+    "inconclusive": ("is undecided", "are undecided"),
+}
+HERE: dict[Ruling, str] = {
+    "supported": "as claimed",
+    "contradicted": "not as claimed",
+    "no effect": "too small to matter",
+    "inconclusive": "undecided",
+}
+"""What runs that cannot rule on a claim show of it, by the rule that would have ruled."""
+SHOWN: Mapping[str, tuple[str, str]] = {
+    "as claimed": ("comes out as claimed", "come out as claimed"),
+    "not as claimed": ("does not", "do not"),
+    "too small to matter": ("is too small to matter", "are too small to matter"),
+    "undecided": ("is undecided", "are undecided"),
+}
+
+
+def in_one_paragraph(sections: Sequence[Section], runs: Sequence[Run], rules: Rules = RULES) -> str:
+    """What came out: of runs of one kind when they grokked, and how the claims stand."""
+    found = [line.answer for line in lines(sections)]
+    claims = how_claims_stand(found)
+    if claims and len(alike(runs)) > 1:
+        return claims
+    return " ".join(part for part in (in_one_sentence(runs, rules), claims) if part)
+
+
+def how_claims_stand(found: Sequence[Answered]) -> str:
+    """Which came out how, the clearest of them in words; empty where none has a number."""
+    ruled = [answer for answer in found if is_told(answer) and answer.ruling != "open"]
+    shown = [answer for answer in found if is_told(answer) and answer.ruling == "open"]
+    return " ".join(part for part in (_of_ruled(ruled), _of_shown(shown, bool(ruled))) if part)
+
+
+def _of_ruled(ruled: Sequence[Answered]) -> str:
+    if not ruled:
+        return ""
+    by_ruling = _by(ruled, [answer.ruling for answer in ruled])
+    head = f"Of {_claims(len(ruled))} with a ruling, {_counted(by_ruling, RULED)}."
+    clear = clearest(ruled)
+    if clear is None or clear.primary is None:
+        return head
+    effect = clear.primary.says or format_number(clear.primary.estimate.effect)
+    ruled_so = "without effect" if clear.ruling == "no effect" else clear.ruling
+    return f"{head} The clearest: “{clear.says.rstrip('.')}” is {ruled_so} ({effect})."
+
+
+def _of_shown(shown: Sequence[Answered], is_more: bool) -> str:
+    if not shown:
+        return ""
+    by_word = _by(shown, [here(answer) for answer in shown])
+    what = (
+        f"{plural(len(shown), 'other')} that these runs"
+        if is_more
+        else f"{_claims(len(shown))} that they"
+    )
+    them = "them" if len(shown) > 1 else "it"
+    return f"Of {what} touch without ruling on {them}, {_counted(by_word, SHOWN)}."
+
+
+def _claims(n: int) -> str:
+    return f"the post’s {plural(n, 'claim')}" if n > 1 else "the one claim of the post"
+
+
+def _counted(by_key: Mapping[str, Sequence[str]], said: Mapping[str, tuple[str, str]]) -> str:
+    """How many came out how, and which these are, in the order of `said`."""
+    return _joined(
+        [
+            f"{len(by_key[key])} {words[len(by_key[key]) > 1]} ({', '.join(by_key[key])})"
+            for key, words in said.items()
+            if key in by_key
+        ]
+    )
+
+
+def here(answer: Answered) -> str:
+    """What these runs show of a claim that they cannot rule on; empty without a number."""
+    if answer.primary is None or not is_told(answer):
+        return ""
+    return HERE[answer.primary.rule.ruling(answer.primary.estimate)]
+
+
+def clearest(found: Sequence[Answered]) -> Answered | None:
+    """The one to show first: decided, on seeds enough for a claim, by the least p; None without one."""
+    decided = [a for a in found if a.primary and a.ruling not in ("open", "inconclusive")]
+    return min(decided, key=_unclear, default=None)
+
+
+def _unclear(answer: Answered) -> tuple[bool, float, tuple[bool, int, str]]:
+    primary = answer.primary
+    assert primary is not None
+    p = primary.p if primary.p == primary.p else 1.0
+    return not primary.is_claim, p, place_of_claim(answer.claim)
+
+
+def how_sure(sections: Sequence[Section]) -> str:
+    """On how many seeds it rests, and what is missing for a ruling; empty where nothing is claimed."""
+    told = [line.answer for line in lines(sections) if line.is_told]
+    primaries = [answer.primary for answer in told if answer.primary is not None]
+    ruled = [primary for primary in primaries if primary.ruling != "open"]
+    if not primaries:
+        return ""
+    if not ruled:
+        return _of_stand_ins(primaries)
+    few = [primary for primary in ruled if not primary.is_claim]
+    if not few:
+        return f"Each ruling rests on {CLAIM_SEEDS} seeds or more."
+    if len(few) == len(ruled):
+        return (
+            f"All of it is a demonstration: {_seeds(few)} a claim, where one takes {CLAIM_SEEDS}. "
+            "More seeds may well change it."
+        )
+    return (
+        f"{len(ruled) - len(few)} of the {len(ruled)} rulings rest on {CLAIM_SEEDS} seeds or more; "
+        f"{_joined([primary.claim for primary in few])} on fewer, as a demonstration."
+    )
+
+
+def _of_stand_ins(primaries: Sequence[Verdict]) -> str:
+    few = [primary for primary in primaries if not primary.is_claim]
+    reason = Counter(primary.waits_for for primary in primaries).most_common(1)[0][0]
+    seeds = f"{_seeds(few)}, where a claim takes {CLAIM_SEEDS}; and " if few else ""
+    head = "A demonstration, not a ruling" if few else "Not a ruling"
+    return f"{head}: {seeds}the claims wait for {reason}."
+
+
+def _seeds(primaries: Sequence[Verdict]) -> str:
+    sizes = sorted({primary.estimate.n for primary in primaries})
+    return plural(sizes[0], "seed") if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} seeds"
+
+
+def _by(found: Sequence[Answered], keys: Sequence[str]) -> dict[str, list[str]]:
+    by_key: dict[str, list[str]] = {}
+    for answer, key in zip(found, keys, strict=True):
+        by_key.setdefault(key, []).append(answer.claim)
+    return by_key
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
