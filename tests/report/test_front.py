@@ -46,7 +46,7 @@ def test_runs_of_several_kinds_are_told_by_how_the_claims_stand() -> None:
         claims="P1 P2 P3 P4",
     )
     assert in_one_paragraph([found], runs) == (
-        "Of the post’s 3 claims with a ruling, 2 are supported (P2, P3) and 1 is contradicted (P1). "
+        "Of 3 claims with a ruling, 2 are supported (P2, P3) and 1 is contradicted (P1). "
         "The clearest: “Claim P1” is contradicted (−1.1)."
     )
 
@@ -54,11 +54,9 @@ def test_runs_of_several_kinds_are_told_by_how_the_claims_stand() -> None:
 def test_runs_of_one_kind_are_told_by_when_they_grokked() -> None:
     runs = [made_up(seed) for seed in range(3)]
     found = section(verdict("P1", "supported"), claims="P1")
-    grokked, of_claims = (
-        in_one_sentence(runs),
-        "Of the one claim of the post with a ruling, 1 is supported",
+    assert in_one_paragraph([found], runs) == (
+        f"{in_one_sentence(runs)} The post’s claim that “Claim P1” is supported (1.1)."
     )
-    assert in_one_paragraph([found], runs).startswith(f"{grokked} {of_claims} (P1).")
 
 
 def test_the_drawing_of_a_verdict_runs_to_the_edge_where_its_interval_is_open() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from undergrowth.analysis import Rules
 from undergrowth.analysis.claims import Answered
@@ -56,31 +56,30 @@ def how_claims_stand(found: Sequence[Answered]) -> str:
 def _of_ruled(ruled: Sequence[Answered]) -> str:
     if not ruled:
         return ""
-    by_ruling = _by(ruled, [answer.ruling for answer in ruled])
-    head = f"Of {_claims(len(ruled))} with a ruling, {_counted(by_ruling, RULED)}."
+    if len(ruled) == 1:
+        return f"The post’s claim that {_in_words(ruled[0])}."
+    head = f"Of {len(ruled)} claims with a ruling, {_counted(_by(ruled, _ruling), RULED)}."
     clear = clearest(ruled)
-    if clear is None or clear.primary is None:
-        return head
-    effect = clear.primary.says or format_number(clear.primary.estimate.effect)
-    ruled_so = "without effect" if clear.ruling == "no effect" else clear.ruling
-    return f"{head} The clearest: “{clear.says.rstrip('.')}” is {ruled_so} ({effect})."
+    return f"{head} The clearest: {_in_words(clear)}." if clear else head
 
 
 def _of_shown(shown: Sequence[Answered], is_more: bool) -> str:
     if not shown:
         return ""
-    by_word = _by(shown, [here(answer) for answer in shown])
-    what = (
-        f"{plural(len(shown), 'other')} that these runs"
-        if is_more
-        else f"{_claims(len(shown))} that they"
-    )
-    them = "them" if len(shown) > 1 else "it"
-    return f"Of {what} touch without ruling on {them}, {_counted(by_word, SHOWN)}."
+    counted = _counted(_by(shown, here), SHOWN)
+    more = "more " if is_more else ""
+    return f"Of {plural(len(shown), f'{more}claim')} that these runs touch without ruling on, {counted}."
 
 
-def _claims(n: int) -> str:
-    return f"the post’s {plural(n, 'claim')}" if n > 1 else "the one claim of the post"
+def _in_words(answer: Answered) -> str:
+    """What a claim says, and its ruling with the effect."""
+    assert answer.primary is not None
+    effect = answer.primary.says or format_number(answer.primary.estimate.effect)
+    return f"“{answer.says.rstrip('.')}” {RULED[answer.ruling][0]} ({effect})"
+
+
+def _ruling(answer: Answered) -> str:
+    return answer.ruling
 
 
 def _counted(by_key: Mapping[str, Sequence[str]], said: Mapping[str, tuple[str, str]]) -> str:
@@ -131,9 +130,10 @@ def how_sure(sections: Sequence[Section]) -> str:
             f"All of it is a demonstration: {_seeds(few)} a claim, where one takes {CLAIM_SEEDS}. "
             "More seeds may well change it."
         )
+    enough = len(ruled) - len(few)
     return (
-        f"{len(ruled) - len(few)} of the {len(ruled)} rulings rest on {CLAIM_SEEDS} seeds or more; "
-        f"{_joined([primary.claim for primary in few])} on fewer, as a demonstration."
+        f"{enough} of the {len(ruled)} rulings {'rests' if enough == 1 else 'rest'} on {CLAIM_SEEDS} "
+        f"seeds or more; {_joined([primary.claim for primary in few])} on fewer, as a demonstration."
     )
 
 
@@ -150,10 +150,11 @@ def _seeds(primaries: Sequence[Verdict]) -> str:
     return plural(sizes[0], "seed") if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} seeds"
 
 
-def _by(found: Sequence[Answered], keys: Sequence[str]) -> dict[str, list[str]]:
+def _by(found: Sequence[Answered], key: Callable[[Answered], str]) -> dict[str, list[str]]:
+    """The claims by something of theirs."""
     by_key: dict[str, list[str]] = {}
-    for answer, key in zip(found, keys, strict=True):
-        by_key.setdefault(key, []).append(answer.claim)
+    for answer in found:
+        by_key.setdefault(key(answer), []).append(answer.claim)
     return by_key
 
 

@@ -132,16 +132,17 @@ def _environment() -> Environment:
         "bar": bar,
         "here": here,
         "in_scores": in_scores,
+        "figures_below": figures_below,
         "ground": _ground,
         "missing": _missing,
     }
-    environment.tests["is_opening"] = is_opening
     return environment
 
 
-def is_opening(figure: Figure, picture: Picture | None) -> bool:
-    """Whether a section's figure stands at the top of the page instead."""
-    return picture is not None and figure is picture.figure
+def figures_below(section: Section, picture: Picture | None) -> list[Figure]:
+    """A section's figures, but for one that stands at the top of the page instead."""
+    above = picture.figure if picture and picture.section is section else None
+    return [figure for figure in section.figures if figure is not above]
 
 
 def bar(verdict: Verdict, on: Mapping[str, Ends]) -> Markup:
