@@ -46,7 +46,7 @@ def test_runs_of_several_kinds_are_told_by_how_the_claims_stand() -> None:
         claims="P1 P2 P3 P4",
     )
     assert in_one_paragraph([found], runs) == (
-        "Of 3 claims with a ruling, 2 are supported (P2, P3) and 1 is contradicted (P1). "
+        "Of the post’s claims, 3 have a ruling: 2 are supported (P2, P3) and 1 is contradicted (P1). "
         "The clearest: “Claim P1” is contradicted (−1.1)."
     )
 

@@ -44,12 +44,14 @@ def place(drawn: str, mark: str) -> float:
 
 
 def test_bars_of_one_unit_share_an_axis_and_others_do_not() -> None:
-    small, large = number(0.06, 0.01, 0.08), number(0.5, 0.4, 0.6, rule=Above(0.5))
+    small, large = number(0.06, 0.01, 0.08), number(0.5, 0.4, 0.6, says="+50 points of it")
+    level = number(0.5, 0.4, 0.6, rule=Above(0.5), says="50 % of it")
     ratio = number(1.0, 0.8, 1.1, statistic="log10(a / b)", rule=Above(1.0), says="× 10 later")
-    on = axes([small, large, ratio])
-    assert [unit(each) for each in (small, large, ratio)] == ["share", "share", "times"]
+    on = axes([small, large, level, ratio])
+    assert [unit(v) for v in (small, large, level, ratio)] == ["points", "points", "share", "times"]
     assert place(forest(small, on=on), "dot") < place(forest(large, on=on), "dot")
-    assert on["share"] == (-0.05, 0.6)
+    assert on["points"] == (-0.05, pytest.approx(0.5 + 0.55 / 8))
+    assert on["share"] == (0.0, 0.5625)
     assert on["times"] == (0.0, 1.1)
 
 
@@ -59,7 +61,7 @@ def test_one_uncertain_effect_does_not_make_the_others_of_its_unit_too_small_to_
     drawn = forest(vague, on=on)
     assert f"M0.0 11H{WIDTH:.1f}" in drawn
     assert " 7v8" not in drawn
-    assert place(forest(small, on=on), "dot") - place(forest(small, on=on), "threshold") > 60
+    assert place(forest(small, on=on), "dot") - place(forest(small, on=on), "threshold") > 100
 
 
 @pytest.mark.parametrize("rule", [Exceeds(0.1), Within(0.1), Above(0.1), Exceeds()])
@@ -81,8 +83,8 @@ def test_what_runs_show_of_a_claim_that_they_cannot_rule_on_is_told_apart_from_a
     ]
     found = [Section("s", "So?", claims, {}, tuple(verdicts), ())]
     assert in_one_paragraph(found, ()).endswith(
-        "Of 4 claims that these runs touch without ruling on, 1 comes out as claimed (P1), 1 does not "
-        "(P3), 1 is too small to matter (P2) and 1 is undecided (P4)."
+        "These runs touch 4 of the post’s claims without ruling on them: 1 comes out as claimed (P1), "
+        "1 does not (P3), 1 is too small to matter (P2) and 1 is undecided (P4)."
     )
     assert how_sure(found) == (
         "A demonstration, not a ruling: 2 seeds, where a claim takes 16; and the claims wait for "
@@ -99,6 +101,14 @@ def test_how_sure_an_answer_is_depends_on_its_seeds() -> None:
         "1 of the 2 rulings rests on 16 seeds or more; P1 on fewer, as a demonstration."
     )
     assert how_sure([section(claims="P1")]) == ""
+
+
+def test_a_study_that_only_checks_a_claim_says_so() -> None:
+    checks = [section(verdict("P8", "supported", primary=False), claims="P8")]
+    assert in_one_paragraph(checks, ()).endswith("P8: 1 of 1 checks agree in sign.")
+    assert how_sure(checks) == (
+        "Checks, not a ruling: P8 waits for the study that decides it, which has not been run here."
+    )
 
 
 def test_the_opening_picture_is_accuracy_beside_its_control_or_that_of_the_clearest_ruling(

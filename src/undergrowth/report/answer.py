@@ -16,6 +16,8 @@ from undergrowth.report.numbers import format_number
 from undergrowth.report.summary import in_one_sentence
 from undergrowth.store import Run
 
+MOST_NAMED = 5
+"""Claims that a sentence names; of more it says how many they are."""
 RULED: Mapping[str, tuple[str, str]] = {
     "supported": ("is supported", "are supported"),
     "contradicted": ("is contradicted", "are contradicted"),
@@ -47,9 +49,13 @@ def in_one_paragraph(sections: Sequence[Section], runs: Sequence[Run], rules: Ru
 
 
 def how_claims_stand(found: Sequence[Answered]) -> str:
-    """Which came out how, the clearest of them in words; empty where none has a number."""
+    """Which came out how, the clearest of them in words; where none has a number, how many checks agree;
+    empty where nothing has one.
+    """
     ruled = [answer for answer in found if is_told(answer) and answer.ruling != "open"]
     shown = [answer for answer in found if is_told(answer) and answer.ruling == "open"]
+    if not ruled and not shown:
+        return " ".join(f"{answer.claim}: {answer.robustness}." for answer in found if answer.known)
     return " ".join(part for part in (_of_ruled(ruled), _of_shown(shown, bool(ruled))) if part)
 
 
@@ -58,7 +64,7 @@ def _of_ruled(ruled: Sequence[Answered]) -> str:
         return ""
     if len(ruled) == 1:
         return f"The post’s claim that {_in_words(ruled[0])}."
-    head = f"Of {len(ruled)} claims with a ruling, {_counted(_by(ruled, _ruling), RULED)}."
+    head = f"Of the post’s claims, {len(ruled)} have a ruling: {_counted(_by(ruled, _ruling), RULED)}."
     clear = clearest(ruled)
     return f"{head} The clearest: {_in_words(clear)}." if clear else head
 
@@ -66,9 +72,9 @@ def _of_ruled(ruled: Sequence[Answered]) -> str:
 def _of_shown(shown: Sequence[Answered], is_more: bool) -> str:
     if not shown:
         return ""
-    counted = _counted(_by(shown, here), SHOWN)
-    more = "more " if is_more else ""
-    return f"Of {plural(len(shown), f'{more}claim')} that these runs touch without ruling on, {counted}."
+    which = f"{len(shown)} more" if is_more else f"{len(shown)} of the post’s claims"
+    them = "them" if len(shown) > 1 else "it"
+    return f"These runs touch {which} without ruling on {them}: {_counted(_by(shown, here), SHOWN)}."
 
 
 def _in_words(answer: Answered) -> str:
@@ -83,14 +89,13 @@ def _ruling(answer: Answered) -> str:
 
 
 def _counted(by_key: Mapping[str, Sequence[str]], said: Mapping[str, tuple[str, str]]) -> str:
-    """How many came out how, and which these are, in the order of `said`."""
-    return _joined(
-        [
-            f"{len(by_key[key])} {words[len(by_key[key]) > 1]} ({', '.join(by_key[key])})"
-            for key, words in said.items()
-            if key in by_key
-        ]
-    )
+    """How many came out how, and which these are unless they are many, in the order of `said`."""
+    parts = []
+    for key, words in said.items():
+        if claims := by_key.get(key, ()):
+            which = f" ({', '.join(claims)})" if len(claims) <= MOST_NAMED else ""
+            parts.append(f"{len(claims)} {words[len(claims) > 1]}{which}")
+    return _joined(parts)
 
 
 def here(answer: Answered) -> str:
@@ -115,11 +120,12 @@ def _unclear(answer: Answered) -> tuple[bool, float, tuple[bool, int, str]]:
 
 def how_sure(sections: Sequence[Section]) -> str:
     """On how many seeds it rests, and what is missing for a ruling; empty where nothing is claimed."""
-    told = [line.answer for line in lines(sections) if line.is_told]
+    found = [line.answer for line in lines(sections)]
+    told = [answer for answer in found if is_told(answer)]
     primaries = [answer.primary for answer in told if answer.primary is not None]
     ruled = [primary for primary in primaries if primary.ruling != "open"]
     if not primaries:
-        return ""
+        return _of_checks([answer for answer in found if answer.known])
     if not ruled:
         return _of_stand_ins(primaries)
     few = [primary for primary in ruled if not primary.is_claim]
@@ -135,6 +141,14 @@ def how_sure(sections: Sequence[Section]) -> str:
         f"{enough} of the {len(ruled)} rulings {'rests' if enough == 1 else 'rest'} on {CLAIM_SEEDS} "
         f"seeds or more; {_joined([primary.claim for primary in few])} on fewer, as a demonstration."
     )
+
+
+def _of_checks(checked: Sequence[Answered]) -> str:
+    if not checked:
+        return ""
+    waits = "waits" if len(checked) == 1 else "wait"
+    claims = _joined([answer.claim for answer in checked])
+    return f"Checks, not a ruling: {claims} {waits} for {checked[0].waits_for}."
 
 
 def _of_stand_ins(primaries: Sequence[Verdict]) -> str:

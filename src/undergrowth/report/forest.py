@@ -23,17 +23,20 @@ def marks(verdict: Verdict) -> tuple[float, ...]:
 
 
 def unit(verdict: Verdict) -> str:
-    """What its number counts: 'times' (a decimal logarithm of a ratio), 'share', or its statistic."""
+    """What its number counts: 'times' (a decimal logarithm of a ratio), 'share' (a part of something),
+    'points' (a difference of such), or its statistic.
+    """
     if verdict.statistic.startswith("log10(") and " / " in verdict.statistic:
         return "times"
-    is_share = " points " in f"{verdict.says} " or " % of " in verdict.says
-    return "share" if is_share else verdict.statistic
+    if " points " in f"{verdict.says} ":
+        return "points"
+    return "share" if " % of " in verdict.says else verdict.statistic
 
 
 def axes(verdicts: Iterable[Verdict]) -> dict[str, Ends]:
     """By unit, one axis for all verdicts in it.
 
-    It has room for 0, all effects and all thresholds, and half as much again on either side for the
+    It has room for 0, all effects and all thresholds, and an eighth as much again on either side for the
     intervals: a wider one runs off it, or one uncertain effect would make all others too small to see.
     """
     by_unit: dict[str, list[Verdict]] = {}
@@ -45,7 +48,7 @@ def axes(verdicts: Iterable[Verdict]) -> dict[str, Ends]:
 def _common(verdicts: Sequence[Verdict]) -> Ends:
     needed = [0.0, *(v.estimate.effect for v in verdicts), *(m for v in verdicts for m in marks(v))]
     low, high = min(needed), max(needed)
-    room = (high - low) / 2
+    room = (high - low) / 8
     bounds = [bound for v in verdicts for bound in (v.estimate.low, v.estimate.high)]
     shown = [min(max(bound, low - room), high + room) for bound in bounds if not math.isnan(bound)]
     return min([low, *shown]), max([high, *shown])
@@ -127,12 +130,13 @@ def _names(verdict: Verdict, x: Callable[[float], float], on: Mapping[str, Ends]
 def in_unit(value: float, its: str) -> str:
     """A number of an axis, as a reader would write it.
 
-    >>> in_unit(1.0, "times"), in_unit(0.05, "share"), in_unit(1000.0, "steps")
-    ('× 10', '5 %', '1,000')
+    >>> in_unit(1.0, "times"), in_unit(0.05, "points"), in_unit(1000.0, "steps")
+    ('× 10', '5 points', '1,000')
     """
     if its == "times":
         return f"× {format_number(10**value, 2)}"
-    return f"{format_number(100 * value)} %" if its == "share" else format_number(value)
+    percent = {"share": "%", "points": "points"}.get(its)
+    return f"{format_number(100 * value)} {percent}" if percent and value else format_number(value)
 
 
 def _label(name: str, at: float) -> str:

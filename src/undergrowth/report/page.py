@@ -35,7 +35,8 @@ from undergrowth.store.files import write_whole
 from undergrowth.version import __version__
 
 OPENING_TALL = 460
-"""Most pixels of the picture that opens the page: the first claims stand below it on one screen."""
+"""Pixels of the picture that opens the page, if it is but a little taller by itself: so the first claims
+stand below it on one screen."""
 MOST_NOTES = 8
 """Notes of a section up to which they are open; beyond, they open on a click."""
 
@@ -59,8 +60,10 @@ def write_page(
     its readings cannot be read.
     """
     page = _environment().get_template("page.html.j2")
-    found = lines(sections)
-    told = [line for line in found if line.is_told]
+    found, tallies = lines(sections), scoreboard(sections)
+    told = sorted(
+        (line for line in found if line.is_told), key=lambda line: line.answer.ruling == "open"
+    )
     html = page.render(
         title=title,
         lede=lede,
@@ -74,7 +77,8 @@ def write_page(
         answer=in_one_paragraph(sections, [run for run in runs if run.id not in damaged], rules),
         snapshot=snapshot(runs),
         sections=sections,
-        scoreboard=scoreboard(sections),
+        scoreboard=[tally for tally in tallies if tally.hypothesis in RIVALS] or tallies,
+        own_hypotheses=[tally for tally in tallies if tally.hypothesis not in RIVALS],
         rivals=rivals(sections),
         rivals_in_words=rivals_in_words(sections),
         letters=RIVALS,

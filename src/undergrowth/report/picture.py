@@ -39,4 +39,4 @@ def opening(sections: Sequence[Section]) -> Picture | None:
 
 
 def _shows_grokking_beside_its_control(figure: Figure) -> bool:
-    return figure.name == "accuracy" and {"true", "shuffled"} <= set(figure.table.get("labels", ()))
+    return figure.name == "accuracy" and {"true", "shuffled"} <= set(figure.table.get("labels", []))

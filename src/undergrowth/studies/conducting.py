@@ -32,9 +32,9 @@ SHOWN = 12
 """Most kinds of runs outside the studies that a page draws; its table lists all."""
 QUESTION = "Do shallow circuits give way to general ones?"
 LEDE = (
-    "A shallow circuit is right for one training example or a few, a general circuit for many. Quintin "
-    "Pope’s hypothesis: gradient descent comes to prefer general circuits, because more examples "
-    "reinforce them."
+    "A shallow circuit is right for one training example or a few, a general circuit for many. A post "
+    "by Quintin Pope (2022) proposes that gradient descent comes to prefer general circuits, because "
+    "more examples reinforce them."
 )
 """What a reader must know of the studies' question."""
 SCHEMA = 2
