@@ -36,8 +36,9 @@ def unit(verdict: Verdict) -> str:
 def axes(verdicts: Iterable[Verdict]) -> dict[str, Ends]:
     """By unit, one axis for all verdicts in it.
 
-    It has room for 0, all effects and all thresholds, and an eighth as much again on either side for the
-    intervals: a wider one runs off it, or one uncertain effect would make all others too small to see.
+    It has room for 0, all effects, thresholds and intervals; among several verdicts, for a quarter as
+    much again as effects and thresholds take on either side, and a wider interval runs off it: or one
+    uncertain effect would make all others too small to see.
     """
     by_unit: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
@@ -48,9 +49,9 @@ def axes(verdicts: Iterable[Verdict]) -> dict[str, Ends]:
 def _common(verdicts: Sequence[Verdict]) -> Ends:
     needed = [0.0, *(v.estimate.effect for v in verdicts), *(m for v in verdicts for m in marks(v))]
     low, high = min(needed), max(needed)
-    room = (high - low) / 8
+    room = (high - low) / 4 if len(verdicts) > 1 else math.inf
     bounds = [bound for v in verdicts for bound in (v.estimate.low, v.estimate.high)]
-    shown = [min(max(bound, low - room), high + room) for bound in bounds if not math.isnan(bound)]
+    shown = [min(max(bound, low - room), high + room) for bound in bounds if math.isfinite(bound)]
     return min([low, *shown]), max([high, *shown])
 
 

@@ -74,7 +74,7 @@
 
   const soon = new IntersectionObserver((entries) => {
     for (const entry of entries) if (entry.isIntersecting) { soon.unobserve(entry.target); draw(entry.target); }
-  }, { rootMargin: "600px" });
+  }, { rootMargin: "400px" });
 
   /* theme; what is folded away is themed when it is opened */
   const toggle = document.getElementById("theme");

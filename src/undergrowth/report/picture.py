@@ -39,4 +39,6 @@ def opening(sections: Sequence[Section]) -> Picture | None:
 
 
 def _shows_grokking_beside_its_control(figure: Figure) -> bool:
-    return figure.name == "accuracy" and {"true", "shuffled"} <= set(figure.table.get("labels", []))
+    table = figure.table
+    has_labels = figure.name == "accuracy" and "labels" in table
+    return has_labels and {"true", "shuffled"} <= set(table["labels"])
