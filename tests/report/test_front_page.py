@@ -150,6 +150,16 @@ def test_claims_without_a_value_share_one_folded_line(report: Path) -> None:
     assert ">P16</b>" not in front[: front.index("</table>")]
 
 
+def test_a_claim_and_its_checks_are_one_forest_plot(report: Path) -> None:
+    html = report.read_text("utf-8")
+    checks = html[html.index('aria-label="Checks of P1"') :]
+    rows = checks[: checks.index("</table>")].split("<tr")[2:]
+    assert len(rows) == 2
+    assert "what decides:" in rows[0]
+    assert "what decides:" not in rows[1]
+    assert len({place(row, "threshold") for row in rows}) == 1
+
+
 @pytest.mark.browser
 def test_what_is_folded_is_drawn_when_it_is_opened_and_not_before(page: Page) -> None:
     drawn(page, "accuracy")

@@ -86,8 +86,9 @@ def forest(
     height = HEIGHT + 16 if with_text else HEIGHT
     heard = f'role="img" aria-label="{escape(said)}"' if said else 'aria-hidden="true"'
     names = _names(verdict, x, on) if with_text else ""
+    kind = f"forest {'common ' * bool(on)}{verdict.ruling.replace(' ', '-')}"
     return (
-        f'<svg class="forest {verdict.ruling.replace(" ", "-")}" viewBox="0 0 {WIDTH} {height}" '
+        f'<svg class="{kind}" viewBox="0 0 {WIDTH} {height}" '
         f'width="{WIDTH}" height="{height}" {heard}>{drawn}{names}</svg>'
     )
 

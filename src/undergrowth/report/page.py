@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from undergrowth.analysis import Rules, Verdict
+from undergrowth.analysis.claims import Answered
 from undergrowth.analysis.hypotheses import RIVALS
 from undergrowth.analysis.predictions import EXPECTS, Scored
 from undergrowth.analysis.verdicts import CLAIM_SEEDS
@@ -134,6 +135,7 @@ def _environment() -> Environment:
         "p_value": p_value,
         "forest": lambda verdict: Markup(forest(verdict)),
         "bar": bar,
+        "axes_of": axes_of,
         "here": here,
         "in_scores": in_scores,
         "figures_below": figures_below,
@@ -154,6 +156,12 @@ def bar(verdict: Verdict, on: Mapping[str, Ends]) -> Markup:
     effect = verdict.says or value(verdict.estimate.effect)
     said = f"{effect}; {interval(verdict)}. {verdict.rule.describe()}"
     return Markup(forest(verdict, on=on, said=said))
+
+
+def axes_of(answer: Answered) -> dict[str, Ends]:
+    """By unit, the axis for an answer's primary and its checks, which are one forest plot."""
+    primary = [answer.primary] if answer.primary else []
+    return axes([v for v in (*primary, *answer.known) if math.isfinite(v.estimate.effect)])
 
 
 def in_scores(scores: Sequence[Scored]) -> str:
