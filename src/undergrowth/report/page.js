@@ -23,9 +23,9 @@
       throw new Error("This browser is too old to unpack the figures and the data behind them: use Chrome or " +
         "Edge 80, Firefox 113, Safari 16.4, or a later version.");
     }
-    [templates, config] = await Promise.all([read("templates"), read("config")]);
     const script = document.createElement("script");
-    script.textContent = await unpacked("plotly");
+    [templates, config, script.textContent] = await Promise.all(
+      [read("templates"), read("config"), unpacked("plotly"), ...plots.slice(0, 1).map(unpackFigure)]);
     document.head.append(script);
   }
   function tell(error) {
