@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import plotly.offline
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -61,27 +62,14 @@ def write_page(
     its readings cannot be read.
     """
     page = _environment().get_template("page.html.j2")
-    found, tallies = lines(sections), scoreboard(sections)
-    told = sorted(
-        (line for line in found if line.is_told), key=lambda line: line.answer.ruling == "open"
-    )
     html = page.render(
         title=title,
         lede=lede,
-        picture=opening(sections),
-        opening_tall=OPENING_TALL,
-        told=told,
-        waiting=[line for line in found if not line.is_told],
-        axes=axes(line.answer.primary for line in told if line.answer.primary),
-        quotes=QUOTES,
-        sure=how_sure(sections),
+        **_of_front(sections),
         answer=in_one_paragraph(sections, [run for run in runs if run.id not in damaged], rules),
         snapshot=snapshot(runs),
         sections=sections,
-        scoreboard=[tally for tally in tallies if tally.hypothesis in RIVALS] or tallies,
-        own_hypotheses=[tally for tally in tallies if tally.hypothesis not in RIVALS],
-        rivals=rivals(sections),
-        rivals_in_words=rivals_in_words(sections),
+        quotes=QUOTES,
         letters=RIVALS,
         expects=EXPECTS,
         rows=run_rows(runs, rules, damaged),
@@ -102,6 +90,24 @@ def write_page(
         most_notes=MOST_NOTES,
     )
     write_whole(Path(out), html.encode(errors="backslashreplace"))
+
+
+def _of_front(sections: Sequence[Section]) -> dict[str, Any]:
+    """What `front.html.j2` shows of the sections: claims with a ruling before those without one."""
+    found, tallies = lines(sections), scoreboard(sections)
+    told = sorted((line for line in found if line.is_told), key=lambda it: it.answer.ruling == "open")
+    return {
+        "picture": opening(sections),
+        "opening_tall": OPENING_TALL,
+        "told": told,
+        "waiting": [line for line in found if not line.is_told],
+        "axes": axes(line.answer.primary for line in told if line.answer.primary),
+        "sure": how_sure(sections),
+        "scoreboard": [tally for tally in tallies if tally.hypothesis in RIVALS] or tallies,
+        "own_hypotheses": [tally for tally in tallies if tally.hypothesis not in RIVALS],
+        "rivals": rivals(sections),
+        "rivals_in_words": rivals_in_words(sections),
+    }
 
 
 def snapshot(runs: Sequence[Run]) -> str:
