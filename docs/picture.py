@@ -16,7 +16,7 @@ def main() -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(
-            viewport={"width": 1180, "height": 1500}, device_scale_factor=1.5, color_scheme="light"
+            viewport={"width": 1400, "height": 1060}, device_scale_factor=1.25, color_scheme="light"
         )
         page.goto(page_file.as_uri())
         page.wait_for_selector(".js-plotly-plot .main-svg")

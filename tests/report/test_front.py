@@ -6,8 +6,9 @@ import pytest
 
 from tests.studies.made_up import made_up
 from undergrowth.analysis import Above, Estimate, Verdict, estimate
+from undergrowth.report.answer import in_one_paragraph
 from undergrowth.report.forest import forest
-from undergrowth.report.front import Section, in_one_paragraph, lines
+from undergrowth.report.front import Section, lines
 from undergrowth.report.numbers import format_number
 from undergrowth.report.summary import in_one_sentence
 from undergrowth.tasks import Modular
@@ -45,15 +46,17 @@ def test_runs_of_several_kinds_are_told_by_how_the_claims_stand() -> None:
         claims="P1 P2 P3 P4",
     )
     assert in_one_paragraph([found], runs) == (
-        "Of 4 claims in 1 study, tested on 2 runs: 2 supported, 1 contradicted, 1 open. "
-        "3 on fewer seeds than a claim needs."
+        "Of the post’s claims, 3 have a ruling: 2 are supported (P2, P3) and 1 is contradicted (P1). "
+        "The clearest: “Claim P1” is contradicted (−1.1)."
     )
 
 
 def test_runs_of_one_kind_are_told_by_when_they_grokked() -> None:
     runs = [made_up(seed) for seed in range(3)]
     found = section(verdict("P1", "supported"), claims="P1")
-    assert in_one_paragraph([found], runs) == in_one_sentence(runs)
+    assert in_one_paragraph([found], runs) == (
+        f"{in_one_sentence(runs)} The post’s claim that “Claim P1” is supported (1.1)."
+    )
 
 
 def test_the_drawing_of_a_verdict_runs_to_the_edge_where_its_interval_is_open() -> None:

@@ -5,87 +5,22 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import os
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from undergrowth.analysis import Above, Verdict, estimate
-from undergrowth.analysis.predictions import Prediction, Scored
+from tests.report.conftest import verdict
+from tests.report.driving import UNFOLD, drawn, full, press, wait_for
 from undergrowth.report.ablation import deletion_by_k_figure
-from undergrowth.report.curves import accuracy_figure, loss_figure
+from undergrowth.report.curves import accuracy_figure
 from undergrowth.report.front import Section
 from undergrowth.report.page import p_value, write_page
-from undergrowth.report.saliency import concentration_figure, saliency_histogram
 from undergrowth.store import Run
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
-
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
-HOSTILE = "<script>alert('x')</script> & </style> \u2028"
-"""Text that would break a page that does not escape it."""
-
-
-def verdict(claim: str, values: list[float], note: str = "", **fields: Any) -> Verdict:
-    fields = {"is_primary": True, "says": "12 steps later", "arm": "an arm"} | fields
-    name = f"{claim}-{sum(values)}"
-    return Verdict(
-        claim, "grokking", name, "effect in steps", estimate(values), Above(1.0), note=note, **fields
-    )
-
-
-def key(figure: str) -> str:
-    """A figure's key on the page: its section's name and its own; a key is its own key."""
-    if "-" in figure:
-        return figure
-    return f"{'grokking' if figure in ('accuracy', 'loss') else 'saliency'}-{figure}"
-
-
-@pytest.fixture(scope="session")
-def report(runs: tuple[Run, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page with every kind of figure and of verdict."""
-    verdicts = (
-        verdict("P1", [2.0, 2.1, 2.2]),
-        verdict("P1", [3.0, 3.1, 0.2], is_primary=False, missing={"never memorised": 2}),
-        verdict("P2", [0.1, 0.2, 0.3] * 6),
-        verdict("P3", [0.0, 2.0, 1.0]),
-        verdict("P4", [3.0], note=HOSTILE),
-        verdict("P14", [2.0, 2.1, 2.2], waits_for="longer runs"),
-    )
-    claims = {v.claim: f"It is so: {v.claim}." for v in verdicts}
-    predictions = {"Delay": "It is late.", HOSTILE: "It is not."}
-    scores = [
-        Scored(Prediction("Delay", verdicts[0].endpoint, ">"), verdicts[0]),
-        Scored(Prediction(HOSTILE, verdicts[2].endpoint, ">"), verdicts[2]),
-    ]
-    curves = (accuracy_figure(runs), loss_figure(runs))
-    spread = (saliency_histogram(runs), concentration_figure(runs), deletion_by_k_figure(runs))
-    out = tmp_path_factory.mktemp("page") / "report.html"
-    write_page(
-        out,
-        title="What happened",
-        sections=(
-            Section("grokking", "Is it late?", claims, predictions, verdicts, curves, tuple(scores)),
-            Section("saliency", "Is it sparse?", {"P16": "It is sparse."}, {}, (), spread),
-            Section("other-1", "The same figure again?", {}, {}, (), curves[:1]),
-        ),
-        runs=runs,
-        commands=("undergrowth demo --out demo",),
-    )
-    return out
+    from playwright.sync_api import Browser, Page
 
 
 PACKED = re.compile(r'<script type="application/gzip" id="([^"]+)">([^<]*)</script>')
@@ -161,7 +96,7 @@ def test_verdicts_say_what_they_are_worth(report: Path) -> None:
     assert "18 seeds; a claim needs" not in html
     assert "no interval from 1 seed" in html
     assert "Supported if the interval lies above 1; contradicted if below." in html
-    assert "Waiting for longer runs." in html
+    assert "Open: it waits for longer runs." in html
     assert "Seeds without a value: 2 never memorised." in html
     assert "1 of 1 checks agree in sign" in html
 
@@ -169,7 +104,7 @@ def test_verdicts_say_what_they_are_worth(report: Path) -> None:
 def test_hypotheses_are_scored_over_all_sections(report: Path) -> None:
     ours = report.read_text("utf-8")
     board = ours[ours.index('id="hypotheses"') :]
-    assert '<td>Delay</td><td class="n">1</td><td class="n">1</td><td class="n">0</td>' in board
+    assert '<td>Delay</td><td class="n">1</td><td class="n">0</td><td class="n">0</td>' in board
     assert '<span class="score wrong">wrong</span>' in board
 
 
@@ -189,62 +124,6 @@ def test_no_two_things_on_the_page_have_the_same_id(report: Path) -> None:
     ids = re.findall(r'<[^>]* id="([^"]+)"', report.read_text("utf-8"))
     assert len(ids) == len(set(ids))
     assert {"plot-grokking-accuracy", "plot-other-1-accuracy"} <= set(ids)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium. Without one the tests are skipped, but never where CI is set."""
-    found = next((path for name in CHROMIUMS if (path := shutil.which(name))), None)
-    if found is None:
-        why = f"no Chromium on this machine: none of {', '.join(CHROMIUMS)} is on the PATH"
-        if os.environ.get("CI"):
-            pytest.fail(f"{why}, and CI must not skip this: install one")
-        pytest.skip(why)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=list(QUIET))
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def page(browser: Browser, report: Path) -> Iterator[Page]:
-    """The report as opened from disk; fails on any request but that for the file, and on any error."""
-    requests: list[str] = []
-    errors: list[str] = []
-    opened = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
-    opened.on("request", lambda request: requests.append(request.url))
-    opened.on("console", lambda message: errors.append(f"{message.type}: {message.text}"))
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.goto(report.as_uri())
-    yield opened
-    opened.close()
-    assert requests == [report.as_uri()]
-    assert errors == []
-
-
-def drawn(page: Page, name: str) -> Locator:
-    """A figure, when it is drawn; figures are drawn when they come near the screen."""
-    plot = page.locator(f"#plot-{key(name)}")
-    plot.scroll_into_view_if_needed()
-    plot.locator(".main-svg").first.wait_for()
-    return plot
-
-
-def full(page: Page, name: str, what: str) -> Any:
-    """What plotly.js itself holds of a figure: a path into its full layout or data."""
-    return page.evaluate(f"document.getElementById('plot-{key(name)}').{what}")
-
-
-def wait_for(page: Page, name: str, condition: str) -> None:
-    page.wait_for_function(
-        f"(() => {{ const plot = document.getElementById('plot-{key(name)}'); return {condition}; }})()"
-    )
-
-
-def press(plot: Locator, label: str) -> None:
-    plot.locator(".updatemenu-button").filter(has_text=label).click()
 
 
 @pytest.mark.browser
@@ -365,10 +244,9 @@ def test_a_claim_on_the_front_leads_to_its_answer(page: Page) -> None:
         "P3",
         "P4",
         "P14",
-        "P16",
     ]
     chips = [chip.inner_text() for chip in page.locator(".front .chip").all()]
-    assert chips == ["supported", "contradicted", "inconclusive", "inconclusive", "open", "open"]
+    assert chips == ["supported", "contradicted", "inconclusive", "inconclusive", "open"]
     rows.nth(1).locator("a").click()
     page.wait_for_function("location.hash === '#grokking-P2'")
     target = page.locator("#grokking-P2")
@@ -380,7 +258,9 @@ def test_a_claim_on_the_front_leads_to_its_answer(page: Page) -> None:
 def test_the_data_behind_a_figure_can_be_saved(page: Page, runs: tuple[Run, ...]) -> None:
     def saved(figure: str) -> str:
         with page.expect_download() as download:
-            page.click(f"[data-csv={figure}]")
+            button = page.locator(f"[data-csv={figure}]")
+            button.evaluate(UNFOLD)
+            button.click()
         return download.value.path().read_bytes().decode()
 
     assert saved("grokking-accuracy") == accuracy_figure(runs).table.to_csv(index=False)
@@ -407,11 +287,16 @@ def test_no_figure_offers_to_send_itself_anywhere(page: Page) -> None:
 
 
 @pytest.mark.browser
-def test_all_figures_are_drawn_when_the_page_is_printed(page: Page) -> None:
+def test_all_is_unfolded_and_drawn_when_the_page_is_printed_and_folded_after_it(page: Page) -> None:
     drawn(page, "accuracy")
-    page.wait_for_load_state()
+    page.wait_for_selector("html[data-unpacked]", state="attached")
+    folded = page.locator("details:not([open])").count()
+    assert folded
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.locator(".plot[data-drawn]").count() == page.locator(".plot").count()
+    assert page.locator("details:not([open])").count() == 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details:not([open])").count() == folded
 
 
 @pytest.mark.browser

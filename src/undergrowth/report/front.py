@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from undergrowth.analysis import Rules
 from undergrowth.analysis.claims import Answered, answered
 from undergrowth.analysis.hypotheses import (
     RIVALS,
@@ -19,9 +18,6 @@ from undergrowth.analysis.predictions import Scored, Tally, tallied
 from undergrowth.analysis.verdicts import Verdict
 from undergrowth.claim_ids import place_of_claim
 from undergrowth.report.figure import Figure
-from undergrowth.report.groups import RULES, alike, plural
-from undergrowth.report.summary import in_one_sentence
-from undergrowth.store import Run
 
 
 @dataclass(frozen=True)
@@ -62,6 +58,16 @@ class Line:
     answer: Answered
     section: str
 
+    @property
+    def is_told(self) -> bool:
+        """Whether these runs have an effect to show for it."""
+        return is_told(self.answer)
+
+
+def is_told(answer: Answered) -> bool:
+    """Whether its primary has a number."""
+    return answer.primary is not None and math.isfinite(answer.primary.estimate.effect)
+
 
 def lines(sections: Sequence[Section]) -> tuple[Line, ...]:
     """One line per claim of all sections, with the verdicts of all, in the order of the claims' ids."""
@@ -99,28 +105,3 @@ def _scores(sections: Sequence[Section]) -> list[Scored]:
 
 def _place(hypothesis: str) -> int:
     return list(RIVALS).index(hypothesis) if hypothesis in RIVALS else len(RIVALS)
-
-
-SAID = {
-    "supported": "supported",
-    "contradicted": "contradicted",
-    "no effect": "with no effect",
-    "inconclusive": "undecided",
-    "open": "open",
-}
-
-
-def in_one_paragraph(sections: Sequence[Section], runs: Sequence[Run], rules: Rules = RULES) -> str:
-    """What came out: of runs of one kind when they grokked, of several kinds how the claims stand."""
-    found = [line.answer for line in lines(sections)]
-    if len(alike(runs)) < 2 or not any(answer.primary for answer in found):
-        return in_one_sentence(runs, rules)
-    counts = Counter(answer.ruling for answer in found)
-    parts = [f"{counts[ruling]} {said}" for ruling, said in SAID.items() if counts[ruling]]
-    demonstrations = sum(bool(a.primary and not a.primary.is_claim) for a in found if a.ruling != "open")
-    few = f" {demonstrations} on fewer seeds than a claim needs." if demonstrations else ""
-    studies = sum(bool(section.claims) for section in sections)
-    return (
-        f"Of {plural(len(found), 'claim')} in {plural(studies, 'study', 'studies')}, tested on "
-        f"{plural(len(runs), 'run')}: {', '.join(parts)}.{few}"
-    )

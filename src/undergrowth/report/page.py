@@ -3,44 +3,42 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import plotly.offline
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from undergrowth.analysis import Rules, Verdict
+from undergrowth.analysis.claims import Answered
 from undergrowth.analysis.hypotheses import RIVALS
-from undergrowth.analysis.predictions import EXPECTS
+from undergrowth.analysis.predictions import EXPECTS, Scored
 from undergrowth.analysis.verdicts import CLAIM_SEEDS
 from undergrowth.plain_text import p_in_words
 from undergrowth.report import theme
-from undergrowth.report.figure import CONFIG
-from undergrowth.report.forest import forest
-from undergrowth.report.front import (
-    Section,
-    in_one_paragraph,
-    lines,
-    rivals,
-    rivals_in_words,
-    scoreboard,
-)
+from undergrowth.report.answer import here, how_sure, in_one_paragraph
+from undergrowth.report.figure import CONFIG, Figure
+from undergrowth.report.forest import Ends, axes, forest
+from undergrowth.report.front import Section, lines, rivals, rivals_in_words, scoreboard
 from undergrowth.report.glossary import GLOSSARY
 from undergrowth.report.groups import RULES, plural
 from undergrowth.report.numbers import format_number
 from undergrowth.report.packing import as_json, packed, plot_json, table_json
+from undergrowth.report.picture import Picture, opening
+from undergrowth.report.quotes import QUOTES
 from undergrowth.report.tables import environments, run_rows, spec_blocks
 from undergrowth.store import Run
 from undergrowth.store.files import write_whole
 from undergrowth.version import __version__
 
-MOST_ROWS = 60
-"""Runs up to which their table is open."""
-MOST_SPECS = 12
-"""Kinds of runs up to which their list is open."""
+OPENING_TALL = 460
+"""Pixels of the picture that opens the page, if it is but a little taller by itself: so the first claims
+stand below it on one screen."""
 MOST_NOTES = 8
 """Notes of a section up to which they are open; beyond, they open on a click."""
 
@@ -52,24 +50,26 @@ def write_page(
     sections: Sequence[Section],
     runs: Sequence[Run],
     commands: Sequence[str],
+    lede: str = "",
     rules: Rules = RULES,
     damaged: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write the page to the file `out`, complete or not at all.
 
-    commands: what reproduces it, a shell line each; rules: those by which events are listed; damaged: by
-    run id, why its readings cannot be read.
+    title: the question that it answers; lede: what a newcomer must know to understand the question;
+    sections: what follows the front, in their order, each as `section.html.j2` has it; commands: what
+    reproduces it, a shell line each; rules: those by which events are listed; damaged: by run id, why
+    its readings cannot be read.
     """
     page = _environment().get_template("page.html.j2")
     html = page.render(
         title=title,
+        lede=lede,
+        **_of_front(sections),
         answer=in_one_paragraph(sections, [run for run in runs if run.id not in damaged], rules),
         snapshot=snapshot(runs),
         sections=sections,
-        lines=lines(sections),
-        scoreboard=scoreboard(sections),
-        rivals=rivals(sections),
-        rivals_in_words=rivals_in_words(sections),
+        quotes=QUOTES,
         letters=RIVALS,
         expects=EXPECTS,
         rows=run_rows(runs, rules, damaged),
@@ -87,11 +87,27 @@ def write_page(
         version=__version__,
         claim_seeds=CLAIM_SEEDS,
         glossary=GLOSSARY,
-        most_rows=MOST_ROWS,
-        most_specs=MOST_SPECS,
         most_notes=MOST_NOTES,
     )
     write_whole(Path(out), html.encode(errors="backslashreplace"))
+
+
+def _of_front(sections: Sequence[Section]) -> dict[str, Any]:
+    """What `front.html.j2` shows of the sections: claims with a ruling before those without one."""
+    found, tallies = lines(sections), scoreboard(sections)
+    told = sorted((line for line in found if line.is_told), key=lambda it: it.answer.ruling == "open")
+    return {
+        "picture": opening(sections),
+        "opening_tall": OPENING_TALL,
+        "told": told,
+        "waiting": [line for line in found if not line.is_told],
+        "axes": axes(line.answer.primary for line in told if line.answer.primary),
+        "sure": how_sure(sections),
+        "scoreboard": [tally for tally in tallies if tally.hypothesis in RIVALS] or tallies,
+        "own_hypotheses": [tally for tally in tallies if tally.hypothesis not in RIVALS],
+        "rivals": rivals(sections),
+        "rivals_in_words": rivals_in_words(sections),
+    }
 
 
 def snapshot(runs: Sequence[Run]) -> str:
@@ -123,11 +139,45 @@ def _environment() -> Environment:
         "value": value,
         "interval": interval,
         "p_value": p_value,
-        "forest": lambda verdict, with_text=True: Markup(forest(verdict, with_text=with_text)),
+        "forest": lambda verdict: Markup(forest(verdict)),
+        "bar": bar,
+        "axes_of": axes_of,
+        "here": here,
+        "in_scores": in_scores,
+        "figures_below": figures_below,
         "ground": _ground,
         "missing": _missing,
     }
     return environment
+
+
+def figures_below(section: Section, picture: Picture | None) -> list[Figure]:
+    """A section's figures, but for one that stands at the top of the page instead."""
+    above = picture.figure if picture and picture.section is section else None
+    return [figure for figure in section.figures if figure is not above]
+
+
+def bar(verdict: Verdict, on: Mapping[str, Ends]) -> Markup:
+    """An effect and its interval on an axis common to its unit, and in words for a screen reader."""
+    effect = verdict.says or value(verdict.estimate.effect)
+    said = f"{effect}; {interval(verdict)}. {verdict.rule.describe()}"
+    return Markup(forest(verdict, on=on, said=said))
+
+
+def axes_of(answer: Answered) -> dict[str, Ends]:
+    """By unit, the axis for an answer's primary and its checks, which are one forest plot."""
+    primary = [answer.primary] if answer.primary else []
+    return axes([v for v in (*primary, *answer.known) if math.isfinite(v.estimate.effect)])
+
+
+def in_scores(scores: Sequence[Scored]) -> str:
+    """How predictions came out, in words.
+
+    >>> in_scores([])
+    ''
+    """
+    counts = Counter(score.score for score in scores)
+    return ", ".join(f"{n} {said}" for said in ("right", "wrong", "open") if (n := counts[said]))
 
 
 def value(number: float) -> str:

@@ -29,7 +29,7 @@ PAPER: dict[Mode, dict[str, str]] = {
         "grid": "#e8eaed",
         "line": "#b4b9c0",
         "control": "#e6e9ed",
-        "active": "#F4FAFF",
+        "active": "#d3dae2",
     },
     "dark": {
         "paper": "#15181c",

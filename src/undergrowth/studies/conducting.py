@@ -30,6 +30,13 @@ from undergrowth.studies.table import Table, tabulated
 
 SHOWN = 12
 """Most kinds of runs outside the studies that a page draws; its table lists all."""
+QUESTION = "Do shallow circuits give way to general ones?"
+LEDE = (
+    "A shallow circuit is right for one training example or a few, a general circuit for many. A post "
+    "by Quintin Pope (2022) proposes that gradient descent comes to prefer general circuits, because "
+    "more examples reinforce them."
+)
+"""What a reader must know of the studies' question."""
 SCHEMA = 2
 """Of verdicts.json and claims.json: 1 was a list of verdicts, none of which was primary."""
 BUDGETS: tuple[Budget, ...] = get_args(Budget)
@@ -160,9 +167,11 @@ def _written(store: Store, studies: Iterable[Study], given: str, where: Places) 
     sections = _with_adjusted(sections)
     sound = [run for run in runs if run.id not in damaged]
     sections.extend(_other_runs([run for run in sound if run.id not in in_studies and run.names]))
+    question = _question(sections)
     write_page(
         where.page,
-        title="Do shallow circuits give way to general ones?" if in_studies else "Runs",
+        title=question,
+        lede=LEDE if question == QUESTION else "",
         sections=sections,
         runs=runs,
         commands=[given, *_one_run_again(store, runs)],
@@ -174,6 +183,12 @@ def _written(store: Store, studies: Iterable[Study], given: str, where: Places) 
     _write_json(where.verdicts, verdicts=[v.to_dict() for v in verdicts], predictions=scores)
     _write_json(where.claims, claims=[claim.to_dict() for claim in claims])
     return Report(where, verdicts, claims)
+
+
+def _question(sections: Sequence[Section]) -> str:
+    """What the page answers: of one study its question, of several the project's."""
+    asked = [section.question for section in sections if section.claims]
+    return asked[0] if len(asked) == 1 else QUESTION if asked else "Runs"
 
 
 def _write_json(path: Path, **fields: object) -> None:
