@@ -21,6 +21,7 @@ from undergrowth.claim_ids import place_of_claim
 from undergrowth.report.figure import Figure
 from undergrowth.report.groups import RULES, alike, plural
 from undergrowth.report.summary import in_one_sentence
+from undergrowth.report.text_table import TextTable
 from undergrowth.store import Run
 
 
@@ -31,7 +32,8 @@ class Section:
     claims: by id, what each says; hypotheses: by name, what each expects; verdicts and figures: in
     reading order; scores: how the predictions came out; problems: why there is no answer, and what to do
     about it, a line each; notes: which of its runs diverged, failed, or had interventions that never
-    fired, a line each.
+    fired, a line each; about: what it shows, in a sentence; table: what is
+    read rather than drawn; more: figures that open on a click.
     """
 
     name: str
@@ -43,6 +45,9 @@ class Section:
     scores: tuple[Scored, ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    about: str = ""
+    table: TextTable | None = None
+    more: tuple[Figure, ...] = ()
 
     @property
     def answers(self) -> tuple[Answered, ...]:
