@@ -189,7 +189,7 @@ def test_the_table_of_forks_says_the_same_in_words(forks: tuple[Run, ...]) -> No
     assert by_arm["faster, then slower"]["branched at"] == "40"
     assert by_arm["faster, then slower"]["fired at"] == "46"
     assert by_arm["trunk"]["fired at"] == by_arm["trunk"]["branched at"] == "–"
-    forked = sorted({run.forked_at for run in called(forks, "faster")})
+    forked = sorted({run.forked_at or 0 for run in called(forks, "faster")})
     assert by_arm["faster"]["branched at"] == " to ".join(map(str, forked))
     hard = fork_table(forks, Rules(memorised=1.1, grokked=1.1))
     assert {row[-2] for row in hard.rows} == {"> 60"}
@@ -274,9 +274,9 @@ def test_a_heat_map_has_the_values_of_the_components_it_names(forks: tuple[Run, 
     figure = heat_map_figure(forks, "saliency_median")
     assert set(figure.table["panel"]) == {"trunk", "faster", "faster, then slower"}
     by_id = {run.id: run for run in forks}
-    for row in figure.table.itertuples():
-        stored = by_id[row.run]["saliency_median"].sel(side="train", step=row.step)
-        assert float(stored[int(row.label)]) == row.value
+    for row in figure.table.to_dict("records"):
+        stored = by_id[row["run"]]["saliency_median"].sel(side="train", step=row["step"])
+        assert float(stored[int(row["label"])]) == row["value"]
     last = rows(figure, panel="trunk", step=60)["value"].to_numpy()
     assert (np.diff(last) <= 0).all()
     order = [rows(figure, panel=panel, step=60)["label"].tolist() for panel in ("trunk", "faster")]
@@ -298,7 +298,7 @@ def test_a_long_axis_is_thinned_and_that_is_told(
     monkeypatch.setattr(readings, "LINES", 4)
     figure = heat_map_figure(forks, "saliency_median")
     assert "Of 32 lines 4 are shown, evenly." in figure.caption
-    assert figure.table["line"].nunique() == 4
+    assert set(rows(figure)["line"]) == {0, 1, 2, 3}
 
 
 def of_page(runs: tuple[Run, ...]) -> dict[str, list[Figure]]:
@@ -352,7 +352,7 @@ def test_what_a_docstring_says_of_a_reading() -> None:
 
 def test_a_run_that_diverged_has_a_page(tmp_path: Path) -> None:
     wild = {"name": "sgd", "lr": 1e30}
-    spec = SPEC.replace(optimiser=wild)
+    spec = SPEC.replace(optimiser=wild, measures=SPEC.model_dump()["measures"][:3])
     runs = train([spec, spec.seeded(1)], tmp_path / "store", layout=Layout(workers=1)).runs
     assert {run.status for run in runs} == {"failed"}
     page = own_report(runs, tmp_path / "page.html").read_text()
@@ -418,10 +418,9 @@ def align(page: Page, name: str, at: str) -> None:
 
 def shown(page: Page, name: str) -> dict[str, list[float | None]]:
     """By run the steps of its validation curve as they are drawn."""
-    what = (
-        "Object.fromEntries(plot._fullData.filter(t => t.meta.layer === 'curve' && t.meta.panel.startsWith("
-        "'validation')).map(t => [t.meta.each, Array.from(t.x)]))"
-    )
+    is_one = "t.meta.layer === 'curve' && t.meta.panel.startsWith('validation')"
+    which = f"plot._fullData.filter(t => {is_one})"
+    what = f"Object.fromEntries({which}.map(t => [t.meta.each, Array.from(t.x)]))"
     return held(page, name, what)
 
 
