@@ -325,7 +325,7 @@ def test_all_that_was_measured_is_drawn(forks: tuple[Run, ...]) -> None:
 def test_figures_made_for_a_measure_are_used(forks: tuple[Run, ...]) -> None:
     found = {name: {figure.name for figure in its} for name, its in of_page(forks).items()}
     assert "saliency_histogram-1" in found["saliency"]
-    assert "deletion_by_k-3" in found["deletion"]
+    assert "deletion_by_k-2" in found["deletion"]
     assert "spikes-by-arm" in found["curves"]
 
 

@@ -152,10 +152,11 @@ def courses(runs: Runs, rules: Rules = RULES) -> tuple[Course, ...]:
     for run in given:
         if run.spec.fork and run.forked_at is not None:
             leaves.setdefault(run.spec.fork.of, set()).add(run.forked_at)
-    return tuple(_course(run, leaves.get(run.id, set()), rules) for run in given)
+    return tuple(_course(run, frozenset(leaves.get(run.id, ())), rules) for run in given)
 
 
-def _course(run: Run, leaves: set[int], rules: Rules) -> Course:
+@lru_cache(maxsize=4096)
+def _course(run: Run, leaves: frozenset[int], rules: Rules) -> Course:
     own = inherited(run)
     fired = of_kind(run.events, "fired")
     by_position = {

@@ -15,7 +15,7 @@ from undergrowth.report.figure import Figure
 from undergrowth.report.saliency import breadth_figure, concentration_figure, saliency_histogram
 from undergrowth.store import Run
 
-MOST = 3
+MOST = 2
 """Arms that have such a figure, or a line in one."""
 Runs = tuple[Run, ...]
 Made = Callable[[str, Sequence[Arm]], Iterator[Figure]]
