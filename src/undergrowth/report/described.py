@@ -27,12 +27,13 @@ def said_of(docstring: str, key: str, readings: Sequence[str]) -> str:
     'mine_max [side]: the largest.'
     """
     text = " ".join(inspect.cleandoc(docstring).split()).replace("{prefix}", key).replace("{key}", key)
-    found: dict[str, None] = {}
+    found: dict[str, str] = {}
     for reading in readings:
         passages = (re.search(PASSAGE.format(re.escape(name)), text) for name in _names(reading, key))
         if passage := next(filter(None, passages), None):
-            found[_cut(passage.group()).removesuffix(";").removesuffix(".") + "."] = None
-    return " ".join(found)
+            name, _, meaning = passage.group().rstrip(";.").partition(": ")
+            found.setdefault(meaning, _cut(f"{name}: {meaning}." if meaning else f"{name}."))
+    return " ".join(found.values())
 
 
 PASSAGE = r"(?<![\w{{]){}(?!\w)[^.;:]*(\[[^\]]*\]|:).*?(;|\.(?= |$)|$)"

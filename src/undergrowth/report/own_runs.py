@@ -27,6 +27,7 @@ from undergrowth.report.readings import (
     panels_of,
     readings_of,
     sample,
+    sentence,
     shape_of,
     spread_figure,
 )
@@ -256,6 +257,11 @@ def _section(measured: Measured, name: str, arms: Sequence[Arm], rules: Rules) -
     )
 
 
+def _short(reading: str, key: str) -> str:
+    """The name of a reading without that of its measure, where something is left."""
+    return in_text(reading.removeprefix(f"{key}_"))
+
+
 def _about(measured: Measured) -> str:
     """What the measure says of itself."""
     told = summary(measured.docstring).replace("{prefix}", measured.key)
@@ -277,7 +283,7 @@ def _numbers(
             arms,
             panels,
             name=f"numbers-{place + 1}",
-            title=f"{in_text(measured.key).capitalize()}: {', '.join(map(in_text, readings))}",
+            title=sentence(", ".join(_short(each, measured.key) for each in readings)),
             told=said_of(measured.docstring, measured.key, readings),
             rules=rules,
         )
