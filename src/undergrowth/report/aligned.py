@@ -250,7 +250,7 @@ def _missing(at: Moment, its: Mapping[str, Course], chosen: set[str]) -> str:
     without = sum(its[run_id].step(at) is None for run_id in chosen)
     if not without:
         return ""
-    return f"Not drawn, for want of {IN_WORDS[at]}: {without} of {plural(len(chosen), 'run')}. "
+    return f"Without that event, and so not drawn: {without} of {plural(len(chosen), 'run')}. "
 
 
 def _tell(
