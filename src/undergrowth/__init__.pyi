@@ -78,9 +78,22 @@ from .report.ablation import (
     deletion_by_k_figure as deletion_by_k_figure,
     deletion_over_steps_figure as deletion_over_steps_figure,
 )
+from .report.aligned import (
+    aligned_figure as aligned_figure,
+)
 from .report.curves import (
     accuracy_figure as accuracy_figure,
     loss_figure as loss_figure,
+)
+from .report.fork_tree import (
+    fork_figure as fork_figure,
+)
+from .report.own_runs import (
+    own_report as own_report,
+)
+from .report.readings import (
+    heat_map_figure as heat_map_figure,
+    reading_figure as reading_figure,
 )
 from .report.saliency import (
     breadth_figure as breadth_figure,

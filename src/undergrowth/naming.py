@@ -75,7 +75,7 @@ def _apart(
 def _told_apart(kinds: Sequence[RunSpec]) -> list[list[str]]:
     if len(kinds) == 1:
         return [[]]
-    told = [[_cut(each) for each in found] for found in _differences(kinds)]
+    told = [[_cut(each) for each in found] for found in differences(kinds)]
     alike = [told.count(each) > 1 for each in told]
     return [
         [*each, f"id {kind.id[:8]}"] if same else each
@@ -87,8 +87,12 @@ def _cut(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
-def _differences(values: Sequence[Value]) -> list[list[str]]:
-    """In which fields values of one type differ: for each value its own, as name=value."""
+def differences(values: Sequence[Value]) -> list[list[str]]:
+    """In which fields values of one type differ: for each value its own, as name=value.
+
+    >>> differences([RunSpec(), RunSpec(optimiser={"lr": 0.01})])
+    [['lr=0.002'], ['lr=0.01']]
+    """
     found: list[list[str]] = [[] for _ in values]
     for name in type(values[0]).model_fields:
         for told, more in zip(found, _of_field(name, [getattr(v, name) for v in values]), strict=True):
@@ -101,7 +105,7 @@ def _of_field(name: str, items: Sequence[object]) -> list[list[str]]:
         return [[] for _ in items]
     inside = [item for item in items if isinstance(item, Value)]
     if len(inside) == len(items) and len({type(item) for item in inside}) == 1:
-        return _differences(inside)
+        return differences(inside)
     lists = [item for item in items if isinstance(item, tuple)]
     if len(lists) == len(items):
         shared = [each for each in chain.from_iterable(lists) if all(each in some for some in lists)]

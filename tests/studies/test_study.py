@@ -138,8 +138,8 @@ def test_a_store_is_answered_by_the_studies_that_its_runs_belong_to(root: Path, 
     assert [claim["claim"] for claim in claims] == ["P1", "P2"]
     page = written.places.page.read_text()
     assert tiny.spec(steps=20).id in page
-    assert 'id="other-1"' in page
-    assert 'id="other-2"' not in page
+    assert 'id="arms"' in page
+    assert 'id="curves"' in page
 
 
 def test_equal_runs_that_were_trained_as_something_else_answer_no_study(tmp_path: Path) -> None:

@@ -124,3 +124,11 @@ PUSHES: dict[str, tuple[Callable[[Run], xr.DataArray], Scale]] = {
     "cosine of gradient and decay pull": (_cosine, Scale(limits=(-1.03, 0.53))),
     "share of examples that push": (_effective_examples, Scale(limits=(0, 1.03))),
 }
+PUSHED = tuple(
+    f"confidence_{ending}"
+    for ending in (
+        *("gradient_norm", "data_norm", "decay_norm", "pull_cosine", "pull_norm"),
+        "effective_examples_train",
+    )
+)
+"""The readings that these need."""

@@ -18,6 +18,7 @@ from undergrowth.analysis.predictions import Scored, Tally, tallied
 from undergrowth.analysis.verdicts import Verdict
 from undergrowth.claim_ids import place_of_claim
 from undergrowth.report.figure import Figure
+from undergrowth.report.text_table import TextTable
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Section:
     claims: by id, what each says; hypotheses: by name, what each expects; verdicts and figures: in
     reading order; scores: how the predictions came out; problems: why there is no answer, and what to do
     about it, a line each; notes: which of its runs diverged, failed, or had interventions that never
-    fired, a line each.
+    fired, a line each; about: what it shows, in a sentence; table: what is
+    read rather than drawn; more: figures that open on a click.
     """
 
     name: str
@@ -39,6 +41,9 @@ class Section:
     scores: tuple[Scored, ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    about: str = ""
+    table: TextTable | None = None
+    more: tuple[Figure, ...] = ()
 
     @property
     def answers(self) -> tuple[Answered, ...]:

@@ -53,6 +53,7 @@ def write_page(
     lede: str = "",
     rules: Rules = RULES,
     damaged: Mapping[str, str] = MappingProxyType({}),
+    answer: str = "",
 ) -> None:
     """Write the page to the file `out`, complete or not at all.
 
@@ -66,7 +67,8 @@ def write_page(
         title=title,
         lede=lede,
         **_of_front(sections),
-        answer=in_one_paragraph(sections, [run for run in runs if run.id not in damaged], rules),
+        answer=answer
+        or in_one_paragraph(sections, [run for run in runs if run.id not in damaged], rules),
         snapshot=snapshot(runs),
         sections=sections,
         quotes=QUOTES,
@@ -81,8 +83,8 @@ def write_page(
         font=Markup(theme.FONT),
         templates=packed(as_json({mode: theme.template(mode) for mode in ("light", "dark")})),
         config=packed(as_json(CONFIG)),
-        style=_asset("page.css"),
-        script=_asset("page.js"),
+        style=_asset("page.css") + _asset("own_runs.css"),
+        script=_asset("page.js") + _asset("aligned.js"),
         plotly=packed(plotly.offline.get_plotlyjs()),
         version=__version__,
         claim_seeds=CLAIM_SEEDS,

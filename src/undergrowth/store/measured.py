@@ -6,6 +6,7 @@ Its events say by which measure, with all its fields, a run was measured at a st
 
 from __future__ import annotations
 
+import inspect
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from undergrowth.values import essence
 KIND = "measured"
 READS = "reads:"
 """Beside the fields of a measure (no field has such a name): the names of what it read."""
+SAYS = "says:"
+"""Of a measure of one's own its docstring too, which nobody else who reads the store has."""
 
 Add = Callable[[str, int, Measure, Mapping[str, Reading]], None]
 
@@ -50,7 +53,7 @@ def adding(root: Path) -> Iterator[Add]:
             )
             connection.execute(
                 "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?)",
-                rows.event_row(run_id, step, KIND, {**how(measure), READS: sorted(readings)}),
+                rows.event_row(run_id, step, KIND, _told(measure, readings)),
             )
 
     try:
@@ -65,6 +68,13 @@ def adding(root: Path) -> Iterator[Add]:
         ) from None
 
 
+def _told(measure: Measure, readings: Mapping[str, Reading]) -> dict[str, object]:
+    kind = type(measure)
+    is_own = not kind.__module__.startswith("undergrowth.")
+    says = {SAYS: inspect.cleandoc(kind.__doc__ or "")} if is_own else {}
+    return {**how(measure), READS: sorted(readings), **says}
+
+
 def how(measure: Measure) -> dict[str, object]:
     """A measure as it is told apart from others: its key, and its fields but for when it is taken."""
     fields = essence(measure)
@@ -77,6 +87,7 @@ def steps_measured(root: Path, run_id: str) -> dict[str, dict[int, dict[str, obj
     for row in _query(root, "SELECT * FROM events WHERE run_id = ?", (run_id,)):
         told = rows.event_of(row)
         told.pop(READS, None)
+        told.pop(SAYS, None)
         found.setdefault(str(told.get("key")), {})[row["step"]] = told
     return found
 
@@ -88,6 +99,13 @@ def owners(root: Path, run_id: str) -> dict[str, str]:
         told = rows.event_of(row)
         found |= dict.fromkeys(told.get(READS, ()), told["key"])
     return found
+
+
+def docstrings(root: Path, run_id: str) -> dict[str, str]:
+    """By the key of a measure of one's own what it said of itself when it measured a run."""
+    found = _query(root, "SELECT * FROM events WHERE run_id = ?", (run_id,))
+    told = [rows.event_of(row) for row in found]
+    return {str(each["key"]): str(each[SAYS]) for each in told if SAYS in each}
 
 
 def names_of(root: Path, run_id: str) -> set[str]:

@@ -11,12 +11,12 @@ from typing import get_args
 from undergrowth.analysis.claims import Answered, adjusted
 from undergrowth.analysis.outcomes import damage, diverged_at, in_words
 from undergrowth.analysis.verdicts import Verdict
-from undergrowth.naming import arms_told_apart, runs_told_apart
+from undergrowth.naming import runs_told_apart
 from undergrowth.plain_text import command, json_text
-from undergrowth.report.curves import accuracy_figure, loss_figure
 from undergrowth.report.figure import Figure
 from undergrowth.report.front import Section, lines
-from undergrowth.report.groups import alike, plural
+from undergrowth.report.groups import plural
+from undergrowth.report.own_runs import in_one_sentence, own_sections
 from undergrowth.report.page import write_page
 from undergrowth.store import Part, Run, Store
 from undergrowth.store.database import kept_open
@@ -28,8 +28,6 @@ from undergrowth.studies.arm import Budget, Planned
 from undergrowth.studies.study import Answer, Study
 from undergrowth.studies.table import Table, tabulated
 
-SHOWN = 12
-"""Most kinds of runs outside the studies that a page draws; its table lists all."""
 QUESTION = "Do shallow circuits give way to general ones?"
 LEDE = (
     "A shallow circuit is right for one training example or a few, a general circuit for many. A post "
@@ -143,7 +141,8 @@ def write_report(
     """Answer every study whose runs are in the store; write the page, its verdicts and its claims, by
     default into the store, each complete or not at all.
 
-    given: the command that it comes from. Runs that belong to no study are shown with their curves. The
+    given: the command that it comes from. Runs that belong to no study come after those, with all that
+    was measured of them. The
     store is only read: it may be in use by a writer. A run that cannot be read is left out, and said
     to be.
     """
@@ -166,7 +165,8 @@ def _written(store: Store, studies: Iterable[Study], given: str, where: Places) 
         in_studies |= {run_id for run_id, its in parts.items() if _plays(its, table)}
     sections = _with_adjusted(sections)
     sound = [run for run in runs if run.id not in damaged]
-    sections.extend(_other_runs([run for run in sound if run.id not in in_studies and run.names]))
+    own = [run for run in sound if run.id not in in_studies and run.names]
+    sections.extend(own_sections(own, [section.name for section in sections]))
     question = _question(sections)
     write_page(
         where.page,
@@ -176,6 +176,7 @@ def _written(store: Store, studies: Iterable[Study], given: str, where: Places) 
         runs=runs,
         commands=[given, *_one_run_again(store, runs)],
         damaged=damaged,
+        answer=in_one_sentence(own) if own and not in_studies else "",
     )
     verdicts = tuple(verdict for section in sections for verdict in section.verdicts)
     claims = tuple(line.answer for line in lines(sections))
@@ -305,21 +306,3 @@ def _said_of_ends(by_arm: Mapping[str, Iterable[Run]]) -> tuple[str, ...]:
         f"{arm}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}: {words}."
         for (arm, words), seeds in said.items()
     )
-
-
-def _other_runs(runs: Sequence[Run]) -> Iterator[Section]:
-    """A section for the runs that belong to no study, alike but for seeds and labels; largest first."""
-    arms = arms_told_apart([run.spec for run in runs], {run.id: run.called for run in runs})
-    for place, group in enumerate(alike(runs)[:SHOWN], start=1):
-        by_arm: dict[str, list[Run]] = {}
-        for run in group:
-            by_arm.setdefault(arms[run.id], []).append(run)
-        yield Section(
-            name=f"other-{place}",
-            question=f"Runs of {arms[group[0].id]}",
-            claims={},
-            hypotheses={},
-            verdicts=(),
-            figures=(accuracy_figure(group), loss_figure(group)),
-            notes=_said_of_ends(by_arm),
-        )
