@@ -55,6 +55,8 @@ RESERVED = (
     "templates",
     "plotly",
     "hypotheses",
+    "claims",
+    "bars",
 )
 """What the page calls parts of itself."""
 
