@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.report.conftest import SELDOM, SPEC
-from tests.report.test_page import browser, unpacked  # noqa: F401 (a fixture)
+from tests.report.test_page import unpacked
 from undergrowth.analysis import Rules, events
 from undergrowth.measures import Context, Measure, Observed, Reading, scalar
 from undergrowth.models import Model
@@ -377,7 +377,7 @@ def scheme() -> str:
 
 
 @pytest.fixture
-def page(browser: Browser, written: Path, scheme: Any) -> Iterator[Page]:  # noqa: F811
+def page(browser: Browser, written: Path, scheme: Any) -> Iterator[Page]:
     """The report as opened from disk; fails on any other request and on any error."""
     requests: list[str] = []
     errors: list[str] = []
@@ -512,7 +512,7 @@ def test_nothing_is_wider_than_the_screen(page: Page, width: int) -> None:
 def test_more_figures_open_on_a_click(page: Page) -> None:
     plot = page.locator("#plot-saliency-saliency_median_map")
     assert not plot.is_visible()
-    page.locator("#saliency summary").click()
+    page.locator("#saliency details.folded:has(#plot-saliency-saliency_median_map) > summary").click()
     plot.scroll_into_view_if_needed()
     plot.locator(".main-svg").first.wait_for()
 
