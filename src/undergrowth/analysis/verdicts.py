@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from undergrowth.analysis.intervals import Estimate
 from undergrowth.analysis.rulings import Rule, Ruling
+from undergrowth.notebook_html import html_list
 
 CLAIM_SEEDS = 16
 """Seeds that a claim takes: with 10 an exact test of all claims at once could not be passed. Fewer are a
@@ -49,6 +50,15 @@ class Verdict:
     waits_for: str = ""
     chosen: Chosen = "explore"
     p_adjusted: float = math.nan
+
+    def __repr__(self) -> str:
+        e = self.estimate
+        primary = "" if self.is_primary else "check "
+        told = f"{self.claim} {self.study}, {primary}{self.endpoint}: {self.ruling}"
+        return f"Verdict({told}, {_effect(self)}, n = {e.n})" if e.n else f"Verdict({told})"
+
+    def _repr_html_(self) -> str:
+        return Verdicts([self])._repr_html_()
 
     @property
     def ruling(self) -> Ruling:
@@ -106,6 +116,35 @@ class Verdict:
             "waits_for": self.waits_for,
             "note": self.note,
         }
+
+
+class Verdicts(tuple[Verdict, ...]):
+    """Several verdicts, which print short."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{v.claim} {v.ruling}" for v in self if v.is_primary)
+        return f"Verdicts({len(self)}{f': {told}' if told else ''})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                v.claim,
+                v.ruling,
+                v.endpoint if v.is_primary else f"check: {v.endpoint}",
+                _effect(v) if v.estimate.n else None,
+                v.estimate.n,
+                v.waits_for and f"waits for {v.waits_for}",
+            )
+            for v in self
+        ]
+        return html_list("Verdicts", ("claim", "ruling", "endpoint", "effect", "n", ""), rows)
+
+
+def _effect(verdict: Verdict) -> str:
+    e = verdict.estimate
+    return f"{verdict.says or verdict.statistic} {e.effect:.4g} [{e.low:.4g}, {e.high:.4g}]"
 
 
 def _number(value: float) -> float | None:
