@@ -116,6 +116,9 @@ from .store import (
     together as together,
     verify as verify,
 )
+from .store.comparing import (
+    compare as compare,
+)
 from .studies import (
     STUDIES as STUDIES,
 )

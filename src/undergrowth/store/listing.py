@@ -31,7 +31,7 @@ class Stored(Protocol):
     @property
     def status(self) -> str: ...
     @property
-    def called(self) -> tuple[str, ...]: ...
+    def given_names(self) -> tuple[str, ...]: ...
     @property
     def parts(self) -> tuple[Part, ...]: ...
     @cached_property
@@ -47,11 +47,11 @@ class Stored(Protocol):
 class Listed:
     """A run as a row.
 
-    names, studies, arms: what it is called, and the studies and arms that it plays a part in; seed: that
-    of its model; settings: its spec's fields by dotted name; last_step: the last at which it was
-    evaluated, None before there is one; events: by name the first step, `_stable` the one from which it
-    held to the end, None where there is none, and `_censored`, whether the run ended (at last_step)
-    before it; readings: the last value of every scalar reading; damage: why it cannot be read, or empty.
+    names: those that it was given; studies, arms: those that it plays a part in; seed: that of its
+    model; settings: its spec's fields by dotted name; last_step: the last at which it was evaluated;
+    events: by name the first step, `_stable` the one from which it held to the end, None where there is
+    none, and `_censored`, whether the run ended (at last_step) before it; readings: the last value of
+    every scalar reading; damage: why it cannot be read, or empty.
     """
 
     id: str
@@ -65,6 +65,11 @@ class Listed:
     events: Mapping[str, int | bool | None] = field(default_factory=dict)
     readings: Mapping[str, float] = field(default_factory=dict)
     damage: str = ""
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """What to call it: its given names or, without any, its arms."""
+        return self.names or self.arms
 
 
 def damage(run: Stored, *, thoroughly: bool = False) -> str:
@@ -89,7 +94,7 @@ def listed(run: Stored, rules: Rules = DEFAULT_RULES) -> Listed:
     found = {} if why or "train_accuracy" not in run.curves else _of_curves(run.curves, rules)
     return Listed(
         id=run.spec.id,
-        names=run.called,
+        names=run.given_names,
         studies=tuple(dict.fromkeys(part.study for part in run.parts)),
         arms=tuple(dict.fromkeys(part.arm for part in run.parts)),
         seed=run.spec.seeds.model,
@@ -148,7 +153,7 @@ def table(runs: Iterable[Stored], rules: Rules = DEFAULT_RULES) -> pd.DataFrame:
 
 
 OWN: Mapping[str, Callable[[Listed], Any]] = {
-    "name": lambda row: ", ".join(row.names),
+    "name": lambda row: ", ".join(row.called),
     "study": lambda row: ", ".join(row.studies),
     "arm": lambda row: ", ".join(row.arms),
     "seed": lambda row: row.seed,

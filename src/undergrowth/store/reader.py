@@ -49,7 +49,7 @@ def _run_as_html(run: Run) -> str:
     row = listing.listed(run)
     events = {name: step for name, step in row.events.items() if not name.endswith("_censored")}
     ends = {name: row.readings[name] for name in ENDS if name in row.readings}
-    who = {"name": ", ".join(row.names), "run": run.spec.describe(), "status": row.status}
+    who = {"name": ", ".join(row.called), "run": run.spec.describe(), "status": row.status}
     steps = {"last step": f"{row.last_step or 0:,} of {run.spec.steps:,}"}
     told = {**who, **steps, **events, **ends, "failed": run.message, "damaged": row.damage}
     chosen = settings(run.spec, defaults=False)
@@ -342,7 +342,7 @@ class Store:
 
 def _in_a_notebook(row: listing.Listed, chosen: Sequence[str]) -> list[object]:
     events = [row.events.get(name) for name in ("memorised", "grokked")]
-    who = [", ".join(row.names), row.seed, row.status]
+    who = [", ".join(row.called), row.seed, row.status]
     return [*who, *map(row.settings.get, chosen), *events, row.readings.get("val_accuracy")]
 
 
