@@ -55,7 +55,8 @@ class Verdict:
         e = self.estimate
         primary = "" if self.is_primary else "check "
         told = f"{self.claim} {self.study}, {primary}{self.endpoint}: {self.ruling}"
-        return f"Verdict({told}, {_effect(self)}, n = {e.n})" if e.n else f"Verdict({told})"
+        effect = f", {self.says or self.statistic} ({_number_of(self)}), n = {e.n}" if e.n else ""
+        return f"Verdict({told}{effect})"
 
     def _repr_html_(self) -> str:
         return Verdicts([self])._repr_html_()
@@ -133,18 +134,20 @@ class Verdicts(tuple[Verdict, ...]):
                 v.claim,
                 v.ruling,
                 v.endpoint if v.is_primary else f"check: {v.endpoint}",
-                _effect(v) if v.estimate.n else None,
+                v.says if v.estimate.n else None,
+                _number_of(v) if v.estimate.n else None,
                 v.estimate.n,
                 v.waits_for and f"waits for {v.waits_for}",
             )
             for v in self
         ]
-        return html_list("Verdicts", ("claim", "ruling", "endpoint", "effect", "n", ""), rows)
+        heads = ("claim", "ruling", "endpoint", "effect", "as measured", "n", "open")
+        return html_list("Verdicts", heads, rows)
 
 
-def _effect(verdict: Verdict) -> str:
+def _number_of(verdict: Verdict) -> str:
     e = verdict.estimate
-    return f"{verdict.says or verdict.statistic} {e.effect:.4g} [{e.low:.4g}, {e.high:.4g}]"
+    return f"{e.effect:.4g} [{e.low:.4g}, {e.high:.4g}]"
 
 
 def _number(value: float) -> float | None:

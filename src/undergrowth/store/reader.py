@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from undergrowth.measures import Reading
 from undergrowth.models import Model
@@ -19,7 +19,7 @@ from undergrowth.spec import RunSpec
 from undergrowth.store import lineage, listing, measured, rows, series
 from undergrowth.store.checkpoints import MODEL, load_model
 from undergrowth.store.errors import StoreError
-from undergrowth.store.events import DEFAULT_RULES, Rules
+from undergrowth.store.events import DEFAULT_RULES, EventName, Rules
 from undergrowth.store.layout import check, checkpoint_folder
 from undergrowth.store.lock import is_being_written
 from undergrowth.store.parts import Part, names_of, parts_of
@@ -38,6 +38,7 @@ MOST_ROWS = 20
 """Most runs of a store that a notebook shows."""
 MOST_SETTINGS = 8
 """Most settings that a notebook shows of several runs."""
+EVENTS = get_args(EventName)
 ENDS = ("train_accuracy", "val_accuracy")
 """The readings whose last values are shown of a run."""
 
@@ -47,7 +48,11 @@ def _run_as_html(run: Run) -> str:
     defaults.
     """
     row = listing.listed(run)
-    events = {name: step for name, step in row.events.items() if not name.endswith("_censored")}
+    events = {
+        name: step
+        for name, step in row.events.items()
+        if name in EVENTS or (name.endswith("_stable") and step != row.events[name[: -len("_stable")]])
+    }
     ends = {name: row.readings[name] for name in ENDS if name in row.readings}
     who = {"name": ", ".join(row.called), "run": run.spec.describe(), "status": row.status}
     steps = {"last step": f"{row.last_step or 0:,} of {run.spec.steps:,}"}

@@ -107,7 +107,7 @@ class Study:
 
     def _repr_html_(self) -> str:
         claims = {claim.id: claim.says for claim in self.claims}
-        return html_table(repr(self), {**claims, **self.hypotheses})
+        return html_table(repr(self), {**claims, **self.hypotheses}, longest=300)
 
     def answer(self, of: Table | Store) -> Answer:
         """The verdict at each endpoint that a reader is told of, figures, and scored predictions.
