@@ -33,7 +33,7 @@ def html_list(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]], n
     some = [k for k in range(len(heads)) if any(row[k] not in (None, "") for row in rows)]
     heads, rows = [heads[k] for k in some], [[row[k] for k in some] for row in rows]
     head = "".join(f'<th style="{HEAD}">{escape(each)}</th>' for each in heads)
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    body = "".join(f"<tr>{''.join(map(_unbroken, row))}</tr>" for row in rows)
     return _framed(title, f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>", note)
 
 
@@ -56,6 +56,10 @@ def _cell(value: Any, longest: int = LONGEST) -> str:
     whole = "" if len(text) <= longest else f' title="{escape(text)}"'
     short = text if not whole else f"{text[: longest - 1]}…"
     return f'<td style="{CELL}"{whole}>{escape(short)}</td>'
+
+
+def _unbroken(value: Any) -> str:
+    return _cell(value).replace(CELL, f"{CELL};white-space:nowrap", 1)
 
 
 def _figures(value: Any) -> str:

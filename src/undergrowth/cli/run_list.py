@@ -202,12 +202,12 @@ def as_listed(rows: Sequence[RunRow]) -> tuple[list[dict[str, Any]], str]:
     """The runs with the settings in which they differ as columns, as many as have room; and what to say
     below of the others, for which each run is told in words.
     """
-    from undergrowth.store.listing import that_differ
+    from undergrowth.store.listing import that_tell
 
     is_narrow = console.is_terminal and console.width < WIDE
     plain = [_with_short_id(row.as_printed(), is_narrow) for row in rows]
     listed = [row.listed for row in rows]
-    differing = _telling(that_differ(listed), listed)
+    differing = that_tell(listed)
     heads = _heads(differing, plain)
     settings = {heads[name]: [_of_setting(row, name) for row in listed] for name in differing}
     if len({row.seed for row in listed}) > 1:
@@ -236,20 +236,6 @@ def as_listed(rows: Sequence[RunRow]) -> tuple[list[dict[str, Any]], str]:
     ]
     more = f"{left_out} more settings differ: choose some with --columns, or fewer runs with --where"
     return found, more if left_out else ""
-
-
-def _telling(differing: Sequence[str], rows: Sequence[Listed]) -> list[str]:
-    """Of settings in which runs differ those that tell more than that some have an intervention, say,
-    and others not: of such a part the first alone, and those that differ among the runs that have it.
-    """
-    found: dict[object, str] = {}
-    for name in differing:
-        values = [row.settings.get(name) for row in rows]
-        has = tuple(value is not None for value in values)
-        is_constant = len({repr(value) for value in values if value is not None}) == 1
-        part = tuple(name.split(".")[:2] if name.startswith("interventions") else name.split(".")[:1])
-        found.setdefault((part, has) if is_constant else name, name)
-    return list(found.values())
 
 
 def _of_setting(row: Listed, name: str) -> str | None:

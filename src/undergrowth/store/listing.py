@@ -134,6 +134,20 @@ def that_differ(rows: Sequence[Listed]) -> tuple[str, ...]:
     )
 
 
+def that_tell(rows: Sequence[Listed]) -> list[str]:
+    """Of the settings in which runs differ those that tell more than that some have an intervention,
+    say, and others not: of such a part the first alone, and what differs among the runs that have it.
+    """
+    found: dict[object, str] = {}
+    for name in that_differ(rows):
+        values = [row.settings.get(name) for row in rows]
+        has = tuple(value is not None for value in values)
+        is_constant = len({repr(value) for value in values if value is not None}) == 1
+        part = tuple(name.split(".")[:2] if name.startswith("interventions") else name.split(".")[:1])
+        found.setdefault((part, has) if is_constant else name, name)
+    return list(found.values())
+
+
 def table(runs: Iterable[Stored], rules: Rules = DEFAULT_RULES) -> pd.DataFrame:
     """A row for each run, index `run` its id; see `Store.table`."""
     import pandas as pd

@@ -250,7 +250,7 @@ class Store:
     def _repr_html_(self) -> str:
         found = self.runs
         rows = [listing.listed(run) for run in found[:MOST_ROWS]]
-        chosen = listing.that_differ(rows)[:MOST_SETTINGS]
+        chosen = listing.that_tell(rows)[:MOST_SETTINGS]
         heads = ("run", "name", "seed", "status", *chosen, "memorised", "grokked", "val_accuracy")
         more = f"and {len(found) - MOST_ROWS} more: .table() has all" if found[MOST_ROWS:] else ""
         return html_list(
