@@ -214,6 +214,14 @@ def test_settings_that_have_no_room_are_left_to_words() -> None:
     assert f"{40 - len(shown)} more settings differ" in more
 
 
+def test_names_of_their_own_are_words_enough() -> None:
+    far = [{f"a.long_setting_{k}": seed for k in range(40)} for seed in (0, 1)]
+    named = [listed_row(its, id=name * 16, names=(name,)) for its, name in zip(far, "ab", strict=True)]
+    assert [row["run"] for row in as_listed(named)[0]] == ["a", "b"]
+    alike = [listed_row(its, id=name * 16, names=("c",)) for its, name in zip(far, "ab", strict=True)]
+    assert [row["run"] for row in as_listed(alike)[0]] == ["a run", "a run"]
+
+
 def test_fields_that_only_say_that_a_part_is_there_take_one_column() -> None:
     fork = {"fork.of": "f" * 16, "fork.at.name": "at_step", "fork.at.step": 20}
     rows = [listed_row({}), listed_row(fork), listed_row({**fork, "fork.of": "e" * 16})]

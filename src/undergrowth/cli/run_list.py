@@ -220,10 +220,10 @@ def as_listed(rows: Sequence[RunRow]) -> tuple[list[dict[str, Any]], str]:
         if _width({**table, **shown, head: cells}) <= room:
             shown[head] = cells
     left_out = len(settings) - len(shown)
-    called = [
-        row["run"] if left_out or len(rows) == 1 else ", ".join(own.called)
-        for row, own in zip(plain, listed, strict=True)
-    ]
+    called = [", ".join(row.called) for row in listed]
+    own = {(name, row.seed) for name, row in zip(called, listed, strict=True) if name}
+    if len(rows) == 1 or (left_out and len(own) < len(rows)):
+        called = [row["run"] for row in plain]
     found = [
         {
             "id": row["id"],
