@@ -25,6 +25,7 @@ ROOT = Path(undergrowth.__file__).parent
 ORDER = (
     # what everything may use
     *("version", "plain_text", "toml_text", "precision", "spec_errors", "multiplicity", "claim_ids"),
+    "notebook_html",
     # what a run is made of
     *("values", "rng", "schedules", "losses", "tasks", "models", "gating", "training", "measures"),
     # a run, what trains it, where it is kept and where it runs

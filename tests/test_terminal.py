@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import sys
 import threading
+import types
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -81,6 +83,133 @@ def test_until_a_step_is_done_it_compiles_and_promises_no_time(clock) -> None:
     assert "compiling" not in drawn(board)
     assert "1 steps/s" in drawn(board)
     assert "0:40 left" in drawn(board)
+
+
+def test_a_slow_rate_is_not_told_as_none(clock) -> None:
+    board = Board(SPECS[:1])
+    board.hear(Progress(SPECS[0], 0, {}))
+    clock(10)
+    board.hear(Progress(SPECS[0], 1, {}))
+    clock(10)
+    board.hear(Progress(SPECS[0], 3, {}))
+    assert "0.2 steps/s" in drawn(board)
+
+
+def test_a_narrow_terminal_cuts_names_and_keeps_where_they_stand() -> None:
+    name = "a run whose name is much longer than a terminal of eighty columns has room for"
+    board = Board(SPECS[:1], names={SPECS[0].id: [name]})
+    board.hear(Progress(SPECS[0], 10, CURVES))
+    console = Console(file=io.StringIO(), width=80)
+    console.print(board.get_renderable())
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert len(lines) == 2
+    assert lines[1].rstrip().endswith("step 10 of 30  train 100.0%  val  25.0%")
+    assert "a run whose name" in lines[1]
+    assert "…" in lines[1]
+
+
+class Told:
+    """What `sweep.train` would come to, without training: each spec makes some of its steps."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.heard: list[object] = []
+        monkeypatch.setattr(terminal.sweep, "train", self)
+
+    def __call__(self, specs, out, *, progress: Any = None, **_: object) -> str:
+        self.heard.append(progress)
+        for spec in specs if progress else ():
+            progress(Progress(spec, 0, {}))
+            progress(Progress(spec, 10, CURVES))
+            progress(Progress(spec, 30, CURVES, "failed", "no <luck>"))
+        return "store"
+
+
+def as_terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """Standard error, taken for a terminal."""
+    out = io.StringIO()
+    monkeypatch.setattr(out, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stderr", out)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    return out
+
+
+def test_training_from_python_shows_a_bar_in_a_terminal(monkeypatch) -> None:
+    out = as_terminal(monkeypatch)
+    Told(monkeypatch)
+    assert terminal.train(SPECS[:2], "out") == "store"
+    shown = out.getvalue()
+    assert "2/2 runs, 2 failed" in shown
+    assert "failed: x+y mod 5, seed 0: no <luck>" in shown
+
+
+@pytest.mark.parametrize("off", [False, None])
+def test_training_from_python_shows_nothing_where_it_is_turned_off(off, monkeypatch) -> None:
+    out = as_terminal(monkeypatch)
+    Told(monkeypatch)
+    terminal.train(SPECS[0], "out", progress=off)
+    assert out.getvalue() == ""
+
+
+def test_training_from_python_is_quiet_where_output_is_no_terminal(monkeypatch, capsys) -> None:
+    Told(monkeypatch)
+    terminal.train(SPECS[0], "out")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_function_hears_all_progress_and_no_bar_is_shown(monkeypatch) -> None:
+    out = as_terminal(monkeypatch)
+    Told(monkeypatch)
+    heard: list[Progress] = []
+    terminal.train(SPECS[0], "out", progress=heard.append)
+    assert [progress.step for progress in heard] == [0, 10, 30]
+    assert out.getvalue() == ""
+
+
+class Notebook:
+    """The parts of IPython that are asked: a shell with a kernel, and displays that can be updated."""
+
+    kernel = object()
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.outputs: list[dict[str, str]] = []
+        of_display = types.ModuleType("IPython.display")
+        of_display.display = self.display  # type: ignore[attr-defined]
+        ipython = types.ModuleType("IPython")
+        ipython.get_ipython = lambda: self  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "IPython", ipython)
+        monkeypatch.setitem(sys.modules, "IPython.display", of_display)
+
+    def display(self, data: dict[str, str], *, raw: bool, display_id: bool) -> Notebook:
+        assert raw
+        assert display_id
+        self.update(data, raw=True)
+        return self
+
+    def update(self, data: dict[str, str], *, raw: bool) -> None:
+        assert raw
+        self.outputs.append(data)
+
+
+def test_training_in_a_notebook_shows_a_bar_in_its_cell(monkeypatch, clock, capsys) -> None:
+    notebook = Notebook(monkeypatch)
+    told = Told(monkeypatch)
+    terminal.train(SPECS[:1], "out")
+    assert "compiling" in notebook.outputs[0]["text/html"]
+    assert '<progress max="30" value="0"' in notebook.outputs[0]["text/html"]
+    last = notebook.outputs[-1]
+    assert "1/1 runs, 1 failed" in last["text/html"]
+    assert "no &lt;luck&gt;" in last["text/html"]
+    assert "1/1 runs, 1 failed" in last["text/plain"]
+    board = told.heard[0].__self__  # type: ignore[attr-defined]
+    board.hear(Progress(SPECS[0], 10, CURVES))
+    n_shown = len(notebook.outputs)
+    board.hear(Progress(SPECS[0], 20, CURVES))  # just after another: not drawn
+    assert len(notebook.outputs) == n_shown
+    clock(1)
+    board.hear(Progress(SPECS[0], 25, CURVES))
+    assert "step 25 of 30" in notebook.outputs[-1]["text/html"]
+    assert "train 100.0%" in notebook.outputs[-1]["text/plain"]
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_failed_run_counts_with_the_steps_that_it_made(clock) -> None:

@@ -19,13 +19,15 @@ import lazy_loader
 from undergrowth.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from undergrowth.store import Store
 
 __getattr__, _dir, _names = lazy_loader.attach_stub(__name__, __file__)
 __all__ = sorted({*_names, "open"} - {"__version__"})  # pyright: ignore[reportUnsupportedDunderAll]
 
 
-def open(root: str) -> Store:
+def open(root: str | Path) -> Store:
     """A store's runs, readings, events and checkpoints; it may be in use by a writer."""
     from undergrowth.store import Store
 

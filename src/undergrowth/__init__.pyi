@@ -1,5 +1,7 @@
 """The public names, and where each is made; `import undergrowth` loads each when it is first used."""
 
+import pathlib
+
 from . import measures as measures
 from .analysis import (
     Rules as Rules,
@@ -127,13 +129,19 @@ from .store import (
     together as together,
     verify as verify,
 )
+from .store.comparing import (
+    compare as compare,
+)
 from .studies import (
     STUDIES as STUDIES,
 )
+from .studies.named import (
+    study as study,
+)
 from .sweep import (
     Layout as Layout,
+    Progress as Progress,
     SweepError as SweepError,
-    train as train,
 )
 from .sweep.measuring import (
     measure as measure,
@@ -158,6 +166,9 @@ from .tasks import (
     SparseParity as SparseParity,
     Table as Table,
     WholeGroups as WholeGroups,
+)
+from .terminal import (
+    train as train,
 )
 from .training.batches import (
     Blocked as Blocked,
@@ -216,4 +227,4 @@ from .version import __version__ as __version__
 
 __all__: list[str]
 
-def open(root: str) -> Store: ...
+def open(root: str | pathlib.Path) -> Store: ...

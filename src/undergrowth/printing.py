@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # the command line starts without JAX
     from undergrowth.analysis import Estimate
     from undergrowth.measures import Reading
     from undergrowth.store import Run
+    from undergrowth.store.listing import Listed
     from undergrowth.studies.conducting import Report
 
 
@@ -49,36 +51,58 @@ WIDE, PIPED = 120, 200
 """Columns from which on a run's words stand beside its numbers; columns where no screen limits them."""
 
 
-def run_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """What `undergrowth runs` lists of runs, one row each; a run that cannot be read says why."""
+@dataclass(frozen=True)
+class RunRow:
+    """A run of a list.
+
+    listed: who it is, its settings, events and last readings; told: which it is among the others, in
+    words; note: what there is to say of how it ended.
+    """
+
+    listed: Listed
+    told: str
+    note: str
+
+    def as_printed(self) -> dict[str, Any]:
+        """What a table has of it: events as first and stable step in one where they differ."""
+        row = self.listed
+        first = {"id": row.id, "status": row.status, "run": self.told, "step": row.last_step}
+        times = {name: _time(name, row.events) for name in EVENTS if name in row.events}
+        last = {"val accuracy": row.readings.get("val_accuracy")} if row.events else {}
+        return {**first, **times, **last, "note": self.note}
+
+    def to_dict(self) -> dict[str, Any]:
+        """All there is, for programs: events as first and stable step, None where censored."""
+        row = self.listed
+        first = {"id": row.id, "status": row.status, "run": self.told, "names": [*row.names]}
+        part = {"studies": [*row.studies], "arms": [*row.arms], "seed": row.seed}
+        times = {
+            name.replace("_", " "): step
+            for name, step in row.events.items()
+            if not name.endswith("_censored")
+        }
+        ends = {"val accuracy": row.readings.get("val_accuracy")} if row.events else {}
+        more = {"note": self.note, "settings": dict(row.settings), "readings": dict(row.readings)}
+        return {**first, **part, "step": row.last_step, **times, **ends, **more}
+
+
+def run_rows(runs: Sequence[Run]) -> list[RunRow]:
+    """Runs as rows of a list; one that cannot be read says why."""
+    from undergrowth.analysis.outcomes import in_words
     from undergrowth.naming import runs_told_apart
+    from undergrowth.store.database import kept_open
+    from undergrowth.store.listing import listed
 
-    names = {run.id: run.called for run in runs}
-    told = runs_told_apart([run.spec for run in runs], names)
-    return [_run_row(run, told[run.id]) for run in runs]
-
-
-def _run_row(run: Run, told: str) -> dict[str, Any]:
-    """Events as first and stable step, None where censored; note: what else there is to say."""
-    from undergrowth.analysis.outcomes import damage, in_words
-
-    row: dict[str, Any] = {"id": run.id, "status": run.status, "run": told, "names": [*run.given_names]}
-    if why := damage(run):
-        return {**row, "status": "damaged", "step": None, "note": why}
-    return {**row, **_times(run), "note": "; ".join(in_words(run))}
+    told = runs_told_apart([run.spec for run in runs], {run.id: run.called for run in runs})
+    with kept_open():
+        rows = [listed(run) for run in runs]
+        notes = [row.damage or "; ".join(in_words(run)) for run, row in zip(runs, rows, strict=True)]
+    return [RunRow(row, told[row.id], note) for row, note in zip(rows, notes, strict=True)]
 
 
-def _times(run: Run) -> dict[str, Any]:
-    from undergrowth.analysis import events
-
-    if "train_accuracy" not in run.curves:
-        return {"step": None}
-    times: dict[str, Any] = {"step": int(run.curves["step"][-1])}
-    for name, event in events(run.curves).items():
-        times[name] = event.first
-        times[f"{name} stable"] = event.stable
-    ends = run.curves["val_accuracy"].dropna("step").values[-1:]
-    return {**times, "val accuracy": float(ends[0]) if ends.size else None}
+def _time(name: str, events: Mapping[str, Any]) -> object:
+    first, stable = events[name], events[f"{name}_stable"]
+    return first if first == stable else f"{cell(first)} (stable {cell(stable)})"
 
 
 def reading_rows(run_id: str, step: int, readings: Mapping[str, Reading]) -> list[dict[str, Any]]:
@@ -111,14 +135,8 @@ def _range(values: np.ndarray) -> dict[str, float | None]:
     return {"lowest": ascending[0], "median": ascending[len(ascending) // 2], "highest": ascending[-1]}
 
 
-def shortened(row: dict[str, Any]) -> dict[str, Any]:
-    """A row for people: first and stable time in one column where they are the same."""
-    short = {name: x for name, x in row.items() if name != "names" and not name.endswith(" stable")}
-    for name in ("memorised", "onset", "grokked"):
-        if name in row and row[name] != row[f"{name} stable"]:
-            short[name] = f"{_cell(row[name])} (stable {_cell(row[f'{name} stable'])})"
-    return short
-
+EVENTS = ("memorised", "onset", "grokked")
+"""The events of a run that are listed."""
 
 WORDS = ("run", "note")
 """Columns of words: they stand last, and below the table where it is narrow."""
@@ -128,22 +146,26 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
     """Rows under the columns in which any of them has something; what a run is in lines below where the
     screen is narrow.
     """
-    columns = list(dict.fromkeys(name for row in rows for name in row if name != "note" or row[name]))
-    below = "run" in columns and console.is_terminal and console.width < WIDE
+    columns = list(dict.fromkeys(name for row in rows for name in row if name not in WORDS or row[name]))
+    is_narrow = console.is_terminal and console.width < WIDE
+    below = is_narrow and any(name in WORDS for name in columns)
     columns.sort(key=lambda name: WORDS.index(name) + 1 if name in WORDS else 0)
     shown = [name for name in columns if not (below and name in WORDS)]
     table = Table(box=None, pad_edge=False)
     for column in shown:
-        table.add_column(column, no_wrap=column not in (*WORDS, "question"))
+        head = column.replace(" ", "\n") if is_narrow else column
+        table.add_column(head, no_wrap=column not in (*WORDS, "question"))
     for row in rows:
-        table.add_row(*(_cell(row.get(column)) for column in shown))
+        table.add_row(*(cell(row.get(column)) for column in shown))
     wide = PlainConsole(file=console.file, width=PIPED)
     (console if console.is_terminal else wide).print(table)
     for row in rows if below else ():
-        console.print("  ".join(filter(None, [row["id"], row["run"], row.get("note")])))
+        if said := [row[name] for name in WORDS if row.get(name)]:
+            console.print("  ".join([row["id"], *said]))
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """A value in a table; a dash where there is none."""
     if value is None:
         return "-"
     return f"{value:.4f}" if isinstance(value, float) else in_one_line(str(value))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Self, cast
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from undergrowth.spec_errors import SpecError, explain
+from undergrowth.notebook_html import html_table
+from undergrowth.spec_errors import SpecError, explain, shown
+
+V = TypeVar("V", bound="Value")
 
 LARGEST = float(np.finfo(np.float32).max)
 SMALLEST = float(np.finfo(np.float32).tiny)
@@ -23,8 +26,13 @@ class _OneLineErrors(type(BaseModel)):
     """
 
     def __call__(cls, *given: Any, **fields: Any) -> Any:
+        if given:
+            raise SpecError(
+                f"{cls.__name__}({shown(given[0])}): fields are given by name, such as "
+                f"{cls.__name__}({next(iter(cast(type[BaseModel], cls).model_fields), '')}=...)"
+            )
         try:
-            return super().__call__(*given, **fields)
+            return super().__call__(**fields)
         except ValidationError as error:
             raise SpecError(explain(error, cast(type[BaseModel], cls))) from None
 
@@ -45,6 +53,62 @@ class Value(BaseModel, metaclass=_OneLineErrors):
         frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, strict=True
     )
 
+    def __repr__(self) -> str:
+        """The expression that makes it, of what is not at its default."""
+        told = {name: item for name, item in _told(self).items() if name not in _kinds_name(self)}
+        return f"{type(self).__name__}({', '.join(f'{name}={item!r}' for name, item in told.items())})"
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise SpecError(f"{type(self).__name__}.{name} = {shown(value)}: {_instead(self, name)}")
+
+    def __delattr__(self, name: str) -> None:
+        raise SpecError(f"{type(self).__name__}.{name}: {_instead(self, name)}")
+
+    @classmethod
+    def model_validate(cls, obj: Any, **how: Any) -> Self:
+        """The value that plain data mean; raises SpecError, in one line."""
+        try:
+            return super().model_validate(obj, **how)
+        except ValidationError as error:
+            raise SpecError(explain(error, cls)) from None
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **how: Any) -> Self:
+        """The value that JSON means; raises SpecError, in one line."""
+        try:
+            return super().model_validate_json(json_data, **how)
+        except ValidationError as error:
+            raise SpecError(explain(error, cls)) from None
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """This value with some fields replaced, validated anew; raises SpecError, in one line."""
+        return type(self)(**{**dict(self), **update}) if update else super().model_copy(deep=deep)
+
+    def _repr_html_(self) -> str:
+        return html_table(type(self).__name__, settings(self, defaults=False))
+
+    def diff(self, other: Value) -> dict[str, tuple[Any, Any]]:
+        """By dotted field, as in spec files, where the two differ: (of this, of that).
+
+        A field that only one of them has is there where it is not at its default, with None for the
+        other: two optimisers of different kinds differ in `optimiser.name` and in what was chosen of
+        each. Empty where they are equal.
+
+        >>> from undergrowth.schedules import Schedule
+        >>> Schedule(every=10).diff(Schedule(every=20))
+        {'every': (10, 20)}
+        """
+        mine, its = settings(self), settings(other)
+        chosen = {*settings(self, defaults=False), *settings(other, defaults=False)}
+        return {
+            name: (mine.get(name), its.get(name))
+            for name in {**mine, **its}
+            if mine.get(name) != its.get(name) and (name in chosen or (name in mine and name in its))
+        }
+
     @model_validator(mode="before")
     @classmethod
     def _from_plain_data(cls, fields: Any) -> Any:
@@ -57,6 +121,20 @@ class Value(BaseModel, metaclass=_OneLineErrors):
         for name in type(self).model_fields:
             _refuse_what_no_device_holds(name, getattr(self, name))
         return self
+
+
+def unchecked(value: V, **fields: Any) -> V:
+    """A value with fields replaced that are known to be possible, or are traced arrays."""
+    return cast(V, BaseModel.model_copy(value, update=fields))
+
+
+def _instead(value: Value, field: str) -> str:
+    copied = (
+        f"replace({field}=...)"
+        if hasattr(value, "replace")
+        else f"model_copy(update={{{field!r}: ...}})"
+    )
+    return f"a value cannot be changed: {copied} makes another"
 
 
 def _refuse_what_no_device_holds(name: str, value: Any) -> None:
@@ -96,6 +174,35 @@ def essence(value: Any) -> Any:
     return value + 0.0 if isinstance(value, float) else value  # -0.0 equals 0.0, so it is 0.0
 
 
+def settings(value: Value, *, defaults: bool = True) -> dict[str, Any]:
+    """The fields of a value by their dotted names, as in spec files; what is None or empty is not there.
+
+    defaults: whether those at their defaults are there too.
+
+    >>> from undergrowth.tasks import LeakyRandom
+    >>> settings(LeakyRandom(frac_train=0.25))
+    {'name': 'leaky_random', 'frac_train': 0.25}
+    """
+    fields = dict(value) if defaults else _told(value)
+    return {
+        ".".join(filter(None, (name, inner))): leaf
+        for name, item in fields.items()
+        for inner, leaf in _leaves(item, defaults)
+    }
+
+
+def _leaves(item: Any, defaults: bool) -> Iterator[tuple[str, Any]]:
+    """What is in a field: its parts with their names within it, or itself with none."""
+    if isinstance(item, Value):
+        yield from settings(item, defaults=defaults).items()
+    elif isinstance(item, tuple) and any(isinstance(each, Value) for each in item):
+        for position, each in enumerate(item):
+            for inner, leaf in _leaves(each, defaults):
+                yield ".".join(filter(None, (str(position), inner))), leaf
+    elif item is not None and item != ():
+        yield "", item
+
+
 def in_brief(value: Any) -> str:
     """A value in a few words: its name and what of it is not at its default.
 
@@ -114,6 +221,12 @@ def in_brief(value: Any) -> str:
 
 def _nested(value: Any) -> str:
     return f"({in_brief(value)})" if isinstance(value, Value) else in_brief(value)
+
+
+def _kinds_name(value: Value) -> tuple[str, ...]:
+    """The field that only says of which kind it is, as its class does."""
+    field = type(value).model_fields.get("name")
+    return ("name",) if field is not None and not field.is_required() else ()
 
 
 def _told(value: Value) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from tests import tiny
 from undergrowth.measures import Curves, Deletion, Norms, Saliency
@@ -82,6 +82,8 @@ def _with_a_follower(interventions: list[Intervention]) -> tuple[Intervention, .
     later = [Intervention(trigger=AfterIntervention(intervention=0, steps=3), action=NoOp())]
     return (*interventions, *(later if interventions else []))
 
+
+SPECS = TypeAdapter(RunSpec)
 
 UP = st.floats(1e-6, 1e3)
 SHARE = st.just(0.0) | st.floats(1e-6, 0.999)
@@ -410,7 +412,7 @@ def with_moved(fields: dict[str, Any], path: Sequence[str | int]) -> RunSpec | N
     other = copy.deepcopy(fields)
     at(other, path[:-1])[path[-1]] = moved(path, at(fields, path))
     try:
-        return RunSpec.model_validate(other)  # its errors are not put into words, which takes long
+        return SPECS.validate_python(other)  # its errors are not put into words, which takes long
     except ValidationError:
         return None
 
@@ -543,7 +545,7 @@ def test_seeding_sets_all_three_seeds_and_nothing_else() -> None:
 
 
 def test_a_spec_cannot_be_changed() -> None:
-    with pytest.raises(ValueError, match="frozen"):
+    with pytest.raises(ValueError, match="a value cannot be changed"):
         setattr(tiny.spec(), "steps", 3)  # noqa: B010 (what is tested)
 
 

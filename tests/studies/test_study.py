@@ -158,6 +158,23 @@ def test_the_page_of_a_study_and_that_of_the_store_say_the_same(root: Path, tmp_
     assert one.of(["ghost"]).claims == ()
 
 
+def test_a_study_is_answered_from_a_store_as_on_its_page(root: Path, tmp_path: Path) -> None:
+    answer = small().answer(Store(root))
+    written = report(root, tmp_path, small())
+    assert answer.verdicts == written.verdicts
+    assert repr(answer.verdicts) == "Verdicts(2: P1 inconclusive, P2 no effect)"
+    assert "P1 small, differ: inconclusive" in repr(answer.verdicts[0])
+    assert "differ" in answer._repr_html_()
+    assert "<td" in answer.verdicts[0]._repr_html_()
+
+
+def test_a_store_without_its_runs_or_a_reading_gives_one_line_with_the_remedy(root: Path) -> None:
+    with pytest.raises(LookupError, match=r"no run of the study 'ghost'.*study run ghost --out"):
+        small("ghost").answer(Store(root))
+    with pytest.raises(LookupError, match=r"lack norms_W_Q.*undergrowth measure"):
+        small(needs={"norms_W_Q": "norms"}).answer(Store(root))
+
+
 def test_an_endpoint_whose_arm_has_no_run_is_open(root: Path, tmp_path: Path) -> None:
     absent = Endpoint("absent", "P2", ENDS, "third", Exceeds(), is_primary=True)
     study = small(

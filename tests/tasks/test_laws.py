@@ -9,8 +9,9 @@ from typing import get_args
 import numpy as np
 import pytest
 import tomli_w
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
+from undergrowth.spec_errors import SpecError
 from undergrowth.tasks import (
     AnySplit,
     AnyTask,
@@ -151,5 +152,5 @@ def test_whole_groups_are_on_one_side(task: Task) -> None:
 
 @every_task
 def test_unknown_fields_are_refused(task: Task) -> None:
-    with pytest.raises(ValidationError, match="colour"):
+    with pytest.raises(SpecError, match="colour"):
         type(task).model_validate({**task.model_dump(), "colour": "green"})

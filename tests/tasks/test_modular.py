@@ -7,8 +7,8 @@ from typing import get_args
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from pydantic import ValidationError
 
+from undergrowth.spec_errors import SpecError
 from undergrowth.tasks import Modular
 from undergrowth.tasks.modular import POLYNOMIALS, is_prime
 from undergrowth.tasks.task import UNDEFINED
@@ -95,7 +95,7 @@ def test_operands_and_labels_are_counted_by_p() -> None:
 
 @pytest.mark.parametrize("operation", ["x/y", "x/y if y odd else x-y"])
 def test_division_by_a_composite_names_the_value_the_rule_and_a_prime(operation: str) -> None:
-    with pytest.raises(ValidationError, match=r"p = 12 is not prime.*such as 13"):
+    with pytest.raises(SpecError, match=r"p = 12 is not prime.*such as 13"):
         of(operation, 12)
 
 

@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
-
-from undergrowth.plain_text import in_one_line
-from undergrowth.store import Run, StoreError
+from undergrowth.store import Run
+from undergrowth.store.listing import damage
 from undergrowth.store.reader import of_kind
 
-
-def damage(run: Run, *, thoroughly: bool = False) -> str:
-    """Why the run's curves cannot be read, in one line; empty where they can.
-
-    thoroughly: all its readings are tried, not only the curves.
-    """
-    try:
-        if run.status == "done" and "train_accuracy" not in run.curves:
-            return "its curves are missing: restore its database from a copy"
-        _ = run.events
-        for name in run.names if thoroughly else ():
-            _ = run[name]
-    except (StoreError, sqlite3.Error, LookupError, ValueError, TypeError, OSError) as error:
-        return in_one_line(str(error.args[0] if isinstance(error, KeyError) else error))
-    return ""
+__all__ = ["damage", "diverged_at", "in_words", "never_fired"]
 
 
 def diverged_at(run: Run) -> int | None:

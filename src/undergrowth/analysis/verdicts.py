@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from undergrowth.analysis.intervals import Estimate
 from undergrowth.analysis.rulings import Rule, Ruling
+from undergrowth.notebook_html import html_list
 
 CLAIM_SEEDS = 16
 """Seeds that a claim takes: with 10 an exact test of all claims at once could not be passed. Fewer are a
@@ -49,6 +50,16 @@ class Verdict:
     waits_for: str = ""
     chosen: Chosen = "explore"
     p_adjusted: float = math.nan
+
+    def __repr__(self) -> str:
+        e = self.estimate
+        primary = "" if self.is_primary else "check "
+        told = f"{self.claim} {self.study}, {primary}{self.endpoint}: {self.ruling}"
+        effect = f", {self.says or self.statistic} ({_number_of(self)}), n = {e.n}" if e.n else ""
+        return f"Verdict({told}{effect})"
+
+    def _repr_html_(self) -> str:
+        return Verdicts([self])._repr_html_()
 
     @property
     def ruling(self) -> Ruling:
@@ -106,6 +117,37 @@ class Verdict:
             "waits_for": self.waits_for,
             "note": self.note,
         }
+
+
+class Verdicts(tuple[Verdict, ...]):
+    """Several verdicts, which print short."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{v.claim} {v.ruling}" for v in self if v.is_primary)
+        return f"Verdicts({len(self)}{f': {told}' if told else ''})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                v.claim,
+                v.ruling,
+                v.endpoint if v.is_primary else f"check: {v.endpoint}",
+                v.says if v.estimate.n else None,
+                _number_of(v) if v.estimate.n else None,
+                v.estimate.n,
+                v.waits_for and f"waits for {v.waits_for}",
+            )
+            for v in self
+        ]
+        heads = ("claim", "ruling", "endpoint", "effect", "as measured", "n", "open")
+        return html_list("Verdicts", heads, rows)
+
+
+def _number_of(verdict: Verdict) -> str:
+    e = verdict.estimate
+    return f"{e.effect:.4g} [{e.low:.4g}, {e.high:.4g}]"
 
 
 def _number(value: float) -> float | None:

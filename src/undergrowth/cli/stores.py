@@ -3,32 +3,75 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from undergrowth.cli.app import AsJson, RunId, StoreName, app, runs_named
 from undergrowth.plain_text import in_one_line, visible
-from undergrowth.printing import console, errors, print_json, print_table, run_rows, shortened
+from undergrowth.printing import console, errors, print_json, print_table, run_rows
 
 if TYPE_CHECKING:  # the command line starts without JAX
     pass
 
 
 @app.command
-def runs(directory: StoreName, /, *, as_json: AsJson = False) -> int:
-    """List the runs of a store with the steps of their events: memorised, onset, grokked."""
+def runs(
+    directory: StoreName,
+    /,
+    *,
+    where: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative="",
+            help="Only runs of which this is true: a field of the spec (optimiser.lr or lr), status, "
+            "name, arm, study, seed, step, an event or a reading, then = != < <= > >= and a value, such "
+            "as lr=0.003, arm='no*', grokked=none or 'val_accuracy>0.9'; repeat for more.",
+        ),
+    ] = (),
+    sort: Annotated[
+        str | None,
+        Parameter(
+            allow_leading_hyphen=True,
+            help="By what to sort, such as grokked; with a minus the most first, such as -val_accuracy.",
+        ),
+    ] = None,
+    columns: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative="",
+            help="What to show, such as lr,grokked,val_loss; by default events and the settings in "
+            "which the runs differ.",
+        ),
+    ] = (),
+    as_json: AsJson = False,
+) -> int:
+    """List the runs of a store with the steps of their events: memorised, onset, grokked.
+
+    A time in parentheses is the step from which it held to the end, where that is not the first.
+    """
+    from undergrowth.cli.run_list import as_listed, in_columns, in_order, matching
     from undergrowth.store import Store
 
     store = Store(directory)
-    table = run_rows(store.runs)
-    unreadable = store.unreadable
+    found = run_rows(store.runs)
+    rows = matching(found, where)
+    rows = rows if sort is None else in_order(rows, sort)
+    unreadable = () if where else store.unreadable
     if as_json:
         lost = [{"id": id_, "status": "unreadable", "reason": reason} for id_, reason in unreadable]
-        print_json([*table, *lost])
+        print_json([*(row.to_dict() for row in rows), *lost])
         return 0
+    chosen = [name for each in columns for name in each.split(",") if name.strip()]
+    table, more = (in_columns(rows, chosen), "") if chosen else as_listed(rows)
     if table:
-        print_table([shortened(row) for row in table])
+        print_table(table)
+    elif found:
+        console.print(f"none of the {len(found)} runs in {visible(str(directory))} is so")
     elif not unreadable:
         console.print(f"{visible(str(directory))} has no runs yet")
+    if more:
+        console.print(more)
     for id_, reason in unreadable:
         console.print(f"run {id_} cannot be read: {in_one_line(reason)}")
     return 0

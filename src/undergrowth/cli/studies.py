@@ -159,15 +159,12 @@ def _conduct(names: Sequence[str], planned: Sequence[Planned], out: Path) -> int
 
 def study_named(name: str) -> Study:
     """The study of that name, refused with the nearest where there is none."""
-    from difflib import get_close_matches
+    from undergrowth.studies.named import study
 
-    from undergrowth.studies import STUDIES
-
-    if name not in STUDIES:
-        near = get_close_matches(name, STUDIES, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"studies: {', '.join(STUDIES)}"
-        raise WrongUseError(f"no study {name!r}; {hint}")
-    return STUDIES[name]
+    try:
+        return study(name)
+    except ValueError as error:
+        raise WrongUseError(str(error)) from None
 
 
 def _seeds(given: str) -> int | range:

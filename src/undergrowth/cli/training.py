@@ -36,7 +36,7 @@ def run(
     _say_where_to_go_on(file.runs, out)
     store = train_watched(file.runs, out, file.names)
     for row in run_rows(store.select(file.runs)):
-        told = filter(None, [row["id"], row["status"], row["run"], row["note"]])
+        told = filter(None, [row.listed.id, row.listed.status, row.told, row.note])
         console.print("  ".join(map(in_one_line, told)))
     return report_ends(store, file.runs)
 

@@ -39,6 +39,12 @@ class Reading:
         if len(self.dims) != self.values.ndim:
             raise ValueError(f"axes {self.dims} do not fit an array of shape {self.values.shape}")
 
+    def __repr__(self) -> str:
+        if not self.dims:
+            return f"Reading({self.values.item():.6g})"
+        axes = [f"{dim}: {n}" for dim, n in zip(self.dims, self.values.shape, strict=True)]
+        return f"Reading({', '.join(axes)}, {self.values.dtype})"
+
 
 @dataclass(frozen=True, eq=False)
 class Observed:

@@ -42,6 +42,9 @@ class Figure:
     table: pd.DataFrame
     chart: Chart
 
+    def __repr__(self) -> str:
+        return f"Figure({self.name!r}: {self.title})"
+
     @cached_property
     def plot(self) -> go.Figure:
         """The plotly figure."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import jax
 import tomli_w
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from undergrowth.losses import LossName
 from undergrowth.measures import AnyMeasure, Curves, Norms
@@ -20,7 +20,7 @@ from undergrowth.rng import Seeds
 from undergrowth.schedules import Schedule
 from undergrowth.spec.checks import check, check_regimes
 from undergrowth.spec.fork import Fork
-from undergrowth.spec_errors import SpecError, explain
+from undergrowth.spec_errors import SpecError
 from undergrowth.tasks import (
     AnySplit,
     AnyTask,
@@ -40,7 +40,7 @@ from undergrowth.training.noise import Noise
 from undergrowth.training.optimisers import AdamW, AnyOptimiser, Positive
 from undergrowth.training.state import Regime
 from undergrowth.training.stopping import Stop
-from undergrowth.values import Value, essence
+from undergrowth.values import Value, essence, unchecked
 
 T = TypeVar("T")
 
@@ -147,7 +147,7 @@ class RunSpec(Value):
 
     def seeded(self, seed: int) -> RunSpec:
         """This run with all three seeds set to `seed`; no rule for specs depends on seeds."""
-        return self.model_copy(update={"seeds": Seeds(model=seed, data=seed, noise=seed)})
+        return unchecked(self, seeds=Seeds(model=seed, data=seed, noise=seed))
 
     def replace(self, **fields: Any) -> RunSpec:
         """This run with some fields replaced, validated anew; raises SpecError as `from_dict` does."""
@@ -180,8 +180,6 @@ class RunSpec(Value):
         """
         try:
             return cls.model_validate(fields)
-        except ValidationError as error:
-            raise SpecError(explain(error, cls)) from None
         except RecursionError:
             raise SpecError("the spec's tables are nested too deep to be read: remove some") from None
 

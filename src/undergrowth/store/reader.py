@@ -10,18 +10,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from undergrowth.measures import Reading
 from undergrowth.models import Model
+from undergrowth.notebook_html import html_list, html_table
 from undergrowth.spec import RunSpec
-from undergrowth.store import lineage, measured, rows, series
+from undergrowth.store import lineage, listing, measured, rows, series
 from undergrowth.store.checkpoints import MODEL, load_model
 from undergrowth.store.errors import StoreError
+from undergrowth.store.events import DEFAULT_RULES, EventName, Rules
 from undergrowth.store.layout import check, checkpoint_folder
 from undergrowth.store.lock import is_being_written
 from undergrowth.store.parts import Part, names_of, parts_of
 from undergrowth.store.updates import UPDATE_LOSS
+from undergrowth.values import settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +34,31 @@ SMALL = 65_536
 """Bytes of a reading up to which it is kept once it was read."""
 SHOWN = 12
 """Most ids that an error lists."""
+MOST_ROWS = 20
+"""Most runs of a store that a notebook shows."""
+MOST_SETTINGS = 8
+"""Most settings that a notebook shows of several runs."""
+EVENTS = get_args(EventName)
+ENDS = ("train_accuracy", "val_accuracy")
+"""The readings whose last values are shown of a run."""
+
+
+def _run_as_html(run: Run) -> str:
+    """What a notebook shows of a run: who it is, how it stands, its events and what differs from the
+    defaults.
+    """
+    row = listing.listed(run)
+    events = {
+        name: step
+        for name, step in row.events.items()
+        if name in EVENTS or (name.endswith("_stable") and step != row.events[name[: -len("_stable")]])
+    }
+    ends = {name: row.readings[name] for name in ENDS if name in row.readings}
+    who = {"name": ", ".join(row.called), "run": run.spec.describe(), "status": row.status}
+    steps = {"last step": f"{row.last_step or 0:,} of {run.spec.steps:,}"}
+    told = {**who, **steps, **events, **ends, "failed": run.message, "damaged": row.damage}
+    chosen = settings(run.spec, defaults=False)
+    return html_table(f"Run {run.id}", {**{k: v for k, v in told.items() if v != ""}, **chosen})
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +85,8 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({self.id}: {self.spec.describe()}, {self.status})"
+
+    _repr_html_ = _run_as_html
 
     @property
     def id(self) -> str:
@@ -208,7 +238,27 @@ class Store:
         check(self.root)
 
     def __repr__(self) -> str:
-        return f"Store({str(self.root)!r})"
+        try:
+            accounts = self._accounts().values()
+        except (StoreError, OSError):
+            return f"Store({str(self.root)!r}: damaged)"
+        each = [run.status if isinstance(run, Run) else "unreadable" for run in accounts]
+        said = [f"{each.count(status)} {status}" for status in sorted(set(each))]
+        runs = f"{len(each)} run{'' if len(each) == 1 else 's'}"
+        return f"Store({str(self.root)!r}: {', '.join([runs, *said])})"
+
+    def _repr_html_(self) -> str:
+        found = self.runs
+        rows = [listing.listed(run) for run in found[:MOST_ROWS]]
+        chosen = listing.that_tell(rows)[:MOST_SETTINGS]
+        heads = ("run", "name", "seed", "status", *chosen, "memorised", "grokked", "val_accuracy")
+        more = f"and {len(found) - MOST_ROWS} more: .table() has all" if found[MOST_ROWS:] else ""
+        return html_list(
+            repr(self),
+            heads,
+            [(run.id, *_in_a_notebook(run, chosen)) for run in rows],
+            more,
+        )
 
     @property
     def is_being_written(self) -> bool:
@@ -249,6 +299,18 @@ class Store:
         which = f"the store has {shown}" if known else "the store has none"
         raise KeyError(f"{len(matching)} runs have an id that starts with {run_id!r}: {which}")
 
+    def table(self, rules: Rules = DEFAULT_RULES) -> pd.DataFrame:
+        """A row for each run, index `run` its id.
+
+        Columns: name, study, arm, seed, status, steps (to be made) and last_step (evaluated last); the
+        settings in which runs differ, by dotted name as in spec files (optimiser.lr), NA where a run has
+        no such; memorised, onset and grokked by `rules`: the first step, `_stable` the one from which it
+        held to the end, both NA where it never did, and `_censored`, whether the run ended (at
+        last_step) before it; then the last value of every scalar reading. A damaged run has NA for all
+        that was read of it, and the status 'damaged'.
+        """
+        return listing.table(self.runs, rules)
+
     def readings_of(self, run_id: str, name: str) -> dict[int, Reading]:
         """One reading of one run by step; `update_loss` as it is stored, in stretches."""
         latest = {row["step"]: row for row in rows.of_run(self.root, "readings", run_id, name)}
@@ -281,6 +343,12 @@ class Store:
             return f"its status is {str(status)[:20]!r}: see {rows.VERIFY}"
         status = "interrupted" if status == "running" and not in_use else status
         return Run(self, spec, status, message, environment, row["began"], row["ended"], names, parts)
+
+
+def _in_a_notebook(row: listing.Listed, chosen: Sequence[str]) -> list[object]:
+    events = [row.events.get(name) for name in ("memorised", "grokked")]
+    who = [", ".join(row.called), row.seed, row.status]
+    return [*who, *map(row.settings.get, chosen), *events, row.readings.get("val_accuracy")]
 
 
 def _precedence(row: sqlite3.Row) -> tuple[bool, float]:

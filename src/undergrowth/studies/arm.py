@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from undergrowth.rng import Seeds
 from undergrowth.spec import Fork, RunSpec
 from undergrowth.store import Part
+from undergrowth.values import unchecked
 
 Budget = Literal["quick", "standard", "full"]
+BUDGETS: tuple[Budget, ...] = get_args(Budget)
 Role = Literal["treatment", "control", "trunk"]
 
 EXPLORE, CONFIRM = range(4), range(100, 116)
@@ -44,7 +46,7 @@ class Arm:
         if self.trunk is not None:
             assert spec.fork is not None
             fork = Fork(of=self.trunk.seeded(seed).id, at=spec.fork.at)
-            spec = spec.model_copy(update={"fork": fork})  # a possible one, as that of any trunk is
+            spec = unchecked(spec, fork=fork)  # a possible one, as that of any trunk is
         spec = spec.seeded(seed)
         if self.order:
             spec = spec.replace(seeds=Seeds(model=seed, data=seed, noise=seed + self.order))

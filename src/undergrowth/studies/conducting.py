@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
 
 from undergrowth.analysis.claims import Answered, adjusted
 from undergrowth.analysis.outcomes import damage, diverged_at, in_words
@@ -24,9 +23,9 @@ from undergrowth.store.files import write_whole
 from undergrowth.store.layout import run_folder
 from undergrowth.store.parts import Parts, parts_of
 from undergrowth.store.predicted import state, stated
-from undergrowth.studies.arm import Budget, Planned
-from undergrowth.studies.study import Answer, Study
-from undergrowth.studies.table import Table, tabulated
+from undergrowth.studies.arm import BUDGETS, Planned
+from undergrowth.studies.study import Answer, Study, table_of, what_adds
+from undergrowth.studies.table import Table
 
 QUESTION = "Do shallow circuits give way to general ones?"
 LEDE = (
@@ -37,7 +36,6 @@ LEDE = (
 """What a reader must know of the studies' question."""
 SCHEMA = 2
 """Of verdicts.json and claims.json: 1 was a list of verdicts, none of which was primary."""
-BUDGETS: tuple[Budget, ...] = get_args(Budget)
 
 
 @dataclass(frozen=True)
@@ -100,39 +98,6 @@ def state_predictions(
                 and not stated(root, study.name, budget)
             ):
                 state(root, study.name, budget, study.predicted(budget), now)
-
-
-def table_of(
-    study: Study,
-    runs: Mapping[str, Run],
-    parts: Parts,
-    damaged: Mapping[str, str],
-    root: Path | None = None,
-) -> Table:
-    """The runs of a store that were trained as this study's, in the budget of which most have ended, and
-    what the store at `root` predicted of them.
-
-    Runs that would be the same but were trained as something else are not among them. Raises LookupError
-    where there are none.
-    """
-    by_budget: dict[Budget, dict[str, dict[int, str]]] = {}
-    for run_id, its in parts.items():
-        for part in its:
-            if part.study == study.name and part.budget in BUDGETS:
-                arms = by_budget.setdefault(part.budget, {})
-                arms.setdefault(part.arm, {})[part.seed] = run_id
-    tables = [
-        tabulated(study.name, budget, _there(study, budget, planned), planned, runs, damaged)
-        for budget, planned in by_budget.items()
-    ]
-    found = max(tables, key=lambda table: len(table.all), default=None)
-    if found is None or not found.all:
-        raise LookupError(f"no run of the study {study.name!r} has ended")
-    return found if root is None else replace(found, predicted=stated(root, study.name, found.budget))
-
-
-def _there(study: Study, budget: Budget, planned: Mapping[str, object]):
-    return [arm for arm in study.arms(budget) if arm.name in planned]
 
 
 def write_report(
@@ -224,7 +189,7 @@ def _answered(
     planned = [run for run_id, run in runs.items() if _plays(parts.get(run_id, ()), table)]
     left_out = _left_out(planned, damaged)
     if lacking := study.lacks(table):
-        return _section(study, table, Answer(), (*left_out, *_what_adds(lacking, store)))
+        return _section(study, table, Answer(), (*left_out, *what_adds(lacking, store)))
     try:
         answer = study.answer(table)
     except Exception:
@@ -250,20 +215,6 @@ def _left_out(runs: Sequence[Run], damaged: Mapping[str, str]) -> tuple[str, ...
         f"Left out: run {run.id} ({said[run.id]}): {damaged[run.id]}."
         for run in runs
         if run.id in damaged
-    )
-
-
-def _what_adds(lacking: Mapping[str, str], store: Store) -> tuple[str, ...]:
-    """For each reading that a study lacks, a line with the command that adds it."""
-    by_command: dict[str, list[str]] = {}
-    for reading, adds in lacking.items():
-        folder = os.path.abspath(store.root)
-        by_command.setdefault(command("undergrowth", "measure", folder, "--measure", adds), []).append(
-            reading
-        )
-    return tuple(
-        f"No answer: some of its runs lack {', '.join(readings)}. `{line}` adds them."
-        for line, readings in by_command.items()
     )
 
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+from undergrowth.analysis.claims import adjusted
+from undergrowth.analysis.outcomes import damage
 from undergrowth.analysis.predictions import Prediction, Scored
-from undergrowth.analysis.verdicts import Verdict
+from undergrowth.analysis.verdicts import Verdict, Verdicts
+from undergrowth.notebook_html import html_table
+from undergrowth.plain_text import command
 from undergrowth.report.figure import Figure
 from undergrowth.spec import RunSpec
-from undergrowth.store.predicted import Numbers
-from undergrowth.studies.arm import Arm, Budget, Planned, planned
+from undergrowth.store import Run, Store
+from undergrowth.store.database import kept_open
+from undergrowth.store.parts import Parts, parts_of
+from undergrowth.store.predicted import Numbers, stated
+from undergrowth.studies.arm import BUDGETS, Arm, Budget, Planned, planned
 from undergrowth.studies.endpoint import Endpoint
-from undergrowth.studies.table import NOT_THERE, Table
+from undergrowth.studies.table import NOT_THERE, Table, tabulated
 
 
 @dataclass(frozen=True)
@@ -27,9 +36,15 @@ class Claim:
 class Answer:
     """What the stored runs say, in the order in which to read it."""
 
-    verdicts: tuple[Verdict, ...] = ()
+    verdicts: Verdicts = field(default_factory=Verdicts)
     figures: tuple[Figure, ...] = ()
     scores: tuple[Scored, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Answer({self.verdicts!r}, {len(self.figures)} figures)"
+
+    def _repr_html_(self) -> str:
+        return self.verdicts._repr_html_()
 
 
 @dataclass(frozen=True)
@@ -87,8 +102,23 @@ class Study:
         """The specs of its runs, each once."""
         return tuple({each.spec.id: each.spec for each in self.planned(budget, seeds)}.values())
 
-    def answer(self, table: Table) -> Answer:
-        """The verdict at each endpoint that a reader is told of, figures, and scored predictions."""
+    def __repr__(self) -> str:
+        return f"Study({self.name!r}: {self.question})"
+
+    def _repr_html_(self) -> str:
+        claims = {claim.id: claim.says for claim in self.claims}
+        return html_table(repr(self), {**claims, **self.hypotheses}, longest=300)
+
+    def answer(self, of: Table | Store) -> Answer:
+        """The verdict at each endpoint that a reader is told of, figures, and scored predictions.
+
+        of: a table of its runs, or a store: then as on the page of that store, with damaged runs left
+        out, but for the p of primaries, which are adjusted for those of this study alone.
+        Raises LookupError, in one line, where a store has none of its runs, or they lack a reading.
+        """
+        if isinstance(of, Store):
+            return _of_store(self, of)
+        table = of
         endpoints = [each for each in self.endpoints(table.budget) if _is_told(each, table)]
         verdicts = {
             endpoint.name: _open_without_runs(endpoint, endpoint.verdict(table), table)
@@ -99,7 +129,7 @@ class Study:
             for each in self.predictions
             if each.endpoint in verdicts
         )
-        return Answer(tuple(verdicts.values()), tuple(self.figures(table)), scores)
+        return Answer(Verdicts(verdicts.values()), tuple(self.figures(table)), scores)
 
     def lacks(self, table: Table) -> dict[str, str]:
         """The readings that it needs and none of the runs have, or not all of an arm's, and what adds
@@ -112,6 +142,70 @@ class Study:
             if {True, False} in by_arm or {True} not in by_arm:
                 found[reading] = adds
         return found
+
+
+def table_of(
+    study: Study,
+    runs: Mapping[str, Run],
+    parts: Parts,
+    damaged: Mapping[str, str],
+    root: Path | None = None,
+) -> Table:
+    """The runs of a store that were trained as this study's, in the budget of which most have ended, and
+    what the store at `root` predicted of them.
+
+    Runs that would be the same but were trained as something else are not among them. Raises LookupError
+    where there are none.
+    """
+    by_budget: dict[Budget, dict[str, dict[int, str]]] = {}
+    for run_id, its in parts.items():
+        for part in its:
+            if part.study == study.name and part.budget in BUDGETS:
+                arms = by_budget.setdefault(part.budget, {})
+                arms.setdefault(part.arm, {})[part.seed] = run_id
+    tables = [
+        tabulated(study.name, budget, _there(study, budget, planned), planned, runs, damaged)
+        for budget, planned in by_budget.items()
+    ]
+    found = max(tables, key=lambda table: len(table.all), default=None)
+    if found is None or not found.all:
+        raise LookupError(f"no run of the study {study.name!r} has ended")
+    return found if root is None else replace(found, predicted=stated(root, study.name, found.budget))
+
+
+def _there(study: Study, budget: Budget, planned: Mapping[str, object]):
+    return [arm for arm in study.arms(budget) if arm.name in planned]
+
+
+def what_adds(lacking: Mapping[str, str], store: Store) -> tuple[str, ...]:
+    """For each reading that a study lacks, a line with the command that adds it."""
+    by_command: dict[str, list[str]] = {}
+    for reading, adds in lacking.items():
+        folder = os.path.abspath(store.root)
+        by_command.setdefault(command("undergrowth", "measure", folder, "--measure", adds), []).append(
+            reading
+        )
+    return tuple(
+        f"No answer: some of its runs lack {', '.join(readings)}. `{line}` adds them."
+        for line, readings in by_command.items()
+    )
+
+
+def _of_store(study: Study, store: Store) -> Answer:
+    with kept_open():
+        parts = parts_of(store.root)
+        its = {run_id for run_id, each in parts.items() if any(p.study == study.name for p in each)}
+        runs = {run.id: run for run in store.runs if run.id in its}
+        damaged = {run_id: why for run_id, run in runs.items() if (why := damage(run))}
+        try:
+            table = table_of(study, runs, parts, damaged, store.root)
+        except LookupError as error:
+            again = command("undergrowth", "study", "run", study.name, "--out", store.root)
+            raise LookupError(f"{error} in {store.root}: `{again}` trains them") from None
+        if lacking := study.lacks(table):
+            raise LookupError(f"study {study.name!r}: {' '.join(what_adds(lacking, store))}")
+        answer = study.answer(table)
+    return replace(answer, verdicts=Verdicts(adjusted(answer.verdicts)))
 
 
 def _is_told(endpoint: Endpoint, table: Table) -> bool:

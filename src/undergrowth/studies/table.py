@@ -30,6 +30,10 @@ class Table:
     absent: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     predicted: Predicted | None = None
 
+    def __repr__(self) -> str:
+        there = f"{len(self.all)} runs of {len(self.among(self.arms))} arms"
+        return f"Table({self.study!r}, {self.budget}: {there})"
+
     def predicts(self, arm: str, name: str) -> Any:
         """What theory says of an arm, by the name of the number; None where the store has no such."""
         return None if self.predicted is None else self.predicted.numbers.get(arm, {}).get(name)

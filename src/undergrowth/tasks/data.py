@@ -33,6 +33,10 @@ class Data:
     is_noisy: np.ndarray
     weights: np.ndarray
 
+    def __repr__(self) -> str:
+        sides = f"{self.n_train} train, {int(self.is_val.sum())} validation"
+        return f"Data({len(self.labels)} examples: {sides})"
+
     @property
     def n_train(self) -> int:
         """Number of training examples."""

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from undergrowth.training.optimisers.filters import AnyFilter, NoFilter
 from undergrowth.training.optimisers.rates import AnyAnnealing, Constant, scale_by_rate
-from undergrowth.values import Value
+from undergrowth.values import Value, unchecked
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -48,8 +48,8 @@ class Optimiser(Value):
 
     def with_traced(self, values: dict[str, Any]) -> Self:
         """This optimiser with values of `traced`, which may be JAX's, in place of its own."""
-        filtered = self.filter.model_copy(update=values["filter"])
-        return self.model_copy(update={**values, "filter": filtered})
+        filtered = unchecked(self.filter, **values["filter"])
+        return unchecked(self, **{**values, "filter": filtered})
 
     def skeleton(self) -> Self:
         """This optimiser with every traced hyper-parameter at its default: what its step compiles to."""
