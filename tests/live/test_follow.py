@@ -1,4 +1,4 @@
-"""Streams: whoever comes back with the id of what it heard last loses nothing and hears nothing twice."""
+"""Streams: who comes back with the id of what it heard last loses nothing, hears nothing twice."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -13,9 +14,6 @@ from undergrowth.plain_text import visible
 from undergrowth.printing import console
 
 PORT = 8642
-
-KINDNESS = 10
-"""How far the server steps back for what trains: as the shell's `nice` counts."""
 
 
 @app.command
@@ -52,11 +50,11 @@ def serve(
 
             webbrowser.open(address)
 
-    os.nice(KINDNESS)
     try:
         serve_page(directory, port, ready)
     except PortInUseError as error:
         raise WrongUseError(str(error)) from None
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt:  # all is closed; the interpreter would take its time to unload JAX
+        sys.stdout.flush()
+        os._exit(130)
     return 0
