@@ -204,6 +204,10 @@ def test_the_report_is_made_when_asked_for_and_says_that_it_is_a_snapshot(tmp_pa
             assert f"undergrowth report {root}" in made.text
             assert "connect-src" not in made.headers["content-security-policy"]
             assert "default-src 'none'" in made.headers["content-security-policy"]
+            assert client.get("/report/made").text == "made\n"  # the same, until it is asked for anew
+            assert client.head("/report/page").headers["etag"] == made.headers["etag"]
+            client.get("/report")
+            assert client.head("/report/page").headers["etag"] != made.headers["etag"]
     finally:
         planted.kept().connection.close()
         planted.lock.close()

@@ -32,6 +32,7 @@ class Served:
 
     def __init__(self, root: Path) -> None:
         self.root, self.port = root, 0
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.start()
 
     def start(self) -> None:
@@ -52,6 +53,7 @@ class Served:
         return f"http://127.0.0.1:{self.port}/"
 
     def stop(self) -> None:
+        assert self.loop is not None
         self.loop.call_soon_threadsafe(self.live.stop)
         self.server.should_exit = True
         self.thread.join()
@@ -78,7 +80,8 @@ def browser() -> Iterator[Browser]:
 def served(planted: Planted) -> Iterator[Served]:
     """Two arms, of two runs and of one, the second begun later; a run that waits."""
     planted.account(SPEC, "done", began=50.0, ended=75.0)
-    planted.account(SPEC.seeded(1), "failed", "the training loss is not finite at step 9", ended=60.0)
+    why = "the training loss is not finite at step 9"
+    planted.account(SPEC.seeded(1), "failed", why, began=55.0, ended=60.0)
     for run_id in (SPEC.id, SPEC.seeded(1).id):
         planted.part(run_id, "early")
     planted.account(LATE, began=100.0)
@@ -146,7 +149,10 @@ def drawn(page: Page, chart: str) -> str:
     """The picture of a chart, once it has been painted."""
     return page.evaluate(
         """async (chart) => {
-          await new Promise((done) => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(done)), 400));
+          const frame = () => new Promise(requestAnimationFrame);
+          await new Promise((done) => setTimeout(done, 400));
+          await frame();
+          await frame();
           return document.getElementById(chart).toDataURL();
         }""",
         chart,

@@ -96,7 +96,7 @@ def test_nothing_new_is_no_new_version(planted: Planted, watching: Watching) -> 
 
 def test_listeners_at_any_version_come_to_know_the_same(planted: Planted, watching: Watching) -> None:
     planted.account(SPEC)
-    known: list[tuple[int, dict[int, list]]] = []
+    known: list[tuple[int, dict[Any, list[float | None]]]] = []
     for step in range(0, 60, 10):
         planted.point(SPEC, step, accuracy=(step / 100, 0.0))
         watching.look()

@@ -42,6 +42,7 @@ class Live:
             Route("/events", self.events),
             Route("/curves", self.curves),
             Route("/report", self.report),
+            Route("/report/made", self.report_made),
             Route("/report/page", self.report_page),
             *(Route(f"/{name}", self.asset) for name in self.assets),
         ]
@@ -93,18 +94,30 @@ class Live:
         return Response(compact(told), media_type="application/json")
 
     async def report(self, _: Request) -> Response:
-        """The page that waits for the report, and then shows it."""
+        """The page that waits for a new report, and then shows it."""
+        assert self.reports is not None
+        self.reports.is_fresh = False
         return Response(pages.waiting(str(self.root)), media_type="text/html")
 
+    async def report_made(self, _: Request) -> Response:
+        """That the report has been made, once it has been, or why not."""
+        made = await self._report()
+        return PlainTextResponse("made\n") if isinstance(made, Path) else made
+
     async def report_page(self, _: Request) -> Response:
-        """The whole report as the store is now."""
+        """The whole report, as the store was when it was last asked for."""
+        made = await self._report()
+        if not isinstance(made, Path):
+            return made
+        headers = {"content-security-policy": REPORT_POLICY}
+        return FileResponse(made, media_type="text/html", headers=headers)
+
+    async def _report(self) -> Path | Response:
         assert self.reports is not None
         try:
-            page = await self.reports.made()
+            return await self.reports.made()
         except ReportError as error:
             return PlainTextResponse(f"{error}\n", 503)
-        headers = {"content-security-policy": REPORT_POLICY}
-        return FileResponse(page, media_type="text/html", headers=headers)
 
 
 async def _nothing() -> AsyncIterator[str]:

@@ -19,18 +19,23 @@ class ReportError(Exception):
 
 
 class Reports:
-    """Makes one report at a time; whoever asks while one is made waits for that, if it began since."""
+    """Makes one report at a time; whoever asks while one is made waits for that.
+
+    is_fresh: whether the last one may still be shown: nobody has asked for another since.
+    """
 
     def __init__(self, root: Path, folder: Path) -> None:
+        self.is_fresh = False
         self.root, self.page = root, folder / "report.html"
         self.making: asyncio.Task[None] | None = None
         self.process: asyncio.subprocess.Process | None = None
 
     async def made(self) -> Path:
-        """The page, made since this was asked for, or being made when it was."""
-        if self.making is None or self.making.done():
-            self.making = asyncio.create_task(self._make())
-        await asyncio.shield(self.making)
+        """The page, when it has been made; raises ReportError where that cannot be done."""
+        if not self.is_fresh:
+            if self.making is None or self.making.done():
+                self.making = asyncio.create_task(self._make())
+            await asyncio.shield(self.making)
         return self.page
 
     async def _make(self) -> None:
@@ -46,6 +51,7 @@ class Reports:
         if self.process.returncode:
             lines = said.decode(errors="replace").strip().splitlines() or ["the process was killed"]
             raise ReportError(in_one_line(lines[-1]))
+        self.is_fresh = True
 
     def stop(self) -> None:
         """Kill the process that is at work, if there is one."""

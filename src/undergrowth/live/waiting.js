@@ -3,10 +3,9 @@
 (async function () {
   const said = document.getElementById("said");
   try {
-    const made = await fetch("/report/page", { method: "HEAD" });
-    if (made.ok) { location.replace("/report/page?made"); return; }
-    const why = await fetch("/report/page?why");
-    said.textContent = "The report could not be made: " + (await why.text());
+    const made = await fetch("/report/made");
+    if (made.ok) { location.replace("/report/page"); return; }
+    said.textContent = "The report could not be made: " + (await made.text());
   } catch (error) {
     said.textContent = "The server does not answer: it may have ended. Start it again and reload this page.";
   }
