@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -22,7 +22,7 @@ class Heard:
         self.id, self.kind, self.news = fields["id"], fields["event"], json.loads(fields["data"])
 
 
-async def next_of(stream: AsyncIterator[str]) -> Heard:
+async def next_of(stream: AsyncGenerator[str, None]) -> Heard:
     while not (text := await asyncio.wait_for(anext(stream), 30)).startswith("id:"):
         pass
     return Heard(text)
@@ -43,7 +43,7 @@ def followed(planted: Planted, play: Any) -> None:
     asyncio.run(played())
 
 
-async def until(stream: AsyncIterator[str], is_there: Any) -> list[Heard]:
+async def until(stream: AsyncGenerator[str, None], is_there: Any) -> list[Heard]:
     heard = [await next_of(stream)]
     while not is_there(heard[-1]):
         heard.append(await next_of(stream))
@@ -132,6 +132,6 @@ def test_streams_end_when_it_is_told_to_stop(planted: Planted) -> None:
     followed(planted, play)
 
 
-async def _all(stream: AsyncIterator[str]) -> None:
+async def _all(stream: AsyncGenerator[str, None]) -> None:
     async for _ in stream:
         pass

@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from undergrowth.live.tail import Look, Tail
@@ -62,7 +62,7 @@ class Follower:
             return False
         return True
 
-    async def stream(self, last: str) -> AsyncIterator[str]:
+    async def stream(self, last: str) -> AsyncGenerator[str, None]:
         """Server-sent events from the one with the id `last` on: `news`, or `all` to one who knows
         nothing that still holds. Each carries everything up to its id, so no listener can fall behind.
         """
