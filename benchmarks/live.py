@@ -1,8 +1,8 @@
 """The live view beside training: first paint, what it costs the runs, and that it loses nothing.
 
-    python -m benchmarks.live paint [RUNS]        a page over a store of so many runs, in headless Chromium
-    python -m benchmarks.live slowing [PAIRS]     runs trained alone and beside a server with an open page
-    python -m benchmarks.live endurance [MINUTES] runs that write while a page and a stream read
+    python -m benchmarks.live paint [RUNS]          a page over a store of so many runs, in Chromium
+    python -m benchmarks.live slowing [PAIRS]       runs trained alone, and beside an open page
+    python -m benchmarks.live endurance [MINUTES]   runs that write while a stream reads
 
 Where the machine is busy with something else, processor time says more than the clock.
 """
@@ -97,7 +97,9 @@ def planted(root: Path, n: int) -> None:
             part = Part("grokking", "quick", f"arm {i // 8}", "main", i)
             kept.insert("parts", [part_row(run.id, part)])
             new = [
-                rows.reading_row(run.id, name, 10 * k, Reading((), np.float32(k / EVALUATIONS)))
+                rows.reading_row(
+                    run.id, name, 10 * k, Reading((), np.array(k / EVALUATIONS, np.float32))
+                )
                 for k in range(EVALUATIONS)
                 for name in CURVES
             ]
@@ -173,16 +175,13 @@ def slowing(pairs: int) -> None:
                 process.resume()
                 rates[watched].append(rate)
                 used[watched].append(seconds)
-                print(
-                    f"{'watched' if watched else 'alone':8} {rate:7.1f} steps/s {seconds:6.2f} s",
-                    flush=True,
-                )
+                how = "watched" if watched else "alone"
+                print(f"{how:8} {rate:7.1f} steps/s {seconds:6.2f} s", flush=True)
     alone, beside = (statistics.median(rates[watched]) for watched in (False, True))
     cost_alone, cost_beside = (statistics.median(used[watched]) for watched in (False, True))
     print(f"steps/s: {alone:.1f} alone, {beside:.1f} watched: ratio {beside / alone:.3f}")
-    print(
-        f"writer's processor time: {cost_alone:.2f} s and {cost_beside:.2f} s: {cost_beside / cost_alone:.3f}"
-    )
+    ratio = cost_beside / cost_alone
+    print(f"writer's processor time: {cost_alone:.2f} s and {cost_beside:.2f} s: {ratio:.3f}")
     print(f"server: {statistics.median(share):.2%} of one core")
 
 
@@ -191,8 +190,8 @@ class Listener(threading.Thread):
 
     def __init__(self, address: str) -> None:
         super().__init__(daemon=True)
-        self.address, self.last, self.points = address, "", {}
-        self.lags: list[float] = []
+        self.address, self.last = address, ""
+        self.points: dict[tuple[str, int], list[float | None]] = {}
         self.done = threading.Event()
         self.returns = 0
 
@@ -242,7 +241,7 @@ def endurance(minutes: float) -> None:
             for step in run.curves["step"].values
         }
         wrong = sum(
-            abs(listener.points[at][3] - value) > 1e-5 * abs(value)
+            abs((listener.points[at][3] or 0.0) - value) > 1e-5 * abs(value)
             for at, value in stored.items()
             if at in listener.points
         )
