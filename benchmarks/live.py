@@ -97,9 +97,7 @@ def planted(root: Path, n: int) -> None:
             part = Part("grokking", "quick", f"arm {i // 8}", "main", i)
             kept.insert("parts", [part_row(run.id, part)])
             new = [
-                rows.reading_row(
-                    run.id, name, 10 * k, Reading((), np.array(k / EVALUATIONS, np.float32))
-                )
+                rows.reading_row(run.id, name, 10 * k, Reading((), np.array(k, np.float32)))
                 for k in range(EVALUATIONS)
                 for name in CURVES
             ]
