@@ -1,6 +1,7 @@
 """The live view beside training: first paint, what it costs the runs, and that it loses nothing.
 
     python -m benchmarks.live paint [RUNS]          a page over a store of so many runs, in Chromium
+    python -m benchmarks.live lag [COMMITS]         from a commit to the page that shows it
     python -m benchmarks.live slowing [PAIRS]       runs trained alone, and beside an open page
     python -m benchmarks.live endurance [MINUTES]   runs that write while a stream reads
 
@@ -36,6 +37,7 @@ from undergrowth.sweep import Layout, train
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 CURVES = ("train_accuracy", "val_accuracy", "train_loss", "val_loss")
+ONE = np.array(1, np.float32)
 EVALUATIONS = 250
 """Of each run of the store that is painted: as many as the demo's have."""
 
@@ -124,6 +126,30 @@ def paint(n: int) -> None:
                 print(f"{told}, all is read {whole:.2f} s", flush=True)
                 page.close()
             print(f"server: {server.cpu:.2f} s of processor time in all")
+
+
+def lag(n: int) -> None:
+    with tempfile.TemporaryDirectory() as folder, browser() as chromium:
+        root = Path(folder) / "store"
+        planted(root, 100)
+        spec = RunSpec(steps=100_000).seeded(1000)
+        with writing(root):
+            kept = Kept(root, "worker-1")
+            row = rows.run_row(spec.id, spec.model_dump_json(), "running", "", 1e9, None, "{}")
+            kept.insert("runs", [row])
+            with served(root) as server:
+                page = chromium.new_page(viewport={"width": 1400, "height": 1000})
+                page.goto(server.address)
+                page.get_by_text("100 of 101 runs done, 1 running.").wait_for()
+                lags = []
+                for step in range(1, n + 1):
+                    new = [rows.reading_row(spec.id, name, step, Reading((), ONE)) for name in CURVES]
+                    kept.insert("readings", new)
+                    committed = time.perf_counter()
+                    page.get_by_text(f"{step} of 100,000", exact=True).wait_for()
+                    lags.append(time.perf_counter() - committed)
+            kept.close()
+        print(f"commit to page: median {statistics.median(lags):.2f} s, most {max(lags):.2f} s of {n}")
 
 
 def trained(root: Path, spec: RunSpec) -> tuple[float, float]:
@@ -250,6 +276,11 @@ def endurance(minutes: float) -> None:
 
 
 if __name__ == "__main__":
-    kinds = {"paint": (paint, 100), "slowing": (slowing, 6), "endurance": (endurance, 10)}
+    kinds = {
+        "paint": (paint, 100),
+        "lag": (lag, 20),
+        "slowing": (slowing, 6),
+        "endurance": (endurance, 10),
+    }
     work, amount = kinds[sys.argv[1]]
     work(type(amount)(sys.argv[2]) if len(sys.argv) > 2 else amount)

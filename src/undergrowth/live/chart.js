@@ -3,7 +3,7 @@
    log(1 + step) on a log axis, so that step 0 is on it; values that a log axis has no place for are counted
    and said, never moved. */
 function makeChart(canvas, options) {
-  const padding = { left: 54, right: 12, top: 8, bottom: 34 };
+  const padding = { left: 54, right: 12, top: 8, bottom: 38 };
   const chart = { lines: [], marks: [], xLog: false, yLog: false, lifted: null, unseen: 0 };
   let isDue = false, scales = null;
 
