@@ -18,6 +18,8 @@ import pytest
 
 from tests.live.conftest import SPEC, Planted
 from undergrowth.cli.entry import exit_code
+from undergrowth.live import serve
+from undergrowth.live.watched import Board
 
 
 @contextmanager
@@ -55,6 +57,19 @@ def test_it_streams_what_is_committed_and_ends_at_once_on_ctrl_c(planted: Plante
             assert list(lines) is not None  # the stream has ended, too
         assert process.stderr is not None
         assert process.stderr.read() == ""
+
+
+def test_an_error_of_ours_ends_it_with_what_it_was(
+    planted: Planted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page that no longer follows would look as if nothing happened."""
+
+    def broken(self: Board, look: object, now: float) -> bool:
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr(Board, "take", broken)
+    with pytest.raises(RuntimeError, match="ours"):
+        serve(planted.root, 0, lambda address: None)
 
 
 def test_it_listens_on_this_machine_only(planted: Planted) -> None:

@@ -145,11 +145,34 @@ def test_a_store_that_is_deleted_and_made_again_is_told_anew(planted: Planted) -
     looked(of)
     planted.close()
     shutil.rmtree(planted.root)
-    assert of.look().is_other
+    gone = of.look()
+    assert not gone.is_other
+    assert gone.wrong == {str(planted.root): tail.GONE.format(planted.root)}
     again = Planted(planted.root)
     again.account(SPEC.seeded(1))
-    (news,) = looked(of).news
+    found = of.look()
+    assert found.is_other
+    (news,) = found.news
     assert [row["run_id"] for row in news.rows["runs"]] == [SPEC.seeded(1).id]
+    again.close()
+
+
+def test_a_database_with_fewer_rows_in_the_same_place_is_told_anew(
+    planted: Planted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A system may give a new file the number of one that has just been removed."""
+    planted.account(SPEC)
+    planted.point(SPEC, 0)
+    of = Tail(planted.root)
+    looked(of)
+    monkeypatch.setattr(tail, "_identity", lambda path: of.files[path].identity if of.files else (0, 0))
+    planted.close()
+    shutil.rmtree(planted.root)
+    again = Planted(planted.root)
+    again.account(SPEC.seeded(1))
+    found = of.look()
+    assert found.is_other
+    assert [row["run_id"] for row in found.news[0].rows["runs"]] == [SPEC.seeded(1).id]
     again.close()
 
 

@@ -68,6 +68,21 @@ def test_the_rate_is_that_of_the_last_minute() -> None:
     assert pace.rate is None
 
 
+def test_a_run_that_is_taken_up_again_has_the_rate_of_the_new_attempt(
+    planted: Planted, watching: Watching
+) -> None:
+    planted.account(SPEC)
+    planted.point(SPEC, 10)
+    watching.look()
+    planted.account(SPEC, began=5000.0)
+    planted.point(SPEC, 10)
+    watching.look(seconds=5000)
+    assert watching.run()["rate"] is None
+    planted.point(SPEC, 40)
+    watching.look(seconds=10)
+    assert watching.run()["rate"] == 3.0
+
+
 def test_what_a_listener_has_not_heard_is_all_that_it_is_told(
     planted: Planted, watching: Watching
 ) -> None:

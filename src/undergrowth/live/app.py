@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -31,10 +31,15 @@ REPORT_POLICY = (
 
 
 class Live:
-    """The application of one store."""
+    """The application of one store.
+
+    wrong: why it can no longer follow the store, which is an error of ours; end: called then.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root, self.follower = root, Follower(root)
+        self.wrong: BaseException | None = None
+        self.end: Callable[[], None] = lambda: None
         self.reports: Reports | None = None
         self.assets = pages.assets()
         routes = [
@@ -55,11 +60,13 @@ class Live:
         with temporary_folder("undergrowth-live-") as folder:
             self.reports = Reports(self.root, folder)
             following = asyncio.create_task(self.follower.run())
+            following.add_done_callback(lambda _: self.end())
             try:
                 yield
             finally:
                 self.stop()
-                await following
+                await asyncio.wait([following])
+                self.wrong = following.exception()
 
     def stop(self) -> None:
         """End everything that is under way; to be called in the loop's own thread."""

@@ -45,6 +45,11 @@ class _Server(uvicorn.Server):
         )
         super().__init__(config)
         self.live = live
+        live.end = self._end
+
+    def _end(self) -> None:
+        self.live.stop()
+        self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal has come: it is handled between two instructions of the loop's own thread."""
@@ -78,6 +83,9 @@ def serve(root: Path, port: int, ready: Callable[[str], None]) -> None:
     """
     listener = listening(port)
     with listener:
-        server = _Server(Live(root))
+        live = Live(root)
+        server = _Server(live)
         ready(f"http://{HOST}:{listener.getsockname()[1]}/")
         server.run(sockets=[listener])
+        if live.wrong is not None:
+            raise live.wrong

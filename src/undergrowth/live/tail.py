@@ -22,6 +22,8 @@ from undergrowth.store.updates import UPDATE_LOSS, span
 CURVES = ("train_accuracy", "val_accuracy", "train_loss", "val_loss")
 """The readings that are followed, each beside the others of its step."""
 
+GONE = "{} is no longer there: put it back, or end this server; what was read of it is still shown"
+
 TABLES = ("runs", "names", "parts", "events")
 """Those whose new rows are read whole, in this order; of `readings` only the curves are."""
 
@@ -93,12 +95,17 @@ class _File:
     at: float = 0.0
 
 
+class _ReplacedError(Exception):
+    """Another database is in the place of one that was read."""
+
+
 class Tail:
     """Follows a store. It takes no lock, holds nothing open between two looks, and writes nothing."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.files: dict[Path, _File] = {}
+        self.is_gone = False
         self.stopped = threading.Event()
 
     def look(self) -> Look:
@@ -106,8 +113,9 @@ class Tail:
         found = Look()
         try:
             if not is_there(self.root):
-                found.is_other = bool(self.files)
-                self.files = {}
+                if self.files:
+                    self.is_gone = True
+                    found.wrong[str(self.root)] = GONE.format(self.root)
                 return found
             check(self.root)
             paths = databases(self.root)
@@ -116,14 +124,19 @@ class Tail:
             found.wrong[str(self.root)] = str(error)
             return found
         now = {path: identity for path in paths if (identity := _identity(path))}
-        if any(now.get(path) != file.identity for path, file in self.files.items()):
-            found.is_other, self.files = True, {}
+        is_same = all(now.get(path) == file.identity for path, file in self.files.items())
+        if self.is_gone or not is_same:
+            found.is_other, self.is_gone, self.files = True, False, {}
         for path in paths:
             if self.stopped.is_set():
                 break
             file = self.files.setdefault(path, _File(now.get(path, (0, 0))))
             if not file.wrong or time.monotonic() - file.at > AGAIN:
-                file.wrong = self._read(path, file, found)
+                try:
+                    file.wrong = self._read(path, file, found)
+                except _ReplacedError:
+                    self.is_gone = True
+                    return self.look()
             if file.wrong:
                 found.wrong[str(path)] = file.wrong
         return found
@@ -154,6 +167,8 @@ class Tail:
             for table in (*TABLES, "readings"):
                 upto[table] = _last(cursor, table)
                 begin = file.upto.get(table, 0)
+                if upto[table] < begin:  # rows are never removed
+                    raise _ReplacedError(str(path))
                 if table == "readings" and upto[table] > begin + MOST:
                     upto[table], news.is_all = begin + MOST, False
                 since = begin, upto[table]

@@ -173,6 +173,7 @@ class Board:
             return
         run = self._touch(spec.id)
         run.spec = spec
+        run.pace = Pace()  # an attempt has begun, or ended
         run.attempts[news.path] = Attempt(
             row["status"], row["message"], row["began"], row["ended"], news.at_work
         )
@@ -328,7 +329,7 @@ def summary(run: Watched, in_use: bool) -> dict[str, Any]:
     ended = attempt and attempt.status != "running" and attempt.ended
     return {
         "id": run.id,
-        "arm": run.arm,
+        "arm": in_one_line(run.arm),
         "seed": _seed(run),
         "status": status,
         "message": in_one_line(attempt.message) if attempt else "",
