@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -81,6 +82,18 @@ class Planted:
     def die(self) -> None:
         """Let go of the lock and leave the databases open, as the system does for a killed writer."""
         self.lock.close()
+
+
+PATIENCE = 120.0
+"""Seconds until a test gives up on what it waits for."""
+
+
+def eventually(is_so: Callable[[], object]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < deadline, "it never came about"
+        time.sleep(0.05)
 
 
 @pytest.fixture

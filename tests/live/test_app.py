@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
-from tests.live.conftest import SPEC, Planted
+from tests.live.conftest import SPEC, Planted, eventually
 from undergrowth.live.app import Live
 from undergrowth.sweep import Layout, train
 
@@ -39,8 +39,7 @@ def client(planted: Planted) -> Iterator[TestClient]:
 
 def wait_for(client: TestClient, text: str) -> None:
     """Ask for the page until the store has been looked at."""
-    while text not in client.get("/").text:
-        pass
+    eventually(lambda: text in client.get("/").text)
 
 
 def data_in(html: str) -> dict:

