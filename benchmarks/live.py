@@ -2,6 +2,7 @@
 
     python -m benchmarks.live paint [RUNS]          a page over a store of so many runs, in Chromium
     python -m benchmarks.live lag [COMMITS]         from a commit to the page that shows it
+    python -m benchmarks.live commits [BLOCKS]      processor time of commits, watched or not
     python -m benchmarks.live slowing [PAIRS]       runs trained alone, and beside an open page
     python -m benchmarks.live endurance [MINUTES]   runs that write while a stream reads
 
@@ -152,6 +153,40 @@ def lag(n: int) -> None:
         print(f"commit to page: median {statistics.median(lags):.2f} s, most {max(lags):.2f} s of {n}")
 
 
+def commits(blocks: int) -> None:
+    each = 300
+    used: dict[bool, list[float]] = {False: [], True: []}
+    with tempfile.TemporaryDirectory() as folder, browser() as chromium:
+        root = Path(folder) / "store"
+        planted(root, 8)
+        spec = RunSpec(steps=100_000).seeded(1000)
+        with writing(root), served(root) as server:
+            kept = Kept(root, "worker-1")
+            row = rows.run_row(spec.id, spec.model_dump_json(), "running", "", 1e9, None, "{}")
+            kept.insert("runs", [row])
+            page = chromium.new_page(viewport={"width": 1400, "height": 1000})
+            page.goto(server.address)
+            page.get_by_text("8 of 9 runs done, 1 running.").wait_for()
+            process = psutil.Process(server.process.pid)
+            for block in range(2 * blocks):
+                watched = (block + block // 2) % 2 == 1
+                (process.resume if watched else process.suspend)()
+                spent = 0.0
+                for k in range(each):
+                    step = block * each + k
+                    new = [rows.reading_row(spec.id, name, step, Reading((), ONE)) for name in CURVES]
+                    before = time.process_time()
+                    kept.insert("readings", new)
+                    spent += time.process_time() - before
+                    time.sleep(0.01)  # what trains in between
+                used[watched].append(1e3 * spent / each)
+            process.resume()
+            page.get_by_text(f"{2 * blocks * each - 1:,} of 100,000", exact=True).wait_for()
+            kept.close()
+    alone, beside = (statistics.median(used[watched]) for watched in (False, True))
+    print(f"processor time of a commit: {alone:.3f} ms alone, {beside:.3f} ms watched")
+
+
 def trained(root: Path, spec: RunSpec) -> tuple[float, float]:
     """Steps a second from the first evaluation seen to the end, and the worker's processor time."""
     seen: list[tuple[float, int]] = []
@@ -279,6 +314,7 @@ if __name__ == "__main__":
     kinds = {
         "paint": (paint, 100),
         "lag": (lag, 20),
+        "commits": (commits, 6),
         "slowing": (slowing, 6),
         "endurance": (endurance, 10),
     }
