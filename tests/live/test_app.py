@@ -13,6 +13,7 @@ import pytest
 from tests import tiny
 from tests.live.conftest import SPEC, Planted, eventually
 from undergrowth.live.app import Live
+from undergrowth.plain_text import in_one_line
 from undergrowth.sweep import Layout, train
 
 with warnings.catch_warnings():  # it wishes for a successor of httpx, which answers the same
@@ -175,7 +176,8 @@ def test_hostile_text_stays_text(planted: Planted) -> None:
         wait_for(client, SPEC.id)
         html = client.get("/").text
         assert "<script>alert" not in html
-        assert hostile in data_in(html)["news"]["runs"][0]["arm"].replace("\\u2028", "\u2028")
+        run = data_in(html)["news"]["runs"][0]
+        assert (run["arm"], run["message"]) == (in_one_line(hostile), in_one_line(hostile))
 
 
 def test_a_store_that_is_deleted_is_said_to_be(planted: Planted) -> None:
