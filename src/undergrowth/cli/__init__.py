@@ -5,7 +5,17 @@ Exit codes: 0 done, 1 a run or check failed, 2 usage error, 130 interrupted.
 A command is a function decorated with `app.command` whose module is imported here.
 """
 
-from undergrowth.cli import comparing, measuring, published, reporting, specs, stores, studies, training
+from undergrowth.cli import (
+    comparing,
+    measuring,
+    published,
+    reporting,
+    serve,
+    specs,
+    stores,
+    studies,
+    training,
+)
 from undergrowth.cli.app import app
 from undergrowth.cli.entry import main
 
@@ -16,6 +26,7 @@ __all__ = [
     "measuring",
     "published",
     "reporting",
+    "serve",
     "specs",
     "stores",
     "studies",

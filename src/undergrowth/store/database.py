@@ -181,7 +181,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     for suffix in ("", *BESIDE):
         regular(path.with_name(path.name + suffix))
     try:
-        connection = _opened(f"{path.absolute().as_uri()}?mode=ro")
+        connection = _opened(f"{path.absolute().as_uri()}?mode=ro{_as_it_is(path)}")
     except sqlite3.OperationalError as error:
         if not getattr(error, "sqlite_errorname", "").startswith(NEEDS_A_WRITER):
             raise damaged(path, error) from None
@@ -192,6 +192,20 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
         raise damaged(path, error) from None
     with closing(connection):
         yield _checked(path, connection)
+
+
+def _as_it_is(path: Path) -> str:
+    """How to open a file that is in the mode that needs a log and has none, since its writer was killed
+    before the first row: opened otherwise, SQLite would make a log beside it, and leave it there.
+    """
+    if os.path.lexists(f"{path}{BESIDE[0]}"):
+        return ""
+    try:
+        with path.open("rb") as file:
+            is_logged = file.read(20)[18:] == b"\2\2"
+    except OSError:  # SQLite says what is wrong with it
+        return ""
+    return "&immutable=1" if is_logged else ""
 
 
 class _Kept:
