@@ -5,12 +5,13 @@ Exit codes: 0 done, 1 a run or check failed, 2 usage error, 130 interrupted.
 A command is a function decorated with `app.command` whose module is imported here.
 """
 
-from undergrowth.cli import measuring, published, reporting, specs, stores, studies, training
+from undergrowth.cli import explore, measuring, published, reporting, specs, stores, studies, training
 from undergrowth.cli.app import app
 from undergrowth.cli.entry import main
 
 __all__ = [
     "app",
+    "explore",
     "main",
     "measuring",
     "published",
