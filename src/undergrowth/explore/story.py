@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Any
 
 from markupsafe import Markup
@@ -76,8 +76,9 @@ Scenes = Callable[["Story", Cast], Iterator[Scene | LeftOut]]
 class Story:
     """An article: its scenes in order, and the spec file of the runs that it needs.
 
-    name: of its spec file, `stories/NAME.toml`, too; title: a question; lead: a paragraph; study: whose
-    published verdicts it tells; trunk: the name of the run without which it cannot be told.
+    name: of its page and its command; title: a question; lead: a paragraph; study: whose published
+    verdicts it tells; trunk: the name of the run without which it cannot be told; specs: the spec file
+    of its runs.
     """
 
     name: str
@@ -85,16 +86,13 @@ class Story:
     lead: str
     study: str
     trunk: str
+    specs: Traversable
     scenes: Scenes
 
     @property
     def specs_text(self) -> str:
         """The spec file of its runs."""
-        return (
-            resources.files("undergrowth.explore.stories")
-            .joinpath(f"{self.name}.toml")
-            .read_text("utf-8")
-        )
+        return self.specs.read_text("utf-8")
 
     def spec(self, name: str) -> RunSpec:
         """The run of that name in its spec file, with all seeds 0."""
@@ -113,7 +111,7 @@ def percent(value: float, digits: int = 0) -> str:
     """A share in running text, with a space that does not break.
 
     >>> percent(0.5)
-    '50\\u00a0%'
+    '50\\xa0%'
     """
     return f"{100 * value:.{digits}f}\u00a0%"
 

@@ -21,18 +21,21 @@ drawings.pushes = {
     words(c, "share of the loss that an update takes away", box.x - 30, 14, { colour: "ink", weight: 600, size: isSmall ? 10.5 : 12 });
     words(c, "trained on", box.x - 30, 30, { colour: "train", weight: 600, size: 11 });
     words(c, "held out", box.x + 42, 30, { colour: "val", weight: 600, size: 11 });
-    words(c, "decay", box.x + 102, 30, { colour: "soft", weight: 600, size: 11 });
+    words(c, "pale: decay", box.x + 102, 30, { colour: "soft", weight: 600, size: 11 });
     c.strokeStyle = ink("line"); c.lineWidth = 1;
     c.beginPath(); c.moveTo(Math.round(xAt(0)) + .5, box.y); c.lineTo(Math.round(xAt(0)) + .5, box.y + box.high); c.stroke();
     for (let g = 0; g < n; g++) {
-      const y = box.y + g * each, thick = Math.min(each * .34, 12);
+      const y = box.y + g * each, thick = Math.min(each * .3, 11);
       if (g === chosen) { c.fillStyle = ink("control"); c.fillRect(0, y, box.x + box.wide + 6, each); }
       words(c, g < groups.length ? (groups[g] ? String(groups[g]) : "none") : "all", box.x - 8, y + each / 2, { align: "right", base: "middle", colour: g === chosen ? "ink" : "soft", weight: g === chosen ? 600 : 400 });
-      for (const [part, side, colour, at, high] of [[0, 0, "train", 0, thick], [0, 1, "val", thick, thick], [1, 0, "soft", 2 * thick, Math.max(thick * .35, 2)]]) {
-        const v = value(g, part, side), top = y + (each - 2.4 * thick) / 2 + at;
-        c.fillStyle = ink(colour);
+      const thin = thick * .4;
+      for (const [part, side, at, high] of [[0, 0, 0, thick], [1, 0, thick, thin], [0, 1, thick + thin, thick], [1, 1, 2 * thick + thin, thin]]) {
+        const v = value(g, part, side), top = y + (each - 2.8 * thick) / 2 + at;
+        c.fillStyle = ink(side ? "val" : "train");
+        c.globalAlpha = part ? .45 : 1;
         c.fillRect(Math.min(xAt(0), xAt(v)), top, Math.max(Math.abs(xAt(v) - xAt(0)), .5), high);
       }
+      c.globalAlpha = 1;
       view.spots.push({ x: 0, y, wide: box.x + box.wide, high: each, press: (x, y_, kind) => { if (kind === "pointerdown") set({ group: g === groups.length ? -1 : g }); } });
     }
     c.strokeStyle = ink("line");

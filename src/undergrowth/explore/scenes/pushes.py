@@ -126,8 +126,8 @@ def _beats(run: Run) -> Iterator[Beat]:
             for i, side in enumerate((data.is_train, data.is_val))
         ]
         yield paragraph(
-            "At {} ({}) the gradient's part of one update lowers the loss of the examples trained on by {}, "
-            "and of those held out by {}. Decay's part lowers them by {} and {}.",
+            "At {} ({}) the gradient's part of one update lowers the loss of the examples trained on by "
+            "{}, and of those held out by {}. Decay's part lowers them by {} and {}.",
             sets(f"step {int(steps[place]):,}", step=int(steps[place])),
             words,
             *(each.replace("-", "\u2212") for each in told),
@@ -136,8 +136,8 @@ def _beats(run: Run) -> Iterator[Beat]:
         )
     yield paragraph(
         "Press a bar to see a group's examples by themselves in the table: green is helped, pink is "
-        "hurt. Above it stands how many training examples share the push as if equally; the thin grey "
-        "bar is what decay does to the same examples.",
+        "hurt. Above it stands how many training examples share the push as if equally. The thin pale "
+        "bars are decay's.",
         step=int(steps[-1]),
         group=0,
     )

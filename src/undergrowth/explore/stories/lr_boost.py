@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import resources
 
 from undergrowth.explore.cast import Cast
 from undergrowth.explore.scenes.curves import curves
@@ -37,5 +38,6 @@ STORY = Story(
     ),
     study="lr-boost",
     trunk="trunk",
+    specs=resources.files(__package__) / "lr-boost.toml",
     scenes=scenes,
 )

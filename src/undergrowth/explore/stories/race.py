@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import resources
 
 from undergrowth.explore.cast import Cast
 from undergrowth.explore.scenes.curves import curves
@@ -41,5 +42,6 @@ STORY = Story(
     ),
     study="ledger",
     trunk="true labels",
+    specs=resources.files(__package__) / "race.toml",
     scenes=scenes,
 )
