@@ -19,17 +19,15 @@ task = { name = "modular", operation = "x+y", p = 11 }
 split = { name = "leaky_random", frac_train = 0.7 }
 model = { name = "two_token_mlp", d_embed = 16, d_mlp = 24 }
 optimiser = { name = "adamw", lr = 1e-2, weight_decay = 1.0 }
-checkpoints = { every = 40, until = 400, per_decade = 1 }
+checkpoints = { every = 40, REST }
 measures = [
-  { name = "curves", schedule = { every = 5, until = 400, per_decade = 1 } },
-  { name = "table_map", schedule = { every = 10, until = 400, per_decade = 1 } },
-  { name = "fourier", exclude_each = false, mean_logits = true,
-    schedule = { every = 10, until = 400, per_decade = 1 } },
-  { name = "ledger", per_example = true, schedule = { every = 40, until = 400, per_decade = 1 } },
-  { name = "deletion", n_nodes = 2, repeats = 2, ks = [0, 1, 4, 8, 16],
-    schedule = { every = 80, until = 400, per_decade = 1 } },
+  { name = "curves", schedule = { every = 5, REST } },
+  { name = "table_map", schedule = { every = 10, REST } },
+  { name = "fourier", exclude_each = false, mean_logits = true, schedule = { every = 10, REST } },
+  { name = "ledger", per_example = true, schedule = { every = 40, REST } },
+  { name = "deletion", n_nodes = 2, repeats = 2, ks = [0, 1, 4, 8], schedule = { every = 80, REST } },
 ]
-"""
+""".replace("REST", "until = 400, per_decade = 1")
 RUNS = {
     "race": '[[runs]]\nname = "true labels"\n[[runs]]\nname = "shuffled labels"\nlabels = "shuffled"\n',
     "lr-boost": '[[runs]]\nname = "trunk"\n'
@@ -67,11 +65,13 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Story]:
 
 @pytest.fixture(scope="session")
 def store(stories: dict[str, Story], tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """The runs of both stories, two seeds of each."""
+    """The runs of both stories, and a second seed of their trunk."""
     root = tmp_path_factory.mktemp("explore") / "store"
-    for story in stories.values():
-        file = read_file(story.specs_text, 2)
-        train(file.runs, root, layout=Layout(workers=1), names=file.names)
+    files = [read_file(story.specs_text) for story in stories.values()]
+    names = {run_id: its for file in files for run_id, its in file.names.items()}
+    specs = dict.fromkeys(spec for file in files for spec in file.runs)
+    second = stories["race"].spec("true labels").seeded(1)
+    train((*specs, second), root, layout=Layout(workers=1), names=names)
     return Store(root)
 
 

@@ -7,8 +7,7 @@ import gzip
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from tests.explore.unpacking import unpacked
 from undergrowth.explore.arrays import Frames, packed

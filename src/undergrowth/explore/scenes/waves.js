@@ -44,7 +44,7 @@ drawings.waves = {
       }
       c.strokeStyle = ink("soft"); c.globalAlpha = .35; c.lineWidth = 1;
       c.beginPath();
-      const n = Math.min(nX * 4, Math.round(box.wide));
+      const n = Math.min(nX * 4, Math.ceil(box.wide / 1.5));
       for (let i = 0; i <= n; i++) {
         const x = (nX - 1) * i / n, turn = 2 * Math.PI * (isWound ? 1 : group) * x / nX;
         const y = middle - half * 2 / nX * (cos * Math.cos(turn) + sin * Math.sin(turn));

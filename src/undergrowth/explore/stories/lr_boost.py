@@ -38,6 +38,6 @@ STORY = Story(
     ),
     study="lr-boost",
     trunk="trunk",
-    specs=resources.files(__package__) / "lr-boost.toml",
+    specs=resources.files("undergrowth.explore.stories") / "lr-boost.toml",
     scenes=scenes,
 )

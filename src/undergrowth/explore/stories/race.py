@@ -42,6 +42,6 @@ STORY = Story(
     ),
     study="ledger",
     trunk="true labels",
-    specs=resources.files(__package__) / "race.toml",
+    specs=resources.files("undergrowth.explore.stories") / "race.toml",
     scenes=scenes,
 )
