@@ -59,7 +59,8 @@ function axes(c, box, scale, yTicks, yAt, { title = "", x = "training step", sho
   if (showsX) {
     for (const [tick, place] of scale.ticks) {
       c.beginPath(); c.moveTo(place, box.y + box.high); c.lineTo(place, box.y + box.high + 4); c.stroke();
-      words(c, thousands(tick), place, box.y + box.high + 17, { align: "center" });
+      const isLast = place > box.x + box.wide - 16;
+      words(c, thousands(tick), isLast ? box.x + box.wide + 10 : place, box.y + box.high + 17, { align: isLast ? "right" : "center" });
     }
     words(c, x, box.x + box.wide, box.y + box.high + 33, { align: "right" });
   }

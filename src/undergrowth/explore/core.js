@@ -102,7 +102,8 @@ function drawView(view) {
   c.clearRect(0, 0, width, height);
   view.spots = [];
   drawing.draw(view, c, width, height);
-  const says = drawing.says(view);
+  const other = seedOf(view) === state.seed ? "" : ` This is seed ${seedOf(view)}: seed ${state.seed} has no such runs.`;
+  const says = drawing.says(view) + other;
   if (view.said.textContent !== says) view.said.textContent = says;
   for (const refresh of view.refreshers) refresh();
 }
@@ -217,7 +218,8 @@ function setUpBar() {
 /* Words and pictures that set it */
 function setUpViews() {
   for (const button of document.querySelectorAll(".sets")) {
-    button.addEventListener("click", () => set(JSON.parse(button.dataset.sets)));
+    /* the numbers in the text are of the first seed */
+    button.addEventListener("click", () => set({ seed: beginning.seed, ...JSON.parse(button.dataset.sets) }));
   }
   const watch = new IntersectionObserver((entries) => {
     for (const entry of entries) {
@@ -339,14 +341,14 @@ function setUpTheme() {
 async function start() {
   steps = JSON.parse(document.getElementById("steps").textContent);
   setUpViews();
-  const first = document.querySelector("#seed option");
-  if (first) beginning.seed = state.seed = Number(first.textContent);
+  const first = document.querySelector("#seed option, #one-seed");
+  beginning.seed = state.seed = Number(first.textContent);
   setUpBar();
   setUpTheme();
   setUpGuesses();
   if (!("DecompressionStream" in window)) {
     const told = document.getElementById("broken");
-    told.textContent = "This browser is too old to unpack the pictures: use Chrome or Edge 80, Firefox 113, Safari 16.4, or a later version.";
+    told.textContent = "This browser is too old to unpack the pictures: use Chrome or Edge 97, Firefox 113, Safari 16.4, or a later version.";
     told.hidden = false;
     return;
   }

@@ -23,7 +23,11 @@ drawings.curves = {
       c.setLineDash([2, 3]);
       c.beginPath(); c.moveTo(x, upper.y); c.lineTo(x, lower.y + lower.high); c.stroke();
       c.setLineDash([]);
-      words(c, name, x + (name === "onset" ? 4 : -4), upper.y + upper.high + (name === "onset" ? 28 : 14), { align: name === "onset" ? "left" : "right", size: 11 });
+      c.save();
+      c.translate(x - 4, upper.y + upper.high * .5);
+      c.rotate(-Math.PI / 2);
+      words(c, name, 0, 0, { align: "center", size: 11 });
+      c.restore();
     }
     for (const [side, dash] of [["train", []], ["val", [6, 3]]]) {
       for (const [reading, yAt, box] of [["accuracy", at, upper], ["loss", lossAt, lower]]) {

@@ -63,12 +63,14 @@ def _beats(run: Run) -> Iterator[Beat]:
     n = run.spec.data()
     yield paragraph(
         "A network of {} neurons learns {}. It sees {} of the {} pairs; the other {} are held out. "
-        "Scroll, and training goes on; or press what is underlined, or drag in any picture.",
+        "Scroll, and training goes on; or press what is underlined, or drag in any picture. The numbers "
+        "in this text are of seed {}.",
         getattr(run.spec.model, "d_mlp", "many"),
         run.spec.task.describe(),
         n.n_train,
         len(n.labels),
         int(n.is_val.sum()),
+        run.spec.seeds.model,
         step=0,
         axis="log",
     )
@@ -81,7 +83,7 @@ def _beats(run: Run) -> Iterator[Beat]:
             accuracy_at(run, "train", memorised),
             accuracy_at(run, "val", memorised),
             f" Meanwhile the loss of those held out has risen from its lowest, {rises[0]:.2f}, to "
-            f"{rises[1]:.2f}: it is sure of what is wrong."
+            f"{rises[1]:.2f}; guessing would cost {np.log(run.spec.task.n_labels):.2f}."
             if rises[1] > 1.1 * rises[0]
             else "",
             step=memorised,

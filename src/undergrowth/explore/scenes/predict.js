@@ -8,6 +8,7 @@ function setUpGuesses() {
       line.setAttribute("d", line.getAttribute("d").replace(/^M[\d.]+/, "M" + (Number(picture.dataset.left) + part * Number(picture.dataset.wide)).toFixed(1)));
       line.style.visibility = "visible";
     };
+    card.querySelector(".guess").hidden = false;
     slider.addEventListener("input", show);
     show();
   }

@@ -40,9 +40,9 @@ def predict(story: Story, its: Published | None, claims: tuple[str, ...]) -> Ite
         TITLE,
         (
             paragraph(
-                "What you have seen so far is a seed or two. Set the slider to what you expect the mean "
-                "of all seeds to be, and open the verdict. Which measure decides, and where the line "
-                "is, was fixed before the runs."
+                "What you have seen so far is a few seeds at most. Set the slider to what you expect "
+                "the mean of all seeds to be, and open the verdict. Which measure decides, and where "
+                "the line is, was fixed before the runs."
             ),
             paragraph(
                 "These are the published results of the study {}: {} runs of {} seeds at budget {}, {}. "
@@ -72,7 +72,7 @@ def _card(verdict: dict[str, Any], says: str, values: pd.DataFrame) -> Markup:
     return Markup(
         '<section class="card" data-claim="{claim}"><h3>{claim}: {says}</h3>'
         '<p class="soft">Measured: {statistic}. {rule}</p>'
-        '<label class="guess"><span>Your guess <output>{shown}</output></span>'
+        '<label class="guess" hidden><span>Your guess <output>{shown}</output></span>'
         '<input type="range" min="{low:.6g}" max="{high:.6g}" step="{step:.3g}" value="{middle:.6g}" '
         'aria-label="Your guess for {claim}"></label>'
         "<details><summary>Open the verdict</summary>"

@@ -113,9 +113,8 @@ def _beats(run: Run, has_arms: bool) -> Iterator[Beat]:
     swaps = sum(value == 1 for value in facts_of_cells(run)["swapTrained"])
     yield paragraph(
         "Every pair of operands is a cell. Squares are trained on, discs are held out, and a cell is "
-        "coloured once the network is right about it. Addition commutes, so a held-out cell whose "
-        "mirror image is trained on would be half given away: here that is so for {} of the held-out "
-        "cells{}.",
+        "coloured once the network is right about it. Addition commutes, so a held-out cell is given "
+        "away if its mirror image is trained on: here that is so for {} of them{}.",
         swaps,
         ", which are marked with a dot" if swaps else ", since the split keeps both on one side",
         step=0,

@@ -37,8 +37,8 @@ STORY = Story(
     title="Who carries the margin?",
     lead=(
         "A network can get a training example right in two ways: it can remember it, or it can have "
-        "learned the rule. At first it remembers. Much later the rule has taken over. This page plays "
-        "back stored runs and shows, update by update, the two compete."
+        "learned the rule. This page plays back stored runs and shows, update by update, which of the "
+        "two carries each answer."
     ),
     study="ledger",
     trunk="true labels",
