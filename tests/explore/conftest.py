@@ -7,11 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from undergrowth.explore.scenes.dial import UNDISTURBED
 from undergrowth.explore.stories import STORIES
 from undergrowth.explore.story import Story
+from undergrowth.measures import Curves, RoutedReach
+from undergrowth.models import TwoTokenMLPSpec
+from undergrowth.schedules import Schedule
+from undergrowth.spec import RunSpec
 from undergrowth.spec.file import read_file
-from undergrowth.store import Store
+from undergrowth.store import Part, Store
+from undergrowth.studies.titration import Dose
 from undergrowth.sweep import Layout, train
+from undergrowth.tasks import Modular
+from undergrowth.training.optimisers import AdamW
 
 SMALL = """
 steps = 400
@@ -28,6 +36,8 @@ measures = [
   { name = "deletion", n_nodes = 2, repeats = 2, ks = [0, 1, 4, 8], schedule = { every = 80, REST } },
 ]
 """.replace("REST", "until = 400, per_decade = 1")
+UNPUBLISHED = {"titration": ["Guess first, then look", "Who was right"]}
+"""Scenes of verdicts whose study has no published results."""
 RUNS = {
     "race": '[[runs]]\nname = "true labels"\n[[runs]]\nname = "shuffled labels"\nlabels = "shuffled"\n',
     "lr-boost": '[[runs]]\nname = "trunk"\n'
@@ -58,6 +68,9 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Story]:
     folder = tmp_path_factory.mktemp("specs")
     found = {}
     for name, story in STORIES.items():
+        if name not in RUNS:  # its runs are a study's
+            found[name] = story
+            continue
         (folder / f"{name}.toml").write_text(SMALL + RUNS[name], encoding="utf-8")
         found[name] = replace(story, specs=folder / f"{name}.toml")
     return found
@@ -67,21 +80,42 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Story]:
 def store(stories: dict[str, Story], tmp_path_factory: pytest.TempPathFactory) -> Store:
     """The runs of both stories, and a second seed of their trunk."""
     root = tmp_path_factory.mktemp("explore") / "store"
-    files = [read_file(story.specs_text) for story in stories.values()]
+    files = [read_file(story.specs_text) for name, story in stories.items() if name in RUNS]
     names = {run_id: its for file in files for run_id, its in file.names.items()}
     specs = dict.fromkeys(spec for file in files for spec in file.runs)
     second = stories["race"].spec("true labels").seeded(1)
-    train((*specs, second), root, layout=Layout(workers=1), names=names)
+    doses = titrated()
+    parts = {
+        spec.id: (Part("titration", "quick", arm.name, "control", seed),)
+        for (arm, seed), spec in doses.items()
+    }
+    every = (*specs, second, *doses.values())
+    train(every, root, layout=Layout(workers=1), names=names, parts=parts)
     return Store(root)
+
+
+def titrated() -> dict[tuple[Dose, int], RunSpec]:
+    """Small runs in the place of three arms of the study `titration`, by arm and seed."""
+    often = Schedule(every=5, until=120, per_decade=1)
+    seldom = Schedule(every=60, until=120, per_decade=1)
+    measures = (Curves(schedule=often), RoutedReach(preconditioned=False, schedule=seldom))
+    small = {"task": Modular(p=7), "model": TwoTokenMLPSpec(d_embed=8, d_mlp=12, act_fn="square")}
+    return {
+        (arm, seed): arm.arm.spec.seeded(seed).replace(
+            **small, optimiser=AdamW(lr=1e-2), steps=120, measures=measures
+        )
+        for arm in (UNDISTURBED, UNDISTURBED.at(0.5), UNDISTURBED.at(0.5, "random"))
+        for seed in (0, 1)
+    }
 
 
 @pytest.fixture(scope="session")
 def site(store: Store, stories: dict[str, Story], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pages of both stories."""
+    """The pages of all stories."""
     from undergrowth.explore.page import write_story
 
     out = tmp_path_factory.mktemp("site")
-    for story in stories.values():
+    for name, story in stories.items():
         _, left_out = write_story(store, story, out)
-        assert not left_out
+        assert [each.title for each in left_out] == UNPUBLISHED.get(name, [])
     return out

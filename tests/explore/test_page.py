@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from tests.explore.unpacking import scenes
 from undergrowth.analysis.general_part import key_irreps, parts
@@ -14,8 +16,10 @@ from undergrowth.cli import main
 from undergrowth.explore import page as pages
 from undergrowth.explore.cast import Cast, events_of
 from undergrowth.explore.page import rendered, write_story
+from undergrowth.explore.scenes.race import look_up_share
 from undergrowth.explore.stories import STORIES
 from undergrowth.explore.story import ExploreError, LeftOut, Story
+from undergrowth.spec import RunSpec
 from undergrowth.spec.file import read_file
 from undergrowth.store import Run, Store
 from undergrowth.sweep import Layout, train
@@ -216,7 +220,10 @@ def test_a_story_that_there_is_not_is_refused_in_one_line(
         main(["explore", str(store.root), "--story", "rce"])
     said = capsys.readouterr().err
     assert ended.value.code == 2
-    assert said == "undergrowth: --story 'rce': no story has that name: take one of lr-boost, race\n"
+    assert (
+        said
+        == "undergrowth: --story 'rce': no story has that name: take one of lr-boost, race, titration\n"
+    )
 
 
 def test_a_store_without_the_runs_says_which_command_trains_them(
@@ -231,7 +238,7 @@ def test_a_store_without_the_runs_says_which_command_trains_them(
     assert not (tmp_path / "site").exists()
 
 
-@pytest.mark.parametrize("name", STORIES)
+@pytest.mark.parametrize("name", [name for name, story in STORIES.items() if story.specs])
 def test_the_spec_file_of_a_story_is_printed_and_can_be_trained(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -241,9 +248,70 @@ def test_the_spec_file_of_a_story_is_printed_and_can_be_trained(
     file = read_file(capsys.readouterr().out, 2)
     for spec in file.runs:
         spec.data()
-    assert STORIES[name].spec(STORIES[name].trunk) in file.runs
+    assert STORIES[name].spec({"race": "true labels", "lr-boost": "trunk"}[name]) in file.runs
+
+
+def test_a_story_of_a_study_has_no_spec_file_and_says_how_its_runs_are_trained(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["explore", "nowhere", "--story", "titration", "--specs"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "`undergrowth study run titration --budget quick --out STORE`" in said
+
+
+def test_the_dial_has_every_dose_with_its_waits(site: Path, store: Store) -> None:
+    told, arrays = scenes(html(site, "titration"))["dial"]
+    assert told["doses"] == [0.0, 0.5]
+    by_arm = {(part.arm, part.seed): run for run in store.runs for part in run.parts}
+    for side, words in (("routed", ""), ("random", " to a random side")):
+        run = by_arm[f"Adam, no decay: dose 0.5{words}", 1]
+        curve = run["val_accuracy"].values.astype(np.float32)
+        assert np.array_equal(arrays[f"val_accuracy|no decay|0.5|{side}", 1], curve)
+        reach = run["routed_reach_whole"].dropna("step").values.astype(np.float32)
+        assert np.array_equal(arrays[f"reach|no decay|0.5|{side}", 1], reach)
+    for its in told["waits"]:
+        words = "" if its["side"] == "routed" else " to a random side"
+        found = events_of(by_arm[f"Adam, no decay: dose {its['dose']:g}{words}", its["seed"]])
+        memorised, grokked = found["memorised"].first, found["grokked"].first
+        assert memorised is not None
+        assert its["ended"] == (grokked is not None)
+        assert its["steps"] == max((grokked or 120) - memorised, 1)
+
+
+class LookedUp:
+    """A run whose network has logit 1 for the label of each training example, and 0 otherwise."""
+
+    def __init__(self, spec: RunSpec) -> None:
+        self.spec = spec
+        data, p = spec.data(), 11
+        logits = np.zeros((p, p, p))
+        x, y = data.inputs[data.is_train].T
+        logits[x, y, data.labels[data.is_train]] = 1
+        mean = np.stack([logits[np.arange(p), (g - np.arange(p)) % p].mean(axis=0) for g in range(p)])
+        right = np.zeros((p, p))
+        right[x, y] = 1
+        self._readings = {
+            "fourier_mean_logits": xr.DataArray(mean[None], {"step": [0]}, ("step", "product", "label")),
+            "table_centred_logit": xr.DataArray(right[None], {"step": [0]}, ("step", "x", "y")),
+        }
+
+    def __getitem__(self, name: str) -> xr.DataArray:
+        return self._readings[name]
+
+
+@pytest.mark.parametrize("irreps", [("1",), ("2", "5"), ("1", "2", "3", "4", "5")])
+def test_the_share_of_a_mere_look_up_is_that_of_one(
+    irreps: tuple[str, ...], stories: dict[str, Story]
+) -> None:
+    run: Any = LookedUp(stories["race"].spec("true labels"))
+    found = parts(run, irreps)
+    assert look_up_share(run, irreps) == pytest.approx(float(found.share.values[0]), rel=1e-9)
+    assert look_up_share(run, irreps) > 0.05
 
 
 def test_an_unknown_name_of_a_story_is_an_error_in_python_too() -> None:
-    with pytest.raises(ExploreError, match="lr-boost, race"):
+    with pytest.raises(ExploreError, match="lr-boost, race, titration"):
         pages.story_of("")

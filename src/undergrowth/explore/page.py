@@ -34,17 +34,15 @@ def story_of(name: str) -> Story:
 def write_story(store: Store, story: Story, out: Path) -> tuple[Path, list[LeftOut]]:
     """Write a story's page into a directory, or to an .html file; where it is, and what it leaves out.
 
-    The same store gives the same bytes. Raises ExploreError where the store lacks the run that all
-    scenes are about.
+    The same store gives the same bytes. Raises ExploreError where the store has no run of the
+    story.
     """
-    trunk = story.spec(story.trunk)
-    cast = Cast(store)
-    if not cast.of(trunk):
+    made = list(story.scenes(story, Cast(store)))
+    if not any(isinstance(each, Scene) and each.arrays for each in made):
         raise ExploreError(
-            f"{store.root} has no finished run of the story {story.name!r} ({trunk.describe()}): train "
-            f"its runs with `{story.training_command(command(store.root))}`"
+            f"{store.root} has no finished run of the story {story.name!r}: train its runs with "
+            f"`{story.training_command(command(store.root))}`"
         )
-    made = list(story.scenes(story, cast))
     place = out if out.suffix == ".html" else out / f"{story.name}.html"
     place.parent.mkdir(parents=True, exist_ok=True)
     write_whole(place, rendered(story, store, made).encode(errors="backslashreplace"))

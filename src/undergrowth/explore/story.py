@@ -24,7 +24,8 @@ class ExploreError(Exception):
 class Beat:
     """A paragraph, and the state in which the picture is when it is in the middle of the screen.
 
-    state: of step, arm, seed, neuron, example, group, k, axis, align, switch, order what it sets.
+    state: what it sets of step, arm, seed, neuron, example, group, k, axis, align, switch, order, dose
+    and decay.
     """
 
     text: Markup
@@ -74,24 +75,28 @@ Scenes = Callable[["Story", Cast], Iterator[Scene | LeftOut]]
 
 @dataclass(frozen=True)
 class Story:
-    """An article: its scenes in order, and the spec file of the runs that it needs.
+    """An article: its scenes in order, and where the runs that it needs come from.
 
     name: of its page and its command; title: a question; lead: a paragraph; study: whose published
-    verdicts it tells; trunk: the name of the run without which it cannot be told; specs: the spec file
-    of its runs.
+    verdicts it tells; specs: the spec file of its runs, None where they are those of the study at its
+    quick budget.
     """
 
     name: str
     title: str
     lead: str
     study: str
-    trunk: str
-    specs: Traversable
+    specs: Traversable | None
     scenes: Scenes
 
     @property
     def specs_text(self) -> str:
-        """The spec file of its runs."""
+        """The spec file of its runs; raises ExploreError where it has none."""
+        if self.specs is None:
+            raise ExploreError(
+                f"the story {self.name!r} has no spec file, for its runs are those of a study: train "
+                f"them with `{self.training_command('STORE')}`"
+            )
         return self.specs.read_text("utf-8")
 
     def spec(self, name: str) -> RunSpec:
@@ -101,6 +106,8 @@ class Story:
 
     def training_command(self, store: str) -> str:
         """What trains its runs into a store."""
+        if self.specs is None:
+            return f"undergrowth study run {self.study} --budget quick --out {store}"
         return (
             f"undergrowth explore {store} --story {self.name} --specs > {self.name}.toml && "
             f"undergrowth run {self.name}.toml --seeds 2 --out {store}"

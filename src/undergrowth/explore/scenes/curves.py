@@ -9,15 +9,19 @@ import numpy as np
 from undergrowth.explore.arrays import Frames
 from undergrowth.explore.cast import events_of
 from undergrowth.explore.stills import lines
-from undergrowth.explore.story import Beat, Scene, paragraph, percent, sets
+from undergrowth.explore.story import Beat, LeftOut, Scene, Story, paragraph, percent, sets
 from undergrowth.store import Run
 
 READINGS = ("train_accuracy", "val_accuracy", "train_loss", "val_loss")
 TITLE = "It learns twice"
 
 
-def curves(runs: Mapping[int, Run]) -> Iterator[Scene]:
+def curves(story: Story, runs: Mapping[int, Run]) -> Iterator[Scene | LeftOut]:
     """The four curves of each seed's run, as they are stored."""
+    if not runs:
+        why = "no run of this store is the one that the story is about"
+        yield LeftOut(TITLE, why, story.training_command("STORE"))
+        return
     first = runs[min(runs)]
     yield Scene(
         "curves",

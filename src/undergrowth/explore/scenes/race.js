@@ -12,7 +12,7 @@ drawings.race = {
     const yAt = (value) => upper.y + upper.high * (1 - Math.max(value, 0) / top);
     const apart = niceApart(top, 4), ticks = [];
     for (let tick = 0; tick <= top; tick += apart) ticks.push([String(tick), tick]);
-    axes(c, upper, scale, ticks, yAt, { title: "margin (logit)", showsX: false });
+    axes(c, upper, scale, ticks, yAt, { title: "centred logit", showsX: false });
     const area = (low, high, colour) => {
       for (const [until, alpha] of [[whole.steps.at(-1), .25], [state.step, .9]]) {
         c.beginPath();
@@ -31,6 +31,10 @@ drawings.race = {
     const clipped = (v) => shareBox(Math.min(Math.max(v, 0), 1));
     const control = named(view, "control share");
     if (control) curve(c, control, scale, clipped, ink("soft"), { dash: [2, 3], until: state.step });
+    const lookUp = view.data.lookUp[seedOf(view)];
+    c.strokeStyle = ink("soft"); c.lineWidth = 1.5; c.setLineDash([7, 4]);
+    c.beginPath(); c.moveTo(lower.x, clipped(lookUp)); c.lineTo(lower.x + lower.wide, clipped(lookUp)); c.stroke();
+    c.setLineDash([]);
     const share = named(view, "share");
     curve(c, share, scale, clipped, ink("general"), { until: state.step });
     const frame = frameAt(share, state.step);
@@ -58,7 +62,7 @@ drawings.race = {
     const facts = view.data.cells[seedOf(view)], cells = named(view, "cell share"), at = frameAt(cells, state.step), correct = named(view, "correct");
     const value = state.example >= 0 ? cells.get(at, state.example) : NaN;
     const its = exampleSays(facts, (cell) => correct.get(frameAt(correct, state.step), cell) > .5);
-    const beside = control ? `; with shuffled labels ${percent(control.get(frameAt(control, state.step), 0))}` : "";
-    return `Step ${thousands(share.steps[frame])}: mean margin ${short(whole.get(frame, 0))}, of it general ${percent(share.get(frame, 0))}${beside}.${its}${its && Number.isFinite(value) ? ` General share of it: ${Math.round(100 * value)} %.` : ""}`;
+    const beside = `; a mere look-up ${percent(view.data.lookUp[seedOf(view)])}` + (control ? `, with shuffled labels ${percent(control.get(frameAt(control, state.step), 0))}` : "");
+    return `Step ${thousands(share.steps[frame])}: mean centred logit ${short(whole.get(frame, 0))}, of it general ${percent(share.get(frame, 0))}${beside}.${its}${its && Number.isFinite(value) ? ` General share of it: ${Math.round(100 * value)} %.` : ""}`;
   },
 };

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 
@@ -12,9 +12,12 @@ from undergrowth.explore.scenes.curves import marks
 from undergrowth.explore.scenes.table import CORRECT, facts_of_cells, p_of
 from undergrowth.explore.stills import lines
 from undergrowth.explore.story import Beat, LeftOut, Scene, Story, paragraph, percent, sets
+from undergrowth.measures.harmonics.group_tables import group_table
 from undergrowth.store import Run
+from undergrowth.tasks.groups import products
+from undergrowth.tasks.irreps import isotypic
 
-TITLE = "The race for the margin"
+TITLE = "The race"
 NEEDS = {MEAN_LOGITS, POWER, WHOLE, CORRECT}
 
 
@@ -53,13 +56,41 @@ def race(
             {"general share": (share["step"].values, share.values)},
             {"general share": "var(--general)"},
             x="training step (logarithmic)",
-            y="share of the training examples' margin",
+            y="general share of the centred logit",
         ),
         tuple(arrays),
-        {"cells": {seed: facts_of_cells(run) for seed, run in told.items()}},
-        "Layers and their share: float32. Each cell's share: cut to -1 to 2, to 0.8 % of a margin at "
-        "most. Where the sum of margins is not above 0 there is no share.",
+        {
+            "cells": {seed: facts_of_cells(run) for seed, run in told.items()},
+            "lookUp": {seed: look_up_share(run, key_irreps(run)) for seed, run in told.items()},
+        },
+        "Layers and their share: float32. Each cell's share: cut to -1 to 2, to 0.8 % of a centred "
+        "logit at most. Where the sum of centred logits is not above 0 there is no share.",
     )
+
+
+def look_up_share(run: Run, irreps: Collection[str]) -> float:
+    """The general share of a network that only looks its training examples up: logit 1 for the label of
+    each, all else 0.
+
+    The mean over the cells of a product g has f_g of it, the part of these cells that is trained on. With
+    P the projection on the irreps, the general part of an example's centred logit is P_gg f_g less the
+    mean of P_gh f_h over all other h, and its whole is 1. Their mean over the training examples.
+    """
+    table = group_table(run.spec.task)
+    assert table is not None, "the readings are of a group"
+    parts_of, n = isotypic(table.group), len(table.x)
+    columns = parts_of.basis[:, np.isin(np.array(parts_of.names)[parts_of.part], list(irreps))]
+    projection = columns @ columns.T
+    element = np.full((2, int(run.spec.data().inputs.max()) + 1), -1)
+    for side, tokens in enumerate((table.x, table.y)):
+        element[side, tokens] = np.arange(n)
+    data = run.spec.data()
+    x, y = data.inputs[data.is_train].T
+    product = products(table.group)[element[0, x], element[1, y]]
+    pushed = projection * (np.bincount(product, minlength=n) / n)
+    own = np.diag(pushed)
+    general = own - (pushed.sum(axis=1) - own) / (n - 1)
+    return float(general[product].mean())
 
 
 def _of_run(run: Run, seed: int, found: Parts) -> Iterator[Frames]:
@@ -80,17 +111,23 @@ def _of_run(run: Run, seed: int, found: Parts) -> Iterator[Frames]:
 def _beats(run: Run, found: Parts, has_control: bool) -> Iterator[Beat]:
     events, irreps, share = marks(run), key_irreps(run), found.share
     yield paragraph(
-        "Take the logit of the right answer less the mean of all others, the margin. The part of it "
-        "that depends on the operands only through their sum, in the {} frequencies that the network "
-        "ends up with ({}), is the general part: the same for seen and unseen examples. The rest is "
-        "memorised.{}",
+        "Take the logit of the right answer less the mean of all others, its centred logit. The part of "
+        "it that depends on the operands only through their sum, in the {} frequencies that the network "
+        "ends up with ({}), is called general: it is the same for seen and unseen examples. The rest is "
+        "memorised.",
         len(irreps),
         ", ".join(irreps),
-        " The dotted line is the same share in a network with shuffled labels, which can only memorise."
+        step=int(found.steps[1]),
+        axis="log",
+    )
+    yield paragraph(
+        "Most pairs with one sum are in the training set, so even a table that only looks these up "
+        "would have a general share, of {}: the dashed line.{}",
+        percent(look_up_share(run, irreps)),
+        " The dotted one is the share in a network trained on shuffled labels, which can only memorise."
         if has_control
         else "",
         step=int(found.steps[1]),
-        axis="log",
     )
     told = [(name, events[name]) for name in ("memorised", "onset", "grokked") if name in events]
     words = {"memorised": "has memorised", "onset": "begins to generalise", "grokked": "has grokked"}
@@ -98,7 +135,7 @@ def _beats(run: Run, found: Parts, has_control: bool) -> Iterator[Beat]:
         at = share.sel(step=slice(None, step)).values[-1]
         answers = found.answers[share["step"].values <= step][-1]
         yield paragraph(
-            "At {}, when the network {}, the general part carries {} of the margin, and would by itself "
+            "At {}, when the network {}, the general part carries {} of it, and would by itself "
             "answer {} of the training examples.",
             sets(f"step {step:,}", step=step),
             words[name],

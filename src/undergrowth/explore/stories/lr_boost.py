@@ -18,9 +18,9 @@ from undergrowth.explore.verdicts import verdicts_of
 
 def scenes(story: Story, cast: Cast) -> Iterator[Scene | LeftOut]:
     """The plain run, what a boost does to it, in which cells, and what all seeds say."""
-    runs = cast.of(story.spec(story.trunk))
+    runs = cast.of(story.spec("trunk"))
     arms, published = arms_of(cast, runs), verdicts_of(story)
-    yield from curves(runs)
+    yield from curves(story, runs)
     yield from switch(story, runs, arms)
     yield from table(story, runs, arms)
     yield from waves(story, runs)
@@ -37,7 +37,6 @@ STORY = Story(
         "by a hundred. This page plays back stored runs that did."
     ),
     study="lr-boost",
-    trunk="trunk",
     specs=resources.files("undergrowth.explore.stories") / "lr-boost.toml",
     scenes=scenes,
 )

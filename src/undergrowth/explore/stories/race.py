@@ -22,7 +22,7 @@ def scenes(story: Story, cast: Cast) -> Iterator[Scene | LeftOut]:
     """What is learned, by which neurons, who carries it, who pushes it, and what all seeds say."""
     runs, controls = cast.of(story.spec("true labels")), cast.of(story.spec("shuffled labels"))
     published = verdicts_of(story)
-    yield from curves(runs)
+    yield from curves(story, runs)
     yield from table(story, runs)
     yield from waves(story, runs)
     yield from race(story, runs, controls)
@@ -41,7 +41,6 @@ STORY = Story(
         "two carries each answer."
     ),
     study="ledger",
-    trunk="true labels",
     specs=resources.files("undergrowth.explore.stories") / "race.toml",
     scenes=scenes,
 )
