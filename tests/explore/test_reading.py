@@ -373,8 +373,14 @@ def test_playing_goes_on_by_itself_until_it_is_stopped(reader: Reader) -> None:
     assert 0 < state(page, "step") < 400
 
 
-def test_print_leaves_the_controls_out_and_keeps_the_pictures(reader: Reader) -> None:
-    page = reader.open("race")
+def test_print_leaves_the_controls_out_and_draws_all_pictures_light(reader: Reader) -> None:
+    page = reader.open("race", color_scheme="dark")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    corner = "view.canvas.getContext('2d').getImageData(0, 0, 300, 300).data"
+    assert page.evaluate(f"views.every((view) => [...{corner}].some(Boolean))")
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme") is None
     page.emulate_media(media="print")
     assert page.locator("#bar").is_hidden()
     assert page.locator("#curves canvas").is_visible()

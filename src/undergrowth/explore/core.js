@@ -338,6 +338,17 @@ function setUpTheme() {
   say();
 }
 
+/* On paper every picture is drawn, dark on light. */
+function setUpPrint() {
+  let theme;
+  const draw = () => { inks.clear(); for (const view of views) if (view.ready) drawView(view); };
+  window.addEventListener("beforeprint", () => { theme = root.dataset.theme; root.dataset.theme = "light"; draw(); });
+  window.addEventListener("afterprint", () => {
+    if (theme) root.dataset.theme = theme; else delete root.dataset.theme;
+    draw();
+  });
+}
+
 async function start() {
   steps = JSON.parse(document.getElementById("steps").textContent);
   setUpViews();
@@ -345,6 +356,7 @@ async function start() {
   beginning.seed = state.seed = Number(first.textContent);
   setUpBar();
   setUpTheme();
+  setUpPrint();
   setUpGuesses();
   if (!("DecompressionStream" in window)) {
     const told = document.getElementById("broken");

@@ -72,9 +72,9 @@ def look_up_share(run: Run, irreps: Collection[str]) -> float:
     """The general share of a network that only looks its training examples up: logit 1 for the label of
     each, all else 0.
 
-    The mean over the cells of a product g has f_g of it, the part of these cells that is trained on. With
-    P the projection on the irreps, the general part of an example's centred logit is P_gg f_g less the
-    mean of P_gh f_h over all other h, and its whole is 1. Their mean over the training examples.
+    The mean over the cells of a product g has f_g of it, the trained part of these cells. With P the
+    projection on the irreps, the general part of an example's centred logit is P_gg f_g less the mean of
+    P_gh f_h over all other h, and its whole is 1. Returned is the mean over the training examples.
     """
     table = group_table(run.spec.task)
     assert table is not None, "the readings are of a group"

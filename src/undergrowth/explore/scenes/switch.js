@@ -25,7 +25,7 @@ drawings.switch = {
       if (!aligned) this.trunk(view, c, named(view, reading + "|"), scale, at, fork);
       for (const arm of [...arms.filter((each) => each !== state.arm), ...arms.filter((each) => each === state.arm)]) {
         const array = named(view, reading + "|" + arm), colour = this.colour(view, arm, arms), isChosen = arm === state.arm;
-        const dash = arm.startsWith("no-op") ? [] : arm.includes("held") ? [7, 3] : [];
+        const dash = /^(no-op|lr × [\d.]+) at /.test(arm) ? [] : [7, 3];
         c.globalAlpha = 1;
         curve(c, array, scale, at, colour, { until: state.step, wide: isChosen ? 3.4 : 1.6, dash, faint: isChosen ? .3 : .16 });
         if (isChosen && array.steps[0] <= state.step) {

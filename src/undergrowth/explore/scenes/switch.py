@@ -109,7 +109,7 @@ def _beats(its: Mapping[str, Run], names: list[str]) -> Iterator[Beat]:
     yield paragraph(
         "The proposal: if a network has memorised and only creeps, multiply its learning rate, and it "
         "should generalise as many times sooner. Here one trunk runs to {} ({}), and arms branch off it "
-        "that differ in that alone or, where they say so, in the decay too.",
+        "that differ in what they are named after, and in nothing else.",
         sets(f"step {fork:,}", step=fork),
         where,
         step=fork,

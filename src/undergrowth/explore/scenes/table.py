@@ -122,7 +122,7 @@ def _beats(run: Run, has_arms: bool) -> Iterator[Beat]:
     )
     if (memorised := found.get("memorised")) is not None:
         yield paragraph(
-            "By {} {} of the squares are right, and {} of the discs; guessing would get one in {}.",
+            "By {}, {} of the squares are right, and {} of the discs; guessing would get one in {}.",
             sets(f"step {memorised:,}", step=memorised, arm=""),
             accuracy_at(run, "train", memorised),
             accuracy_at(run, "val", memorised),
@@ -131,7 +131,7 @@ def _beats(run: Run, has_arms: bool) -> Iterator[Beat]:
             arm="",
         )
     yield paragraph(
-        "By {} {} of the discs are right. Press a cell to see its sum and its mirror image.{}",
+        "By {}, {} of the discs are right. Press a cell to see its sum and its mirror image.{}",
         sets(f"step {last:,}", step=last),
         accuracy_at(run, "val", last),
         " The arms of the scene before can be chosen here, too." if has_arms else "",
