@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -281,32 +280,31 @@ def test_the_dial_has_every_dose_with_its_waits(site: Path, store: Store) -> Non
         assert its["steps"] == max((grokked or 120) - memorised, 1)
 
 
-class LookedUp:
+class LookedUp(Run):
     """A run whose network has logit 1 for the label of each training example, and 0 otherwise."""
 
     def __init__(self, spec: RunSpec) -> None:
-        self.spec = spec
         data, p = spec.data(), 11
-        logits = np.zeros((p, p, p))
+        logits, right = np.zeros((p, p, p)), np.zeros((p, p))
         x, y = data.inputs[data.is_train].T
         logits[x, y, data.labels[data.is_train]] = 1
-        mean = np.stack([logits[np.arange(p), (g - np.arange(p)) % p].mean(axis=0) for g in range(p)])
-        right = np.zeros((p, p))
         right[x, y] = 1
-        self._readings = {
+        mean = np.stack([logits[np.arange(p), (g - np.arange(p)) % p].mean(axis=0) for g in range(p)])
+        readings = {
             "fourier_mean_logits": xr.DataArray(mean[None], {"step": [0]}, ("step", "product", "label")),
             "table_centred_logit": xr.DataArray(right[None], {"step": [0]}, ("step", "x", "y")),
         }
+        self.__dict__.update(spec=spec, readings=readings)
 
     def __getitem__(self, name: str) -> xr.DataArray:
-        return self._readings[name]
+        return self.__dict__["readings"][name]
 
 
 @pytest.mark.parametrize("irreps", [("1",), ("2", "5"), ("1", "2", "3", "4", "5")])
 def test_the_share_of_a_mere_look_up_is_that_of_one(
     irreps: tuple[str, ...], stories: dict[str, Story]
 ) -> None:
-    run: Any = LookedUp(stories["race"].spec("true labels"))
+    run = LookedUp(stories["race"].spec("true labels"))
     found = parts(run, irreps)
     assert look_up_share(run, irreps) == pytest.approx(float(found.share.values[0]), rel=1e-9)
     assert look_up_share(run, irreps) > 0.05
