@@ -227,7 +227,7 @@ function setUpViews() {
       view.visible = entry.isIntersecting;
     }
     schedule();
-  }, { rootMargin: "100px" });
+  }, { rootMargin: "-2px" });
   for (const element of document.querySelectorAll(".scene")) {
     const canvas = element.querySelector("canvas");
     if (!canvas) continue;

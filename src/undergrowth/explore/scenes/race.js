@@ -30,9 +30,9 @@ drawings.race = {
     axes(c, lower, scale, [["0", 0], ["100 %", 1]], (v) => shareBox(Math.min(Math.max(v, 0), 1)), { title: "general share" });
     const clipped = (v) => shareBox(Math.min(Math.max(v, 0), 1));
     const control = named(view, "control share");
-    if (control) curve(c, control, scale, clipped, ink("soft"), { dash: [2, 3], until: state.step });
+    if (control) curve(c, control, scale, clipped, ink("soft"), { dash: [2, 3], wide: 1 });
     const lookUp = view.data.lookUp[seedOf(view)];
-    c.strokeStyle = ink("soft"); c.lineWidth = 1.5; c.setLineDash([7, 4]);
+    c.strokeStyle = ink("soft"); c.lineWidth = 1; c.setLineDash([7, 4]);
     c.beginPath(); c.moveTo(lower.x, clipped(lookUp)); c.lineTo(lower.x + lower.wide, clipped(lookUp)); c.stroke();
     c.setLineDash([]);
     const share = named(view, "share");

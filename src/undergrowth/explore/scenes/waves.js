@@ -28,10 +28,10 @@ drawings.waves = {
       words(c, `neuron ${chosen}: what it reads of x` + (state.order === "wound" && group ? `, in the order of ${group} x mod ${nX}` : ` = 0 to ${nX - 1}`), 8, height - room + 14, { colour: "ink", size: 11 });
       c.strokeStyle = ink("grid"); c.lineWidth = 1;
       c.beginPath(); c.moveTo(box.x, box.y + box.high / 2); c.lineTo(box.x + box.wide, box.y + box.high / 2); c.stroke();
-      this.wave(c, box, wave, frame, chosen, group, colour, most, true, 2.4);
+      this.wave(c, box, wave, frame, chosen, group, colour, most, true, 3);
     }
   },
-  wave(c, box, wave, frame, neuron, group, colour, most, isTuned, thick = 1.4) {
+  wave(c, box, wave, frame, neuron, group, colour, most, isTuned, thick = 2) {
     const nX = wave.shape[1], middle = box.y + box.high / 2, half = box.high / 2 / most, from = neuron * nX;
     const isWound = state.order === "wound" && group > 0 && inverse(group, nX) > 0;
     const xAt = (x) => box.x + box.wide * x / (nX - 1);
@@ -42,24 +42,24 @@ drawings.waves = {
         const value = wave.get(frame, from + x), turn = 2 * Math.PI * group * x / nX;
         cos += value * Math.cos(turn); sin += value * Math.sin(turn);
       }
-      c.strokeStyle = ink("soft"); c.globalAlpha = .35; c.lineWidth = 1;
-      c.beginPath();
+      c.strokeStyle = ink("soft"); c.globalAlpha = .35;
+      const fit = new Path2D();
       const n = Math.min(nX * 4, Math.ceil(box.wide / 1.5));
       for (let i = 0; i <= n; i++) {
         const x = (nX - 1) * i / n, turn = 2 * Math.PI * (isWound ? 1 : group) * x / nX;
         const y = middle - half * 2 / nX * (cos * Math.cos(turn) + sin * Math.sin(turn));
-        if (i) c.lineTo(xAt(x), y); else c.moveTo(xAt(x), y);
+        fit.lineTo(xAt(x), y);
       }
-      c.stroke();
+      strokes(c, fit, 1);
     }
     c.globalAlpha = isTuned ? 1 : .5;
-    c.strokeStyle = colour; c.lineWidth = thick;
-    c.beginPath();
+    c.strokeStyle = colour;
+    const line = new Path2D();
     for (let x = 0; x < nX; x++) {
       const y = middle - half * wave.get(frame, from + along(x));
-      if (x) c.lineTo(xAt(x), y); else c.moveTo(xAt(x), y);
+      line.lineTo(xAt(x), y);
     }
-    c.stroke();
+    strokes(c, line, thick);
     c.globalAlpha = 1;
   },
   /* Groups as blocks of rows, side by side while there is room. */
