@@ -68,7 +68,12 @@ shade.known = new Map();
 
 /* From one colour by way of a pale middle to another. */
 function diverging(from, to, part) {
-  const pale = mixed(hex(ink("paper")), hex(ink("line")), .45);
-  return part < .5 ? shade(from, hex(pale), 2 * part) : shade(hex(pale), to, 2 * part - 1);
+  const pale = middle(ink("paper"), ink("line"));
+  return part < .5 ? shade(from, pale, 2 * part) : shade(pale, to, 2 * part - 1);
+}
+const middles = new Map();
+function middle(paper, line) {
+  if (!middles.has(paper)) middles.set(paper, hex(mixed(hex(paper), hex(line), .45)));
+  return middles.get(paper);
 }
 const hex = (colour) => colour.startsWith("#") ? colour : "#" + colour.match(/\d+/g).map((value) => Number(value).toString(16).padStart(2, "0")).join("");
