@@ -31,7 +31,8 @@ ORDER = (
     # a run, what trains it, where it is kept and where it runs
     *("spec", "naming", "engine", "store", "sweep"),
     # what only reads, and those who ask
-    *("analysis", "report", "studies", "live", "published", "printing", "terminal", "cli", "__main__"),
+    *("analysis", "report", "studies", "live", "published", "explore"),
+    *("printing", "terminal", "cli", "__main__"),
     "",  # the front: `import undergrowth`
 )
 """Packages and single modules of `undergrowth`; each imports only from those before it.

@@ -7,6 +7,7 @@ A command is a function decorated with `app.command` whose module is imported he
 
 from undergrowth.cli import (
     comparing,
+    explore,
     measuring,
     published,
     reporting,
@@ -22,6 +23,7 @@ from undergrowth.cli.entry import main
 __all__ = [
     "app",
     "comparing",
+    "explore",
     "main",
     "measuring",
     "published",

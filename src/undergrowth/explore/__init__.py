@@ -1,0 +1,1 @@
+"""Articles that play stored runs: a story is a list of scenes, each with its data, drawing and prose."""
