@@ -1,0 +1,32 @@
+/* Draws the figures of a page when they come near the screen, and again on the other paper when the theme changes. */
+(() => {
+  const looks = window.undergrowthLooks;
+  const prefersDark = matchMedia("(prefers-color-scheme: dark)");
+  const drawn = [];
+
+  function paper() {
+    const chosen = document.body.dataset.theme;
+    const isDark = chosen === "dark" || (chosen !== "light" && prefersDark.matches);
+    return looks[isDark ? "dark" : "light"];
+  }
+
+  function draw(plot) {
+    const { data, layout } = JSON.parse(plot.querySelector("script").textContent);
+    plot.replaceChildren();
+    layout.template = paper();
+    drawn.push(plot);
+    return Plotly.newPlot(plot, data, layout, looks.config);
+  }
+
+  function retheme() {
+    for (const plot of drawn) Plotly.relayout(plot, { template: paper() });
+  }
+
+  const soon = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) if (isIntersecting) { soon.unobserve(target); draw(target); }
+  }, { rootMargin: "600px" });
+
+  document.querySelectorAll(".plot").forEach((plot) => soon.observe(plot));
+  new MutationObserver(retheme).observe(document.body, { attributeFilter: ["data-theme"] });
+  prefersDark.addEventListener("change", retheme);
+})();
