@@ -38,6 +38,8 @@ html_static_path = ["_static", "_build/static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
+html_show_copyright = False
+html_show_sphinx = False
 html_theme_options = {"footer_icons": []}
 
 myst_enable_extensions = ["substitution", "attrs_inline"]
@@ -49,6 +51,7 @@ nb_execution_cache_path = str(BUILD / "executed")
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_output_stderr = "remove"
+nb_merge_streams = True
 
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"

@@ -26,7 +26,6 @@ def estimates_figure(its: Published) -> Figure | None:
     rows = [row for verdict in decided for row in _rows(its, verdict)]
     if not rows:
         return None
-    scales = {_panel(v): Scale(_short(v["statistic"])) for v in decided}
     return chart(
         "primary-endpoints",
         "What decides: one number a seed",
@@ -37,7 +36,6 @@ def estimates_figure(its: Published) -> Figure | None:
             "estimate": Layer("intervals", "x", "y"),
             "threshold": Layer("rules", "x", label="name"),
         },
-        x=scales,
         y=Scale(kind="rows"),
         looks={
             SEEDS: Look(theme.SIDES["train"], opacity=0.55),
@@ -49,11 +47,7 @@ def estimates_figure(its: Published) -> Figure | None:
 
 
 def _panel(verdict: dict[str, Any]) -> str:
-    return f"{verdict['claim']}: {verdict['ruling']}"
-
-
-def _short(statistic: str) -> str:
-    return statistic if len(statistic) <= 70 else statistic[:68].rsplit(" ", 1)[0] + " …"
+    return f"{verdict['claim']}, {verdict['ruling']}: {verdict['statistic']}"
 
 
 def _rows(its: Published, verdict: dict[str, Any]) -> Iterator[dict[str, Any]]:

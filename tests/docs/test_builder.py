@@ -84,7 +84,7 @@ def test_the_figure_of_what_decides_has_the_published_values(name: str) -> None:
         return
     table = figure.table
     for verdict in decided:
-        rows = table[table["panel"] == f"{verdict['claim']}: {verdict['ruling']}"]
+        rows = table[table["panel"].str.startswith(f"{verdict['claim']}, {verdict['ruling']}: ")]
         (estimate,) = rows.loc[rows["layer"] == "estimate", ["x", "low", "high"]].to_numpy().tolist()
         assert tuple(estimate) == (
             verdict["effect"],
