@@ -36,6 +36,7 @@ def estimates_figure(its: Published) -> Figure | None:
             "estimate": Layer("intervals", "x", "y"),
             "threshold": Layer("rules", "x", label="name"),
         },
+        x={_panel(v): Scale() for v in decided},  # each in a unit of its own
         y=Scale(kind="rows"),
         looks={
             SEEDS: Look(theme.SIDES["train"], opacity=0.55),

@@ -62,9 +62,9 @@ def _says(row: dict[str, Any]) -> str:
 
 def _ruling(row: dict[str, Any] | None) -> tuple[str, str, str]:
     if row is None:
-        return "open: not published yet", "", ""
+        return "**open**: not published yet", "", ""
     if row["ruling"] == "open":
-        return plain(f"open: waits for {row['waits_for']}"), "", ""
+        return f"**open**: waits for {plain(row['waits_for'])}", "", ""
     few = "" if row["n_seeds"] >= CLAIM_SEEDS else " (demonstration)"
     return f"**{row['ruling']}**{few}", plain(row["says"]), str(row["n_seeds"])
 
@@ -76,6 +76,7 @@ def page_of(study: Study, its: Published | None) -> str:
 
 def _parts(study: Study, its: Published | None) -> Iterator[str]:
     yield f"# {plain(study.question)}"
+    yield f"Study `{study.name}`."
     if its is None:
         yield NOT_PUBLISHED
         yield "## Claims"
@@ -97,7 +98,7 @@ def _parts(study: Study, its: Published | None) -> Iterator[str]:
 def _answer(study: Study, its: Published) -> Iterator[str]:
     told = {verdict["claim"]: verdict for verdict in its.verdicts if verdict["primary"]}
     for claim in study.claims:
-        answer = _in_words(told[claim.id]) if claim.id in told else "another study decides it."
+        answer = _in_words(told[claim.id]) if claim.id in told else "Another study decides it."
         yield f"* {claim.id}: {plain(claim.says)}<br>{answer}"
     if (figure := estimates_figure(its)) is not None:
         yield _raw(html_of(figure))
