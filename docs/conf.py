@@ -18,6 +18,7 @@ from sphinx.application import Sphinx  # noqa: E402
 
 import undergrowth  # noqa: E402
 from undergrowth.published.hypotheses import rivals_in_words  # noqa: E402
+from undergrowth.published.reading import shipped  # noqa: E402
 
 project = "undergrowth"
 author = "the undergrowth developers"
@@ -31,6 +32,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "builder", "tutorial/runs"]
 html_math_renderer = "mathml"
+smartquotes = False  # --out is no dash
 
 html_theme = "furo"
 html_title = "undergrowth"
@@ -68,6 +70,8 @@ def setup(app: Sphinx) -> None:
     _forget_what_an_older_package_ran()
     os.environ["IPYTHONDIR"] = str(HERE / "builder" / "ipython")
     os.environ["PYTHONPATH"] = os.pathsep.join((str(HERE), os.environ.get("PYTHONPATH", "")))
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(BUILD / "compiled"))  # chapters share steps
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
     os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     plots.write_scripts(BUILD / "static")
     studies.write_pages(HERE / "studies")
@@ -91,10 +95,13 @@ def _with_plotly(app: Sphinx, page: str, template: str, context: dict, doctree) 
 
 
 def _forget_what_an_older_package_ran() -> None:
-    """Notebooks run again, and their runs are trained again, where the package has changed."""
+    """Notebooks run again, and their runs are trained again, where what they show has changed: the
+    package, its results, or how figures are shown.
+    """
     package = Path(undergrowth.__file__).parent
+    files = [*package.rglob("*.py"), *shipped().glob("*/about.json"), *HERE.glob("builder/*.py")]
     digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
+    for path in sorted(files):
         digest.update(path.read_bytes())
     told = BUILD / "package"
     if not told.is_file() or told.read_text() != digest.hexdigest():

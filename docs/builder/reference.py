@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import undergrowth as ug
-from builder.text import write
+from builder.text import forget, write
 from undergrowth.cli import app
 
 GROUPS = {
@@ -49,6 +49,7 @@ def write_pages(folder: Path) -> None:
         raise ValueError(
             f"docs/builder/reference.py: names from {missing} are on no page: add them to GROUPS"
         )
+    forget(folder, (*GROUPS, "command-line"))
     for page, (title, modules) in GROUPS.items():
         entries = "\n\n".join(_entry(name) for module in modules for name in names.get(module, ()))
         write(folder / f"{page}.md", f"# {title}\n\n```{{eval-rst}}\n{entries}\n```\n")

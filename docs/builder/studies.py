@@ -8,7 +8,7 @@ from typing import Any
 
 from builder.estimates import estimates_figure
 from builder.plots import html_of
-from builder.text import plain, table, write
+from builder.text import forget, plain, table, write
 from undergrowth.analysis.predictions import EXPECTS
 from undergrowth.analysis.verdicts import CLAIM_SEEDS
 from undergrowth.claim_ids import place_of_claim
@@ -27,6 +27,7 @@ NOT_PUBLISHED = (
 def write_pages(folder: Path) -> None:
     """The page of each study, and one that lists the claims."""
     there = published(shipped())
+    forget(folder, STUDIES)
     for name, study in STUDIES.items():
         write(folder / f"{name}.md", page_of(study, results(name) if name in there else None))
     write(folder / "index.md", index())

@@ -25,6 +25,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
+def forget(folder: Path, names: Iterable[str]) -> None:
+    """Remove the pages of what is no longer there, which were made earlier."""
+    for path in folder.glob("*.md"):
+        if path.stem not in {*names, "index"}:
+            path.unlink()
+
+
 def write(path: Path, text: str) -> None:
     """Write a page where it is not there as it is: Sphinx reads again what is newer."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import doctest
 import os
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -115,3 +117,17 @@ def test_every_command_is_in_the_reference() -> None:
     for name in app.resolved_commands():
         if not name.startswith("-"):
             assert f"`undergrowth {name}`" in text
+
+
+@pytest.mark.parametrize("module", [docstrings, text])
+def test_the_examples_in_the_builders_docstrings_hold(module: ModuleType) -> None:
+    found = doctest.testmod(module)
+    assert found.attempted
+    assert not found.failed
+
+
+def test_a_page_of_what_is_no_longer_there_is_removed(tmp_path: Path) -> None:
+    for name in ("index", "there", "gone"):
+        text.write(tmp_path / f"{name}.md", "# A page\n")
+    text.forget(tmp_path, ["there"])
+    assert sorted(path.stem for path in tmp_path.iterdir()) == ["index", "there"]
