@@ -42,6 +42,7 @@ html_show_sourcelink = False
 html_copy_source = False
 html_show_copyright = False
 html_show_sphinx = False
+html_show_search_summary = False  # it fetches pages, which browsers refuse from disk
 html_theme_options = {"footer_icons": []}
 
 myst_enable_extensions = ["substitution", "attrs_inline"]
