@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-c = get_config()
+c = get_config()  # pyright: ignore[reportUndefinedVariable]
 c.HistoryManager.enabled = False
 c.IPKernelApp.log_level = "ERROR"
