@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 OUT ?= demo
 
-.PHONY: demo test test-oracles lint format bench docs-picture clean
+.PHONY: demo test test-oracles lint format bench docs docs-picture clean
 
 demo: $(VENV)/installed
 	$(BIN)/undergrowth demo --out $(OUT)
@@ -27,6 +27,10 @@ format: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/installed-docs
+	$(BIN)/sphinx-build -q -W -n --keep-going -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 docs-picture: $(VENV)/installed-dev
 	$(BIN)/python docs/picture.py $(OUT)
@@ -54,4 +58,8 @@ $(VENV)/installed-oracles: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-docs: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@$(PIP) --editable '.[docs]'
 	@touch $@ $(VENV)/installed

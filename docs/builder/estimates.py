@@ -1,0 +1,66 @@
+"""The primary endpoint of each of a study's claims: one mark a seed, the estimate and its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from undergrowth.published.reading import Published
+from undergrowth.report import theme
+from undergrowth.report.charts import Layer, Look, Scale
+from undergrowth.report.figure import Figure, chart
+
+SEEDS, MEAN = "each seed", "estimate, 95 % interval"
+CAPTION = (
+    "A dot is one seed, the bar beneath it the estimate with its 95 % interval. Dashed lines are the "
+    "smallest effect of interest, or the threshold, stated before the runs; the ruling follows from "
+    "where the interval lies."
+)
+
+
+def estimates_figure(its: Published) -> Figure | None:
+    """A panel a claim, in the unit of its statistic; None where no primary has a value."""
+    decided = [v for v in its.verdicts if v["primary"] and v["n_seeds"]]
+    rows = [row for verdict in decided for row in _rows(its, verdict)]
+    if not rows:
+        return None
+    return chart(
+        "primary-endpoints",
+        "What decides: one number a seed",
+        CAPTION,
+        pd.DataFrame(rows),
+        {
+            "seed": Layer("dots", "x", "y", tell=("seed",)),
+            "estimate": Layer("intervals", "x", "y"),
+            "threshold": Layer("rules", "x", label="name"),
+        },
+        x={_panel(v): Scale() for v in decided},  # each in a unit of its own
+        y=Scale(kind="rows"),
+        looks={
+            SEEDS: Look(theme.SIDES["train"], opacity=0.55),
+            MEAN: Look(theme.SIDES["val"], symbol="diamond", size=10),
+            "threshold": Look(theme.NEUTRAL, dash="4px,3px", width=1.5),
+        },
+        tall=46,
+    )
+
+
+def _panel(verdict: dict[str, Any]) -> str:
+    return f"{verdict['claim']}, {verdict['ruling']}: {verdict['statistic']}"
+
+
+def _rows(its: Published, verdict: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    panel, values = _panel(verdict), its.values
+    mine = values[(values["endpoint"] == verdict["endpoint"]) & (values["arm"] == verdict["arm"])]
+    for seed, least, most in zip(mine["seed"], mine["low"], mine["high"], strict=True):
+        if least == most:
+            at = {"x": least, "y": SEEDS, "seed": seed}
+            yield {"panel": panel, "layer": "seed", "series": SEEDS, **at}
+    low, high = verdict["interval"]
+    at = {"x": verdict["effect"], "y": MEAN, "low": low, "high": high}
+    yield {"panel": panel, "layer": "estimate", "series": MEAN, **at}
+    is_both_sided = "±" in verdict["rule"] or "smallest effect" in verdict["rule"]
+    for mark in {verdict["sesoi"], -verdict["sesoi"] if is_both_sided else verdict["sesoi"]}:
+        yield {"panel": panel, "layer": "threshold", "series": "threshold", "x": mark, "name": ""}
