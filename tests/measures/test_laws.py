@@ -38,6 +38,7 @@ KINDS = tuple(kind for kind in get_args(get_args(AnyMeasure)[0]) if kind not in 
 PARAMETERS: dict[str, list[dict[str, Any]]] = {
     "curves": [{}],
     "predictions": [{}],
+    "group_accuracy": [{}],
     "norms": [{}],
     "component_norms": [{}, {"prefix": "head_norms", "component": "head"}],
     "alignment": [{}],

@@ -52,13 +52,15 @@ class RouteGradient(Action):
     def act(self, moment: Moment, run: Setup, rng: np.random.Generator) -> Moment:
         if not self.dose:
             return moment
-        groups = self.routes.groups(moment.regime, rng)
+        groups = self.routes.groups(moment.regime, run, rng)
         owners = self.routes.owners(moment, groups, rng)
         state = moment.state.with_knobs(
             routing_dose=self.dose, routing_at_random=self.deviation == "random"
         )
+        n_parts = self.routes.n_parts(run)
+        parts = {} if n_parts is None else {"parts": jnp.asarray(n_parts)}
         state = state.replace(
-            groups={"examples": jnp.asarray(groups)},
+            groups={"examples": jnp.asarray(groups), **parts},
             owners={name: jnp.asarray(of) for name, of in owners.items()},
         )
         return moment.replace(state=state)
@@ -84,11 +86,14 @@ def own_part(gradient: Model, state: TrainState, place: Int[Array, ""]) -> Model
     if not state.owners:
         return gradient
     group = state.groups["examples"][place]
+    n_parts = state.groups["parts"][place] if "parts" in state.groups else None
 
     def kept(name: str, array: Array) -> Array:
         if name not in state.owners:
             return array
         owner = state.owners[name]
+        if n_parts is not None:
+            owner = jnp.where(owner == EVERYBODY, owner, owner % n_parts)
         return jnp.where((owner == group) | (owner == EVERYBODY), array, 0)
 
     return mapped(kept, gradient)
