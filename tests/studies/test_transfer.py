@@ -181,7 +181,7 @@ def test_hypotheses_part_where_two_of_them_balance_and_without_decay() -> None:
         for each in STUDY.answer(table_of(STUDY, runs)).scores
     }
     for kind, right, wrong in (
-        (OFTEN, (FREQUENCY, COUNT), (EFFICIENCY, SIMPLICITY)),
+        (OFTEN, (FREQUENCY, COUNT), (EFFICIENCY,)),
         (WEIGHED, (FREQUENCY,), (COUNT, EFFICIENCY, SIMPLICITY)),
         (BALANCED, (FREQUENCY,), (COUNT,)),
     ):

@@ -37,8 +37,8 @@ Flat = dict[str, np.ndarray]
 
 
 def routed(dose: float = 0.6, routes: dict[str, Any] = RANDOM, **fields: Any) -> RunSpec:
-    deviation = fields.pop("deviation", "routed")
-    action = {"name": "route_gradient", "dose": dose, "routes": routes, "deviation": deviation}
+    action: dict[str, Any] = {"name": "route_gradient", "dose": dose, "routes": routes}
+    action |= {name: fields.pop(name) for name in ("deviation", "rank") if name in fields}
     return tiny.spec(interventions=[at(0, action)], **fields)
 
 
@@ -138,9 +138,65 @@ def test_the_random_control_is_as_far_from_the_gradient_to_another_side_at_every
     assert np.abs(alike).max() < 0.4  # of 134 numbers: random directions are within 3 / sqrt(134)
 
 
-@pytest.mark.parametrize(("routes", "fields"), [(RANDOM, {}), (PARTS, SUBTASKS)])
+def projected(arrays: Flat, state: TrainState) -> Flat:
+    """On the columns of each matrix's subspace."""
+    found = dict(arrays)
+    for name, columns in state.subspaces.items():
+        Q = np.asarray(columns, np.float64)
+        flat_rows = arrays[name].reshape(len(arrays[name]), -1)
+        found[name] = (Q @ (Q.T @ flat_rows)).reshape(arrays[name].shape)
+    return found
+
+
+@pytest.mark.parametrize("model", [tiny.MLP, tiny.TRANSFORMER])
+def test_the_low_rank_control_is_as_far_from_the_gradient_towards_its_projection(model: Any) -> None:
+    """Same length and cosine as routing's, in the plane of the gradient and its projection."""
+    fields = {"model": model.model_dump()}
+    spec = routed(deviation="low_rank", **fields)
+    state, side = acted(spec)
+    plain = tiny.spec(**fields)
+    train_set = TrainingSide.of(plain, Regime(plain.data(), plain.batch)).train_set
+    gradient = slope(initial(plain).state, plain.loss, train_set, jnp.asarray(0))[1]
+    own = float64(state_dict(gradient))
+    mixed = flat(followed(routed(**fields))[0])
+    toward = flat(projected(own, state))
+    own = flat(own)
+    length = np.linalg.norm(own)
+    for k in (0, 1):  # the subspaces stay
+        found = flat(float64(state_dict(slope(state, spec.loss, side.train_set, jnp.asarray(k))[1])))
+        assert np.linalg.norm(found) == pytest.approx(length, rel=1e-4)
+        assert own @ found == pytest.approx(own @ mixed, rel=1e-4)
+        across, aside = (v - own * (own @ v) / length**2 for v in (found, toward))
+        assert np.linalg.norm(across) > 0.1 * length
+        assert across @ aside == pytest.approx(np.linalg.norm(across) * np.linalg.norm(aside), rel=1e-3)
+    for columns in state.subspaces.values():
+        Q = np.asarray(columns, np.float64)
+        assert Q.shape[1] == min(3, len(Q))
+        np.testing.assert_allclose(Q.T @ Q, np.eye(Q.shape[1]), atol=1e-5)
+    assert set(state.subspaces) == {n for n, a in state_dict(gradient).items() if a.ndim > 1}
+
+
+def test_the_subspace_is_drawn_anew_for_each_seed_and_a_later_action_takes_it_away() -> None:
+    spec = routed(deviation="low_rank")
+    (one, _), (other, _) = acted(spec), acted(spec.seeded(1))
+    for name, columns in one.subspaces.items():
+        assert not np.allclose(columns, other.subspaces[name])
+    later = routed().interventions[0].action
+    moment = Moment(3, one, Regime(spec.data(), spec.batch))
+    assert not later.act(moment, spec, stream(0, "interventions")).state.subspaces
+
+
+DOSE_0 = [
+    (RANDOM, {}),
+    (PARTS, SUBTASKS),
+    (RANDOM, {"deviation": "low_rank"}),
+]
+
+
+@pytest.mark.parametrize(("routes", "fields"), DOSE_0)
 def test_dose_0_changes_no_bit(routes: dict[str, Any], fields: dict[str, Any]) -> None:
-    specs = tiny.spec(**fields), routed(0.0, routes, **fields)
+    plain_fields = {name: of for name, of in fields.items() if name != "deviation"}
+    specs = tiny.spec(**plain_fields), routed(0.0, routes, **fields)
     plain, none = (snapshots(facts(s))[30].state for s in specs)
     same = jax.tree.map(lambda a, b: bool((np.asarray(a) == np.asarray(b)).all()), plain, none)
     assert all(jax.tree.leaves(same))
@@ -254,6 +310,8 @@ def test_in_a_batch_only_its_own_examples_are_summed() -> None:
         ),
         ({"routes": {**BY_LABEL, "routes": [{"labels": [1], "components": []}]}}, "components"),
         ({"dose": 1.5}, "dose"),
+        ({"rank": 5}, "rank = 5 is of deviation = 'low_rank', and deviation is 'routed'"),
+        ({"rank": 0, "deviation": "low_rank"}, "rank"),
         (
             {"routes": {**PARTS, "parts": (1, 2)}, **SUBTASKS},
             "has 2 numbers, and 3 parities of 2 of 6 bits 3 groups",
