@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from tests import brute_force, tiny
+from tests import tiny
 from undergrowth.measures import GroupAccuracy, Observed
-from undergrowth.models import MLPSpec, Transformer, state_dict
+from undergrowth.models import MLPSpec, state_dict
 from undergrowth.rng import stream
-from undergrowth.tasks import LeakyRandom, MultitaskParity, make_data
+from undergrowth.spec import SpecError
+from undergrowth.tasks import LeakyRandom, MultitaskParity, WholeGroups, make_data
 
 TASK = MultitaskParity(n_tasks=3, n_bits=6, n_examples=60)
 SPLIT = LeakyRandom(frac_train=0.6)
+SPEC = MLPSpec(d_mlp=6, n_hidden=1)
 
 
 def test_of_each_group_the_share_that_is_right_on_each_side() -> None:
-    model = MLPSpec(d_mlp=6, n_hidden=1).init(TASK.input_space, 2, stream(3, "init"))
+    model = SPEC.init(TASK.input_space, 2, stream(3, "init"))
     data = make_data(TASK, SPLIT, "true", 0)
-    at = tiny.context(model, 0, task=TASK, split=SPLIT, model=MLPSpec(d_mlp=6, n_hidden=1))
+    at = tiny.context(model, 0, task=TASK, split=SPLIT, model=SPEC)
     found = GroupAccuracy().observe(model, Observed.of(data), at)
     arrays = {name: array.astype(np.float64) for name, array in state_dict(model).items()}
     right: dict[tuple[str, int], list[bool]] = {}
@@ -35,13 +38,23 @@ def test_of_each_group_the_share_that_is_right_on_each_side() -> None:
     assert len({float(value) for value in found["group_accuracy_train"].values}) > 1
 
 
-def test_a_group_without_an_example_on_a_side_has_no_accuracy_there(
-    transformer: Transformer, observed: Observed
-) -> None:
-    found = GroupAccuracy().observe(transformer, observed, tiny.context(transformer))
-    logits = brute_force.transformer(state_dict(transformer), np.asarray(observed.inputs))
-    is_right = logits.argmax(axis=1) == np.asarray(observed.labels)
-    for side, mask in (("train", observed.is_train), ("val", observed.is_val)):
-        there, values = np.asarray(mask), found[f"group_accuracy_{side}"].values
-        assert np.isnan(values[~there]).all()
-        assert (values[there] == is_right[there]).all()
+def test_a_group_without_an_example_on_a_side_has_no_accuracy_there() -> None:
+    model, split = SPEC.init(TASK.input_space, 2, stream(3, "init")), WholeGroups(frac_train=0.6)
+    data = make_data(TASK, split, "true", 0)
+    before = {name: array.copy() for name, array in state_dict(model).items()}
+    at = tiny.context(model, 0, task=TASK, split=split, model=SPEC)
+    found = GroupAccuracy().observe(model, Observed.of(data), at)
+    for side, mask in (("train", data.is_train), ("val", data.is_val)):
+        there = np.isin(np.arange(3), TASK.groups()[mask])
+        values = found[f"group_accuracy_{side}"].values
+        assert 0 < there.sum() < 3
+        assert (np.isfinite(values) == there).all()
+    again = GroupAccuracy().observe(model, Observed.of(data), at)
+    for name, reading in found.items():
+        np.testing.assert_array_equal(again[name].values, reading.values)
+    assert all((array == before[name]).all() for name, array in state_dict(model).items())
+
+
+def test_a_task_without_groups_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"x\+y mod 5 has no groups of examples: use a task that has"):
+        tiny.spec(measures=[{"name": "curves"}, {"name": "group_accuracy"}])

@@ -16,6 +16,7 @@ from undergrowth.measures import (
     ComponentNorms,
     Curves,
     ExpectedReturn,
+    GroupAccuracy,
     Measure,
     Observed,
     Reading,
@@ -30,6 +31,7 @@ from undergrowth.spec import SpecError
 
 ELSEWHERE = {
     ExpectedReturn: "reads no table: see tests/training/test_policy_gradient.py",
+    GroupAccuracy: "needs a task with groups: see tests/measures/test_group_accuracy.py",
     SampledFunctions: "reads fresh networks, not the model: see tests/measures/functions",
     TrainedFunctions: "reads fresh networks, not the model: see tests/measures/functions",
 }
@@ -38,7 +40,6 @@ KINDS = tuple(kind for kind in get_args(get_args(AnyMeasure)[0]) if kind not in 
 PARAMETERS: dict[str, list[dict[str, Any]]] = {
     "curves": [{}],
     "predictions": [{}],
-    "group_accuracy": [{}],
     "norms": [{}],
     "component_norms": [{}, {"prefix": "head_norms", "component": "head"}],
     "alignment": [{}],

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int
 from pydantic import Field
 
-from undergrowth.measures.context import Context
+from undergrowth.measures.context import Context, MeasuredRun
 from undergrowth.measures.correct import correct
 from undergrowth.measures.reading import SIDES, Measure, Observed, Reading
 from undergrowth.models import Model
@@ -23,8 +23,8 @@ class GroupAccuracy(Measure):
     """{prefix}_train, {prefix}_val [group]: accuracy on each side over the examples of each group, in
     [0, 1]; NaN where a group has none on that side.
 
-    Groups are those of the task (`Task.groups`), such as the subtasks of `multitask_parity`; of a task
-    without any, each example is one.
+    Groups are those of the task (`Task.groups`): subtasks of `multitask_parity`, goals of a gridworld,
+    blocks of a text.
     """
 
     endings: ClassVar[tuple[str, ...]] = SIDES
@@ -32,6 +32,15 @@ class GroupAccuracy(Measure):
     name: Literal["group_accuracy"] = "group_accuracy"
     prefix: str = Field(default="group_accuracy", pattern=r"^[a-z][a-z0-9_]*$")
     schedule: Schedule = Schedule(every=100, until=100, per_decade=12)
+
+    def check(self, run: MeasuredRun) -> None:
+        """Raise ValueError where the task has no groups."""
+        groups = run.task.groups()
+        if len(np.unique(groups)) == len(groups):
+            raise ValueError(
+                f"measure {self.key!r}: {run.task.describe()} has no groups of examples: use a task "
+                "that has, such as multitask_parity, or predictions, which is of every example by itself"
+            )
 
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
         is_right = micro_batched(
