@@ -37,13 +37,24 @@ NEVER = 1_000_000.0
 ARMS = {arm.name: arm for arm in STUDY.arms("quick")}
 
 
-def run(arm: str, seed: int, learned: Sequence[float]) -> Run:
-    """A run whose subtasks are right from these steps on."""
+def run(arm: str, seed: int, learned: Sequence[float], reach: float = 1.0) -> Run:
+    """A run whose subtasks are right from these steps on, the first half of them with a reach of so many
+    times that of the last.
+    """
     accuracy = np.where(STEPS[:, None] >= np.array(learned), 1.0, 0.5)
     reading = xr.DataArray(accuracy, {"step": STEPS}, ["step", "group"])
     spec = ARMS[arm].spec.replace(steps=int(STEPS[-1])).seeded(seed)
     curves = {"val_accuracy": [*accuracy.mean(axis=1)]}
-    made = MadeUpRun(spec, curves, [*map(int, STEPS)], group_accuracy_val=reading)
+    early = {"step": [0, 100, 200, 1000]}
+    pushes = np.outer([9.0, 2.0, 4.0, 0.1], [reach] * 3 + [1.0] * 3)
+    pushes[[0, 3], :3] = 7.0  # too early and too late to count
+    made = MadeUpRun(
+        spec,
+        curves,
+        [*map(int, STEPS)],
+        group_accuracy_val=reading,
+        routed_reach_group=xr.DataArray(pushes, early, ["step", "group"]),
+    )
     made.__dict__["began"] = 1.0
     return made
 
@@ -140,6 +151,16 @@ def test_predicted_numbers_are_those_of_one_over_the_push() -> None:
     scale = np.sqrt(6 / (3 + 3 / 16))
     by_hand = np.log10((0.5 + 0.5 * scale) / (0.5 + 0.5 * scale / 4))
     assert told[dealt(0.5)] == pytest.approx(by_hand, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("reach", "said"), [(4.0, "supported"), (0.25, "contradicted"), (1.0, "no effect")]
+)
+def test_the_measured_reach_is_told_beside_the_order(reach: float, said: str) -> None:
+    mine = [run(BALANCED, s, [300.0] * 6, reach * (1 + s / 100)) for s in range(6)]
+    runs = {BALANCED: mine, ALIKE: six(ALIKE, 300.0)}
+    assert ruling_of(STUDY, f"more reach: {BALANCED}", runs) == said
+    assert transfer.more_reach(mine[0]) == pytest.approx(np.log10(reach), abs=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ import xarray as xr
 from undergrowth.analysis import Exceeds, Value, Within
 from undergrowth.analysis.hypotheses import EFFICIENCY, FREQUENCY, SIMPLICITY
 from undergrowth.analysis.predictions import Prediction
-from undergrowth.measures import Curves, GroupAccuracy
+from undergrowth.measures import Curves, GroupAccuracy, RoutedReach
 from undergrowth.models import MLPSpec
 from undergrowth.report import theme
 from undergrowth.report.charts import Layer, Look, Scale
@@ -35,7 +35,7 @@ from undergrowth.store.predicted import Numbers
 from undergrowth.store.reader import together
 from undergrowth.studies.arm import Arm, Budget
 from undergrowth.studies.endpoint import Endpoint, Measured, aggregate
-from undergrowth.studies.statistic import Missing, Statistic, points, times, times_predicted
+from undergrowth.studies.statistic import Missing, Statistic, beside, points, times, times_predicted
 from undergrowth.studies.study import Claim, Study
 from undergrowth.studies.table import Table
 from undergrowth.tasks import LeakyRandom, MultitaskParity, OfGroups
@@ -47,6 +47,8 @@ SGD_PLAIN = SGD(lr=0.1, momentum=0.9)
 SGD_DECAY = SGD(lr=0.1, momentum=0.9, weight_decay=1e-3)
 ADAM = AdamW(lr=5e-3, weight_decay=0.0)
 OBSERVED = Schedule(every=10, until=200, per_decade=60)
+WHILE_EARLY = 200
+EARLY = Schedule(every=100, until=WHILE_EARLY, per_decade=1)
 SMALL = RunSpec(
     task=MultitaskParity(n_tasks=6, n_bits=12, k=2, exponent=0.0, n_examples=6_000),
     split=LeakyRandom(frac_train=0.8),
@@ -54,7 +56,11 @@ SMALL = RunSpec(
     optimiser=SGD_PLAIN,
     batch=MiniBatch(batch_size=256),
     steps=1_200,
-    measures=(Curves(schedule=OBSERVED), GroupAccuracy(schedule=OBSERVED)),
+    measures=(
+        Curves(schedule=OBSERVED),
+        GroupAccuracy(schedule=OBSERVED),
+        RoutedReach(preconditioned=False, by_group=True, schedule=EARLY),
+    ),
     checkpoints=Schedule(every=1_000_000, until=1_000_000, per_decade=1),
 )
 """Looked at on seeds 0 and 1. All subtasks are learned by step 450 where they are alike, by 720 where
@@ -202,6 +208,16 @@ def later_beside(run: Run, control: Run) -> tuple[float, float] | Missing:
     return Missing(NEITHER) if np.isinf([low, high]).all() else (low, high)
 
 
+def more_reach(run: Run) -> float | Missing:
+    """Mean log10(reach) of the first half of the subtasks minus that of the last half, early on."""
+    early = run["routed_reach_group"].dropna("step", how="all").sel(step=slice(1, WHILE_EARLY))
+    if not early.size:
+        return Missing("has no reading of reach early on")
+    decades = np.log10(early.transpose("step", "group").values).mean(axis=0)
+    half = len(decades) // 2
+    return float(decades[:half].mean() - decades[len(decades) - half :].mean())
+
+
 def share_learned(run: Run) -> float:
     """The share of the subtasks that are learned."""
     return float(learned(run)[1].mean())
@@ -277,6 +293,13 @@ AS_SAID = Statistic(
     later_beside,
     says=times_predicted,
 )
+REACH = Statistic(
+    "log10(reach of the margins, first half of the subtasks / last half), minus the control's",
+    "Of what the examples of a subtask write, at P = 1: how many of them push the same weights alike "
+    f"(`routed_reach`). Geometric means over subtasks and the evaluations up to step {WHILE_EARLY}.",
+    beside(more_reach),
+    says=times("more", "less"),
+)
 LEARNED = Statistic(
     "share of the subtasks that are learned",
     f"A validation accuracy of {LEVEL:g} at any evaluation.",
@@ -304,6 +327,10 @@ def endpoints(budget: Budget) -> tuple[Endpoint, ...]:
     return (
         *(Later(f"in order: {kind}", arm=kind, control=ALIKE) for kind in (*treated, ASIDE)),
         *(As(f"as predicted: {kind}", arm=kind) for kind in treated),
+        *(
+            Endpoint(f"more reach: {kind}", "P18", REACH, kind, WORTH, control=ALIKE)
+            for kind in (*treated, ASIDE)
+        ),
         *(
             Later(f"in order: {name}", arm=name, control=under(name.partition(": ")[0], ALIKE))
             for name in elsewhere
