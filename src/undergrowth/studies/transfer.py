@@ -363,6 +363,9 @@ def figures(table: Table) -> Iterator[Figure]:
     )
 
 
+MARKS = (20, 50, 100, 200, 500, 1000, 2000)
+
+
 def _steps(table: Table, there: list[str]) -> Figure:
     """Steps to learn a subtask by its number: a dot a seed."""
     rows = []
@@ -384,7 +387,7 @@ def _steps(table: Table, there: list[str]) -> Figure:
         frame,
         Layer("dots", "subtask", "steps", tell=("run", "seed", "learned")),
         x=Scale("subtask", ticks={i: str(i) for i in frame["subtask"].unique()}),
-        y=Scale("steps", kind="log", log_limits=limits),
+        y=Scale("steps", kind="log", limits=limits, log_limits=limits, marks=MARKS),
         looks={"one seed": Look(theme.SIDES["val"], opacity=0.6)},
     )
 
