@@ -20,6 +20,7 @@ Purpose = Literal[
     "batches",
     "measures",
     "interventions",
+    "multitask_parity",
 ]
 _FIRST_KEY: dict[Purpose, int] = {
     "split": 0,
@@ -32,6 +33,7 @@ _FIRST_KEY: dict[Purpose, int] = {
     "batches": 2**32,  # from here on each purpose has 2**32 indices
     "measures": 2 * 2**32,
     "interventions": 3 * 2**32,
+    "multitask_parity": 4 * 2**32,
 }
 
 

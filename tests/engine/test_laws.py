@@ -178,12 +178,26 @@ def test_no_op_resume_and_bare_fork_change_no_bit(way: str, tmp_path: Path) -> N
     assert_continues(spec, plain, tmp_path)
 
 
-@pytest.mark.parametrize("name", ACTIONS)
+SUBTASKS: dict[str, Any] = {
+    "task": {"name": "multitask_parity", "n_tasks": 2, "n_bits": 4, "n_examples": 20},
+    "split": {"name": "leaky_random", "frac_train": 0.6},
+    "model": {"name": "mlp", "d_mlp": 6, "n_hidden": 1},
+}
+OTHER_WAYS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("route_gradient", {"dose": 0.7, "deviation": "low_rank"}, {}),
+    ("route_gradient", {"routes": {"name": "parts_of_groups", "parts": [1, 3]}}, SUBTASKS),
+]
+"""Of an action that keeps something else in the state: its name, its fields, the run's."""
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "way"), [*((name, fields, {}) for name, fields in ACTIONS.items()), *OTHER_WAYS]
+)
 def test_every_action_changes_what_it_says_and_survives_resume_and_fork(
-    name: str, tmp_path: Path
+    name: str, fields: dict[str, Any], way: dict[str, Any], tmp_path: Path
 ) -> None:
-    plain = facts(made())
-    spec = made(interventions=[at(12, {"name": name, **ACTIONS[name]})])
+    plain = facts(made(**way))
+    spec = made(**way, interventions=[at(12, {"name": name, **fields})])
     acted = facts(spec)
     (fired,) = (fact for fact in acted if isinstance(fact, Fired))
     assert (fired.step, fired.intervention) == (12, 0)

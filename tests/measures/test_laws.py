@@ -16,6 +16,7 @@ from undergrowth.measures import (
     ComponentNorms,
     Curves,
     ExpectedReturn,
+    GroupAccuracy,
     Measure,
     Observed,
     Reading,
@@ -30,6 +31,7 @@ from undergrowth.spec import SpecError
 
 ELSEWHERE = {
     ExpectedReturn: "reads no table: see tests/training/test_policy_gradient.py",
+    GroupAccuracy: "needs a task with groups: see tests/measures/test_group_accuracy.py",
     SampledFunctions: "reads fresh networks, not the model: see tests/measures/functions",
     TrainedFunctions: "reads fresh networks, not the model: see tests/measures/functions",
 }

@@ -30,6 +30,7 @@ from undergrowth.tasks import (
     Group,
     LeakyRandom,
     Modular,
+    OfGroups,
     OfNoisy,
     PowerLaw,
     SparseParity,
@@ -193,6 +194,7 @@ WEIGHTS = st.one_of(
     st.just(Equal()),
     st.builds(OfNoisy, weight=UP),
     st.builds(PowerLaw, exponent=UP),
+    st.builds(OfGroups, values=st.lists(UP, min_size=1, max_size=4).map(tuple)),
     st.builds(Given, values=st.lists(UP, min_size=1, max_size=4).map(tuple)),
 )
 FIELDS = st.fixed_dictionaries(
@@ -474,7 +476,7 @@ def test_kinds_count_for_the_id() -> None:
         ("optimiser", [AdamW(filter=kind) for kind in (GrokfastEMA(), OrthogonalGradient())]),
         ("optimiser", [AdamW(annealing=Cosine())]),
         ("batch", (MiniBatch(), WithReplacement(), Blocked())),
-        ("weights", (OfNoisy(), PowerLaw(), Given(values=(1.0,)))),
+        ("weights", (OfNoisy(), PowerLaw(), OfGroups(values=(1.0,)), Given(values=(1.0,)))),
         ("measures", ((Curves(schedule=Schedule.model_validate(tiny.EVERY_10)),),)),
         ("fork", [Fork(of="0" * 16, at=point) for point in (AtStep(step=0), OnOnset())]),
         *(

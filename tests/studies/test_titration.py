@@ -12,11 +12,12 @@ from tests.studies.made_up import MadeUpRun
 from tests.studies.planted import ruling_of, table_of, verdict_of
 from undergrowth.store import Run
 from undergrowth.studies import titration
-from undergrowth.studies.titration import ADAM, DOSES, STUDY, Dose, bases, doses
+from undergrowth.studies.titration import ADAM, DOSES, HIGHEST, STUDY, Dose, bases, doses
 
 STEPS = np.array([0, 100, 200, 300, 400, 600, 800, 1200, 1600, 2400, 3000])
 OWN = Dose(ADAM, has_decay=False)
 ROUTED, RANDOM = OWN.at(0.5), OWN.at(0.5, "random")
+HIGH, HIGH_RANDOM, FEW = (OWN.at(HIGHEST, side) for side in ("routed", "random", "low_rank"))
 AT = f"dose 0.5, {ADAM}, no decay"
 Each = float | Callable[[int], float]
 
@@ -64,6 +65,7 @@ def about(step: float) -> Callable[[int], float]:
 
 def ruling(endpoint: str, **runs: Sequence[Run]) -> str:
     by_name = {"routed": ROUTED, "random": RANDOM, "own": OWN}
+    by_name |= {"high": HIGH, "high_random": HIGH_RANDOM, "few": FEW}
     return ruling_of(STUDY, endpoint, {by_name[k].name: its for k, its in runs.items()}, "quick")
 
 
@@ -79,6 +81,18 @@ def ruling(endpoint: str, **runs: Sequence[Run]) -> str:
 def test_a_wait_beside_that_of_as_much_gradient_lost(routed: int, random: int, said: str) -> None:
     mine = six(ROUTED, 9999.0 if routed == 9999 else about(routed))
     assert ruling(f"waits-longer, {AT}", routed=mine, random=six(RANDOM, about(random))) == said
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [(1600, 400, "supported"), (400, 1600, "contradicted"), (800, 800, "no effect")],
+)
+def test_routing_and_fewer_directions_are_told_apart(one: int, other: int, said: str) -> None:
+    at = f"dose {HIGHEST:g}, {ADAM}, no decay"
+    high, few = six(HIGH, about(one)), six(FEW, about(other))
+    assert ruling(f"waits-longer-than-in-few-directions, {at}", high=high, few=few) == said
+    few, control = six(FEW, about(one)), six(HIGH_RANDOM, about(other))
+    assert ruling(f"few-directions-wait-longer, {at}", few=few, high_random=control) == said
 
 
 def test_waits_that_go_either_way_are_inconclusive() -> None:

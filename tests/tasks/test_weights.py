@@ -15,13 +15,16 @@ from undergrowth.tasks import (
     Data,
     Equal,
     Given,
+    LeakyRandom,
     Modular,
+    MultitaskParity,
+    OfGroups,
     OfNoisy,
     PowerLaw,
     make_data,
 )
 
-Weights = Equal | OfNoisy | PowerLaw | Given
+Weights = Equal | OfNoisy | PowerLaw | OfGroups | Given
 TASK = Modular(p=13)
 N = 13 * 13
 UP = st.floats(0.01, 100)
@@ -29,6 +32,7 @@ ALL = st.one_of(
     st.just(Equal()),
     st.builds(OfNoisy, weight=UP, by=st.sampled_from(["loss", "sampling"])),
     st.builds(PowerLaw, exponent=st.floats(0, 3, width=32, allow_subnormal=False)),
+    st.builds(OfGroups, values=st.lists(UP, min_size=N, max_size=N).map(tuple)),
     st.builds(Given, values=st.lists(UP, min_size=N, max_size=N).map(tuple)),
 )
 
@@ -89,6 +93,23 @@ def test_given_weights_keep_their_ratios() -> None:
     data = weighted(Given(values=values))
     ratio = data.weights[data.is_train] / np.array(values)[data.is_train]
     assert ratio == pytest.approx(ratio[0], rel=1e-6)
+
+
+def test_groups_have_the_weights_that_are_given_them() -> None:
+    task = MultitaskParity(n_tasks=3, n_bits=6, n_examples=60)
+    data = make_data(task, LeakyRandom(frac_train=0.5), "true", 0, 0.0, OfGroups(values=(1, 0, 4)))
+    weights, of = data.weights[data.is_train], task.groups()[data.is_train]
+    assert (weights[of == 1] == 0).all()
+    assert weights[of == 2] == pytest.approx(4 * weights[of == 0][0], rel=1e-6)
+
+
+def test_weights_for_another_number_of_groups_are_an_error_of_one_line() -> None:
+    task = MultitaskParity(n_tasks=3, n_bits=6, n_examples=60)
+    said = (
+        r"^weights\.values has 2 numbers, and the task 3 groups of examples: give one weight per group"
+    )
+    with pytest.raises(ValueError, match=said):
+        make_data(task, LeakyRandom(), "true", 0, 0.0, OfGroups(values=(1, 2)))
 
 
 def test_weights_for_another_number_of_examples_are_an_error_of_one_line() -> None:

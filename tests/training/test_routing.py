@@ -27,12 +27,18 @@ BY_LABEL = {
     "name": "by_label",
     "routes": [{"labels": [0, 1], "components": [0, 2]}, {"labels": [3], "components": [5]}],
 }
+PARTS = {"name": "parts_of_groups", "parts": (1, 2, 5)}
+SUBTASKS = {
+    "task": {"name": "multitask_parity", "n_tasks": 3, "n_bits": 6, "n_examples": 60},
+    "split": {"name": "leaky_random", "frac_train": 0.6},
+    "model": {"name": "mlp", "d_mlp": 6, "n_hidden": 1},
+}
 Flat = dict[str, np.ndarray]
 
 
 def routed(dose: float = 0.6, routes: dict[str, Any] = RANDOM, **fields: Any) -> RunSpec:
-    deviation = fields.pop("deviation", "routed")
-    action = {"name": "route_gradient", "dose": dose, "routes": routes, "deviation": deviation}
+    action: dict[str, Any] = {"name": "route_gradient", "dose": dose, "routes": routes}
+    action |= {name: fields.pop(name) for name in ("deviation", "rank") if name in fields}
     return tiny.spec(interventions=[at(0, action)], **fields)
 
 
@@ -84,6 +90,8 @@ def own_and_routed(spec: RunSpec, state: TrainState) -> tuple[np.ndarray, np.nda
     for gradient, place in zip(gradients, places, strict=True):
         for name, array in gradient.items():
             owner = np.asarray(state.owners.get(name, np.full(array.shape, -1)))
+            if "parts" in state.groups:
+                owner = np.where(owner < 0, -1, owner % np.asarray(state.groups["parts"])[place])
             kept[name] += np.where((owner == group[place]) | (owner == -1), array, 0)
     return flat(own), flat(kept)
 
@@ -95,6 +103,7 @@ WAYS = {
     "an example a group": {"routes": {"name": "random_weights"}, "dose": 1.0},
     "transformer": {"routes": RANDOM, "model": tiny.TRANSFORMER.model_dump()},
     "weighted": {"routes": RANDOM, "weights": {"name": "power_law"}},
+    "parts of subtasks": {"routes": PARTS, **SUBTASKS},
     "mse": {"routes": NEURONS, "loss": "mse", "dose": 0.3},
 }
 
@@ -129,8 +138,66 @@ def test_the_random_control_is_as_far_from_the_gradient_to_another_side_at_every
     assert np.abs(alike).max() < 0.4  # of 134 numbers: random directions are within 3 / sqrt(134)
 
 
-def test_dose_0_changes_no_bit() -> None:
-    plain, none = (snapshots(facts(s))[30].state for s in (tiny.spec(), routed(dose=0.0)))
+def projected(arrays: Flat, state: TrainState) -> Flat:
+    """On the columns of each matrix's subspace."""
+    found = dict(arrays)
+    for name, columns in state.subspaces.items():
+        Q = np.asarray(columns, np.float64)
+        flat_rows = arrays[name].reshape(len(arrays[name]), -1)
+        found[name] = (Q @ (Q.T @ flat_rows)).reshape(arrays[name].shape)
+    return found
+
+
+@pytest.mark.parametrize("model", [tiny.MLP, tiny.TRANSFORMER])
+def test_the_low_rank_control_is_as_far_from_the_gradient_towards_its_projection(model: Any) -> None:
+    """Same length and cosine as routing's, in the plane of the gradient and its projection."""
+    fields = {"model": model.model_dump()}
+    spec = routed(deviation="low_rank", **fields)
+    state, side = acted(spec)
+    plain = tiny.spec(**fields)
+    train_set = TrainingSide.of(plain, Regime(plain.data(), plain.batch)).train_set
+    gradient = slope(initial(plain).state, plain.loss, train_set, jnp.asarray(0))[1]
+    own = float64(state_dict(gradient))
+    mixed = flat(followed(routed(**fields))[0])
+    toward = flat(projected(own, state))
+    own = flat(own)
+    length = np.linalg.norm(own)
+    for k in (0, 1):  # the subspaces stay
+        found = flat(float64(state_dict(slope(state, spec.loss, side.train_set, jnp.asarray(k))[1])))
+        assert np.linalg.norm(found) == pytest.approx(length, rel=1e-4)
+        assert own @ found == pytest.approx(own @ mixed, rel=1e-4)
+        across, aside = (v - own * (own @ v) / length**2 for v in (found, toward))
+        assert np.linalg.norm(across) > 0.1 * length
+        assert across @ aside == pytest.approx(np.linalg.norm(across) * np.linalg.norm(aside), rel=1e-3)
+    for columns in state.subspaces.values():
+        Q = np.asarray(columns, np.float64)
+        assert Q.shape[1] == min(3, len(Q))
+        np.testing.assert_allclose(Q.T @ Q, np.eye(Q.shape[1]), atol=1e-5)
+    assert set(state.subspaces) == {n for n, a in state_dict(gradient).items() if a.ndim > 1}
+
+
+def test_the_subspace_is_drawn_anew_for_each_seed_and_a_later_action_takes_it_away() -> None:
+    spec = routed(deviation="low_rank")
+    (one, _), (other, _) = acted(spec), acted(spec.seeded(1))
+    for name, columns in one.subspaces.items():
+        assert not np.allclose(columns, other.subspaces[name])
+    later = routed().interventions[0].action
+    moment = Moment(3, one, Regime(spec.data(), spec.batch))
+    assert not later.act(moment, spec, stream(0, "interventions")).state.subspaces
+
+
+DOSE_0 = [
+    (RANDOM, {}),
+    (PARTS, SUBTASKS),
+    (RANDOM, {"deviation": "low_rank"}),
+]
+
+
+@pytest.mark.parametrize(("routes", "fields"), DOSE_0)
+def test_dose_0_changes_no_bit(routes: dict[str, Any], fields: dict[str, Any]) -> None:
+    plain_fields = {name: of for name, of in fields.items() if name != "deviation"}
+    specs = tiny.spec(**plain_fields), routed(0.0, routes, **fields)
+    plain, none = (snapshots(facts(s))[30].state for s in specs)
     same = jax.tree.map(lambda a, b: bool((np.asarray(a) == np.asarray(b)).all()), plain, none)
     assert all(jax.tree.leaves(same))
 
@@ -169,6 +236,33 @@ def test_components_of_a_route_learn_from_its_labels_alone() -> None:
                 ours / np.linalg.norm(ours), theirs / np.linalg.norm(theirs), atol=1e-4
             )
             assert (np.asarray(state.owners["mlp.W_in"])[:, c] == group).all()
+
+
+def test_a_neuron_learns_from_one_part_of_each_subtask_as_many_as_there_are_parts() -> None:
+    """At dose 1 a neuron's weights move along the sum of one part's examples of each subtask."""
+    spec = routed(1.0, PARTS, **SUBTASKS)
+    found, state = followed(spec)
+    gradients, places = one_by_one(spec, state)
+    subtask, part = spec.task.groups()[places], np.asarray(state.groups["examples"])[places]
+    ratios = []
+    for neuron in range(6):
+        mine = part == neuron % np.array(PARTS["parts"])[subtask]
+        for of, n_parts in enumerate(PARTS["parts"]):
+            share = mine[subtask == of].mean()
+            assert share == pytest.approx(1 / n_parts, abs=1 / (subtask == of).sum())
+        rows = [g["mlp.0.W_in"][:, neuron] for g, own in zip(gradients, mine, strict=True) if own]
+        expected = np.sum(rows, axis=0)
+        ratios += list(found["mlp.0.W_in"][:, neuron][expected != 0] / expected[expected != 0])
+    np.testing.assert_allclose(ratios, ratios[0], rtol=2e-3)
+    everybodys = np.sum([g["unembed.b_U"] for g in gradients], axis=0)
+    np.testing.assert_allclose(found["unembed.b_U"], ratios[0] * everybodys, rtol=2e-3)
+
+
+def test_one_part_each_is_the_gradient_as_it_is() -> None:
+    spec = routed(1.0, {**PARTS, "parts": (1, 1, 1)}, **SUBTASKS)
+    found, state = followed(spec)
+    own, _ = own_and_routed(spec, state)
+    np.testing.assert_allclose(flat(found), own, rtol=1e-4, atol=1e-6)
 
 
 def test_in_a_batch_only_its_own_examples_are_summed() -> None:
@@ -216,6 +310,22 @@ def test_in_a_batch_only_its_own_examples_are_summed() -> None:
         ),
         ({"routes": {**BY_LABEL, "routes": [{"labels": [1], "components": []}]}}, "components"),
         ({"dose": 1.5}, "dose"),
+        ({"rank": 5}, "rank = 5 is of deviation = 'low_rank', and deviation is 'routed'"),
+        ({"rank": 0, "deviation": "low_rank"}, "rank"),
+        (
+            {"routes": {**PARTS, "parts": (1, 2)}, **SUBTASKS},
+            "has 2 numbers, and 3 parities of 2 of 6 bits 3 groups",
+        ),
+        ({"routes": {**PARTS, "parts": (1, 2, 7)}, **SUBTASKS}, "7 parts, and there are 6 neurons"),
+        ({"routes": {**PARTS, "parts": (1, 2, 0)}, **SUBTASKS}, "parts"),
+        (
+            {
+                "routes": {**PARTS, "parts": (1, 1, 30)},
+                **SUBTASKS,
+                "model": {"name": "mlp", "d_mlp": 40},
+            },
+            r"deals the \d+ training examples of group 2 into 30 parts",
+        ),
         (
             {
                 "loss": "policy_gradient",

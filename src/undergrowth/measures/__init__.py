@@ -21,6 +21,7 @@ from undergrowth.measures.geometry.kernel import Kernel
 from undergrowth.measures.geometry.local_learning_coefficient import LocalLearningCoefficient
 from undergrowth.measures.geometry.norms import ComponentNorms, Norms
 from undergrowth.measures.geometry.sharpness import Sharpness
+from undergrowth.measures.group_accuracy import GroupAccuracy
 from undergrowth.measures.harmonics.fourier import Fourier
 from undergrowth.measures.harmonics.representations import Representations
 from undergrowth.measures.predictions import Predictions
@@ -38,6 +39,7 @@ from undergrowth.measures.reinforcement.subspaces import Directions, complement,
 AnyMeasure = Annotated[
     Curves
     | Predictions
+    | GroupAccuracy
     | ExpectedReturn
     | Norms
     | ComponentNorms
@@ -83,6 +85,7 @@ __all__ = [
     "ExpectedReturn",
     "Fourier",
     "Generality",
+    "GroupAccuracy",
     "Kernel",
     "Ledger",
     "LocalLearningCoefficient",

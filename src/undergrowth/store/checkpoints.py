@@ -27,7 +27,7 @@ from undergrowth.training.state import Curve, Snapshot, TrainState
 
 NOW, GOOD = "now", "good"
 MODEL, TRAINING, CONFIG = "model.safetensors", "training.safetensors", "config.json"
-BESIDE = ("knobs", "gates", "baselines", "frozen", "groups", "owners", "scales")
+BESIDE = ("knobs", "gates", "baselines", "frozen", "groups", "owners", "subspaces", "scales")
 """Fields of the state that are arrays by name; in a file as knobs/temperature and so on."""
 
 

@@ -21,6 +21,7 @@ from undergrowth.studies import (
     spikes,
     titration,
     toy_heads,
+    transfer,
     ungrokking,
     weighted_outliers,
 )
@@ -48,6 +49,7 @@ STUDIES: dict[str, Study] = {
         forgetting.STUDY,
         smoothness.STUDY,
         titration.STUDY,
+        transfer.STUDY,
         toy_heads.STUDY,
         rivalry.STUDY,
         ledger.STUDY,

@@ -34,7 +34,7 @@ from undergrowth.tasks import CommutationSafe, Modular
 from undergrowth.training.interventions import AtStep, Intervention, RandomWeights, RouteGradient
 from undergrowth.training.optimisers import SGD, AdamW, AnyOptimiser, SignSGD
 
-Side = Literal["routed", "random"]
+Side = Literal["routed", "random", "low_rank"]
 ADAM, MOMENTUM, SIGN = "Adam", "SGD", "sign-SGD"
 OPTIMISERS: dict[str, tuple[AnyOptimiser, AnyOptimiser, int]] = {
     ADAM: (AdamW(lr=5e-4, weight_decay=0.0), AdamW(lr=5e-4, weight_decay=1.0), 3_000),
@@ -84,7 +84,11 @@ class Dose:
     @property
     def name(self) -> str:
         """What it is called."""
-        what = {"routed": "", "random": " to a random side"}[self.side]
+        what = {
+            "routed": "",
+            "random": " to a random side",
+            "low_rank": " to a side of few directions",
+        }[self.side]
         of_groups = f", {self.group_size} examples a group" if self.group_size > 1 else ""
         shuffled = ", shuffled labels" if self.labels == "shuffled" else ""
         decay = "decay" if self.has_decay else "no decay"
@@ -102,7 +106,7 @@ class Dose:
                 dose=self.dose, routes=RandomWeights(group_size=self.group_size), deviation=self.side
             )
             spec = spec.replace(interventions=(Intervention(trigger=AtStep(step=0), action=action),))
-        is_control = self.side == "random" or not self.dose or self.labels == "shuffled"
+        is_control = self.side != "routed" or not self.dose or self.labels == "shuffled"
         return Arm(self.name, spec, role="control" if is_control else "treatment")
 
     def at(self, dose: float, side: Side = "routed") -> Dose:
@@ -117,7 +121,9 @@ def bases(budget: Budget) -> tuple[Dose, ...]:
 
 
 def doses(budget: Budget) -> tuple[Dose, ...]:
-    """All arms: each base, then its doses, each beside its control; groups and shuffled labels."""
+    """All arms: each base, then its doses, each beside its control; the second control at the highest
+    dose; groups and shuffled labels.
+    """
     main = Dose(ADAM, has_decay=False)
     more = (
         ()
@@ -125,17 +131,15 @@ def doses(budget: Budget) -> tuple[Dose, ...]:
         else tuple(replace(main.at(HIGHEST), group_size=size) for size in GROUPS)
         + tuple(replace(main, labels="shuffled", dose=dose) for dose in (0.0, HIGHEST))
     )
-    return (
-        tuple(
-            dose
-            for base in bases(budget)
-            for dose in (
-                base,
-                *(base.at(a, side) for a in DOSES[budget] for side in ("routed", "random")),
-            )
+    beside = tuple(
+        dose
+        for base in bases(budget)
+        for dose in (
+            base,
+            *(base.at(a, side) for a in DOSES[budget] for side in ("routed", "random")),
         )
-        + more
     )
+    return (*beside, main.at(HIGHEST, "low_rank"), *more)
 
 
 def arms(budget: Budget) -> tuple[Arm, ...]:
@@ -308,8 +312,17 @@ def endpoints(budget: Budget) -> tuple[Endpoint, ...]:
             found.append(
                 _beside(f"decay-shortens, dose {a:g}, {name}", LONGER, without, with_decay, Exceeds(0.1))
             )
+    main = Dose(ADAM, has_decay=False)
+    few, at = main.at(HIGHEST, "low_rank"), f"dose {HIGHEST:g}, {ADAM}, no decay"
+    found += [
+        _beside(
+            f"waits-longer-than-in-few-directions, {at}", LONGER, main.at(HIGHEST), few, Exceeds(0.1)
+        ),
+        _beside(
+            f"few-directions-wait-longer, {at}", LONGER, few, main.at(HIGHEST, "random"), Exceeds(0.1)
+        ),
+    ]
     if budget != "quick":
-        main = Dose(ADAM, has_decay=False)
         found += [
             _beside(
                 f"waits-longer, {size} examples a group",
@@ -340,18 +353,27 @@ def predictions() -> tuple[Prediction, ...]:
             Prediction(EFFICIENCY, f"decay-shortens, dose {a:g}, {ADAM}", ">"),
             Prediction(TWO_CIRCUITS, f"decay-shortens, dose {a:g}, {ADAM}", ">"),
         ]
+    few = f"waits-longer-than-in-few-directions, dose {HIGHEST:g}, {where}"
     return (
         *found,
+        Prediction(FREQUENCY, few, ">"),
+        Prediction(EFFICIENCY, few, "none"),
+        Prediction(SIMPLICITY, few, "none"),
         Prediction(FREQUENCY, f"follows-reach, {where}", ">"),
         Prediction(EFFICIENCY, f"follows-reach, {where}", "none"),
         Prediction(SIMPLICITY, f"follows-reach, {where}", "none"),
     )
 
 
-LINES: dict[Side, str] = {"routed": "routed", "random": "to a random side"}
+LINES: dict[Side, str] = {
+    "routed": "routed",
+    "random": "to a random side",
+    "low_rank": "to a side of few directions",
+}
 LOOKS = {
     "routed": Look("#C2428A"),
     "to a random side": Look("#0A9A74", "6px,3px"),
+    "to a side of few directions": Look("#2D7DB8", "2px,2px"),
 }
 
 
@@ -392,8 +414,9 @@ def _waits(table: Table, there: Sequence[Dose]) -> Figure:
         "titration-waits",
         "Steps from memorised to grokked, by how much of the gradient is routed",
         "A dot is a seed; one that did not grok stands at the steps that it had. Dose: the share of the "
-        "gradient that goes to each example's own weights; to a random side: as much of the gradient "
-        "lost, to no example. Seeds that never memorised are not drawn; the endpoints count them.",
+        "gradient that goes to each example's own weights; to a random side, or one of few directions: "
+        "as much of the gradient lost, to no example. Seeds that never memorised are not drawn; the "
+        "endpoints count them.",
         pd.DataFrame(rows),
         Layer("dots", "dose", "steps", series="line", tell=("run", "seed", "grokked")),
         x=Scale("dose"),

@@ -11,16 +11,18 @@ from undergrowth.tasks.digits import Digits
 from undergrowth.tasks.gridworld import Gridworld, World
 from undergrowth.tasks.groups import Group
 from undergrowth.tasks.modular import Modular
+from undergrowth.tasks.multitask_parity import MultitaskParity
 from undergrowth.tasks.sparse_parity import SparseParity
 from undergrowth.tasks.splits import AnySplit, CommutationSafe, LeakyRandom, WholeGroups
 from undergrowth.tasks.tables import FeatureTable, Table
 from undergrowth.tasks.task import Examples, Features, InputSpace, Operation, Task, Tokens
-from undergrowth.tasks.weights import AnyWeights, Equal, Given, OfNoisy, PowerLaw
+from undergrowth.tasks.weights import AnyWeights, Equal, Given, OfGroups, OfNoisy, PowerLaw
 
 AnyTask = Annotated[
     Modular
     | Group
     | SparseParity
+    | MultitaskParity
     | BooleanFunction
     | Digits
     | Characters
@@ -51,6 +53,8 @@ __all__ = [
     "Labels",
     "LeakyRandom",
     "Modular",
+    "MultitaskParity",
+    "OfGroups",
     "OfNoisy",
     "Operation",
     "PowerLaw",

@@ -10,7 +10,7 @@ import numpy as np
 from undergrowth.rng import stream
 from undergrowth.tasks.splits import AnySplit
 from undergrowth.tasks.task import Task
-from undergrowth.tasks.weights import Equal, Given, OfNoisy, PowerLaw
+from undergrowth.tasks.weights import Equal, Given, OfGroups, OfNoisy, PowerLaw
 
 Labels = Literal["true", "shuffled", "random"]
 EQUAL = Equal()
@@ -53,7 +53,7 @@ def make_data(
     labels: Labels,
     seed: int,
     label_noise: float = 0.0,
-    weights: Equal | OfNoisy | PowerLaw | Given = EQUAL,
+    weights: Equal | OfNoisy | PowerLaw | OfGroups | Given = EQUAL,
 ) -> Data:
     """Draw split, labels, label noise and weights, each once and by itself from the data seed.
 
@@ -69,7 +69,7 @@ def make_data(
     is_train = _train_mask(task, split, len(examples), seed)
     chosen = _chosen_labels(examples.labels, labels, task.n_labels, seed)
     noisy, is_noisy = _with_noise(chosen, is_train, label_noise, task.n_labels, seed)
-    drawn = weights.drawn(is_train, is_noisy, stream(seed, "weights"))
+    drawn = weights.drawn(is_train, is_noisy, task.groups, stream(seed, "weights"))
     return Data(examples.inputs, noisy, is_train, ~is_train, is_noisy, _of_mean_one(drawn, is_train))
 
 

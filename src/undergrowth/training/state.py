@@ -25,7 +25,9 @@ class TrainState(eqx.Module):
     `gradient_scale`, those of a clamp or an annealing) from when they are first set. gates, baselines:
     by site, of ablated components. frozen: by parameter name, 0 where a weight stands still, else 1.
     groups: under `examples`, the group of each example of the task whose gradients are routed, -1 of
-    others. owners: by parameter name, the group whose examples may change each weight, -1 for all.
+    others; under `parts`, where there is that, modulo what an owner counts for it. owners: by parameter
+    name, the group whose examples may change each weight, -1 for all. subspaces: by parameter name, the
+    orthonormal columns that a gradient is turned towards.
     scales: by what is scaled and a parameter's name, as `gradient/embed.W_E`, the factor of each of its
     components; `share` is of the steps at which they have a gradient, and `decay` of weight decay.
     """
@@ -38,6 +40,7 @@ class TrainState(eqx.Module):
     frozen: dict[str, Array] = eqx.field(default_factory=dict)
     groups: dict[str, Array] = eqx.field(default_factory=dict)
     owners: dict[str, Array] = eqx.field(default_factory=dict)
+    subspaces: dict[str, Array] = eqx.field(default_factory=dict)
     scales: dict[str, Array] = eqx.field(default_factory=dict)
 
     def seen(self) -> Model:

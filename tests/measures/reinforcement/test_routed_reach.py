@@ -11,10 +11,18 @@ import pytest
 from tests import tiny
 from tests.measures.reinforcement.test_reach import TRAIN, slopes
 from tests.measures.worked_examples import NAMES, worked
-from undergrowth.measures import Context, Reach, RoutedReach
-from undergrowth.tasks import Modular, make_data
+from undergrowth.measures import Context, Observed, Reach, RoutedReach
+from undergrowth.models import MLPSpec, state_dict
+from undergrowth.rng import stream
+from undergrowth.tasks import LeakyRandom, Modular, MultitaskParity, WholeGroups, make_data
 from undergrowth.training.batches import FullBatch
-from undergrowth.training.interventions import ByLabel, RandomWeights, Route, RouteGradient
+from undergrowth.training.interventions import (
+    ByLabel,
+    PartsOfGroups,
+    RandomWeights,
+    Route,
+    RouteGradient,
+)
 from undergrowth.training.state import Moment, Regime
 
 DATA = make_data(Modular(p=tiny.P), tiny.SPLIT, "true", seed=0)
@@ -102,6 +110,58 @@ def test_a_random_side_is_no_examples_and_leaves_it_as_it_is() -> None:
     found = observed(NAMES[0], at)
     assert found["routed_reach_whole"] == found["routed_reach_unrouted"]
     assert found["routed_reach_cosine"] < 0.99
+
+
+SUBTASKS = MultitaskParity(n_tasks=3, n_bits=6, exponent=0.0, n_examples=60)
+PARTS = PartsOfGroups(parts=(1, 2, 3))
+SMALL = MLPSpec(d_mlp=7, n_hidden=1)
+
+
+@pytest.mark.parametrize("split", [LeakyRandom(frac_train=0.6), WholeGroups(frac_train=0.7)])
+@pytest.mark.parametrize("dose", [0.0, 0.4, 1.0])
+def test_by_group_it_is_that_of_each_groups_examples_alone(dose: float, split: Any) -> None:
+    """Margins of two labels written out: their gradients, and the losses', -(1 - p) times these."""
+    model = SMALL.init(SUBTASKS.input_space, 2, stream(3, "init"))
+    data, groups = make_data(SUBTASKS, split, "true", 0), SUBTASKS.groups()
+    at = tiny.context(model, 0, task=SUBTASKS, split=split, model=SMALL)
+    action = RouteGradient(dose=dose, routes=PARTS)
+    moment = Moment(0, at.state, Regime(data, FullBatch()))
+    state = action.act(moment, at.spec, np.random.default_rng(4)).state  # type: ignore[arg-type]
+    W, b, U, c = (
+        state_dict(model)[name].astype(np.float64)
+        for name in ("mlp.0.W_in", "mlp.0.b_in", "unembed.W_U", "unembed.b_U")
+    )
+    u, own, losses = [], [], []
+    for i in np.flatnonzero(data.is_train):
+        x, sign = data.inputs[i].astype(np.float64), 2 * data.labels[i] - 1
+        pre = x @ W + b
+        at_pre = sign * (U[:, 1] - U[:, 0]) * (pre > 0)
+        hidden = sign * np.maximum(pre, 0)
+        n_parts = PARTS.parts[groups[i]]
+        mine = np.ones(7, bool)
+        if dose:
+            mine = np.arange(7) % n_parts == int(state.groups["examples"][i])
+        arrays = np.outer(x, at_pre), at_pre, np.stack([-hidden, hidden], 1), sign * np.array([-1, 1])
+        masks = mine[None], mine, mine[:, None], np.ones(2)
+        u.append(np.concatenate([a.ravel() for a in arrays]))
+        own.append(np.concatenate([(a * m).ravel() for a, m in zip(arrays, masks, strict=True)]))
+        margin = hidden @ (U[:, 1] - U[:, 0]) + sign * (c[1] - c[0])
+        losses.append(-1 / (1 + np.exp(margin)))
+    pulls = np.array(losses)[:, None]
+    scale = np.linalg.norm((pulls * u).sum(axis=0)) / np.linalg.norm((pulls * own).sum(axis=0))
+    written = (1 - dose) * np.array(u) + dose * scale * np.array(own)
+    of = groups[data.is_train]
+    found = RoutedReach(preconditioned=False, by_group=True).observe(
+        model, Observed.of(data), replace(at, state=state)
+    )
+    for group, value in enumerate(found["routed_reach_group"].values):
+        its = written[of == group]
+        if len(its):
+            assert value == pytest.approx((its.sum(axis=0) ** 2).sum() / (its**2).sum(), rel=2e-4)
+        else:
+            assert np.isnan(value)
+    whole = (written.sum(axis=0) ** 2).sum() / (written**2).sum()
+    assert found["routed_reach_whole"].values == pytest.approx(whole, rel=2e-4)
 
 
 def test_muon_has_no_metric() -> None:

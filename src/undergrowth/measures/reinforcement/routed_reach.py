@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import ClassVar, Literal
@@ -28,6 +28,7 @@ from undergrowth.training.interventions.actions.routing import own_part
 from undergrowth.training.state import TrainState
 
 Flat = Mapping[str, np.ndarray]
+SUMS = ("scores", "own", "squares", "own_squares", "losses", "own_losses")
 
 
 class RoutedReach(LossMeasure):
@@ -45,14 +46,17 @@ class RoutedReach(LossMeasure):
 
     {prefix}_whole; {prefix}_{component} [layer, component]; {prefix}_unrouted: the whole's without
     routing; {prefix}_cosine: of the gradient that is followed, before the optimiser, with the loss's.
+    With by_group also {prefix}_group [group]: the whole's, of the training examples of each of the
+    task's groups alone (`Task.groups`); NaN where a group has none.
     """
 
-    endings: ClassVar[tuple[str, ...]] = (*COMPONENTS, "whole", "unrouted", "cosine")
+    endings: ClassVar[tuple[str, ...]] = (*COMPONENTS, "whole", "unrouted", "cosine", "group")
 
     name: Literal["routed_reach"] = "routed_reach"
     prefix: str = Field(default="routed_reach", pattern=r"^[a-z][a-z0-9_]*$")
     score: PushedScore = "margin"
     preconditioned: bool = True
+    by_group: bool = False
     schedule: Schedule = Schedule(every=100, until=100, per_decade=12)
 
     @property
@@ -70,7 +74,13 @@ class RoutedReach(LossMeasure):
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
         metric = preconditioner(at) if self.preconditioned else None
         P = {} if metric is None else _float64(metric)
-        written = _written(model, data, at.state, self.score, at.spec.loss)
+        trained = np.flatnonzero(np.asarray(data.is_train))
+        groups = at.spec.task.groups()[trained] if self.by_group else np.zeros(len(trained), int)
+        of_groups = [
+            _written(model, data, at.state, self.score, at.spec.loss, trained[groups == group], trained)
+            for group in range(groups.max() + 1)
+        ]
+        written = _together([each for each in of_groups if each])
         together, alone = written.pushes(P)
         readings = {}
         for component, sites in families(model).items():
@@ -79,12 +89,14 @@ class RoutedReach(LossMeasure):
                 ratio(*(_by_component(of, of_sites[site]) for of in (together, alone))) for site in sites
             ]
             readings[component] = Reading(("layer", component), np.stack(values).astype(np.float32))
-        unrouted = replace(written, dose=0.0).pushes(P)
         readings |= {
-            "whole": scalar(float(ratio(_total(together), _total(alone)))),
-            "unrouted": scalar(float(ratio(*map(_total, unrouted)))),
+            "whole": scalar(written.reach(P)),
+            "unrouted": scalar(replace(written, dose=0.0).reach(P)),
             "cosine": scalar(written.cosine),
         }
+        if self.by_group:
+            values = [each.among(written).reach(P) if each else np.nan for each in of_groups]
+            readings["group"] = Reading(("group",), np.array(values, np.float32))
         return {f"{self.prefix}_{name}": reading for name, reading in readings.items()}
 
 
@@ -129,30 +141,53 @@ class _Written:
             alone[name] = of * ((1 - a) ** 2 * self.squares[name] + own)
         return together, alone
 
+    def reach(self, P: Flat) -> float:
+        """R of all weights together."""
+        return float(ratio(*map(_total, self.pushes(P))))
+
+    def among(self, whole: _Written) -> _Written:
+        """These as part of more examples, which decide the scale."""
+        return replace(self, losses=whole.losses, own_losses=whole.own_losses)
+
+
+def _together(of_groups: Sequence[_Written]) -> _Written:
+    """The sums over all groups."""
+    first = of_groups[0]
+    sums = [[getattr(each, name) for name in SUMS] for each in of_groups]
+    return replace(first, **dict(zip(SUMS, jax.tree.map(lambda *a: sum(a), *sums), strict=True)))
+
 
 def _written(
-    model: Model, data: Observed, state: TrainState, score: PushedScore, loss: LossName
-) -> _Written:
-    """The sums of a run as it stands, some examples at a time."""
+    model: Model,
+    data: Observed,
+    state: TrainState,
+    score: PushedScore,
+    loss: LossName,
+    members: np.ndarray,
+    trained: np.ndarray,
+) -> _Written | None:
+    """The sums of a run as it stands over some of those that it trains on, a few at a time; None over
+    none.
+    """
     total = None
-    for places in _in_chunks(model, np.flatnonzero(np.asarray(data.is_train))):
+    for places in _in_chunks(model, members, len(trained)):
         chosen = jnp.maximum(places, 0)
         at = jnp.asarray(places)
         found = _of_chunk(model, data.inputs[chosen], data.labels[chosen], at, state, score, loss)
         here = [_float64(tree) for tree in found]
         total = here if total is None else jax.tree.map(np.add, total, here)
-    assert total is not None
+    if total is None:
+        return None
     knobs = state.knobs
     dose = float(knobs.get("routing_dose", 0.0))
     is_random = float(knobs.get("routing_at_random", 0.0)) > 0
-    scores, own, squares, own_squares, losses, own_losses = total
-    return _Written(scores, own, squares, own_squares, losses, own_losses, dose, is_random)
+    return _Written(**dict(zip(SUMS, total, strict=True)), dose=dose, is_random=is_random)
 
 
-def _in_chunks(model: Model, places: np.ndarray) -> Iterator[np.ndarray]:
+def _in_chunks(model: Model, places: np.ndarray, n_train: int) -> Iterator[np.ndarray]:
     """Places of equally many examples, filled up with -1, so that each written-out gradient fits."""
     n_numbers = sum(prod(leaf.shape) for leaf in jax.tree.leaves(model.network))
-    size = min(len(places), max(1, CACHED // n_numbers))
+    size = min(n_train, max(1, CACHED // n_numbers))
     for start in range(0, len(places), size):
         here = places[start : start + size]
         yield np.pad(here, (0, size - len(here)), constant_values=-1)

@@ -23,6 +23,7 @@ from undergrowth.training.interventions.actions.rates import ScaleComponents
 from undergrowth.training.interventions.actions.routes import (
     AnyRoutes,
     ByLabel,
+    PartsOfGroups,
     RandomComponents,
     RandomWeights,
     Route,
@@ -104,6 +105,7 @@ __all__ = [
     "Kick",
     "NoOp",
     "OnOnset",
+    "PartsOfGroups",
     "RandomComponents",
     "RandomWeights",
     "RescaleNorm",

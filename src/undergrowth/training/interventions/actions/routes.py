@@ -36,8 +36,11 @@ class Routes(Value):
         """Raise ValueError, in one line, where a group would be left without a weight."""
 
     @abstractmethod
-    def groups(self, regime: Regime, rng: np.random.Generator) -> Groups:
+    def groups(self, regime: Regime, run: Setup, rng: np.random.Generator) -> Groups:
         """The group of each example of the task, from 0 on; -1 of those that are not trained on."""
+
+    def n_parts(self, run: Setup) -> Groups | None:
+        """Of each example: an owner counts for it modulo this number; None where as it is."""
 
     @abstractmethod
     def owners(self, moment: Moment, groups: Groups, rng: np.random.Generator) -> Owners:
@@ -52,7 +55,7 @@ class _Dealt(Routes):
 
     group_size: int = Field(default=1, ge=1)
 
-    def groups(self, regime: Regime, rng: np.random.Generator) -> Groups:
+    def groups(self, regime: Regime, run: Setup, rng: np.random.Generator) -> Groups:
         found = np.full(len(regime.data.labels), EVERYBODY, np.int32)
         trained = np.flatnonzero(regime.data.is_train)
         found[rng.permutation(trained)] = np.arange(len(trained)) // self.group_size
@@ -174,7 +177,7 @@ class ByLabel(Routes):
                     f"from 0: use numbers below {n}"
                 )
 
-    def groups(self, regime: Regime, rng: np.random.Generator) -> Groups:
+    def groups(self, regime: Regime, run: Setup, rng: np.random.Generator) -> Groups:
         group_of = {label: k for k, route in enumerate(self.routes) for label in route.labels}
         data = regime.data
         found = np.array([group_of.get(int(y), len(self.routes)) for y in data.labels], np.int32)
@@ -188,7 +191,62 @@ class ByLabel(Routes):
         return of_weights(moment.state.model, site, dealt)
 
 
-AnyRoutes = Annotated[RandomWeights | RandomComponents | ByLabel, Field(discriminator="name")]
+class PartsOfGroups(Routes):
+    """Each of the task's groups (`Task.groups`, such as the subtasks of `multitask_parity`) is dealt
+    into parts, each with its share of the components of a layer; other weights stay everybody's.
+
+    parts: of each group, into how many. Its training examples are dealt at random into equal parts, and
+    of p parts the q-th, from 0 on, changes components q, q + p, q + 2p, ... So at dose 1 a component
+    learns from one in p of the group's examples, whatever it learns from others.
+    """
+
+    name: Literal["parts_of_groups"] = "parts_of_groups"
+    component: Literal["neuron", "head"] = "neuron"
+    layer: int = Field(default=0, ge=0)
+    parts: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
+
+    def check(self, run: Setup, place: str) -> None:
+        n_components = _site(self.component, self.layer, run, place)
+        n_groups = int(run.task.groups().max()) + 1
+        if len(self.parts) != n_groups:
+            raise ValueError(
+                f"{place}.parts has {len(self.parts)} numbers, and {run.task.describe()} {n_groups} "
+                "groups of examples: give one for each, 1 where a group is not to be dealt out"
+            )
+        if (most := max(self.parts)) > n_components:
+            raise ValueError(
+                f"{place}.parts asks for {most} parts, and there are {n_components} {self.component}s, "
+                f"so some would have none to learn with: use at most {n_components}, or a larger model"
+            )
+
+    def check_size(self, regime: Regime, run: Setup) -> None:
+        counts = np.bincount(run.task.groups()[regime.data.is_train], minlength=len(self.parts))
+        for group, (count, n_parts) in enumerate(zip(counts, self.parts, strict=True)):
+            if count < n_parts:
+                raise ValueError(
+                    f"routes.parts deals the {count} training examples of group {group} into {n_parts} "
+                    f"parts, so some components would learn from none: use at most {count} there"
+                )
+
+    def groups(self, regime: Regime, run: Setup, rng: np.random.Generator) -> Groups:
+        of_task = run.task.groups()
+        found = np.full(len(of_task), EVERYBODY, np.int32)
+        for group, n_parts in enumerate(self.parts):
+            members = rng.permutation(np.flatnonzero(regime.data.is_train & (of_task == group)))
+            found[members] = np.arange(len(members)) % n_parts
+        return found
+
+    def n_parts(self, run: Setup) -> Groups:
+        return np.array(self.parts, np.int32)[run.task.groups()]
+
+    def owners(self, moment: Moment, groups: Groups, rng: np.random.Generator) -> Owners:
+        site = _components(self.component, self.layer).site(moment.state.model)
+        return of_weights(moment.state.model, site, np.arange(site.n_components, dtype=np.int32))
+
+
+AnyRoutes = Annotated[
+    RandomWeights | RandomComponents | ByLabel | PartsOfGroups, Field(discriminator="name")
+]
 
 
 def _components(component: Literal["neuron", "head"], layer: int) -> Components:

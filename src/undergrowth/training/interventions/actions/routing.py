@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from undergrowth.models import Model, mapped
+from undergrowth.models import Model, mapped, state_dict
 from undergrowth.training.interventions.action import Action, ByExample
 from undergrowth.training.interventions.actions.routes import EVERYBODY, AnyRoutes, RandomWeights
 from undergrowth.training.noise import key_for
@@ -30,8 +30,12 @@ class RouteGradient(Action):
     as they are. At dose 0 nothing changes, not a bit; at 1 no weight that is owned is changed by two
     groups. Decay and noise act as before.
 
-    deviation: `routed`; or `random`, the control, in which what routing adds across G is replaced by a
-    random vector of the same norm, drawn anew at every step: as much of the gradient is lost, to nobody.
+    deviation: `routed`; or a control, in which what routing adds across G is replaced by a vector of the
+    same norm, so that as much of the gradient is lost, to nobody. `random`: it is random, drawn anew at
+    every step. `low_rank`: it points from G to its projection on the columns of a random subspace of
+    `rank` dimensions, drawn once for each matrix (of the axes after the first taken together; vectors
+    stay whole), so that the updates gather in few directions, as under gradients of low rank (Zhao et
+    al. 2024, arXiv:2403.03507).
     """
 
     takes_examples = True
@@ -39,7 +43,17 @@ class RouteGradient(Action):
     name: Literal["route_gradient"] = "route_gradient"
     dose: float = Field(default=1.0, ge=0, le=1)
     routes: AnyRoutes = RandomWeights()
-    deviation: Literal["routed", "random"] = "routed"
+    deviation: Literal["routed", "random", "low_rank"] = "routed"
+    rank: int = Field(default=3, ge=1)
+
+    @model_validator(mode="after")
+    def _has_a_use_for_the_rank(self) -> RouteGradient:
+        if self.rank != 3 and self.deviation != "low_rank":
+            raise ValueError(
+                f"rank = {self.rank} is of deviation = 'low_rank', and deviation is {self.deviation!r}: "
+                "leave the rank out, or take that deviation"
+            )
+        return self
 
     def check(self, run: Setup, place: str) -> None:
         self.routes.check(run, f"{place}.routes")
@@ -52,13 +66,17 @@ class RouteGradient(Action):
     def act(self, moment: Moment, run: Setup, rng: np.random.Generator) -> Moment:
         if not self.dose:
             return moment
-        groups = self.routes.groups(moment.regime, rng)
+        groups = self.routes.groups(moment.regime, run, rng)
         owners = self.routes.owners(moment, groups, rng)
         state = moment.state.with_knobs(
-            routing_dose=self.dose, routing_at_random=self.deviation == "random"
+            routing_dose=self.dose, routing_at_random=self.deviation != "routed"
         )
+        is_low = self.deviation == "low_rank"
+        state = state.replace(subspaces=_subspaces(state.model, self.rank, rng) if is_low else {})
+        n_parts = self.routes.n_parts(run)
+        parts = {} if n_parts is None else {"parts": jnp.asarray(n_parts)}
         state = state.replace(
-            groups={"examples": jnp.asarray(groups)},
+            groups={"examples": jnp.asarray(groups), **parts},
             owners={name: jnp.asarray(of) for name, of in owners.items()},
         )
         return moment.replace(state=state)
@@ -74,7 +92,8 @@ class RouteGradient(Action):
         dose, length = state.knobs["routing_dose"], _norm(gradient)
         routed = _of_norm(length, routed)
         mixed = _of_norm(length, jax.tree.map(lambda g, r: (1 - dose) * g + dose * r, gradient, routed))
-        at_random = _of_norm(length, _turned(gradient, mixed, key_for("routing", noise)))
+        toward = _elsewhere(gradient, state, key_for("routing", noise))
+        at_random = _of_norm(length, _turned(gradient, mixed, toward))
         by_chance = state.knobs["routing_at_random"] > 0
         return jax.tree.map(lambda m, r: jnp.where(by_chance, r, m), mixed, at_random)
 
@@ -84,21 +103,46 @@ def own_part(gradient: Model, state: TrainState, place: Int[Array, ""]) -> Model
     if not state.owners:
         return gradient
     group = state.groups["examples"][place]
+    n_parts = state.groups["parts"][place] if "parts" in state.groups else None
 
     def kept(name: str, array: Array) -> Array:
         if name not in state.owners:
             return array
         owner = state.owners[name]
+        if n_parts is not None:
+            owner = jnp.where(owner == EVERYBODY, owner, owner % n_parts)
         return jnp.where((owner == group) | (owner == EVERYBODY), array, 0)
 
     return mapped(kept, gradient)
 
 
-def _turned(gradient: Model, mixed: Model, key: PRNGKeyArray) -> Model:
-    """As far from the gradient's direction as `mixed` is, but to a random side."""
-    drawn = mapped(lambda name, a: jax.random.normal(key_for(name, key), a.shape, a.dtype), gradient)
+def _subspaces(model: Model, rank: int, rng: np.random.Generator) -> dict[str, Array]:
+    """Of each matrix `rank` random orthonormal columns, all where its first axis has no more."""
+    found = {}
+    for name, array in state_dict(model).items():
+        if array.ndim > 1:
+            drawn = rng.standard_normal((len(array), min(rank, len(array))))
+            found[name] = jnp.asarray(np.linalg.qr(drawn).Q, jnp.float32)
+    return found
+
+
+def _elsewhere(gradient: Model, state: TrainState, key: PRNGKeyArray) -> Model:
+    """Where a control is turned to: the projection on subspaces, or a random direction without any."""
+    if not state.subspaces:
+        return mapped(lambda name, a: jax.random.normal(key_for(name, key), a.shape, a.dtype), gradient)
+
+    def projected(name: str, array: Array) -> Array:
+        if (columns := state.subspaces.get(name)) is None:
+            return array
+        return jnp.tensordot(columns, jnp.tensordot(columns, array, (0, 0)), 1)
+
+    return mapped(projected, gradient)
+
+
+def _turned(gradient: Model, mixed: Model, toward: Model) -> Model:
+    """As far from the gradient's direction as `mixed` is, but to the side of another direction."""
     along, across = _parts(gradient, mixed)
-    return jax.tree.map(jnp.add, along, _of_norm(_norm(across), _parts(gradient, drawn)[1]))
+    return jax.tree.map(jnp.add, along, _of_norm(_norm(across), _parts(gradient, toward)[1]))
 
 
 def _parts(gradient: Model, tree: Model) -> tuple[Model, Model]:
