@@ -1,11 +1,13 @@
-"""Set-up of all tests: one XLA thread, a compile cache, shapes checked, and tiny shared models."""
+"""Set-up of all tests: one XLA thread, a compile cache, shapes checked, tiny models, a browser."""
 
 from __future__ import annotations
 
 import gc
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ["NPROC"] = "1"  # before JAX starts: the layout that gives reproducible bits on a CPU
 
@@ -31,6 +33,19 @@ settings.load_profile("ci" if os.environ.get("CI") else "undergrowth")
 from tests import tiny  # noqa: E402
 from undergrowth.measures import Observed  # noqa: E402
 from undergrowth.models import Transformer, TwoTokenMLP  # noqa: E402
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
 
 MAPS = Path("/proc/self/maps")
 MOST_MAPS = 20_000
@@ -63,3 +78,20 @@ def mlp() -> TwoTokenMLP:
 def observed() -> Observed:
     """The 25 examples of x + y mod 5, 15 of them trained on."""
     return tiny.observed()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium. Without one the tests are skipped, but never where CI is set."""
+    found = next((path for name in CHROMIUMS if (path := shutil.which(name))), None)
+    if found is None:
+        why = f"no Chromium on this machine: none of {', '.join(CHROMIUMS)} is on the PATH"
+        if os.environ.get("CI"):
+            pytest.fail(f"{why}, and CI must not skip this: install one")
+        pytest.skip(why)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=list(QUIET))
+        yield chromium
+        chromium.close()

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from tests.report.test_page import CHROMIUMS, QUIET, browser  # noqa: F401 (a fixture)
-
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
@@ -48,7 +46,7 @@ def site() -> Path:
     return SITE
 
 
-def opened(browser: Browser, site: Path, name: str, size: tuple[int, int], scheme="light") -> Opened:  # noqa: F811
+def opened(browser: Browser, site: Path, name: str, size: tuple[int, int], scheme="light") -> Opened:
     page = browser.new_page(
         viewport={"width": size[0], "height": size[1]},
         color_scheme="dark" if scheme == "dark" else "light",
@@ -72,7 +70,7 @@ def scheme(request: pytest.FixtureRequest) -> str:
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=("wide", "narrow"))
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_quiet_offline_and_no_wider_than_the_screen(
-    browser: Browser,  # noqa: F811
+    browser: Browser,
     site: Path,
     name: str,
     size: tuple[int, int],
@@ -89,7 +87,7 @@ def test_a_page_is_quiet_offline_and_no_wider_than_the_screen(
 
 @pytest.mark.parametrize("name", WITH_FIGURES)
 def test_every_figure_of_a_page_is_drawn_as_the_reader_comes_to_it(
-    browser: Browser,  # noqa: F811
+    browser: Browser,
     site: Path,
     name: str,
 ) -> None:
@@ -102,7 +100,7 @@ def test_every_figure_of_a_page_is_drawn_as_the_reader_comes_to_it(
     page.close()
 
 
-def test_figures_follow_the_theme(browser: Browser, site: Path, scheme: str) -> None:  # noqa: F811
+def test_figures_follow_the_theme(browser: Browser, site: Path, scheme: str) -> None:
     page = opened(browser, site, "tutorial/1-grokking", WIDE, scheme).page
     page.wait_for_selector(".plot .main-svg")
     ink = "() => getComputedStyle(document.querySelector('.plot .xtick text')).fill"
@@ -112,13 +110,13 @@ def test_figures_follow_the_theme(browser: Browser, site: Path, scheme: str) -> 
     page.close()
 
 
-def test_a_formula_is_drawn_by_the_browser(browser: Browser, site: Path) -> None:  # noqa: F811
+def test_a_formula_is_drawn_by_the_browser(browser: Browser, site: Path) -> None:
     page = opened(browser, site, "reference/measures", WIDE).page
     assert page.locator("math mfrac").first.bounding_box()
     page.close()
 
 
-def test_search_finds_a_measure_from_disk(browser: Browser, site: Path) -> None:  # noqa: F811
+def test_search_finds_a_measure_from_disk(browser: Browser, site: Path) -> None:
     found = opened(browser, site, "search", WIDE)
     found.page.fill("form input[name=q]", "shapley")
     found.page.press("form input[name=q]", "Enter")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync")
 PATIENCE = 60_000
 """Milliseconds until a test gives up on what it waits for."""
 
@@ -57,23 +54,6 @@ class Served:
         self.loop.call_soon_threadsafe(self.live.stop)
         self.server.should_exit = True
         self.thread.join()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium. Without one the tests are skipped, but never where CI is set."""
-    found = next((path for name in CHROMIUMS if (path := shutil.which(name))), None)
-    if found is None:
-        why = f"no Chromium on this machine: none of {', '.join(CHROMIUMS)} is on the PATH"
-        if os.environ.get("CI"):
-            pytest.fail(f"{why}, and CI must not skip this: install one")
-        pytest.skip(why)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=list(QUIET))
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,15 +22,6 @@ from undergrowth.sweep import Layout, train
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
 HOSTILE = "<script>alert('x')</script> & </style> \u2028"
 """Text that would break a page that does not escape it."""
 
@@ -103,23 +92,6 @@ def report(runs: tuple[Run, ...], tmp_path_factory: pytest.TempPathFactory) -> P
         commands=("undergrowth demo --out demo",),
     )
     return out
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium. Without one the tests are skipped, but never where CI is set."""
-    found = next((path for name in CHROMIUMS if (path := shutil.which(name))), None)
-    if found is None:
-        why = f"no Chromium on this machine: none of {', '.join(CHROMIUMS)} is on the PATH"
-        if os.environ.get("CI"):
-            pytest.fail(f"{why}, and CI must not skip this: install one")
-        pytest.skip(why)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=list(QUIET))
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
