@@ -73,6 +73,8 @@ LARGE = SMALL.replace(
     model=MLPSpec(n_hidden=1, d_mlp=192),
     steps=3_000,
 )
+"""Looked at on seed 0: alike, all are learned by step 1,010; with more examples the last two are not by
+3,000; with half of the gradient dealt out it learns."""
 EXPONENT, PARTS = 1.0, 4
 """Of Zipf's law over subtasks; into how many parts the examples of the rarer half are dealt."""
 DOSES: Mapping[Budget, tuple[float, ...]] = {
