@@ -30,13 +30,14 @@ extensions = [
     "builder.docstrings",
     "builder.mathml",
 ]
-exclude_patterns = ["_build", "builder", "tutorial/runs"]
+exclude_patterns = ["_build", "explorables", "builder", "tutorial/runs"]
 html_math_renderer = "mathml"
 smartquotes = False  # --out is no dash
 
 html_theme = "furo"
 html_title = "undergrowth"
 html_static_path = ["_static", "_build/static"]
+html_extra_path = ["explorables"]  # articles that play stored runs
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False

@@ -20,7 +20,9 @@ GROUPS = {
             "spec.presets",
             "schedules",
             "store",
+            "store.comparing",
             "sweep",
+            "terminal",
             "sweep.measuring",
             "sweep.replaying",
         ),
@@ -35,8 +37,17 @@ GROUPS = {
     "measures": ("Measures", ("", "measures")),
     "gating": ("Attribution and ablation", ("gating",)),
     "analysis": ("Events and statistics", ("analysis",)),
-    "figures": ("Figures", ("report.ablation", "report.curves", "report.saliency", "report.spikes")),
-    "studies": ("Studies and published results", ("studies", "published.reading", "published.writing")),
+    "figures": (
+        "Figures",
+        (
+            *("report.ablation", "report.curves", "report.saliency", "report.spikes"),
+            *("report.aligned", "report.fork_tree", "report.readings", "report.own_runs"),
+        ),
+    ),
+    "studies": (
+        "Studies and published results",
+        ("studies", "studies.named", "published.reading", "published.writing"),
+    ),
 }
 """By page: its title, and the modules from which the stub takes the names on it."""
 

@@ -14,6 +14,7 @@ from undergrowth.explore.arrays import packed
 from undergrowth.explore.cast import Cast
 from undergrowth.explore.stories import STORIES
 from undergrowth.explore.story import ExploreError, LeftOut, Scene, Story
+from undergrowth.explore.verdicts import verdicts_of
 from undergrowth.plain_text import command
 from undergrowth.report import theme
 from undergrowth.store import Store
@@ -52,6 +53,7 @@ def write_story(store: Store, story: Story, out: Path) -> tuple[Path, list[LeftO
 def rendered(story: Story, store: Store, made: list[Scene | LeftOut]) -> str:
     """The HTML of a story."""
     scenes = [each for each in made if isinstance(each, Scene)]
+    told = verdicts_of(story)
     where = store.root.name or "STORE"
     names = dict.fromkeys(scene.name for scene in scenes if scene.arrays)
     drawing = [_asset(name) for name in DRAWING]
@@ -70,6 +72,7 @@ def rendered(story: Story, store: Store, made: list[Scene | LeftOut]) -> str:
         seeds=sorted({frames.seed for scene in scenes for frames in scene.arrays}),
         steps=_steps(scenes),
         where=where,
+        told=told.about["digest"] if told else "",
         again=f"undergrowth explore {command(where)} --story {story.name}",
         training=story.training_command(command(where)),
         light=theme.PAPER["light"],
