@@ -18,6 +18,7 @@ from sphinx.application import Sphinx  # noqa: E402
 
 import undergrowth  # noqa: E402
 from undergrowth.published.hypotheses import rivals_in_words  # noqa: E402
+from undergrowth.published.markdown import ruled  # noqa: E402
 from undergrowth.published.reading import shipped  # noqa: E402
 
 project = "undergrowth"
@@ -48,7 +49,7 @@ html_theme_options = {"footer_icons": []}
 
 myst_enable_extensions = ["substitution", "attrs_inline"]
 myst_heading_anchors = 3
-myst_substitutions = {"answer": rivals_in_words()}
+myst_substitutions = {"answer": f"{ruled()}\n\n{rivals_in_words()}"}
 
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(BUILD / "executed")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from undergrowth.published.hypotheses import expectations, rivals_in_words
-from undergrowth.published.markdown import BEGINS, ENDS, answer, claims_table, within
+from undergrowth.published.markdown import BEGINS, ENDS, RULINGS, answer, claims_table, within
 from undergrowth.published.reading import claims, published, results, shipped
 from undergrowth.studies import STUDIES
 
@@ -26,6 +26,22 @@ def test_the_readme_has_what_the_published_results_say_of_the_rivals() -> None:
     text = README.read_text(encoding="utf-8")
     assert text == within(text, answer()), "put what `published.markdown.answer()` gives there"
     assert rivals_in_words() in text
+
+
+def test_each_decided_claim_has_a_line_and_the_others_are_counted() -> None:
+    lines = answer().splitlines()
+    decided = {row["claim"] for row in claims() if row["ruling"] in RULINGS}
+    told = {line[4:].split()[0] for line in lines if line.startswith("* **")}
+    assert told == decided
+    few = {row["claim"] for row in claims() if row["claim"] in decided and row["n_seeds"] < 16}
+    assert {line[4:].split()[0] for line in lines if "a demonstration" in line} == few
+    inconclusive = sum(row["ruling"] == "inconclusive" for row in claims())
+    asked = {claim.id for study in STUDIES.values() for claim in study.claims}
+    waiting = len(asked) - len(decided) - inconclusive
+    assert (
+        f"* Inconclusive: {inconclusive} of the {len(asked)} claims; waiting for runs: {waiting}."
+        in lines
+    )
 
 
 def test_published_expectations_are_those_of_the_studies_and_their_verdicts() -> None:
