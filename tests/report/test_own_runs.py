@@ -359,6 +359,18 @@ def test_a_run_that_diverged_has_a_page(tmp_path: Path) -> None:
     assert "diverged at" in page
 
 
+@pytest.mark.parametrize("steps", [1, 3, 11])
+def test_a_run_of_a_few_steps_has_a_page(steps: int, tmp_path: Path) -> None:
+    curves = [{"name": "curves", "schedule": {"every": 1}}]
+    spec = SPEC.replace(steps=steps, measures=curves)
+    runs = train(spec, tmp_path / "store", layout=Layout(workers=1)).runs
+    (_, curves_of) = own_sections(runs)
+    there = {figure.name for figure in curves_of.figures}
+    assert there >= {"accuracy-aligned", "loss-aligned"}
+    assert ("spikes-by-arm" in there) == (steps > 10)
+    assert "1 run in 1 arm." in own_report(runs, tmp_path / "page.html").read_text()
+
+
 def test_no_runs_have_a_page_and_a_figure(tmp_path: Path) -> None:
     assert "No run has been trained yet." in own_report((), tmp_path / "page.html").read_text()
     assert "no run yet" in fork_figure(()).caption

@@ -39,6 +39,8 @@ from undergrowth.store.measured import docstrings, owners, steps_measured
 OF_CURVES = ("train_accuracy", "val_accuracy", "train_loss", "val_loss", "update_loss")
 NATS = tuple(m * 10.0**d for d in range(-10, 3) for m in (1, 3))
 """Where a log axis of losses has its ticks."""
+SHORTEST = 10
+"""Updates from which on a loss is searched for spikes."""
 SPIKED = 3
 """Arms of which the loss of every update is drawn."""
 PANELS = 6
@@ -174,12 +176,18 @@ def _curves(runs: Sequence[Run], arms: Sequence[Arm], rules: Rules) -> Iterator[
             how = {"name": quantity, "title": title, "y": scale, "caption": unit, "rules": rules}
             yield aligned_figure(runs, *readings, **how)
     having = [arm for arm in arms if {"update_loss", "val_loss"} <= set(arm.runs[0].names)]
-    few = {arm.name: arm.runs[0] for arm in telling(having, SPIKED)}
-    shown = {name: run for name, run in few.items() if len(run["update_loss"]) > 2}
+    losses = {arm.name: finite_beginning(arm.runs[0]["update_loss"]) for arm in telling(having, SPIKED)}
+    runs_of = {arm.name: arm.runs[0] for arm in having}
+    shown = {name: runs_of[name] for name, loss in losses.items() if _can_spike(loss)}
     if shown:
-        found = {name: spikes(finite_beginning(run["update_loss"])) for name, run in shown.items()}
+        found = {name: spikes(losses[name]) for name in shown}
         more = f"Shown are {len(shown)} of {len(arms)} arms." if len(arms) > len(shown) else ""
         yield spikes_by_arm_figure(shown, found, more)
+
+
+def _can_spike(loss: xr.DataArray) -> bool:
+    """Whether a loss is long enough to look for spikes in it, and is never negative."""
+    return len(loss) >= SHORTEST and bool((loss >= 0).all())
 
 
 @dataclass(frozen=True, eq=False)

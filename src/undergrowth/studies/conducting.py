@@ -107,9 +107,8 @@ def write_report(
     default into the store, each complete or not at all.
 
     given: the command that it comes from. Runs that belong to no study come after those, with all that
-    was measured of them. The
-    store is only read: it may be in use by a writer. A run that cannot be read is left out, and said
-    to be.
+    was measured of them. The store is only read: it may be in use by a writer. A run that cannot be read
+    is left out, and said to be.
     """
     with kept_open():
         return _written(store, studies, given, where or places(store))
