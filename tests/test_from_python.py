@@ -27,12 +27,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ug.Store:
 FIGURES: list[Callable[[Any], Figure]] = [
     getattr(ug, name) for name in ug.__all__ if name.endswith(("_figure", "_histogram"))
 ]
+OF_A_READING = {ug.reading_figure: "val_loss", ug.heat_map_figure: "saliency_median"}
+"""Figures that are told which reading to draw."""
 
 
 @pytest.mark.parametrize("draw", FIGURES, ids=lambda draw: draw.__name__)
 def test_a_figure_takes_one_run_or_several_or_a_store(draw: Any, store: ug.Store) -> None:
     (run,) = store.runs
-    drawn = [draw(what).plot.to_json() for what in (run, store.runs, store)]
+    reading = [OF_A_READING[draw]] if draw in OF_A_READING else []
+    drawn = [draw(what, *reading).plot.to_json() for what in (run, store.runs, store)]
     assert drawn[0] == drawn[1] == drawn[2]
 
 

@@ -34,7 +34,9 @@ def commands(page: Path) -> Iterator[str]:
     for block in re.findall(r"^```[^\n]*\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
         for line in block.splitlines():
             if found := re.match(r"^!?(?:\.venv/bin/)?undergrowth ((?:(?!  ).)+)", line):
-                yield found[1].split(" # ")[0]
+                yield re.split(r" # | > ", found[1])[
+                    0
+                ]  # without a comment, or the file that takes what it prints
 
 
 COMMANDS = [(page, line) for page in PAGES for line in commands(page)]

@@ -397,7 +397,7 @@ def _steps(table: Table, there: list[str]) -> Figure:
 COUNT = "number of examples as such"
 STUDY = Study(
     name="transfer",
-    question="Does reach order what is learned outside modular arithmetic too? Many parities at once",
+    question="Does reach order what is learned outside modular arithmetic, in many parities at once?",
     claims=(
         Claim(
             "P18",
