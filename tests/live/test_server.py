@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -22,11 +23,18 @@ from undergrowth.live.watched import Board
 
 
 @contextmanager
-def serving(root: Path, port: int = 0) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The command at work, and its page's address."""
+def serving(
+    root: Path, port: int = 0, inherits: Any = signal.SIG_DFL
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command at work, and its page's address; inherits: what its shell does at Ctrl-C."""
     command = [sys.executable, "-m", "undergrowth", "serve", str(root), "--port", str(port)]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, inherits),
     )
     try:
         assert process.stdout is not None
@@ -39,9 +47,17 @@ def serving(root: Path, port: int = 0) -> Iterator[tuple[subprocess.Popen[str], 
         process.communicate()
 
 
-def test_it_streams_what_is_committed_and_ends_at_once_on_ctrl_c(planted: Planted) -> None:
+@pytest.mark.parametrize(
+    "inherits", [signal.SIG_DFL, signal.SIG_IGN], ids=["at a prompt", "in a shell's background"]
+)
+def test_it_streams_what_is_committed_and_ends_at_once_on_ctrl_c(
+    planted: Planted, inherits: signal.Handlers
+) -> None:
     planted.account(SPEC)
-    with serving(planted.root) as (process, address), httpx.Client(timeout=60) as client:
+    with (
+        serving(planted.root, inherits=inherits) as (process, address),
+        httpx.Client(timeout=60) as client,
+    ):
         with client.stream("GET", f"{address}events") as stream:
             lines = stream.iter_lines()
             while SPEC.id not in next(lines):

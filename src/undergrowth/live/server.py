@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -44,7 +45,7 @@ class _Server(uvicorn.Server):
             loop="asyncio",
         )
         super().__init__(config)
-        self.live = live
+        self.live, self.was_interrupted = live, False
         live.end = self._end
 
     def _end(self) -> None:
@@ -53,6 +54,7 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal has come: it is handled between two instructions of the loop's own thread."""
+        self.was_interrupted |= sig == signal.SIGINT
         self.live.stop()
         super().handle_exit(sig, frame)
 
@@ -79,7 +81,8 @@ def listening(port: int) -> socket.socket:
 def serve(root: Path, port: int, ready: Callable[[str], None]) -> None:
     """Serve the live view of the store at `root`, which need not be there yet, until a signal comes.
 
-    ready: called with the page's address when it can be opened. Raises PortInUseError, StoreError.
+    ready: called with the page's address when it can be opened. Raises PortInUseError, StoreError, and
+    KeyboardInterrupt at Ctrl-C.
     """
     listener = listening(port)
     with listener:
@@ -89,3 +92,5 @@ def serve(root: Path, port: int, ready: Callable[[str], None]) -> None:
         server.run(sockets=[listener])
         if live.wrong is not None:
             raise live.wrong
+        if server.was_interrupted:  # uvicorn raises it again, but not where the shell had it ignored
+            raise KeyboardInterrupt
