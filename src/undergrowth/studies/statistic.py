@@ -84,21 +84,30 @@ def times_predicted(decades: float) -> str:
 def share(of: str) -> Words:
     """Of a share.
 
-    >>> share("of the seeds")(0.75)
-    '75 % of the seeds'
+    >>> share("of the seeds")(0.75), share("of a co-cluster")(-0.004)
+    ('75 % of the seeds', '0 % of a co-cluster')
     """
-    return lambda value: f"{100 * value:.0f} % {of}" if math.isfinite(value) else "unknown"
+    return lambda value: (
+        f"{_signed(f'{round(100 * value)}')} % {of}" if math.isfinite(value) else "unknown"
+    )
 
 
 def points(what: str) -> Words:
     """Of a difference of accuracies or other shares.
 
-    >>> points("of accuracy")(-0.052)
-    '−5.2 points of accuracy'
+    >>> points("of accuracy")(-0.052), points("of accuracy")(-0.0001)
+    ('−5.2 points of accuracy', '+0.0 points of accuracy')
     """
     return lambda value: (
-        f"{100 * value:+.1f} points {what}".replace("-", "−") if math.isfinite(value) else "unknown"
+        f"{_signed(f'{round(100 * value, 1) + 0.0:+.1f}')} points {what}"
+        if math.isfinite(value)
+        else "unknown"
     )
+
+
+def _signed(number: str) -> str:
+    """A number with a minus sign in place of a hyphen."""
+    return number.replace("-", "−")
 
 
 def unit(what: str) -> Words:
