@@ -24,18 +24,17 @@ from undergrowth.live.watched import Board
 
 @contextmanager
 def serving(
-    root: Path, port: int = 0, inherits: Any = signal.SIG_DFL
+    root: Path, port: int = 0, inherits: Any = signal.default_int_handler
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The command at work, and its page's address; inherits: what its shell does at Ctrl-C."""
     command = [sys.executable, "-m", "undergrowth", "serve", str(root), "--port", str(port)]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=dict(os.environ),
-        preexec_fn=lambda: signal.signal(signal.SIGINT, inherits),
-    )
+    ours = signal.signal(signal.SIGINT, inherits)  # a child has what is ignored here, or the default
+    try:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+        )
+    finally:
+        signal.signal(signal.SIGINT, ours)
     try:
         assert process.stdout is not None
         said = process.stdout.readline()
@@ -48,10 +47,12 @@ def serving(
 
 
 @pytest.mark.parametrize(
-    "inherits", [signal.SIG_DFL, signal.SIG_IGN], ids=["at a prompt", "in a shell's background"]
+    "inherits",
+    [signal.default_int_handler, signal.SIG_IGN],
+    ids=["at a prompt", "in a shell's background"],
 )
 def test_it_streams_what_is_committed_and_ends_at_once_on_ctrl_c(
-    planted: Planted, inherits: signal.Handlers
+    planted: Planted, inherits: Any
 ) -> None:
     planted.account(SPEC)
     with (
