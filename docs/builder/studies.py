@@ -16,7 +16,7 @@ from undergrowth.published.hypotheses import rivals_in_words
 from undergrowth.published.reading import Published, claims, published, results, shipped
 from undergrowth.published.wording import bounds
 from undergrowth.studies import STUDIES, Study
-from undergrowth.studies.conducting import BUDGETS
+from undergrowth.studies.arm import BUDGETS
 
 NOT_PUBLISHED = (
     "No results of this study are published yet. What it would answer with, and what each hypothesis "

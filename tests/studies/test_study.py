@@ -22,8 +22,8 @@ from tests.studies.made_up import MadeUpRun
 from undergrowth.analysis import Exceeds
 from undergrowth.store import Run, Store
 from undergrowth.studies import STUDIES, Arm, Claim, Endpoint, Prediction, Statistic, Study
-from undergrowth.studies.arm import of_arms
-from undergrowth.studies.conducting import BUDGETS, Report, parts_in, places, write_report
+from undergrowth.studies.arm import BUDGETS, of_arms
+from undergrowth.studies.conducting import Report, parts_in, places, write_report
 from undergrowth.studies.grokking import FIGURE_1A
 from undergrowth.studies.table import Table
 from undergrowth.sweep import Layout, train

@@ -8,7 +8,6 @@ from undergrowth.analysis.distributions import (
     number_holding,
     skewness,
 )
-from undergrowth.analysis.events import Event, Rules, events
 from undergrowth.analysis.intervals import (
     Estimate,
     censored_estimate,
@@ -33,6 +32,7 @@ from undergrowth.analysis.spikes import (
 from undergrowth.analysis.survival import Survival, log_rank, survival
 from undergrowth.analysis.switches import Switched, narrowing, speed_up
 from undergrowth.analysis.verdicts import Value, Verdict
+from undergrowth.store.events import Event, Rules, events
 
 __all__ = [
     "Above",

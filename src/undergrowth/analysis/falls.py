@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from undergrowth.analysis.events import DEFAULT_RULES, Rules, events
+from undergrowth.store.events import DEFAULT_RULES, Rules, events
 
 DROP = 0.5
 """Decades: a loss that is divided by 3 has fallen."""

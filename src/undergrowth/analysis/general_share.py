@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 
 from undergrowth.analysis.areas import MIDWAY
-from undergrowth.analysis.events import DEFAULT_RULES, events
 from undergrowth.store import Run
+from undergrowth.store.events import DEFAULT_RULES, events
 
 LEAST_WAY = 0.2
 """A rise by less, in shares or accuracy, is none."""

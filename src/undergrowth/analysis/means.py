@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from undergrowth.analysis.events import DEFAULT_RULES, Rules, events
 from undergrowth.analysis.intervals import NONE, Estimate, estimate
 from undergrowth.store import Run
+from undergrowth.store.events import DEFAULT_RULES, Rules, events
 
 
 def over_seeds(values: xr.DataArray, *, is_log: bool = False) -> pd.DataFrame:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import xarray as xr
 
-from undergrowth.analysis.events import DEFAULT_RULES, EventName, Rules
 from undergrowth.analysis.stages import at_event
 from undergrowth.store import Run
+from undergrowth.store.events import DEFAULT_RULES, EventName, Rules
 
 
 def ends(

@@ -1,12 +1,9 @@
-"""How a run ended beside its status: damaged, diverged, stopped, interventions that never fired."""
+"""How a run ended beside its status: diverged, stopped, interventions that never fired."""
 
 from __future__ import annotations
 
 from undergrowth.store import Run
-from undergrowth.store.listing import damage
 from undergrowth.store.reader import of_kind
-
-__all__ = ["damage", "diverged_at", "in_words", "never_fired"]
 
 
 def diverged_at(run: Run) -> int | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from undergrowth.analysis.events import DEFAULT_RULES, EventName, Rules, events
 from undergrowth.store import Run
+from undergrowth.store.events import DEFAULT_RULES, EventName, Rules, events
 
 
 def at_event(

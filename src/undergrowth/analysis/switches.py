@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
-from undergrowth.analysis.events import DEFAULT_RULES, Event, Rules, events
+from undergrowth.store.events import DEFAULT_RULES, Event, Rules, events
 
 LASTING = 0.1
 """For how much of the steps after a switch, at their end, validation is to be there to have stayed."""

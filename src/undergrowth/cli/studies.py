@@ -68,7 +68,7 @@ def list_studies(*, as_json: AsJson = False) -> int:
 
 def _budgets(study: Study) -> dict[str, dict[str, int]]:
     """By budget: how many runs a study has, and of how many steps in all."""
-    from undergrowth.studies.conducting import BUDGETS
+    from undergrowth.studies.arm import BUDGETS
 
     runs = {budget: study.runs(budget, None) for budget in BUDGETS}
     return {
@@ -80,7 +80,7 @@ def _budgets(study: Study) -> dict[str, dict[str, int]]:
 @study_app.command(name="show")
 def show_study(name: StudyName, /, *, as_json: AsJson = False) -> int:
     """Show a study: its claims, what each hypothesis predicts, and its runs by budget."""
-    from undergrowth.studies.conducting import BUDGETS
+    from undergrowth.studies.arm import BUDGETS
 
     study = study_named(name)
     sizes: dict[BudgetName, int] = {budget: len(study.runs(budget, None)) for budget in BUDGETS}

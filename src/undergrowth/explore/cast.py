@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from undergrowth.analysis.events import DEFAULT_RULES, Event, events
 from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run, Store
+from undergrowth.store.events import DEFAULT_RULES, Event, events
 
 MOST_SEEDS = 4
 """Of which a page carries the runs: more make it large, and a reader turns to a few."""

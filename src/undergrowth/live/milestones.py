@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from undergrowth.analysis.events import DEFAULT_RULES, Rules
+from undergrowth.store.events import DEFAULT_RULES, Rules
 
 
 @dataclass
 class Milestones:
-    """The first steps of `analysis.events` so far, each None where it has not come yet.
+    """The first steps of `store.events` so far, each None where it has not come yet.
 
     Points come in the order of their steps, train and validation accuracy of one step together, NaN
     where one was not evaluated. The onset counts only if it holds to the end, so it may be taken back.

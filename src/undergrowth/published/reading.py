@@ -129,7 +129,7 @@ class Published:
     def table(self, study: Study | None = None) -> Table:
         """The runs as the arms of their study; `study`: it itself where the package does not have it."""
         from undergrowth.studies import STUDIES
-        from undergrowth.studies.conducting import table_of
+        from undergrowth.studies.study import table_of
 
         runs = {run.id: run for run in self.runs}
         parts = {run.id: run.parts for run in self.runs}

@@ -11,7 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from undergrowth.analysis.outcomes import damage
 from undergrowth.analysis.verdicts import Verdict
 from undergrowth.plain_text import json_text
 from undergrowth.published.columns import as_columns, readings_of
@@ -32,9 +31,11 @@ from undergrowth.published.reading import (
 from undergrowth.published.runs import account
 from undergrowth.store import Part, Run, Store
 from undergrowth.store.files import write_whole
+from undergrowth.store.listing import damage
 from undergrowth.store.parts import Parts, parts_of
 from undergrowth.studies import STUDIES, Answer, Study, Table
-from undergrowth.studies.conducting import SCHEMA as VERDICTS_SCHEMA, table_of
+from undergrowth.studies.conducting import SCHEMA as VERDICTS_SCHEMA
+from undergrowth.studies.study import table_of
 
 MOST_BYTES = 990_000
 """Of all files of a study: what ships stays small."""

@@ -9,13 +9,13 @@ from functools import cached_property, lru_cache
 from typing import Any, Literal, get_args
 
 from undergrowth.analysis import Event, Rules, events
-from undergrowth.analysis.events import EventName
 from undergrowth.naming import arms_told_apart, differences
 from undergrowth.report import theme
 from undergrowth.report.charts import Look
 from undergrowth.report.groups import RULES, Runs, as_runs
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
+from undergrowth.store.events import EventName
 from undergrowth.store.lineage import spec_of
 from undergrowth.store.reader import of_kind
 

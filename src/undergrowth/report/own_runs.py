@@ -9,7 +9,7 @@ from pathlib import Path
 import xarray as xr
 
 from undergrowth.analysis import Rules, spikes
-from undergrowth.analysis.outcomes import damage, in_words, never_fired
+from undergrowth.analysis.outcomes import in_words, never_fired
 from undergrowth.measures.named import KINDS
 from undergrowth.report.aligned import aligned_figure, in_text
 from undergrowth.report.arms import Arm, arms_of, courses, telling
@@ -34,6 +34,7 @@ from undergrowth.report.readings import (
 from undergrowth.report.specific import special_figures
 from undergrowth.report.spikes import finite_beginning, spikes_by_arm_figure
 from undergrowth.store import Run
+from undergrowth.store.listing import damage
 from undergrowth.store.measured import docstrings, owners, steps_measured
 
 OF_CURVES = ("train_accuracy", "val_accuracy", "train_loss", "val_loss", "update_loss")
@@ -78,13 +79,13 @@ def own_report(runs: Runs, out: str | Path, *, title: str = "Runs", rules: Rules
         runs=given,
         commands=(),
         rules=rules,
-        answer=in_one_sentence(sound, rules) if sound else "",
+        answer=what_happened(sound, rules) if sound else "",
         damaged=damaged,
     )
     return Path(out)
 
 
-def in_one_sentence(runs: Sequence[Run], rules: Rules = RULES) -> str:
+def what_happened(runs: Sequence[Run], rules: Rules = RULES) -> str:
     """How many runs and arms there are, in how many what happened, where interventions never fired."""
     arms, its = arms_of(runs), courses(runs, rules)
     said = [f"{plural(len(runs), 'run')} in {plural(len(arms), 'arm')}."]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from undergrowth.analysis import Event, Rules, events
-from undergrowth.analysis.events import EventName
 from undergrowth.report.groups import RULES, Group, alike, groups, plural
 from undergrowth.store import Run
+from undergrowth.store.events import EventName
 
 
 def in_one_sentence(runs: Sequence[Run], rules: Rules = RULES) -> str:

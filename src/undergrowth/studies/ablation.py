@@ -9,7 +9,6 @@ from functools import cache, lru_cache, partial
 import xarray as xr
 
 from undergrowth.analysis import Exceeds
-from undergrowth.analysis.events import EventName
 from undergrowth.analysis.hypotheses import EFFICIENCY, FREQUENCY
 from undergrowth.analysis.matching import MATCHED_WITHIN, is_matched
 from undergrowth.analysis.predictions import Prediction
@@ -17,6 +16,7 @@ from undergrowth.report.ablation import deletion_by_k_figure, deletion_over_step
 from undergrowth.report.estimates import effects_figure
 from undergrowth.report.figure import Figure
 from undergrowth.store import Run
+from undergrowth.store.events import EventName
 from undergrowth.studies import small_arms
 from undergrowth.studies.arm import Budget
 from undergrowth.studies.changes import Change, against_shuffled

@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 
 from undergrowth.analysis import Rule
-from undergrowth.analysis.events import EventName
 from undergrowth.analysis.moments import ends
 from undergrowth.report.numbers import format_number
 from undergrowth.store import Run
+from undergrowth.store.events import EventName
 from undergrowth.studies import small_arms
 from undergrowth.studies.endpoint import Endpoint
 from undergrowth.studies.statistic import Missing, Statistic

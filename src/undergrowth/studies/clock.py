@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from undergrowth.analysis import Exceeds, events
-from undergrowth.analysis.events import DEFAULT_RULES as RULES
 from undergrowth.analysis.hypotheses import COLLAPSE, EFFICIENCY, FREQUENCY, LAZY, TWO_CIRCUITS
 from undergrowth.analysis.intervals import Estimate, P
 from undergrowth.analysis.predictions import Prediction
@@ -27,6 +26,7 @@ from undergrowth.report.figure import Figure
 from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
+from undergrowth.store.events import DEFAULT_RULES as RULES
 from undergrowth.studies.arm import Arm, Budget
 from undergrowth.studies.endpoint import Endpoint, Measured, aggregate
 from undergrowth.studies.statistic import Missing, Statistic, unit

@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 
 from undergrowth.analysis import Event, Exceeds, events
-from undergrowth.analysis.events import DEFAULT_RULES, EventName
 from undergrowth.analysis.growth import Ladder, exponential_over_power_law, slope
 from undergrowth.analysis.hypotheses import EFFICIENCY, FREQUENCY
 from undergrowth.analysis.predictions import Prediction
@@ -31,6 +30,7 @@ from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.spec.presets import preset
 from undergrowth.store import Run
+from undergrowth.store.events import DEFAULT_RULES, EventName
 from undergrowth.studies.arm import Arm, Budget
 from undergrowth.studies.endpoint import Endpoint, Measured, values_of
 from undergrowth.studies.statistic import Missing, Statistic, times, unit

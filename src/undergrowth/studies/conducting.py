@@ -8,19 +8,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from undergrowth.analysis.claims import Answered, adjusted
-from undergrowth.analysis.outcomes import damage, diverged_at, in_words
+from undergrowth.analysis.outcomes import diverged_at, in_words
 from undergrowth.analysis.verdicts import Verdict
 from undergrowth.naming import runs_told_apart
 from undergrowth.plain_text import command, json_text
 from undergrowth.report.figure import Figure
 from undergrowth.report.front import Section, lines
 from undergrowth.report.groups import plural
-from undergrowth.report.own_runs import in_one_sentence, own_sections
+from undergrowth.report.own_runs import own_sections, what_happened
 from undergrowth.report.page import write_page
 from undergrowth.store import Part, Run, Store
 from undergrowth.store.database import kept_open
 from undergrowth.store.files import write_whole
 from undergrowth.store.layout import run_folder
+from undergrowth.store.listing import damage
 from undergrowth.store.parts import Parts, parts_of
 from undergrowth.store.predicted import state, stated
 from undergrowth.studies.arm import BUDGETS, Planned
@@ -140,7 +141,7 @@ def _written(store: Store, studies: Iterable[Study], given: str, where: Places) 
         runs=runs,
         commands=[given, *_one_run_again(store, runs)],
         damaged=damaged,
-        answer=in_one_sentence(own) if own and not in_studies else "",
+        answer=what_happened(own) if own and not in_studies else "",
     )
     verdicts = tuple(verdict for section in sections for verdict in section.verdicts)
     claims = tuple(line.answer for line in lines(sections))

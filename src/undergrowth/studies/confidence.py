@@ -9,7 +9,6 @@ import numpy as np
 import xarray as xr
 
 from undergrowth.analysis import Above, Exceeds, events
-from undergrowth.analysis.events import DEFAULT_RULES as RULES, EventName
 from undergrowth.analysis.hypotheses import COLLAPSE, EFFICIENCY, FREQUENCY, TWO_CIRCUITS
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.analysis.stages import at_event, between_events
@@ -21,6 +20,7 @@ from undergrowth.report.numbers import format_number
 from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
+from undergrowth.store.events import DEFAULT_RULES as RULES, EventName
 from undergrowth.studies import replication
 from undergrowth.studies.arm import Arm, Budget
 from undergrowth.studies.endpoint import Endpoint

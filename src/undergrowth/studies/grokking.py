@@ -9,7 +9,6 @@ from functools import cache
 import numpy as np
 
 from undergrowth.analysis import Above, Exceeds, Rule, Rules, Value, events
-from undergrowth.analysis.events import DEFAULT_RULES as RULES, onset_by_loss
 from undergrowth.analysis.falls import DROP, Falls, falls
 from undergrowth.analysis.hypotheses import EFFICIENCY, FREQUENCY, TWO_CIRCUITS
 from undergrowth.analysis.intervals import unknown
@@ -21,6 +20,7 @@ from undergrowth.report.figure import Figure
 from undergrowth.schedules import Schedule
 from undergrowth.spec.presets import preset
 from undergrowth.store import Run
+from undergrowth.store.events import DEFAULT_RULES as RULES, onset_by_loss
 from undergrowth.studies import one_layer_addition, replication
 from undergrowth.studies.arm import Arm, Budget
 from undergrowth.studies.endpoint import Endpoint, Measured, measured_by_seed

@@ -10,7 +10,6 @@ import numpy as np
 import xarray as xr
 
 from undergrowth.analysis import Above, Exceeds, Within
-from undergrowth.analysis.events import DEFAULT_RULES as RULES
 from undergrowth.analysis.means import median_events
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.analysis.stages import at_event, between_events
@@ -22,6 +21,7 @@ from undergrowth.report.panels import panels_figure
 from undergrowth.schedules import Schedule
 from undergrowth.spec.presets import preset
 from undergrowth.store import Run
+from undergrowth.store.events import DEFAULT_RULES as RULES
 from undergrowth.store.reader import together
 from undergrowth.studies import confidence
 from undergrowth.studies.arm import Arm, Budget

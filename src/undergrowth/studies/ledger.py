@@ -20,7 +20,6 @@ from scipy import stats
 
 from undergrowth.analysis import Above, Exceeds
 from undergrowth.analysis.areas import MIDWAY
-from undergrowth.analysis.events import DEFAULT_RULES, events
 from undergrowth.analysis.general_part import (
     MEAN_LOGITS,
     POWER,
@@ -45,6 +44,7 @@ from undergrowth.report.panels import panels_figure
 from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
+from undergrowth.store.events import DEFAULT_RULES, events
 from undergrowth.store.reader import together
 from undergrowth.studies import small_arms
 from undergrowth.studies.arm import Arm, Budget

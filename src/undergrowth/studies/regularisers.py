@@ -30,7 +30,6 @@ from undergrowth.analysis import (
     speed_up,
     survival,
 )
-from undergrowth.analysis.events import DEFAULT_RULES as RULES
 from undergrowth.analysis.hypotheses import COLLAPSE, EFFICIENCY, FREQUENCY
 from undergrowth.analysis.means import columns_of
 from undergrowth.analysis.predictions import Prediction
@@ -44,6 +43,7 @@ from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.spec.presets import FIGURE_2A_NAME, preset
 from undergrowth.store import Run
+from undergrowth.store.events import DEFAULT_RULES as RULES
 from undergrowth.studies.arm import SEEDS, Arm, Budget
 from undergrowth.studies.best_of import held_out
 from undergrowth.studies.endpoint import Endpoint, Measured, aggregate

@@ -15,7 +15,6 @@ import xarray as xr
 
 from undergrowth.analysis import Above, Exceeds, Value, gini, skewness
 from undergrowth.analysis.areas import MIDWAY
-from undergrowth.analysis.events import EventName
 from undergrowth.analysis.general_share import general_share, least_of_both_midway, wider_rise
 from undergrowth.analysis.hypotheses import EFFICIENCY, FREQUENCY
 from undergrowth.analysis.means import median_events
@@ -30,6 +29,7 @@ from undergrowth.report.groups import plural
 from undergrowth.report.panels import panels_figure
 from undergrowth.report.saliency import breadth_figure, concentration_figure, saliency_histogram
 from undergrowth.store import Run
+from undergrowth.store.events import EventName
 from undergrowth.store.reader import together
 from undergrowth.studies import small_arms
 from undergrowth.studies.arm import Budget

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from undergrowth.analysis.claims import adjusted
-from undergrowth.analysis.outcomes import damage
 from undergrowth.analysis.predictions import Prediction, Scored
 from undergrowth.analysis.verdicts import Verdict, Verdicts
 from undergrowth.notebook_html import html_table
@@ -17,6 +16,7 @@ from undergrowth.report.figure import Figure
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run, Store
 from undergrowth.store.database import kept_open
+from undergrowth.store.listing import damage
 from undergrowth.store.parts import Parts, parts_of
 from undergrowth.store.predicted import Numbers, stated
 from undergrowth.studies.arm import BUDGETS, Arm, Budget, Planned, planned

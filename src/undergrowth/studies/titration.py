@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from undergrowth.analysis import Exceeds, Value, Within, estimate, events
-from undergrowth.analysis.events import DEFAULT_RULES as RULES
 from undergrowth.analysis.hypotheses import EFFICIENCY, FREQUENCY, SIMPLICITY, TWO_CIRCUITS
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.analysis.stages import at_event
@@ -24,6 +23,7 @@ from undergrowth.report.panels import panels_figure
 from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
+from undergrowth.store.events import DEFAULT_RULES as RULES
 from undergrowth.store.reader import together
 from undergrowth.studies.arm import Arm, Budget
 from undergrowth.studies.endpoint import Endpoint, Measured

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import pandas as pd
 
 from undergrowth.analysis import Exceeds, estimate
-from undergrowth.analysis.events import DEFAULT_RULES as RULES
 from undergrowth.analysis.hypotheses import COLLAPSE, EFFICIENCY, FREQUENCY, SIMPLICITY
 from undergrowth.analysis.means import columns_of
 from undergrowth.analysis.predictions import Prediction
@@ -26,6 +25,7 @@ from undergrowth.report.figure import Figure, chart
 from undergrowth.report.panels import panels_figure
 from undergrowth.schedules import Schedule
 from undergrowth.store import Run
+from undergrowth.store.events import DEFAULT_RULES as RULES
 from undergrowth.store.reader import together
 from undergrowth.studies import complexity
 from undergrowth.studies.arm import Arm, Budget

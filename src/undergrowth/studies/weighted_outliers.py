@@ -18,7 +18,6 @@ import numpy as np
 import xarray as xr
 
 from undergrowth.analysis import Exceeds
-from undergrowth.analysis.events import DEFAULT_RULES as RULES
 from undergrowth.analysis.hypotheses import COLLAPSE, EFFICIENCY, FREQUENCY, TWO_CIRCUITS
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.measures import Curves, Predictions
@@ -30,6 +29,7 @@ from undergrowth.report.figure import Figure
 from undergrowth.report.panels import panels_figure
 from undergrowth.schedules import Schedule
 from undergrowth.store import Run
+from undergrowth.store.events import DEFAULT_RULES as RULES
 from undergrowth.studies import complexity
 from undergrowth.studies.arm import Arm, Budget, each_once
 from undergrowth.studies.endpoint import Endpoint

@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 
 from undergrowth.analysis import Above, Exceeds, across, estimate, nested_estimate
-from undergrowth.analysis.events import DEFAULT_RULES
 from undergrowth.analysis.intervals import unknown
 from undergrowth.report.groups import plural
+from undergrowth.store.events import DEFAULT_RULES
 from undergrowth.studies.arm import Budget
 from undergrowth.studies.endpoint import Endpoint, Measured, measured_by_seed
 from undergrowth.studies.own_scale import waits_for
