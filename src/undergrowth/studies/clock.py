@@ -29,8 +29,9 @@ from undergrowth.store import Run
 from undergrowth.store.events import DEFAULT_RULES as RULES
 from undergrowth.studies.arm import Arm, Budget
 from undergrowth.studies.endpoint import Endpoint, Measured, aggregate
+from undergrowth.studies.shared_claims import BOTH_COEXIST
 from undergrowth.studies.statistic import Missing, Statistic, unit
-from undergrowth.studies.study import Claim, Study
+from undergrowth.studies.study import Study
 from undergrowth.studies.table import Table
 from undergrowth.tasks import CommutationSafe, LeakyRandom, Modular, SparseParity
 from undergrowth.training.batches import FullBatch, MiniBatch
@@ -275,12 +276,7 @@ CLOCKS = {
 STUDY = Study(
     name="clock",
     question="Is the wait from memorised to grokked memoryless, or does a clock run?",
-    claims=(
-        Claim(
-            "P10",
-            "Shallow and general circuits coexist; the general share grows gradually, at many levels.",
-        ),
-    ),
+    claims=(BOTH_COEXIST,),
     hypotheses={
         **CLOCKS,
         TWO_CIRCUITS: (

@@ -49,6 +49,7 @@ from undergrowth.store.reader import together
 from undergrowth.studies import small_arms
 from undergrowth.studies.arm import Arm, Budget
 from undergrowth.studies.endpoint import Endpoint, aggregate, values_of
+from undergrowth.studies.shared_claims import BOTH_COEXIST, GENERAL_REPLACES
 from undergrowth.studies.small_arms import CHEAP, control_of
 from undergrowth.studies.statistic import Missing, Statistic, points, times, unit
 from undergrowth.studies.study import Claim, Study
@@ -422,16 +423,9 @@ STUDY = Study(
     name="ledger",
     question="Who carries the margin while a network groks, and which early number predicts it?",
     claims=(
-        Claim(
-            "P10",
-            "Shallow and general circuits coexist; the general share grows gradually, at many levels.",
-        ),
+        BOTH_COEXIST,
         Claim("P11", "For a subset of the data the switch to the general circuit is quick."),
-        Claim(
-            "P18",
-            "Of shallow circuits and a general one that make the same predictions, the general one gets "
-            "more or stronger updates, and replaces them.",
-        ),
+        GENERAL_REPLACES,
     ),
     hypotheses={
         FREQUENCY: (

@@ -49,6 +49,7 @@ from undergrowth.studies.best_of import held_out
 from undergrowth.studies.endpoint import Endpoint, Measured, aggregate
 from undergrowth.studies.lr_boost.statistics import switched
 from undergrowth.studies.own_scale import waits_for
+from undergrowth.studies.shared_claims import DECAY_IS_BEST
 from undergrowth.studies.statistic import Missing, Statistic, points, share, times
 from undergrowth.studies.study import Claim, Study
 from undergrowth.studies.table import NOT_THERE, Table
@@ -552,10 +553,7 @@ STUDY = Study(
             "P7",
             "Stochasticity and regularisation speed up generalisation: less data, fewer steps.",
         ),
-        Claim(
-            "P8",
-            "Weight decay is the most effective, because it degrades shallow circuits more.",
-        ),
+        DECAY_IS_BEST,
     ),
     hypotheses={
         FREQUENCY: (

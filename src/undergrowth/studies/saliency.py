@@ -35,6 +35,7 @@ from undergrowth.studies import small_arms
 from undergrowth.studies.arm import Budget
 from undergrowth.studies.changes import Change, against_shuffled
 from undergrowth.studies.endpoint import Endpoint
+from undergrowth.studies.shared_claims import BOTH_COEXIST
 from undergrowth.studies.small_arms import ARMS, ATTRIBUTIONS, MAIN, control_of
 from undergrowth.studies.statistic import Missing, Statistic, Words, format_number, points, share
 from undergrowth.studies.study import Claim, Study
@@ -320,10 +321,7 @@ STUDY = Study(
             "The histogram of the neurons' median saliency grows more right-skewed with training, on "
             "train and test examples.",
         ),
-        Claim(
-            "P10",
-            "Shallow and general circuits coexist; the general share grows gradually, at many levels.",
-        ),
+        BOTH_COEXIST,
     ),
     hypotheses={
         FREQUENCY: (

@@ -27,8 +27,9 @@ from undergrowth.store.events import DEFAULT_RULES as RULES
 from undergrowth.store.reader import together
 from undergrowth.studies.arm import Arm, Budget
 from undergrowth.studies.endpoint import Endpoint, Measured
+from undergrowth.studies.shared_claims import GENERAL_REPLACES
 from undergrowth.studies.statistic import Missing, Statistic, beside, points, times
-from undergrowth.studies.study import Claim, Study
+from undergrowth.studies.study import Study
 from undergrowth.studies.table import Table
 from undergrowth.tasks import CommutationSafe, Modular
 from undergrowth.training.interventions import AtStep, Intervention, RandomWeights, RouteGradient
@@ -455,13 +456,7 @@ def _over_steps(table: Table, base: Dose) -> Iterator[Figure]:
 STUDY = Study(
     name="titration",
     question="Does generalisation come as many examples reinforce the same weights?",
-    claims=(
-        Claim(
-            "P18",
-            "Of shallow circuits and a general one that make the same predictions, the general one gets "
-            "more or stronger updates, and replaces them.",
-        ),
-    ),
+    claims=(GENERAL_REPLACES,),
     hypotheses={
         FREQUENCY: (
             "A network generalises because the pushes of many examples add up in the same weights. "

@@ -35,8 +35,9 @@ from undergrowth.store.predicted import Numbers
 from undergrowth.store.reader import together
 from undergrowth.studies.arm import Arm, Budget
 from undergrowth.studies.endpoint import Endpoint, Measured, aggregate
+from undergrowth.studies.shared_claims import GENERAL_REPLACES
 from undergrowth.studies.statistic import Missing, Statistic, beside, points, times, times_predicted
-from undergrowth.studies.study import Claim, Study
+from undergrowth.studies.study import Study
 from undergrowth.studies.table import Table
 from undergrowth.tasks import LeakyRandom, MultitaskParity, OfGroups
 from undergrowth.training.batches import MiniBatch
@@ -398,13 +399,7 @@ COUNT = "number of examples as such"
 STUDY = Study(
     name="transfer",
     question="Does reach order what is learned outside modular arithmetic, in many parities at once?",
-    claims=(
-        Claim(
-            "P18",
-            "Of shallow circuits and a general one that make the same predictions, the general one gets "
-            "more or stronger updates, and replaces them.",
-        ),
-    ),
+    claims=(GENERAL_REPLACES,),
     hypotheses={
         FREQUENCY: (
             "A circuit is learned as fast as the pushes of its examples add up in the same weights: "

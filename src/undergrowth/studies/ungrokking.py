@@ -30,8 +30,9 @@ from undergrowth.store.reader import together
 from undergrowth.studies import complexity
 from undergrowth.studies.arm import Arm, Budget
 from undergrowth.studies.endpoint import Endpoint
+from undergrowth.studies.shared_claims import GENERAL_REPLACES
 from undergrowth.studies.statistic import Missing, Statistic, beside, points, times
-from undergrowth.studies.study import Claim, Study
+from undergrowth.studies.study import Study
 from undergrowth.studies.table import Table
 from undergrowth.studies.threshold import moved
 from undergrowth.tasks import CommutationSafe, Modular
@@ -279,13 +280,7 @@ def _by_share(table: Table, there: Sequence[Continued]) -> Figure:
 STUDY = Study(
     name="ungrokking",
     question="Does a network that has grokked stay general when only a few of its examples are left?",
-    claims=(
-        Claim(
-            "P18",
-            "Of shallow circuits and a general one that make the same predictions, the general one gets "
-            "more or stronger updates, and replaces them.",
-        ),
-    ),
+    claims=(GENERAL_REPLACES,),
     hypotheses={
         FREQUENCY: (
             "Every example that is left reinforces the general circuit, and one of them each look-up: "

@@ -33,8 +33,9 @@ from undergrowth.store.events import DEFAULT_RULES as RULES
 from undergrowth.studies import complexity
 from undergrowth.studies.arm import Arm, Budget, each_once
 from undergrowth.studies.endpoint import Endpoint
+from undergrowth.studies.shared_claims import GENERAL_REPLACES
 from undergrowth.studies.statistic import Missing, Statistic, beside, points, times
-from undergrowth.studies.study import Claim, Study
+from undergrowth.studies.study import Study
 from undergrowth.studies.table import Table
 from undergrowth.studies.threshold import moved
 from undergrowth.tasks import CommutationSafe, Modular, OfNoisy
@@ -294,13 +295,7 @@ def _over_steps(runs: Sequence[Run], wrong: bool) -> xr.DataArray | None:
 STUDY = Study(
     name="weighted-outliers",
     question="Which wrong labels are unlearned, by how much each counts and by the decay?",
-    claims=(
-        Claim(
-            "P18",
-            "Of shallow circuits and a general one that make the same predictions, the general one gets "
-            "more or stronger updates, and replaces them.",
-        ),
-    ),
+    claims=(GENERAL_REPLACES,),
     hypotheses={
         FREQUENCY: (
             "An outlier is unlearned where the other examples push harder than it does: at a weight "

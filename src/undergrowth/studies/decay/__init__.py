@@ -20,19 +20,15 @@ from undergrowth.analysis.predictions import Prediction
 from undergrowth.studies.decay.arms import arms
 from undergrowth.studies.decay.endpoints import endpoints
 from undergrowth.studies.decay.figures import figures
-from undergrowth.studies.study import Claim, Study
+from undergrowth.studies.shared_claims import DECAY_IS_BEST
+from undergrowth.studies.study import Study
 
 SCALING = "scaling alone"
 
 STUDY = Study(
     name="decay",
     question="Do decay and noise alone undo shallow circuits sooner than general ones?",
-    claims=(
-        Claim(
-            "P8",
-            "Weight decay is the most effective, because it degrades shallow circuits more.",
-        ),
-    ),
+    claims=(DECAY_IS_BEST,),
     hypotheses={
         FREQUENCY: (
             "Without the gradient, shallow circuits go first: memorised-only predictions are lost "

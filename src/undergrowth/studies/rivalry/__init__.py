@@ -8,17 +8,14 @@ from undergrowth.studies.rivalry.arms import arms
 from undergrowth.studies.rivalry.endpoints import endpoints
 from undergrowth.studies.rivalry.figures import figures
 from undergrowth.studies.rivalry.theory import predicted
+from undergrowth.studies.shared_claims import GENERAL_REPLACES
 from undergrowth.studies.study import Claim, Study
 
 STUDY = Study(
     name="rivalry",
     question="Do general circuits win by the push of more examples, or by costing less norm?",
     claims=(
-        Claim(
-            "P18",
-            "Of shallow circuits and a general one that make the same predictions, the general one gets "
-            "more or stronger updates, and replaces them.",
-        ),
+        GENERAL_REPLACES,
         Claim("P20", "Generality is not just simplicity: it wins where its norm costs no less."),
     ),
     hypotheses={
