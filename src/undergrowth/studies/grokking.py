@@ -26,7 +26,14 @@ from undergrowth.studies.arm import Arm, Budget
 from undergrowth.studies.endpoint import Endpoint, Measured, measured_by_seed
 from undergrowth.studies.one_layer_addition import SHUFFLED, TRUE
 from undergrowth.studies.own_scale import waits_for
-from undergrowth.studies.statistic import Missing, Statistic, share, times, unit
+from undergrowth.studies.statistic import (
+    Missing,
+    Statistic,
+    margin_of_parts,
+    share,
+    times,
+    unit,
+)
 from undergrowth.studies.study import Claim, Study
 from undergrowth.studies.table import Table
 from undergrowth.training.stopping import Stop
@@ -112,7 +119,7 @@ OVERFITS = Statistic(
     f"Where validation loss is highest, train loss is below {NEAR_ZERO:g} nats and validation loss "
     "is above that of guessing; the last validation loss is below that of guessing.",
     overfit_then_fall,
-    says=unit("decades to spare"),
+    says=margin_of_parts,
 )
 
 

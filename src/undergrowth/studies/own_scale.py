@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from undergrowth.studies.arm import Budget
 
-STAND_IN = "runs at the post's own settings, for which these stand in"
+STAND_IN = "runs at the post's own settings (these are smaller stand-ins)"
 """Why the runs of a study cannot decide an endpoint yet."""
 
 

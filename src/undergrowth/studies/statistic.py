@@ -75,10 +75,31 @@ def times(more: str, less: str) -> Words:
 def times_predicted(decades: float) -> str:
     """Of a decimal logarithm of what was observed over what was predicted.
 
-    >>> times_predicted(0.01)
-    '1.023 times what was predicted'
+    >>> times_predicted(0.01), times_predicted(-0.0001), times_predicted(0.5)
+    ('2.3 % more than predicted', '0.023 % less than predicted', '3.2 times what was predicted')
     """
-    return f"{10**decades:.4g} times what was predicted" if math.isfinite(decades) else "unknown"
+    if not math.isfinite(decades):
+        return "unknown"
+    more = 10**decades - 1
+    if not -0.5 <= more <= 1:
+        return f"{1 + more:.2g} times what was predicted"
+    return f"{100 * abs(more):.2g} % {'more' if more >= 0 else 'less'} than predicted"
+
+
+def margin_of_parts(decades: float) -> str:
+    """Of the decimal logarithm of the factor by which the weakest part of a claim holds.
+
+    >>> margin_of_parts(0.561), margin_of_parts(-0.3)
+    ('each part holds by a factor of 3.6 or more', 'a part misses by a factor of 2')
+    """
+    if not math.isfinite(decades):
+        return "unknown"
+    factor = f"{10 ** abs(decades):.2g}"
+    return (
+        f"each part holds by a factor of {factor} or more"
+        if decades >= 0
+        else f"a part misses by a factor of {factor}"
+    )
 
 
 def share(of: str) -> Words:
