@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -153,6 +154,26 @@ def test_runs_are_listed_by_arm_with_how_they_stand(page: Page) -> None:
     assert "1 of 4 runs done, 1 running, 1 waiting, 1 failed" in page.locator("#state").inner_text()
     progress = row(page, LATE.id).locator("progress")
     assert (progress.get_attribute("value"), progress.get_attribute("max")) == ("20", "100")
+
+
+def test_time_left_counts_the_runs_that_are_yet_to_begin(page: Page, planted: Planted) -> None:
+    assert "left" not in page.locator("#state").inner_text()  # before the run has a rate
+    planted.point(LATE, 30)
+    see(page, LATE.id, "left")
+    its = seconds(row(page, LATE.id).locator("td.time").inner_text())
+    of_all = seconds(page.locator("#state").inner_text())
+    # 70 steps of one run, then 100 of another of its arm, at the same rate
+    assert of_all == pytest.approx(its * 170 / 70, abs=2, rel=0.05)
+
+
+def seconds(text: str) -> int:
+    """The time left that a text tells, as minutes:seconds or hours:minutes:seconds."""
+    found = re.search(r"([\d:]+) left", text)
+    assert found, text
+    told = 0
+    for part in found[1].split(":"):
+        told = 60 * told + int(part)
+    return told
 
 
 def test_the_curves_are_of_the_newest_arm_and_grow_by_themselves(page: Page, planted: Planted) -> None:

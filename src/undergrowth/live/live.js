@@ -196,13 +196,25 @@
     byId("newest").setAttribute("aria-pressed", String(isAuto));
   }
 
+  /* Seconds until all have ended, where as many go on side by side as now; those that are yet to begin take as
+     long as those of their arm took, or as all did. Null where nothing says how long a run takes. */
+  function leftOfAll() {
+    const mean = (xs) => xs.length ? xs.reduce((sum, x) => sum + x, 0) / xs.length : null;
+    const known = [...runs.values()], running = known.filter((run) => run.status === "running"), yet = known.filter((run) => run.status === "waiting");
+    const lengths = (of) => [...of.filter((run) => run.status === "done" && run.took !== null).map((run) => run.took), ...of.filter((run) => run.status === "running" && run.rate).map((run) => run.steps / run.rate)];
+    const typical = mean(lengths(known)), byArm = new Map();
+    for (const run of yet) if (!byArm.has(run.arm)) byArm.set(run.arm, mean(lengths(known.filter((other) => other.arm === run.arm))) ?? typical);
+    const times = [...running.map((run) => run.left), ...yet.map((run) => byArm.get(run.arm))];
+    if (!running.length || times.length < 2 || times.some((time) => time === null)) return null;
+    return times.reduce((sum, time) => sum + time, 0) / running.length;
+  }
   function showState(inUse) {
     const by = (status) => [...runs.values()].filter((run) => run.status === status);
     const rate = by("running").reduce((sum, run) => sum + (run.rate ?? 0), 0);
-    const told = [];
+    const told = [], left = leftOfAll();
     for (const status of ["running", "waiting", "not begun", "interrupted", "failed"]) if (by(status).length) told.push(`${count(by(status).length)} ${status}`);
     let text = !runs.size ? (inUse ? "No run has begun yet." : "No runs yet: they appear here when a command writes to this directory.")
-      : `${count(by("done").length)} of ${plural(runs.size, "run")} done${told.length ? ", " + told.join(", ") : ""}${rate ? `; ${rateOf(rate)} steps/s` : ""}.`;
+      : `${count(by("done").length)} of ${plural(runs.size, "run")} done${told.length ? ", " + told.join(", ") : ""}${rate ? `; ${rateOf(rate)} steps/s` : ""}${inUse && left !== null ? `, about ${clock(left)} left` : ""}.`;
     if (runs.size && !inUse && by("interrupted").length) text += " Nobody is writing: the command that trained it resumes what was interrupted.";
     if (!isAll) text += " Still reading the store.";
     set(byId("state"), text);
