@@ -116,11 +116,16 @@ def test_the_control_is_drawn_apart(runs: Runs) -> None:
 def test_an_event_is_marked_where_its_rule_first_held(event: Any, runs: Runs) -> None:
     found = {run.id: events(run.curves, EASY)[event].first for run in runs}
     figure = accuracy_figure(runs, EASY)
-    rows = table(figure).query("layer == 'event' and series == @event")
+    both = (event, f"{event}, shuffled")
+    rows = table(figure).query("layer == 'event' and series in @both")
+    is_shuffled = rows["series"].str.endswith("shuffled")
+    assert (is_shuffled == (rows["labels"] == "shuffled")).all()
     marked = dict(zip(rows["run"], rows["step"], strict=True))
     assert marked == {run: step for run, step in found.items() if step is not None}
-    drawn_at = [x for trace in traces(figure, layer="event", series=event) for x in trace.x]
-    assert drawn_at == rows["step"].tolist()
+    drawn_at = [
+        x for name in both for trace in traces(figure, layer="event", series=name) for x in trace.x
+    ]
+    assert sorted(drawn_at) == sorted(rows["step"])
     assert marked or event != "memorised"
 
 

@@ -246,7 +246,7 @@ def test_a_claim_on_the_front_leads_to_its_answer(page: Page) -> None:
         "P14",
     ]
     chips = [chip.inner_text() for chip in page.locator(".front .chip").all()]
-    assert chips == ["supported", "contradicted", "inconclusive", "inconclusive", "open"]
+    assert chips == ["supported", "contradicted", "inconclusive", "inconclusive", "as claimed"]
     rows.nth(1).locator("a").click()
     page.wait_for_function("location.hash === '#grokking-P2'")
     target = page.locator("#grokking-P2")

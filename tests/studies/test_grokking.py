@@ -192,7 +192,7 @@ def test_validation_falls_first_by_so_many_steps_whatever_the_drop() -> None:
     for name in names:
         found = verdict_of(STUDY, name, of)
         assert found.estimate.effect == pytest.approx(6_090, abs=60)
-        assert found.says.endswith("steps earlier")
+        assert found.says.endswith("steps before train loss does")
     in_decades = verdict_of(STUDY, "falls-first-in-decades", of)
     assert in_decades.estimate.effect == pytest.approx(np.log10(9_590 / 3_500), abs=0.01)
 

@@ -34,7 +34,7 @@ HERE: dict[Ruling, str] = {
 SHOWN: Mapping[str, tuple[str, str]] = {
     "as claimed": ("comes out as claimed", "come out as claimed"),
     "not as claimed": ("does not", "do not"),
-    "too small to matter": ("is too small to matter", "are too small to matter"),
+    "too small to matter": ("shows too little to matter", "show too little to matter"),
     "undecided": ("is undecided", "are undecided"),
 }
 
@@ -72,9 +72,10 @@ def _of_ruled(ruled: Sequence[Answered]) -> str:
 def _of_shown(shown: Sequence[Answered], is_more: bool) -> str:
     if not shown:
         return ""
-    which = f"{len(shown)} more" if is_more else f"{len(shown)} of the post’s claims"
-    them = "them" if len(shown) > 1 else "it"
-    return f"These runs touch {which} without ruling on {them}: {_counted(_by(shown, here), SHOWN)}."
+    which = f"{len(shown)} more" if is_more else f"{len(shown)} of the post’s claims, listed below"
+    return (
+        f"Of {which}, these runs give a first look, not a ruling: {_counted(_by(shown, here), SHOWN)}."
+    )
 
 
 def _in_words(answer: Answered) -> str:

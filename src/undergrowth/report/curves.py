@@ -52,6 +52,7 @@ def _figure(runs: Runs, quantity: str, title: str, y: Scale, rules: Rules) -> Fi
     for event, (side, symbol) in EVENTS.items():
         size = 13 if symbol == "star" else 10
         looks[event] = Look(theme.SIDES[side], symbol=symbol, size=size)
+        looks[_of_shuffled(event)] = Look(theme.CONTROL_SIDES[side], symbol=f"{symbol}-open", size=size)
     told = "; ".join(f"{event}, {rules.describe(event)}" for event in EVENTS)
     return chart(
         quantity,
@@ -124,11 +125,16 @@ def _events(runs: Sequence[Run], quantity: str, rules: Rules) -> Iterator[dict[s
                 yield {
                     **_of(run),
                     "layer": "event",
-                    "series": name,
+                    "series": _of_shuffled(name) if run.spec.labels == "shuffled" else name,
                     "side": side,
                     **when,
                     quantity: value,
                 }
+
+
+def _of_shuffled(event: EventName) -> str:
+    """What an event of a run is called whose labels are shuffled."""
+    return f"{event}, shuffled"
 
 
 def _ends(runs: Sequence[Run], quantity: str) -> Iterator[dict[str, object]]:

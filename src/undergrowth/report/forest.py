@@ -26,7 +26,8 @@ def unit(verdict: Verdict) -> str:
     """What its number counts: 'times' (a decimal logarithm of a ratio), 'share' (a part of something),
     'points' (a difference of such), or its statistic.
     """
-    if verdict.statistic.startswith("log10(") and " / " in verdict.statistic:
+    is_ratio = verdict.statistic.startswith("log10(") and " / " in verdict.statistic
+    if is_ratio or verdict.statistic.endswith(", in decades"):
         return "times"
     if " points " in f"{verdict.says} ":
         return "points"
@@ -139,6 +140,19 @@ def in_unit(value: float, its: str) -> str:
         return f"× {format_number(10**value, 2)}"
     percent = {"share": "%", "points": "points"}.get(its)
     return f"{format_number(100 * value)} {percent}" if percent and value else format_number(value)
+
+
+def needed(verdict: Verdict) -> str:
+    """What an effect is held against, in its unit: what it must exceed, from where it matters, or how
+    near to 0 it must lie; empty where its sign alone decides.
+    """
+    rule = verdict.rule
+    if not rule.threshold:
+        return ""
+    told = in_unit(rule.threshold, unit(verdict))
+    if isinstance(rule, Within):
+        return f"claimed: within {told if told.startswith('×') else f'±{told}'}"
+    return f"matters from {told}" if isinstance(rule, Exceeds) else f"claimed: more than {told}"
 
 
 def _label(name: str, at: float) -> str:

@@ -23,7 +23,7 @@ from undergrowth.plain_text import p_in_words
 from undergrowth.report import theme
 from undergrowth.report.answer import here, how_sure, in_one_paragraph
 from undergrowth.report.figure import CONFIG, Figure
-from undergrowth.report.forest import Ends, axes, forest
+from undergrowth.report.forest import Ends, axes, forest, needed
 from undergrowth.report.front import Section, lines, rivals, rivals_in_words, scoreboard
 from undergrowth.report.glossary import GLOSSARY
 from undergrowth.report.groups import RULES, plural
@@ -145,6 +145,7 @@ def _environment() -> Environment:
         "bar": bar,
         "axes_of": axes_of,
         "here": here,
+        "needed": needed,
         "in_scores": in_scores,
         "figures_below": figures_below,
         "ground": _ground,

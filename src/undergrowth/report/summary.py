@@ -24,14 +24,16 @@ def in_one_sentence(runs: Sequence[Run], rules: Rules = RULES) -> str:
 
 
 def _of_runs(group: Group, happened: Sequence[dict[EventName, Event]], rules: Rules) -> str:
-    n = len(group.runs)
+    n, task = len(group.runs), group.runs[0].spec.task.describe()
     memorised = [e["memorised"].first for e in happened if e["memorised"].first is not None]
     grokked = [e["grokked"].first for e in happened if e["grokked"].first is not None]
     last = max(e["grokked"].last for e in happened)
     if not memorised:
-        return f"None of {plural(n, 'network')} has fitted its training examples by step {last:,}."
-    fitted = _of(len(memorised), n).capitalize()
-    first = f"{fitted} fitted the training examples by step {max(memorised):,}"
+        none = f"None of {plural(n, 'network')}" if n > 1 else "The network"
+        not_ = "" if n > 1 else " not"
+        return f"{none} that learns {task} has{not_} fitted its training examples by step {last:,}."
+    fitted, learns = _of(len(memorised), n).capitalize(), "learns" if n == 1 else "learn"
+    first = f"{fitted} that {learns} {task} fitted the training examples by step {max(memorised):,}"
     if not grokked:
         return f"{first}; none generalised by step {last:,}."
     rest = n - len(grokked)

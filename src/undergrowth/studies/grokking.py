@@ -32,7 +32,6 @@ from undergrowth.studies.statistic import (
     margin_of_parts,
     share,
     times,
-    unit,
 )
 from undergrowth.studies.study import Claim, Study
 from undergrowth.studies.table import Table
@@ -141,7 +140,10 @@ def first_to_fall(drop: float) -> Statistic:
         "loss was highest since memorised (of the least of three evaluations); bounds are the "
         "evaluations around it. A train loss that never falls counts as falling after the last step.",
         _of_falls(drop, lambda found: found.lead),
-        says=lambda steps: f"{unit('steps')(abs(steps))} {'earlier' if steps >= 0 else 'later'}",
+        says=lambda steps: (
+            f"validation loss falls {abs(steps):,.0f} steps "
+            f"{'before' if steps >= 0 else 'after'} train loss does"
+        ),
     )
 
 

@@ -44,8 +44,7 @@ SYMBOLS = {
     "square": "s",
     "diamond": "D",
     "triangle-up": "^",
-    "triangle-up-open": "^",
-    "triangle-right-open": ">",
+    "triangle-right": ">",
     "triangle-down": "v",
     "cross": "P",
     "x": "X",
@@ -321,7 +320,7 @@ def _legend(figure: Figure, chart: Chart, axes: Mapping[str, Axes]) -> None:
 
 
 def _symbol(piece: Piece) -> str:
-    return SYMBOLS.get(piece.look.symbol, "o")
+    return SYMBOLS.get(piece.look.symbol.removesuffix("-open"), "o")
 
 
 def _dash(dash: str) -> Any:
