@@ -83,8 +83,9 @@ def test_what_runs_show_of_a_claim_that_they_cannot_rule_on_is_told_apart_from_a
     ]
     found = [Section("s", "So?", claims, {}, tuple(verdicts), ())]
     assert in_one_paragraph(found, ()).endswith(
-        "Of 4 of the post’s claims, listed below, these runs give a first look, not a ruling: 1 comes out "
-        "as claimed (P1), 1 does not (P3), 1 shows too little to matter (P2) and 1 is undecided (P4)."
+        "Of 4 of the post’s claims, listed below, these runs give a first look, not a ruling: "
+        "1 comes out as claimed (P1), 1 does not (P3), 1 shows too little to matter (P2) and 1 is "
+        "undecided (P4)."
     )
     assert how_sure(found) == (
         "A demonstration, not a ruling: 2 seeds, where a claim takes 16; and the claims wait for "
