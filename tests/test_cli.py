@@ -150,7 +150,7 @@ def test_cells_and_verdicts_with_brackets_are_printed_as_they_are(capsys, tmp_pa
 def test_runs_that_cannot_be_read_are_listed(say, tmp_path, monkeypatch) -> None:
     create(tmp_path / "store")
     lost = (("0123456789abcdef", "its spec [of 1999] is not JSON"),)
-    monkeypatch.setattr(Store, "unreadable", lost, raising=False)
+    monkeypatch.setattr(Store, "listed", lambda _: ([], lost))
     said = say("runs", tmp_path / "store")
     assert said.out == "run 0123456789abcdef cannot be read: its spec [of 1999] is not JSON\n"
     assert json.loads(say("runs", tmp_path / "store", "--json").out) == [

@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -125,10 +125,14 @@ def test_of_fields_that_are_as_near_one_must_be_chosen() -> None:
     assert column("a.b.width", [row]).of(row) == 3
 
 
-def listed_row(settings: dict[str, Any], **fields: Any) -> RunRow:
+def listed_row(settings: dict[str, Any], **fields: Any) -> Listed:
     own = {"id": "0" * 16, "names": (), "studies": (), "arms": (), "seed": 0, "status": "done"}
     seeds = dict.fromkeys(("seeds.model", "seeds.data", "seeds.noise"), 0)
-    return RunRow(Listed(settings={"steps": 1, **seeds, **settings}, **{**own, **fields}), "a run", "")
+    return Listed(settings={"steps": 1, **seeds, **settings}, **{**own, **fields})
+
+
+def printed(rows: Sequence[Listed]) -> tuple[list[dict[str, Any]], str]:
+    return as_listed([RunRow(row, "a run") for row in rows])
 
 
 def test_runs_are_sorted_and_what_never_came_is_last_either_way() -> None:
@@ -136,10 +140,10 @@ def test_runs_are_sorted_and_what_never_came_is_last_either_way() -> None:
         listed_row({}, id=name, events={"grokked": step})
         for name, step in zip("abc", (9, None, 5), strict=True)
     ]
-    assert [row.listed.id for row in in_order(rows, "grokked")] == ["c", "a", "b"]
-    assert [row.listed.id for row in in_order(rows, "-grokked")] == ["a", "c", "b"]
+    assert [row.id for row in in_order(rows, "grokked")] == ["c", "a", "b"]
+    assert [row.id for row in in_order(rows, "-grokked")] == ["a", "c", "b"]
     words = [listed_row({"act": word}, id=word) for word in ("tanh", "relu")]
-    assert [row.listed.id for row in in_order(words, "act")] == ["relu", "tanh"]
+    assert [row.id for row in in_order(words, "act")] == ["relu", "tanh"]
 
 
 def test_sorting_in_the_shell_is_by_the_last_value(store: ug.Store, say) -> None:
@@ -207,9 +211,9 @@ def test_settings_that_have_no_room_are_left_to_words() -> None:
     rows = [
         listed_row({f"a.long_setting_{k}": seed for k in range(40)}, id=f"{seed:016}") for seed in (0, 1)
     ]
-    printed, more = as_listed(rows)
-    assert all(row["run"] == "a run" for row in printed)
-    shown = [name for name in printed[0] if name.startswith("long_setting")]
+    table, more = printed(rows)
+    assert all(row["run"] == "a run" for row in table)
+    shown = [name for name in table[0] if name.startswith("long_setting")]
     assert 1 <= len(shown) < 40
     assert f"{40 - len(shown)} more settings differ" in more
 
@@ -217,18 +221,18 @@ def test_settings_that_have_no_room_are_left_to_words() -> None:
 def test_names_of_their_own_are_words_enough() -> None:
     far = [{f"a.long_setting_{k}": seed for k in range(40)} for seed in (0, 1)]
     named = [listed_row(its, id=name * 16, names=(name,)) for its, name in zip(far, "ab", strict=True)]
-    assert [row["run"] for row in as_listed(named)[0]] == ["a", "b"]
+    assert [row["run"] for row in printed(named)[0]] == ["a", "b"]
     alike = [listed_row(its, id=name * 16, names=("c",)) for its, name in zip(far, "ab", strict=True)]
-    assert [row["run"] for row in as_listed(alike)[0]] == ["a run", "a run"]
+    assert [row["run"] for row in printed(alike)[0]] == ["a run", "a run"]
 
 
 def test_fields_that_only_say_that_a_part_is_there_take_one_column() -> None:
     fork = {"fork.of": "f" * 16, "fork.at.name": "at_step", "fork.at.step": 20}
     rows = [listed_row({}), listed_row(fork), listed_row({**fork, "fork.of": "e" * 16})]
-    printed, _ = as_listed(rows)
-    assert [row["fork.of"] for row in printed] == [None, "ffffffff", "eeeeeeee"]
-    assert [row["at.name"] for row in printed] == [None, "at_step", "at_step"]
-    assert "at.step" not in printed[0]
+    table, _ = printed(rows)
+    assert [row["fork.of"] for row in table] == [None, "ffffffff", "eeeeeeee"]
+    assert [row["at.name"] for row in table] == [None, "at_step", "at_step"]
+    assert "at.step" not in table[0]
 
 
 def test_a_condition_on_no_run_is_no_error() -> None:
@@ -237,8 +241,21 @@ def test_a_condition_on_no_run_is_no_error() -> None:
     print_table([])
 
 
+def test_so_many_runs_are_printed_and_the_rest_counted(store: ug.Store, say) -> None:
+    out = say("runs", store.root, "--limit", "2", "--sort", "-val_loss")[1]
+    lines = out.splitlines()
+    assert len([line for line in lines if line[:16] in {run.id for run in store.runs}]) == 2
+    assert lines[-1] == "4 more runs: choose with --where, or give --limit 0"
+    assert "more runs" not in say("runs", store.root, "--limit", "0")[1]
+    assert len(json.loads(say("runs", store.root, "--json")[1])) == 6
+    assert len(json.loads(say("runs", store.root, "--json", "--limit", "2")[1])) == 2
+    code, out, wrong = say("runs", store.root, "--limit", "-1")
+    assert (code, out) == (2, "")
+    assert "--limit -1: give how many runs" in wrong
+
+
 def test_rows_are_made_of_what_is_stored(store: ug.Store) -> None:
-    for row in run_rows(store.runs):
+    for row in run_rows(store, store.listed()[0]):
         run = store.run(row.listed.id)
         assert row.as_printed()["val accuracy"] == pytest.approx(float(run["val_accuracy"][-1]))
         assert row.listed.last_step == 30

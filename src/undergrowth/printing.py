@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # the command line starts without JAX
 
     from undergrowth.analysis import Estimate
     from undergrowth.measures import Reading
-    from undergrowth.store import Run
+    from undergrowth.store import Store
     from undergrowth.store.listing import Listed
     from undergrowth.studies.conducting import Report
 
@@ -55,13 +55,12 @@ WIDE, PIPED = 120, 200
 class RunRow:
     """A run of a list.
 
-    listed: who it is, its settings, events and last readings; told: which it is among the others, in
-    words; note: what there is to say of how it ended.
+    listed: who it is, its settings, events and last readings, and how it ended; told: which it is among
+    the others, in words.
     """
 
     listed: Listed
     told: str
-    note: str
 
     def as_printed(self) -> dict[str, Any]:
         """What a table has of it: events as first and stable step in one where they differ."""
@@ -69,7 +68,7 @@ class RunRow:
         first = {"id": row.id, "status": row.status, "run": self.told, "step": row.last_step}
         times = {name: _time(name, row.events) for name in EVENTS if name in row.events}
         last = {"val accuracy": row.readings.get("val_accuracy")} if row.events else {}
-        return {**first, **times, **last, "note": self.note}
+        return {**first, **times, **last, "note": self.listed.note}
 
     def to_dict(self) -> dict[str, Any]:
         """All there is, for programs: events as first and stable step, None where censored."""
@@ -82,22 +81,23 @@ class RunRow:
             if not name.endswith("_censored")
         }
         ends = {"val accuracy": row.readings.get("val_accuracy")} if row.events else {}
-        more = {"note": self.note, "settings": dict(row.settings), "readings": dict(row.readings)}
+        more = {"note": self.listed.note, "settings": dict(row.settings), "readings": dict(row.readings)}
         return {**first, **part, "step": row.last_step, **times, **ends, **more}
 
 
-def run_rows(runs: Sequence[Run]) -> list[RunRow]:
-    """Runs as rows of a list; one that cannot be read says why."""
-    from undergrowth.analysis.outcomes import in_words
-    from undergrowth.naming import runs_told_apart
-    from undergrowth.store.database import kept_open
-    from undergrowth.store.listing import listed
+MOST_TOLD_APART = 1000
+"""Runs whose descriptions are compared; of more, each has its own."""
 
-    told = runs_told_apart([run.spec for run in runs], {run.id: run.called for run in runs})
-    with kept_open():
-        rows = [listed(run) for run in runs]
-        notes = [row.damage or "; ".join(in_words(run)) for run, row in zip(runs, rows, strict=True)]
-    return [RunRow(row, told[row.id], note) for row, note in zip(rows, notes, strict=True)]
+
+def run_rows(store: Store, listed: Sequence[Listed]) -> list[RunRow]:
+    """Some runs of a store as rows of a list, told apart from one another."""
+    from undergrowth.naming import runs_told_apart
+
+    if len(listed) > MOST_TOLD_APART:
+        return [RunRow(row, row.described) for row in listed]
+    specs = [run.spec for run in store.of_ids([row.id for row in listed])]
+    told = runs_told_apart(specs, {row.id: row.called for row in listed})
+    return [RunRow(row, told.get(row.id, row.described)) for row in listed]
 
 
 def _time(name: str, events: Mapping[str, Any]) -> object:

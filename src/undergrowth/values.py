@@ -191,6 +191,25 @@ def settings(value: Value, *, defaults: bool = True) -> dict[str, Any]:
     }
 
 
+def settings_in(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The `settings` of a value from the plain data that it was dumped to, without making it.
+
+    >>> from undergrowth.tasks import LeakyRandom
+    >>> settings_in(LeakyRandom().model_dump(mode="json")) == settings(LeakyRandom())
+    True
+    """
+    found: dict[str, Any] = {}
+    for name, item in fields.items():
+        if isinstance(item, Mapping):
+            found |= {f"{name}.{inner}": leaf for inner, leaf in settings_in(item).items()}
+        elif isinstance(item, list) and any(isinstance(each, Mapping) for each in item):
+            for position, each in enumerate(item):
+                found |= {f"{name}.{position}.{k}": leaf for k, leaf in settings_in(each).items()}
+        elif item is not None and item != []:
+            found[name] = _as_python_has_it(item)
+    return found
+
+
 def _leaves(item: Any, defaults: bool) -> Iterator[tuple[str, Any]]:
     """What is in a field: its parts with their names within it, or itself with none."""
     if isinstance(item, Value):

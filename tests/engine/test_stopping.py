@@ -11,10 +11,10 @@ import pytest
 from tests import tiny
 from tests.engine.test_loop import as_bits, assert_same_up_to_rounding, facts, facts_of_each, snapshots
 from undergrowth.analysis import events
-from undergrowth.analysis.outcomes import in_words
 from undergrowth.engine.facts import Advanced, Saved, Stopped
 from undergrowth.spec import RunSpec, SpecError
 from undergrowth.store import Store
+from undergrowth.store.outcomes import in_words
 from undergrowth.store.verify import verify
 from undergrowth.studies.lr_boost.statistics import switched
 from undergrowth.sweep import Layout, train

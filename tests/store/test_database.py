@@ -260,11 +260,12 @@ def test_a_database_of_another_make_is_refused_in_one_line(root: Path, sql: str)
 
 
 def test_a_store_of_the_version_before_is_whole(root: Path) -> None:
-    """It lacked the tables of complete runs, of names, of parts; all others are as they were."""
-    assert SCHEMA.count("CREATE TABLE") == 7
+    """It lacked the tables of complete runs, of names, of parts, and of summaries."""
+    assert SCHEMA.count("CREATE TABLE") == 8
     (database,) = databases(root)
+    lacking = ("complete", "names", "parts", "summaries")
     with closing(sqlite3.connect(database)) as connection:
-        connection.executescript("DROP TABLE complete; DROP TABLE names; DROP TABLE parts")
+        connection.executescript("; ".join(f"DROP TABLE {table}" for table in lacking))
     seal_of(database).unlink()
     assert verify(root).damage == ()
     assert Store(root).runs[0].given_names == ()

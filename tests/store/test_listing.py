@@ -52,7 +52,7 @@ def test_times_are_the_first_and_the_stable_step() -> None:
     groks, never = made_up(0), made_up(1, grokked=None)
     for run in (groks, never):
         run.__dict__.update(parts=())
-    found = table([groks, never])
+    found = table([listed(groks), listed(never)])
     assert found["grokked"].tolist() == [400, pd.NA]
     assert found["grokked_stable"].tolist() == [400, pd.NA]
     assert found["grokked_censored"].tolist() == [False, True]

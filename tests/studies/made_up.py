@@ -35,7 +35,7 @@ class MadeUpRun(Run):
         arrays = xr.Dataset({n: ("step", list(v)) for n, v in curves.items()}, {"step": list(steps)})
         self.__dict__.update(spec=spec, status="done", curves=arrays, names=(*curves, *readings))
         events = pd.DataFrame(columns=["step", "kind", "detail"])
-        self.__dict__.update(readings=readings, events=events, given_names=())
+        self.__dict__.update(readings=readings, events=events, given_names=(), message="", parts=())
 
     def __getitem__(self, name: str) -> xr.DataArray:
         return self.readings[name] if name in self.readings else self.curves[name]

@@ -38,7 +38,7 @@ class Column:
     """
 
     name: str
-    of: Callable[[RunRow], Any]
+    of: Callable[[Listed], Any]
 
 
 OWN: dict[str, Callable[[Listed], Any]] = {
@@ -53,27 +53,26 @@ OWN: dict[str, Callable[[Listed], Any]] = {
 """What is asked of a run beside its settings, events and readings."""
 
 
-def column(name: str, rows: Sequence[RunRow]) -> Column:
+def column(name: str, rows: Sequence[Listed]) -> Column:
     """What is meant by a name: one of `OWN`, an event or reading, or a field of the spec by its dotted
     name or the end of it, of which the one nearest to the top of a spec file counts.
 
     Raises WrongUseError where no run has such, or several fields are as near.
     """
     plain = name.strip().replace(" ", "_")
-    listed = [row.listed for row in rows]
     if plain in OWN:
-        return Column(plain, lambda row: OWN[plain](row.listed))
-    if any(plain in row.events for row in listed):
-        return Column(plain, lambda row: row.listed.events.get(plain))
-    settings = dict.fromkeys(setting for row in listed for setting in row.settings)
+        return Column(plain, OWN[plain])
+    if any(plain in row.events for row in rows):
+        return Column(plain, lambda row: row.events.get(plain))
+    settings = dict.fromkeys(setting for row in rows for setting in row.settings)
     field = plain if plain in settings else None
-    if field is None and any(plain in row.readings for row in listed):
-        return Column(plain, lambda row: row.listed.readings.get(plain))
+    if field is None and any(plain in row.readings for row in rows):
+        return Column(plain, lambda row: row.readings.get(plain))
     field = field or _ending_in(plain, settings)
     if field is None:
-        read = dict.fromkeys(each for row in listed for each in (*row.events, *row.readings))
+        read = dict.fromkeys(each for row in rows for each in (*row.events, *row.readings))
         raise WrongUseError(_unknown(name, [*OWN, *settings, *read]))
-    return Column(field, lambda row: row.listed.settings.get(field))
+    return Column(field, lambda row: row.settings.get(field))
 
 
 def _ending_in(ending: str, settings: Iterable[str]) -> str | None:
@@ -95,7 +94,7 @@ def _unknown(name: str, known: Sequence[str]) -> str:
     return f"no run has {name!r}{hint or f'{names}optimiser.lr'}"
 
 
-def matching(rows: Sequence[RunRow], conditions: Sequence[str]) -> list[RunRow]:
+def matching(rows: Sequence[Listed], conditions: Sequence[str]) -> list[Listed]:
     """The runs of which every condition is true, such as lr=0.003 or val_accuracy>0.9.
 
     Raises WrongUseError for a condition that cannot be read, or about what no run has.
@@ -104,7 +103,7 @@ def matching(rows: Sequence[RunRow], conditions: Sequence[str]) -> list[RunRow]:
     return [row for row in rows if all(test(row) for test in tests)]
 
 
-def _test(condition: str, rows: Sequence[RunRow]) -> Callable[[RunRow], bool]:
+def _test(condition: str, rows: Sequence[Listed]) -> Callable[[Listed], bool]:
     parts = CONDITION.fullmatch(condition)
     if parts is None:
         raise WrongUseError(
@@ -152,7 +151,7 @@ def _number(text: str) -> float | None:
         return None
 
 
-def in_order(rows: Sequence[RunRow], by: str) -> list[RunRow]:
+def in_order(rows: Sequence[Listed], by: str) -> list[Listed]:
     """The runs by what they have somewhere, the least first; with a leading minus the most. Those that
     have nothing there come last: an event that never came is later than any.
     """
@@ -184,11 +183,11 @@ def in_columns(rows: Sequence[RunRow], names: Sequence[str]) -> list[dict[str, A
     """The runs with these columns after their ids."""
     if not rows:
         return []
-    asked = [column(name, rows) for name in names]
+    listed = [row.listed for row in rows]
+    asked = [column(name, listed) for name in names]
     found = {each.name: each for each in asked if each.name != "id"}
     return [
-        {"id": row.listed.id, **{name: _cell(each.of(row)) for name, each in found.items()}}
-        for row in rows
+        {"id": row.id, **{name: _cell(each.of(row)) for name, each in found.items()}} for row in listed
     ]
 
 

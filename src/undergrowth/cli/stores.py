@@ -7,12 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from undergrowth.cli.app import AsJson, RunId, StoreName, app, runs_named
+from undergrowth.cli.app import AsJson, RunId, StoreName, WrongUseError, app, runs_named
 from undergrowth.plain_text import in_one_line, visible
 from undergrowth.printing import console, errors, print_json, print_table, run_rows
 
 if TYPE_CHECKING:  # the command line starts without JAX
     pass
+
+MOST_PRINTED = 200
+"""Runs that `runs` prints unless told otherwise."""
+Sort = Annotated[
+    str | None,
+    Parameter(
+        allow_leading_hyphen=True,
+        help="By what to sort, such as grokked; with a minus the most first, such as -val_accuracy.",
+    ),
+]
+Limit = Annotated[int, Parameter(help="The most runs to print; 0 for all. JSON has all by default.")]
 
 
 @app.command
@@ -29,13 +40,7 @@ def runs(
             "as lr=0.003, arm='no*', grokked=none or 'val_accuracy>0.9'; repeat for more.",
         ),
     ] = (),
-    sort: Annotated[
-        str | None,
-        Parameter(
-            allow_leading_hyphen=True,
-            help="By what to sort, such as grokked; with a minus the most first, such as -val_accuracy.",
-        ),
-    ] = None,
+    sort: Sort = None,
     columns: Annotated[
         tuple[str, ...],
         Parameter(
@@ -44,6 +49,7 @@ def runs(
             "which the runs differ.",
         ),
     ] = (),
+    limit: Limit = MOST_PRINTED,
     as_json: AsJson = False,
 ) -> int:
     """List the runs of a store with the steps of their events: memorised, onset, grokked.
@@ -54,10 +60,12 @@ def runs(
     from undergrowth.store import Store
 
     store = Store(directory)
-    found = run_rows(store.runs)
-    rows = matching(found, where)
-    rows = rows if sort is None else in_order(rows, sort)
-    unreadable = () if where else store.unreadable
+    found, unreadable = store.listed()
+    listed = matching(found, where)
+    listed = listed if sort is None else in_order(listed, sort)
+    unreadable = () if where else unreadable
+    most = _at_least_0(limit) or len(listed)
+    rows = run_rows(store, listed if as_json and limit == MOST_PRINTED else listed[:most])
     if as_json:
         lost = [{"id": id_, "status": "unreadable", "reason": reason} for id_, reason in unreadable]
         print_json([*(row.to_dict() for row in rows), *lost])
@@ -70,11 +78,18 @@ def runs(
         console.print(f"none of the {len(found)} runs in {visible(str(directory))} is so")
     elif not unreadable:
         console.print(f"{visible(str(directory))} has no runs yet")
-    if more:
-        console.print(more)
-    for id_, reason in unreadable:
-        console.print(f"run {id_} cannot be read: {in_one_line(reason)}")
+    left = len(listed) - len(rows)
+    further = f"{left:,} more runs: choose with --where, or give --limit 0" if left else ""
+    lost = [f"run {id_} cannot be read: {in_one_line(reason)}" for id_, reason in unreadable]
+    for line in filter(None, (more, further, *lost)):
+        console.print(line)
     return 0
+
+
+def _at_least_0(limit: int) -> int:
+    if limit < 0:
+        raise WrongUseError(f"--limit {limit}: give how many runs to print, or 0 for all")
+    return limit
 
 
 @app.command

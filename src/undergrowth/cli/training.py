@@ -35,8 +35,10 @@ def run(
     file = read_specs(spec, None if seeds is None else at_least_1(seeds))
     _say_where_to_go_on(file.runs, out)
     store = train_watched(file.runs, out, file.names)
-    for row in run_rows(store.select(file.runs)):
-        told = filter(None, [row.listed.id, row.listed.status, row.told, row.note])
+    trained = {spec.id for spec in file.runs}
+    listed = [row for row in store.listed()[0] if row.id in trained]
+    for row in run_rows(store, listed):
+        told = filter(None, [row.listed.id, row.listed.status, row.told, row.listed.note])
         console.print("  ".join(map(in_one_line, told)))
     return report_ends(store, file.runs)
 
@@ -93,8 +95,8 @@ MOST_SAID = 5
 
 def report_ends(store: Store, specs: Sequence[RunSpec]) -> int:
     """Say which runs failed and in which something never fired; the exit code."""
-    from undergrowth.analysis.outcomes import never_fired
     from undergrowth.naming import runs_told_apart
+    from undergrowth.store.outcomes import never_fired
 
     stored = store.select(specs)
     told = runs_told_apart([run.spec for run in stored], {run.id: run.called for run in stored})

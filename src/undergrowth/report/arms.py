@@ -17,7 +17,7 @@ from undergrowth.spec import RunSpec
 from undergrowth.store import Run
 from undergrowth.store.events import EventName
 from undergrowth.store.lineage import spec_of
-from undergrowth.store.reader import of_kind
+from undergrowth.store.outcomes import of_kind
 
 Moment = Literal["start", "fork", "fired", "memorised", "onset", "grokked"]
 MOMENTS: tuple[Moment, ...] = get_args(Moment)

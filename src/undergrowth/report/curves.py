@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import pandas as pd
 
 from undergrowth.analysis import Rules, events
-from undergrowth.analysis.outcomes import diverged_at
 from undergrowth.measures import SIDES
 from undergrowth.naming import arms_told_apart
 from undergrowth.report import theme
@@ -19,6 +18,7 @@ from undergrowth.report.figure import Figure, chart
 from undergrowth.report.groups import RULES, Group, Runs, count, groups
 from undergrowth.store import Run
 from undergrowth.store.events import EventName
+from undergrowth.store.outcomes import diverged_at
 
 EVENTS: dict[EventName, tuple[str, str]] = {
     "memorised": ("train", "circle"),

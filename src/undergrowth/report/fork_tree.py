@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 from undergrowth.analysis import Event, Rules
-from undergrowth.analysis.outcomes import diverged_at, never_fired
 from undergrowth.report import theme
 from undergrowth.report.arms import Arm, Course, arms_of, courses, looks_of
 from undergrowth.report.axes import ZERO_ON_LOG
@@ -19,6 +18,7 @@ from undergrowth.report.figure import Figure, chart
 from undergrowth.report.groups import RULES, Runs, as_runs, plural
 from undergrowth.report.text_table import TextTable
 from undergrowth.store.events import EventName
+from undergrowth.store.outcomes import diverged_at, never_fired
 
 MOST_ROWS = 40
 """Arms that the tree draws; the table beside it has all."""

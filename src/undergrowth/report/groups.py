@@ -8,11 +8,11 @@ from typing import Any
 
 import xarray as xr
 
-from undergrowth.analysis.outcomes import diverged_at
 from undergrowth.report import theme
 from undergrowth.report.charts import Look
 from undergrowth.store import Run, Store
 from undergrowth.store.events import DEFAULT_RULES
+from undergrowth.store.outcomes import diverged_at
 from undergrowth.store.reader import together
 
 

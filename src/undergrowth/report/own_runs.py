@@ -9,7 +9,6 @@ from pathlib import Path
 import xarray as xr
 
 from undergrowth.analysis import Rules, spikes
-from undergrowth.analysis.outcomes import in_words, never_fired
 from undergrowth.measures.named import KINDS
 from undergrowth.report.aligned import aligned_figure, in_text
 from undergrowth.report.arms import Arm, arms_of, courses, telling
@@ -36,6 +35,7 @@ from undergrowth.report.spikes import finite_beginning, spikes_by_arm_figure
 from undergrowth.store import Run
 from undergrowth.store.listing import damage
 from undergrowth.store.measured import docstrings, owners, steps_measured
+from undergrowth.store.outcomes import in_words, never_fired
 
 OF_CURVES = ("train_accuracy", "val_accuracy", "train_loss", "val_loss", "update_loss")
 NATS = tuple(m * 10.0**d for d in range(-10, 3) for m in (1, 3))

@@ -9,10 +9,10 @@ from types import MappingProxyType
 import numpy as np
 
 from undergrowth.analysis import Event, Rules, events
-from undergrowth.analysis.outcomes import in_words
 from undergrowth.naming import arms_told_apart
 from undergrowth.report.groups import RULES
 from undergrowth.store import Run
+from undergrowth.store.outcomes import in_words
 
 
 @dataclass(frozen=True)

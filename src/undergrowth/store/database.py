@@ -56,6 +56,9 @@ CREATE TABLE IF NOT EXISTS parts (
     role TEXT NOT NULL, seed INTEGER NOT NULL, digest BLOB NOT NULL,
     PRIMARY KEY (run_id, study, budget, arm)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS summaries (
+    run_id TEXT PRIMARY KEY, content TEXT NOT NULL, digest BLOB NOT NULL
+) STRICT;
 """
 
 BESIDE = ("-wal", "-journal", "-shm")

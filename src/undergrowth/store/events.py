@@ -68,8 +68,15 @@ class Event:
 def events(curves: xr.Dataset, rules: Rules = DEFAULT_RULES) -> dict[EventName, Event]:
     """The three events of a run from its `train_accuracy` and `val_accuracy`, dim (step)."""
     train, val = (_known(curves, f"{side}_accuracy") for side in ("train", "val"))
+    last = int(curves["step"].values[-1]) if curves["step"].size else 0
+    return events_between(train, val, last, rules)
+
+
+def events_between(
+    train: Curve, val: Curve, last: int, rules: Rules = DEFAULT_RULES
+) -> dict[EventName, Event]:
+    """The same from accuracy on both sides; last: the last evaluation of the run, of anything."""
     if not (len(train.steps) and len(val.steps)):  # it diverged before it was evaluated, or just began
-        last = int(curves["step"].values[-1]) if curves["step"].size else 0
         return {name: Event(name, None, None, None, last) for name in get_args(EventName)}
     memorised = _reached("memorised", train.steps, train.values >= rules.memorised)
     grokked = _reached("grokked", val.steps, val.values >= rules.grokked)
@@ -80,21 +87,21 @@ def events(curves: xr.Dataset, rules: Rules = DEFAULT_RULES) -> dict[EventName, 
     }
 
 
-class _Curve(NamedTuple):
-    """Plain arrays: a report asks for the events of every run dozens of times."""
+class Curve(NamedTuple):
+    """Where it was evaluated; plain arrays, since a report asks for all events dozens of times."""
 
     steps: np.ndarray
     values: np.ndarray
 
 
-def _known(curves: xr.Dataset, name: str) -> _Curve:
+def _known(curves: xr.Dataset, name: str) -> Curve:
     """A curve where it was evaluated."""
     values, steps = curves[name].values, curves["step"].values
     is_known = ~np.isnan(values)
-    return _Curve(steps[is_known], values[is_known])
+    return Curve(steps[is_known], values[is_known])
 
 
-def _onset(val: _Curve, memorised: Event, rules: Rules) -> Event:
+def _onset(val: Curve, memorised: Event, rules: Rules) -> Event:
     """Validation leaves its chance or leak level for good: only the stable time counts."""
     if memorised.first is None:
         return Event("onset", None, None, None, int(val.steps[-1]))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from undergrowth.engine import train
 from undergrowth.engine.facts import Branched, Fact, Saved, Stepped
@@ -58,6 +59,22 @@ def curves_of(root: Path, spec: RunSpec) -> dict[str, list[tuple[int, float]]]:
                 value = float(rows.reading_of(row).values)
                 found.setdefault(row["name"], {})[row["step"]] = value
     return {name: sorted(curve.items()) for name, curve in found.items()}
+
+
+def events_of(
+    root: Path, run_id: str, trunks: Sequence[tuple[str, int]]
+) -> list[tuple[int, str, dict[str, Any]]]:
+    """What happened in a run, as (step, kind, detail): what fired in its trunks before it left them too.
+
+    An intervention fires once: the latest account of it counts.
+    """
+    found: dict[object, tuple[int, str, dict[str, Any]]] = {}
+    for source, below in (*reversed(trunks), (run_id, 0)):
+        for row in rows.of_run(root, "events", source):
+            detail = rows.event_of(row)
+            if source == run_id or (row["kind"] == "fired" and row["step"] < below):
+                found[row["kind"], detail.get("intervention")] = row["step"], row["kind"], detail
+    return sorted(found.values(), key=lambda event: event[:2])
 
 
 def reached(root: Path, spec: RunSpec) -> int:

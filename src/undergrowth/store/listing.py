@@ -3,44 +3,24 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from undergrowth.plain_text import in_one_line
-from undergrowth.spec import RunSpec
-from undergrowth.store.database import kept_open
 from undergrowth.store.errors import StoreError
 from undergrowth.store.events import DEFAULT_RULES, Rules, events
+from undergrowth.store.outcomes import in_words
 from undergrowth.store.parts import Part
-from undergrowth.values import settings
+from undergrowth.store.stored import Stored
+from undergrowth.store.summaries import Summary
+from undergrowth.values import settings, settings_in
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
 SEEDS = ("seeds.model", "seeds.data", "seeds.noise")
-
-
-class Stored(Protocol):
-    """What is asked of a stored run."""
-
-    @property
-    def spec(self) -> RunSpec: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def given_names(self) -> tuple[str, ...]: ...
-    @property
-    def parts(self) -> tuple[Part, ...]: ...
-    @cached_property
-    def names(self) -> tuple[str, ...]: ...
-    @cached_property
-    def curves(self) -> xr.Dataset: ...
-    @cached_property
-    def events(self) -> pd.DataFrame: ...
-    def __getitem__(self, name: str) -> xr.DataArray: ...
 
 
 @dataclass(frozen=True)
@@ -51,7 +31,8 @@ class Listed:
     model; settings: its spec's fields by dotted name; last_step: the last at which it was evaluated;
     events: by name the first step, `_stable` the one from which it held to the end, None where there is
     none, and `_censored`, whether the run ended (at last_step) before it; readings: the last value of
-    every scalar reading; damage: why it cannot be read, or empty.
+    every scalar reading; damage: why it cannot be read, or empty; note: what there is to say of how it
+    ended; described: the run in a few words.
     """
 
     id: str
@@ -65,6 +46,8 @@ class Listed:
     events: Mapping[str, int | bool | None] = field(default_factory=dict)
     readings: Mapping[str, float] = field(default_factory=dict)
     damage: str = ""
+    note: str = ""
+    described: str = ""
 
     @property
     def called(self) -> tuple[str, ...]:
@@ -92,6 +75,7 @@ def listed(run: Stored, rules: Rules = DEFAULT_RULES) -> Listed:
     """A run as a row; one that is damaged has no events and no readings, and says why."""
     why = damage(run)
     found = {} if why or "train_accuracy" not in run.curves else _of_curves(run.curves, rules)
+    note = why or "; ".join(in_words(run))
     return Listed(
         id=run.spec.id,
         names=run.given_names,
@@ -101,7 +85,38 @@ def listed(run: Stored, rules: Rules = DEFAULT_RULES) -> Listed:
         status="damaged" if why else run.status,
         settings=settings(run.spec),
         damage=why,
+        note=note,
+        described=run.spec.describe(),
         **found,
+    )
+
+
+def of_summary(
+    run_id: str,
+    status: str,
+    fields: Mapping[str, Any],
+    summary: Summary,
+    names: Sequence[str],
+    parts: Sequence[Part],
+) -> Listed:
+    """A run that has ended as a row, from its summary and its spec as plain data."""
+    chosen = settings_in(fields)
+    times: dict[str, int | bool | None] = {}
+    for name, (first, stable) in summary.events.items():
+        times |= {name: first, f"{name}_stable": stable, f"{name}_censored": first is None}
+    return Listed(
+        id=run_id,
+        names=tuple(names),
+        studies=tuple(dict.fromkeys(part.study for part in parts)),
+        arms=tuple(dict.fromkeys(part.arm for part in parts)),
+        seed=chosen["seeds.model"],
+        status=status,
+        settings=chosen,
+        last_step=summary.last_step,
+        events=times,
+        readings={name: value for name, (_, value) in summary.ends.items()},
+        note=summary.note,
+        described=summary.described,
     )
 
 
@@ -148,12 +163,10 @@ def that_tell(rows: Sequence[Listed]) -> list[str]:
     return list(found.values())
 
 
-def table(runs: Iterable[Stored], rules: Rules = DEFAULT_RULES) -> pd.DataFrame:
+def table(rows: Sequence[Listed]) -> pd.DataFrame:
     """A row for each run, index `run` its id; see `Store.table`."""
     import pandas as pd
 
-    with kept_open():
-        rows = [listed(run, rules) for run in runs]
     columns = {name: _column(list(map(of, rows))) for name, of in OWN.items()}
     for name in that_differ(rows):
         columns.setdefault(name, _column([row.settings.get(name) for row in rows]))

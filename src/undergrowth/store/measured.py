@@ -125,6 +125,11 @@ def scalar_rows_of(root: Path, run_id: str) -> list[rows.Row]:
     return _query(root, "SELECT * FROM readings WHERE run_id = ? AND shape = '[]'", (run_id,))
 
 
+def all_scalar_rows(root: Path) -> list[rows.Row]:
+    """What was read of all runs that has no axes."""
+    return _query(root, "SELECT * FROM readings WHERE shape = '[]'")
+
+
 def damaged(root: Path) -> Iterator[tuple[str, str]]:
     """Rows that are not as they were written: where, and what is wrong."""
     for table in ("readings", "events"):

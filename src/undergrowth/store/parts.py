@@ -31,19 +31,25 @@ Parts = Mapping[str, Sequence[Part]]
 """By run id: a run may play several."""
 
 
-def names_of(root: Path, begins: str = "") -> dict[str, tuple[str, ...]]:
-    """The names that runs were given whose ids begin so, by run id, in the order of the alphabet."""
+def names_of(
+    root: Path, which: str = "", parameters: Sequence[object] = ()
+) -> dict[str, tuple[str, ...]]:
+    """The names that runs were given, by run id, in the order of the alphabet; which: a condition in SQL
+    on the runs' ids.
+    """
     found: dict[str, set[str]] = {}
-    for row in rows.query(root, f"SELECT * FROM names {rows.BEGINNING}", rows.beginning(begins)):
+    for row in rows.query(root, f"SELECT * FROM names {which}", parameters):
         if rows.is_intact(row):
             found.setdefault(row["run_id"], set()).add(row["name"])
     return {run_id: tuple(sorted(names)) for run_id, names in found.items()}
 
 
-def parts_of(root: Path, begins: str = "") -> dict[str, tuple[Part, ...]]:
-    """The parts of runs whose ids begin so, also of those that are not trained yet; by run id."""
+def parts_of(
+    root: Path, which: str = "", parameters: Sequence[object] = ()
+) -> dict[str, tuple[Part, ...]]:
+    """The parts of runs, also of those that are not trained yet, by run id; which: as in `names_of`."""
     found: dict[str, set[Part]] = {}
-    for row in rows.query(root, f"SELECT * FROM parts {rows.BEGINNING}", rows.beginning(begins)):
+    for row in rows.query(root, f"SELECT * FROM parts {which}", parameters):
         if rows.is_intact(row):
             part = Part(row["study"], row["budget"], row["arm"], row["role"], row["seed"])
             found.setdefault(row["run_id"], set()).add(part)

@@ -116,6 +116,14 @@ def run_row(
     return (*columns, digest(*columns))
 
 
+def precedence(row: Row) -> tuple[bool, float]:
+    """Orders rows of `runs` of one run: a finished account counts over an unfinished one, a later over
+    an earlier.
+    """
+    began = row["began"]
+    return row["status"] == "done", began if isinstance(began, float) else 0.0
+
+
 def reading_row(run_id: str, name: str, step: int, reading: Reading) -> tuple[object, ...]:
     """A row of `readings`."""
     values = reading.values

@@ -224,6 +224,11 @@ def _of_part(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
         yield Damage(f"run {row['run_id']}, its part in a study", "it differs from its digest")
 
 
+def _of_summary(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
+    if not rows.is_intact(row):
+        yield Damage(f"run {row['run_id']}, its summary", "it differs from its digest")
+
+
 TABLES = {
     "runs": _of_run,
     "readings": _of_reading,
@@ -232,6 +237,7 @@ TABLES = {
     "complete": _of_complete,
     "names": _of_name,
     "parts": _of_part,
+    "summaries": _of_summary,
 }
 
 

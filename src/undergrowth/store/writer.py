@@ -8,6 +8,7 @@ import os
 import platform
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import jax
@@ -25,10 +26,12 @@ from undergrowth.engine.facts import (
 from undergrowth.spec import RunSpec
 from undergrowth.store import rows
 from undergrowth.store.checkpoints import checkpoint_files, data_file, rolling_file, rolling_path
+from undergrowth.store.errors import StoreError
 from undergrowth.store.kept import Kept
 from undergrowth.store.layout import run_folder
 from undergrowth.store.lineage import branch_point, resume_point
 from undergrowth.store.parts import Part, Parts, part_row, parts_of
+from undergrowth.store.summaries import summary_of, summary_row
 from undergrowth.store.updates import Gathered
 from undergrowth.training.state import Snapshot
 
@@ -111,6 +114,7 @@ class Writer:
         row = self.kept.connection.execute(begun, (spec.id,)).fetchone()
         began, on = row or (time.time(), json.dumps(environment(spec.threads)))
         self._write_run(spec, status, message, began, time.time(), on)
+        self._write_summary(spec, status, message)
         (self.root / rolling_path(spec)).unlink(missing_ok=True)
 
     def name(self, given: Iterable[tuple[str, str]]) -> None:
@@ -126,6 +130,11 @@ class Writer:
         sql = "SELECT DISTINCT name FROM readings WHERE run_id = ?"
         names = {row["name"] for row in rows.query(self.root, sql, (spec.id,))}
         self.kept.insert("complete", [rows.complete_row(spec.id, sorted(names))])
+
+    def _write_summary(self, spec: RunSpec, status: str, message: str) -> None:
+        with suppress(StoreError):  # what it had before was damaged meanwhile: a list says so itself
+            summary = summary_of(self.root, spec, status, message)
+            self.kept.insert("summaries", [summary_row(spec.id, summary)])
 
     def _write_gathered(self, spec: RunSpec) -> None:
         """Store the losses of all updates that the run has made so far."""

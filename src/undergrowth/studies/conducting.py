@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from undergrowth.analysis.claims import Answered, adjusted
-from undergrowth.analysis.outcomes import diverged_at, in_words
 from undergrowth.analysis.verdicts import Verdict
 from undergrowth.naming import runs_told_apart
 from undergrowth.plain_text import command, json_text
@@ -22,6 +21,7 @@ from undergrowth.store.database import kept_open
 from undergrowth.store.files import write_whole
 from undergrowth.store.layout import run_folder
 from undergrowth.store.listing import damage
+from undergrowth.store.outcomes import diverged_at, in_words
 from undergrowth.store.parts import Parts, parts_of
 from undergrowth.store.predicted import state, stated
 from undergrowth.studies.arm import BUDGETS, Planned

@@ -11,7 +11,7 @@ from undergrowth.analysis import Rules, Switched, events, narrowing, speed_up
 from undergrowth.analysis.switches import LASTING, log_ratio
 from undergrowth.store import Run
 from undergrowth.store.events import DEFAULT_RULES as RULES
-from undergrowth.store.reader import of_kind
+from undergrowth.store.outcomes import of_kind
 from undergrowth.studies.statistic import Missing, Statistic, format_number, points, share, times
 
 Bounds = tuple[float, float]

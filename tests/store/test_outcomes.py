@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
-from undergrowth.analysis.outcomes import diverged_at, in_words, never_fired
 from undergrowth.store import Run, Store
 from undergrowth.store.listing import damage
+from undergrowth.store.outcomes import diverged_at, in_words, never_fired
 from undergrowth.sweep import Layout, train
 from undergrowth.training.interventions import (
     AfterFork,
