@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Self, TypeVar, cast
 
 import numpy as np
@@ -199,15 +199,22 @@ def settings_in(fields: Mapping[str, Any]) -> dict[str, Any]:
     True
     """
     found: dict[str, Any] = {}
-    for name, item in fields.items():
-        if isinstance(item, Mapping):
-            found |= {f"{name}.{inner}": leaf for inner, leaf in settings_in(item).items()}
-        elif isinstance(item, list) and any(isinstance(each, Mapping) for each in item):
-            for position, each in enumerate(item):
-                found |= {f"{name}.{position}.{k}": leaf for k, leaf in settings_in(each).items()}
-        elif item is not None and item != []:
-            found[name] = _as_python_has_it(item)
+    _flatten(fields.items(), "", found)
     return found
+
+
+def _flatten(items: Iterable[tuple[str, Any]], before: str, found: dict[str, Any]) -> None:
+    for name, item in items:
+        if isinstance(item, dict):
+            _flatten(item.items(), f"{before}{name}.", found)
+        elif isinstance(item, list) and item and isinstance(item[0], dict):
+            for position, each in enumerate(item):
+                _flatten(each.items(), f"{before}{name}.{position}.", found)
+        elif isinstance(item, list):
+            if item:
+                found[before + name] = _as_python_has_it(item)
+        elif item is not None:
+            found[before + name] = item
 
 
 def _leaves(item: Any, defaults: bool) -> Iterator[tuple[str, Any]]:
