@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from undergrowth.engine.facts import Fact, Over
-from undergrowth.engine.stacks import Stack, Stacks
+from undergrowth.engine.stacks import Stack, Stacks, shape_of
 from undergrowth.engine.under_way import UnderWay
 from undergrowth.measures import Measure, Reading
 from undergrowth.spec import RunSpec
@@ -113,7 +113,7 @@ def _stretch(stack: Stack, stacks: Stacks) -> Iterator[tuple[UnderWay, Fact]]:
         return
     for run, stepped in at_stop:
         yield run, stepped
-        before = run.shape()
+        before = shape_of(run)
         try:
             for fact in run.arrive():
                 yield run, fact
@@ -127,7 +127,7 @@ def _stretch(stack: Stack, stacks: Stacks) -> Iterator[tuple[UnderWay, Fact]]:
         if run.over:
             stack.leave(run)
             yield run, Over(run.step)
-        elif run.shape() == before:
+        elif shape_of(run) == before:
             stack.go_on(run)
         else:
             stack.leave(run)

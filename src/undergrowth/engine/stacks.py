@@ -20,12 +20,20 @@ import numpy as np
 
 from undergrowth.engine.facts import Stepped
 from undergrowth.engine.step import STRETCH, advance, advance_together
-from undergrowth.engine.under_way import UnderWay
+from undergrowth.engine.under_way import UnderWay, static_part
 from undergrowth.precision import Precision, products_in
 
 T = TypeVar("T")
 AtStop = list[tuple[UnderWay, Stepped]]
 """Runs with the losses of the updates that they have made since they were heard of last."""
+
+
+def shape_of(run: UnderWay) -> object:
+    """Runs that are equal in it now are stepped by one program."""
+    leaves, structure = jax.tree.flatten((run.state, run.side.train_set))
+    arrays = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+    batch = run.side.regime.batch
+    return structure, arrays, batch.batch_size, static_part(run.spec, batch)
 
 
 class Stacks:
@@ -50,7 +58,7 @@ class Stacks:
         told: AtStop = []
         joining: dict[object, list[UnderWay]] = {}
         for run in self.joining:
-            joining.setdefault(run.shape(), []).append(run)
+            joining.setdefault(shape_of(run), []).append(run)
         self.joining = []
         for shape in dict.fromkeys((*self.of_shape, *joining)):
             new, stack = joining.get(shape, []), self.of_shape.get(shape)

@@ -116,13 +116,6 @@ class UnderWay:
         forked_at = self.forked_at if position is None else self.inherited.get(position, self.forked_at)
         return History(self.step, self.curves, self.fired, forked_at)
 
-    def shape(self) -> tuple[object, ...]:
-        """Runs that are equal in it now are stepped by one program."""
-        leaves, structure = jax.tree.flatten((self.state, self.side.train_set))
-        arrays = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-        batch = self.side.regime.batch
-        return structure, arrays, batch.batch_size, static_part(self.spec, batch)
-
     def next_stop(self) -> int:
         """The next step of interest, or the end of the stretch."""
         due = [
