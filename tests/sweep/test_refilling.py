@@ -102,11 +102,11 @@ def assert_same_store(store: Store, alone: Store) -> None:
         assert mine.names == its.names
         for name in mine.names:
             assert mine[name]["step"].values.tolist() == its[name]["step"].values.tolist()
-            np.testing.assert_allclose(mine[name].values, its[name].values, rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(mine[name].values, its[name].values, rtol=1e-5, atol=1e-7)
         for step in mine.checkpoints:
             found, expected = (state_dict(run.model(step)) for run in (mine, its))
             for parameter, array in expected.items():
-                np.testing.assert_allclose(found[parameter], array, rtol=1e-3, atol=1e-5)
+                np.testing.assert_allclose(found[parameter], array, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("pack", [2, 3, 8])
