@@ -168,3 +168,32 @@ def test_a_sweep_in_packs_is_filled_up_and_survives_a_kill(alone: Store, tmp_pat
     assert killed
     assert max(most) <= 4  # 3, and one of which the sweep has not heard yet that it has ended
     assert_same_store(store, alone)
+
+
+def test_workers_share_what_waits_and_forks_begin_wherever_a_slot_is_free(
+    alone: Store, tmp_path: Path
+) -> None:
+    assert_same_store(train(SPECS, tmp_path, layout=Layout(workers=2, pack=2)), alone)
+
+
+def test_a_run_of_which_workers_die_is_found_by_halves_and_its_companions_end(tmp_path: Path) -> None:
+    seldom = {"every": 5_000, "until": 200_000, "per_decade": 1}
+    plain = tiny.spec(measures=[{"name": "curves", "schedule": seldom}], checkpoints=seldom)
+    deadly = plain.replace(steps=200_000)
+    others = [plain.replace(steps=20_000).seeded(seed) for seed in (1, 2)]
+    deaths: list[int] = []
+
+    def kill(progress: Progress) -> None:
+        if progress.spec.id == deadly.id and progress.step > 0 and not progress.ended:
+            for worker in workers_of(os.getpid()):
+                if worker.pid not in deaths:
+                    deaths.append(worker.pid)
+                    worker.kill()
+
+    store = train([deadly, *others], tmp_path, layout=Layout(workers=1, pack=3), progress=kill)
+    first, *rest = store.select([deadly, *others])
+    assert first.status == "failed"
+    assert "a worker died of it 2 times (the last: killed by signal 9" in first.message
+    assert [run.status for run in rest] == ["done"] * 2
+    assert len(deaths) == 3  # of the pack, of its half, of the run alone
+    assert verify(tmp_path).damage == ()
