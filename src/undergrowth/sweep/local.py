@@ -241,7 +241,8 @@ class _Sweep:
 
     def _welcome(self, pool: Pool, worker: Worker, answer: dict[str, Any]) -> None:
         """A worker has come up, or is free again."""
-        self._refuse_on(answer.get("ready", ""))
+        if "ready" in answer:
+            self._refuse_on(answer["ready"])
         if answer.get("ready") == "cpu" and self.is_guess and self.layout.pack > 1:
             self.layout = _of_cores(self.threads)  # the plugin found no accelerator
             self.waiting = Waiting(list(self.specs.values()), self.layout.pack)

@@ -4,6 +4,7 @@ have ended.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -26,15 +27,16 @@ class Handed:
 class Waiting:
     """Runs by shape, in the order in which they were given; those that a worker died of go first.
 
-    pack: how many runs are trained side by side. Where it is 1, shapes do not matter.
+    pack: how many runs are trained side by side. Where it is 1, shapes do not matter. To take the first
+    run costs the same however many there are: an `OrderedDict` has no gaps where others were.
     """
 
     def __init__(self, specs: Sequence[RunSpec], pack: int) -> None:
         self.pack = pack
         self.again: list[list[RunSpec]] = []
-        self.of_shape: dict[object, dict[str, RunSpec]] = {}
+        self.of_shape: OrderedDict[object, OrderedDict[str, RunSpec]] = OrderedDict()
         for spec in specs:
-            self.of_shape.setdefault(_shape(spec, pack), {})[spec.id] = spec
+            self.of_shape.setdefault(_shape(spec, pack), OrderedDict())[spec.id] = spec
 
     def __len__(self) -> int:
         """How many workers could be busy with them."""
@@ -45,7 +47,7 @@ class Waiting:
         for position, runs in enumerate(self.again):
             if all(map(can_begin, runs)):
                 return Handed(self.again.pop(position), len(runs))
-        for shape, runs in tuple(self.of_shape.items()):
+        for shape, runs in self.of_shape.items():
             pack = min(self.pack, len(runs))
             taken = self.more(shape, pack, can_begin)
             if taken:
@@ -54,7 +56,7 @@ class Waiting:
 
     def more(self, shape: object | None, n: int, can_begin: Callable[[RunSpec], bool]) -> list[RunSpec]:
         """At most n runs of a shape that can begin now."""
-        runs = self.of_shape.get(shape, {})
+        runs = self.of_shape.get(shape, OrderedDict())
         taken: list[RunSpec] = []
         for spec in runs.values():
             if len(taken) == n:
