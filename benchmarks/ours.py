@@ -17,6 +17,7 @@ from undergrowth.engine.facts import Saved
 from undergrowth.spec import RunSpec
 
 SQUARE, MULTIPLICATIONS = 1024, 30
+SQUARE_ON_AN_ACCELERATOR = 8192
 
 
 def prepare(setup: dict[str, Any]) -> Any:
@@ -24,13 +25,15 @@ def prepare(setup: dict[str, Any]) -> Any:
     spec = stopping(RunSpec.from_dict(setup["spec"]), setup["stretch"])
     stretches = trained(spec, setup.get("first", 0), setup.get("pack", 1))
     next(stretches)
-    square = jnp.ones((SQUARE, SQUARE))
+    side = SQUARE if jax.default_backend() == "cpu" else SQUARE_ON_AN_ACCELERATOR
+    square = jnp.ones((side, side))
     multiply = jax.jit(jnp.matmul)
     multiply(square, square).block_until_ready()
 
     def obey(order: str) -> Answer:
         if order == "platform":
-            return {"platform": jax.default_backend()}
+            device = jax.devices()[0].device_kind
+            return {"platform": jax.default_backend(), "device": device}
         if order == "sgemm":
             return {"gflops": _gflops(multiply, square)}
         began = time.perf_counter()
@@ -63,7 +66,7 @@ def _gflops(multiply: Any, square: jax.Array) -> float:
     for _ in range(MULTIPLICATIONS):
         began = time.perf_counter()
         multiply(square, square).block_until_ready()
-        rates.append(2e-9 * SQUARE**3 / (time.perf_counter() - began))
+        rates.append(2e-9 * len(square) ** 3 / (time.perf_counter() - began))
     return statistics.median(rates)
 
 

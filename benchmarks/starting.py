@@ -44,7 +44,7 @@ def _milliseconds(cache: Path) -> float:
             [*module, folder, "worker-0", str(cache), str(own)], pass_fds=(own,), env=one_thread()
         ) as worker:
             its.close()
-            ours.send({"runs": [spec.model_dump(mode="json")], "branches": [[]]})
+            ours.send({"runs": [spec.model_dump(mode="json")], "branches": [[]], "pack": 1})
             while ours.recv().get("step", 0) < 1:
                 pass
             taken = time.perf_counter() - began

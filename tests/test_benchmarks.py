@@ -8,9 +8,12 @@ import jax
 import pytest
 from jax.extend.core import jaxprs_in_params
 
+from benchmarks import packs
 from benchmarks.rows import Bar, Row, Spread
 from benchmarks.works import essential_flop, tiny
+from tests import tiny as small
 from undergrowth.models import TransformerSpec
+from undergrowth.precision import ALGORITHMS
 from undergrowth.spec import RunSpec
 from undergrowth.tasks import Modular
 
@@ -70,3 +73,32 @@ def test_a_row_is_held_to_all_its_bars_by_its_medians() -> None:
     assert Row("w", ours, Spread.of([5.9]), flop=1e8, peak_gflops=100, bars=bars).met == "NO"
     assert Row("w", ours, bars=(Bar("ratio", at_least=3),)).met == ""
     assert Row("w", figure=0.0, bars=(Bar("figure", at_most=1),)).met == "yes"
+
+
+@pytest.mark.parametrize(
+    ("way", "stepped"),
+    [
+        ("refilled", 10 * 2 + 10 * 2 + 20),
+        ("refilled, empty slots kept", 40 * 2),
+        ("cut beforehand", 10 * 2 + 10 + 30),
+        ("cut beforehand, empty slots kept", 20 * 2 + 30 * 2),
+    ],
+)
+def test_steps_in_vain_are_those_that_were_made_less_those_that_were_asked_for(
+    way: str, stepped: int
+) -> None:
+    specs = [small.spec(steps=steps).seeded(seed) for seed, steps in enumerate((10, 20, 30))]
+    spent = packs.Spent(60)
+    with packs.counting(spent):
+        packs.WAYS[way](specs, 2)
+    assert spent.stepped == stepped
+    assert spent.in_vain == pytest.approx(1 - 60 / stepped)
+    assert spent.seconds > 0
+
+
+def test_a_peak_is_that_of_the_device_and_the_precision_where_both_are_known() -> None:
+    assert packs.peak_of("NVIDIA H200", "float32") == 67_000
+    assert packs.peak_of("NVIDIA A100-SXM4-40GB", "3xtf32") == pytest.approx(52_000)
+    assert packs.peak_of("cpu", "float32") is None
+    known = {name for peaks in packs.PEAKS.values() for name in peaks}
+    assert known == {*ALGORITHMS} - {"3xtf32"}

@@ -20,7 +20,6 @@ from undergrowth.store import Run, Store, verify
 from undergrowth.store.database import seal_of
 from undergrowth.store.layout import databases
 from undergrowth.sweep import Layout, train
-from undergrowth.sweep.local import _packs
 from undergrowth.training.interventions import (
     AfterFork,
     AtStep,
@@ -141,18 +140,6 @@ def test_arms_trained_later_are_those_trained_together_with_their_parent(
     for spec in FAMILY:
         assert bits(the(store, spec)) == bits(the(family, spec))
     assert verify(root).damage == ()
-
-
-def test_arms_of_several_parents_are_packed_with_those_that_begin_where_they_do() -> None:
-    """And never with their parent, for which they would wait forever."""
-    seeds = [TRUNK.seeded(seed) for seed in range(2)]
-    arms = [spec.forked(AT_17, FASTER) for spec in seeds]
-    again = [arm.forked(AT_17) for arm in arms]
-    packs = list(_packs([*again, *arms, *seeds], 8))
-    assert sorted(map(len, packs)) == [2, 2, 2]
-    for pack in packs:
-        ids = {spec.id for spec in pack}
-        assert all(spec.fork is None or spec.fork.of not in ids for spec in pack)
 
 
 def test_packed_forks_agree_with_those_alone(family: Store, tmp_path: Path) -> None:

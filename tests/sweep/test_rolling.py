@@ -17,7 +17,6 @@ from undergrowth.store import Store, verify
 from undergrowth.store.checkpoints import load_rolling, rolling_path
 from undergrowth.store.layout import databases
 from undergrowth.store.lineage import curves_of, resume_point
-from undergrowth.sweep.worker import _Clock
 from undergrowth.training.interventions import AtStep
 
 RARELY = {"every": 1000, "until": 1000, "per_decade": 1}
@@ -159,11 +158,3 @@ def test_a_run_that_diverges_keeps_the_same_last_good_checkpoint_whenever_it_is_
     assert once.checkpoints == again.checkpoints == (0, 10)
     assert once.checkpoint_path(10).read_bytes() == again.checkpoint_path(10).read_bytes()
     assert np.isfinite(again["train_loss"].values[:2]).all()
-
-
-def test_runs_side_by_side_are_kept_at_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = iter([0.0, 1.0, 20.0, 21.0, 40.0])
-    monkeypatch.setattr("undergrowth.sweep.worker.time.monotonic", lambda: next(now))
-    clock = _Clock(15.0)
-    strikes = [clock.strikes(step) for step in (10, 10, 20, 20, 30, 30, 40)]
-    assert strikes == [False, False, True, True, False, False, True]

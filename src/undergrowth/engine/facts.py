@@ -82,4 +82,14 @@ class Stopped:
     rule: int
 
 
-Fact = Measured | Stepped | Saved | Fired | Forked | Branched | Advanced | Diverged | Stopped
+@dataclass(frozen=True, eq=False)
+class Over:
+    """The run has left those that are under way at `step`: nothing more comes of it. `error` is what was
+    raised in it, where something was.
+    """
+
+    step: int
+    error: Exception | None = None
+
+
+Fact = Measured | Stepped | Saved | Fired | Forked | Branched | Advanced | Diverged | Stopped | Over

@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray, UInt32
+from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt32
 
 from undergrowth.losses import Loss, LossName
 from undergrowth.models import Hook, Model, mapped, no_hook
@@ -29,7 +29,7 @@ STRETCH = 250
 """Most steps between two returns to Python: bounds memory and the wait for progress."""
 
 
-@partial(jax.jit, static_argnames=("optimiser", "loss", "has_gaps", "stacked"))
+@partial(jax.jit, static_argnames=("optimiser", "loss", "has_gaps"))
 def advance(
     state: TrainState,
     train_set: TrainSet,
@@ -40,28 +40,56 @@ def advance(
     optimiser: AnyOptimiser,
     loss: LossName,
     has_gaps: bool,
-    stacked: bool,
 ) -> tuple[TrainState, Float[Array, " step"]]:
     """n_steps updates, at most STRETCH, from step `start` in one compiled loop; and the loss of each.
 
     start and n_steps are traced, so a shape compiles once; the losses are filled up to STRETCH.
-    `stacked`: state, train_set and batches are those of several runs, which are stepped side by side.
     `has_gaps`: as in `TrainSet.of`.
     """
 
-    def run(
-        state: TrainState, train_set: TrainSet, batches: Array | None
-    ) -> tuple[TrainState, Float[Array, " step"]]:
-        def step(k: Array, so_far: tuple[TrainState, Array]) -> tuple[TrainState, Array]:
-            state, losses = so_far
-            chosen = train_set if batches is None else train_set.of(batches[k], has_gaps=has_gaps)
+    def step(k: Array, so_far: tuple[TrainState, Array]) -> tuple[TrainState, Array]:
+        state, losses = so_far
+        chosen = train_set if batches is None else train_set.of(batches[k], has_gaps=has_gaps)
+        mean, gradient = slope(state, loss, chosen, start + k)
+        after = update(state, optimiser, gradient, start + k, train_set.noise_seed)
+        return after, losses.at[k].set(mean)
+
+    return jax.lax.fori_loop(0, n_steps, step, (state, jnp.zeros(STRETCH)))
+
+
+@partial(jax.jit, static_argnames=("optimiser", "loss", "has_gaps"), donate_argnames="states")
+def advance_together(
+    states: TrainState,
+    train_sets: TrainSet,
+    batches: Array | None,
+    starts: Int[Array, " run"],
+    seen: Int[Array, " run"],
+    n_steps: int,
+    *,
+    optimiser: AnyOptimiser,
+    loss: LossName,
+    has_gaps: bool,
+) -> tuple[TrainState, Float[Array, "run step"]]:
+    """`advance` for several runs side by side, each from a step of its own: all make n_steps updates.
+
+    states, train_sets, batches: those of all runs, stacked. seen: how many of its batches a run has had.
+    The memory of the states that are given is used for those that are returned.
+    """
+
+    def step(k: Array, so_far: tuple[TrainState, Array]) -> tuple[TrainState, Array]:
+        states, losses = so_far
+
+        def one(
+            state: TrainState, train_set: TrainSet, batches: Array | None, start: Array, seen: Array
+        ) -> tuple[TrainState, Array]:
+            chosen = train_set if batches is None else train_set.of(batches[seen + k], has_gaps=has_gaps)
             mean, gradient = slope(state, loss, chosen, start + k)
-            after = update(state, optimiser, gradient, start + k, train_set.noise_seed)
-            return after, losses.at[k].set(mean)
+            return update(state, optimiser, gradient, start + k, train_set.noise_seed), mean
 
-        return jax.lax.fori_loop(0, n_steps, step, (state, jnp.zeros(STRETCH)))
+        states, means = jax.vmap(one)(states, train_sets, batches, starts, seen)
+        return states, losses.at[:, k].set(means)
 
-    return (jax.vmap(run) if stacked else run)(state, train_set, batches)
+    return jax.lax.fori_loop(0, n_steps, step, (states, jnp.zeros((len(starts), STRETCH))))
 
 
 def update(

@@ -30,6 +30,7 @@ from undergrowth.models import Model
 from undergrowth.precision import products_in
 from undergrowth.rng import stream
 from undergrowth.spec import RunSpec
+from undergrowth.training.batches import AnyBatch
 from undergrowth.training.interventions import AnyForkPoint, History
 from undergrowth.training.interventions.account import account
 from undergrowth.training.optimisers import AnyOptimiser
@@ -55,12 +56,23 @@ def _begun(
 
 
 def shape_key(spec: RunSpec, n_train: int) -> tuple[object, ...]:
-    """Runs with equal keys may be trained side by side in one compiled step."""
+    """Runs with equal keys begin in one compiled step, so they are worth training side by side.
+
+    What is not in it is a number in the traced state or decided outside of the step: rates, decay,
+    temperature, the size of a noise, seeds, steps, schedules, interventions, stops, how a model is
+    initialised, how a batch is drawn.
+    """
+    leaves, structure = jax.tree.flatten(spec.blank_model())
+    model = structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
     size = spec.task.input_space, spec.task.n_labels, n_train
     noise = tuple(spec.noise.knobs())
-    by = getattr(spec.weights, "by", None)
-    how = spec.model, spec.loss, spec.precision, spec.optimiser.skeleton(), spec.batch, noise, by
-    return size, how, spec.steps
+    by = getattr(spec.weights, "by", None) == "loss"
+    return size, model, noise, by, static_part(spec, spec.batch), spec.batch.batch_size
+
+
+def static_part(spec: RunSpec, batch: AnyBatch) -> tuple[object, ...]:
+    """What a step is compiled for besides shapes."""
+    return spec.optimiser.skeleton(), spec.loss, spec.precision, batch.has_gaps
 
 
 class UnderWay:
@@ -69,7 +81,6 @@ class UnderWay:
     def __init__(self, spec: RunSpec, start: Snapshot | None, branches: Sequence[AnyForkPoint]) -> None:
         self.spec = spec
         data = spec.data()
-        self.shape = shape_key(spec, data.n_train)
         self.is_new = start is None
         snapshot = start or initial(spec)
         self.step, self.state = snapshot.step, snapshot.state

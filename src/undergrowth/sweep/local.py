@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from undergrowth.precision import refuse_what_is_not_there
 from undergrowth.spec import Fork, RunSpec, SpecError, check_parent
 from undergrowth.store import Run, Store
 from undergrowth.store.layout import create
@@ -19,6 +20,7 @@ from undergrowth.store.verify import unfinished_files
 from undergrowth.store.writer import keep_names
 from undergrowth.sweep.forecast import refuse_what_does_not_fit
 from undergrowth.sweep.pool import Died, Pool, SweepError, Worker
+from undergrowth.sweep.waiting import Handed, Waiting
 from undergrowth.training.interventions import AnyForkPoint, AtStep
 
 
@@ -26,8 +28,9 @@ from undergrowth.training.interventions import AnyForkPoint, AtStep
 class Layout:
     """How a machine is used.
 
-    workers: number of processes; pack: runs side by side in one process (1: no vmap). On a CPU a run
-    has the same bits in any layout with pack = 1. Raises ValueError if either is less than 1.
+    workers: number of processes; pack: runs side by side in one process (1: no vmap), each by its own
+    steps; where one is over, the next of its shape takes its place. On a CPU a run has the same bits in
+    any layout with pack = 1. Raises ValueError if either is less than 1.
     """
 
     workers: int
@@ -62,6 +65,9 @@ TRIES = 2
 
 MOST_EARLY_DEATHS = 3
 """Workers that may be killed while they start, before the sweep gives up."""
+
+NO_READING = {"run", "step", "ended", "message"}
+"""What an answer about a run says besides its latest readings."""
 
 CLOSING: list[RunSpec] = []
 """What a worker is at that closes its database: nothing that would have to be done again."""
@@ -174,8 +180,8 @@ def _check_it_was_reached(fork: Fork, parent: Run) -> None:
 class _Sweep:
     """Hands runs to workers, a fork not before its trunk is there, and passes on what they say.
 
-    A worker that dies is replaced. What it was at is tried once more, run by run; a run with which a
-    worker dies again has failed.
+    A worker that dies is replaced. What it was at is tried once more, in halves down to single runs; a
+    run of which, alone, a worker dies again has failed.
     """
 
     def __init__(
@@ -200,7 +206,8 @@ class _Sweep:
         self.ended: set[str] = set()
         self.died_with: dict[str, list[str]] = {}
         self.died_early = 0
-        self.waiting = list(_packs(specs, self.layout.pack))
+        self.waiting = Waiting(specs, self.layout.pack)
+        self.joined_by: dict[Worker, object] = {}
 
     def run(self, right_to_write: int) -> None:
         """Train all runs; returns when the last has ended and every worker has closed its file."""
@@ -213,29 +220,44 @@ class _Sweep:
                     raise SweepError(answer["broken"])
                 elif "branched" in answer:
                     self.grown.add((answer["run"], answer["branched"]))
-                elif "run" in answer:  # who has ended a run says next that it is free
-                    self._hear(answer)
+                elif "wants" in answer:
+                    self._fill_up(worker, answer["wants"])
                     continue
+                elif "run" in answer:
+                    self._hear(answer)
+                    if "ended" not in answer:
+                        continue
                 else:
                     self._welcome(pool, worker, answer)
                 self._employ_idle(pool)
 
     def _hear(self, answer: dict[str, Any]) -> None:
-        spec = self.specs[answer.pop("run")]
-        step, ended, message = (answer.pop(key, None) for key in ("step", "ended", "message"))
+        spec, ended = self.specs[answer["run"]], answer.get("ended", "")
         if ended:
             self.ended.add(spec.id)
-        self.progress(Progress(spec, step, latest=answer, ended=ended or "", message=message or ""))
+        latest = {name: value for name, value in answer.items() if name not in NO_READING}
+        message = answer.get("message", "")
+        self.progress(Progress(spec, answer["step"], latest, ended=ended, message=message))
 
     def _welcome(self, pool: Pool, worker: Worker, answer: dict[str, Any]) -> None:
         """A worker has come up, or is free again."""
+        if "ready" in answer:
+            self._refuse_on(answer["ready"])
         if answer.get("ready") == "cpu" and self.is_guess and self.layout.pack > 1:
             self.layout = _of_cores(self.threads)  # the plugin found no accelerator
-            self.waiting = list(_packs(list(self.specs.values()), self.layout.pack))
+            self.waiting = Waiting(list(self.specs.values()), self.layout.pack)
             self._start_workers(pool)
         worker.is_ready, worker.task = True, None
         if answer.get("is_large") and self.waiting:
             self._close(worker)
+
+    def _refuse_on(self, platform: str) -> None:
+        """Raise SpecError where a worker's platform multiplies as a run asks for in no way."""
+        for spec in {spec.precision: spec for spec in self.specs.values()}.values():
+            try:
+                refuse_what_is_not_there(spec.precision, platform)
+            except ValueError as error:
+                raise SpecError(str(error)) from None
 
     def _close(self, worker: Worker) -> None:
         worker.task = CLOSING
@@ -252,34 +274,45 @@ class _Sweep:
                 )
         unfinished = [spec for spec in worker.task or () if spec.id not in self.ended]
         for spec in unfinished:
-            self.died_with.setdefault(spec.id, []).append(died.describe())
-        self.waiting[:0] = [[spec] for spec in unfinished]
+            if len(unfinished) == 1 or spec.id not in self.died_with:
+                self.died_with.setdefault(spec.id, []).append(died.describe())
+        self.waiting.put_back(unfinished)
         if len(pool.workers) < min(self.layout.workers, len(self.waiting)):
             pool.start(worker.name)
 
     def _employ_idle(self, pool: Pool) -> None:
         """Hand what can be trained to those who wait; let them go when there is nothing left."""
         for worker in (w for w in pool.workers if w.is_ready and w.task is None):
-            pack = next((pack for pack in self.waiting if all(map(self._has_trunk, pack))), None)
-            if pack is not None:
-                self.waiting.remove(pack)
-                worker.task = pack
-                self._hand(worker, pack)
+            handed = self.waiting.take(self._has_trunk)
+            if handed is not None:
+                worker.task, self.joined_by[worker] = handed.runs, handed.shape
+                self._hand(worker, handed)
             elif not self.waiting:
                 self._close(worker)
 
-    def _hand(self, worker: Worker, pack: list[RunSpec]) -> None:
-        deaths = self.died_with.get(pack[0].id, [])
-        if len(deaths) >= TRIES:
+    def _hand(self, worker: Worker, handed: Handed) -> None:
+        first = handed.runs[0]
+        deaths = self.died_with.get(first.id, [])
+        if len(handed.runs) == 1 and len(deaths) >= TRIES:
             why = f"a worker died of it {len(deaths)} times (the last: {deaths[-1]})"
-            worker.tell(fail=pack[0].model_dump(mode="json"), why=why)
-            return
-        worker.tell(
-            runs=[spec.model_dump(mode="json") for spec in pack],
-            branches=[
-                [point.model_dump(mode="json") for point in self.forks.get(spec.id, ())] for spec in pack
-            ],
-        )
+            worker.tell(fail=first.model_dump(mode="json"), why=why)
+        else:
+            worker.tell(**self._told(handed.runs), pack=handed.pack)
+
+    def _fill_up(self, worker: Worker, n: int) -> None:
+        """Hand runs to a worker in the place of those that have ended there."""
+        shape = self.joined_by[worker]
+        runs = [] if shape is None else self.waiting.more(shape, n, self._has_trunk)
+        worker.task = [*(spec for spec in worker.task if spec.id not in self.ended), *runs]
+        worker.tell(**self._told(runs))
+
+    def _told(self, runs: Sequence[RunSpec]) -> dict[str, Any]:
+        """Runs as an order has them, with where others will fork from them."""
+        points = [self.forks.get(spec.id, ()) for spec in runs]
+        return {
+            "runs": [spec.model_dump(mode="json") for spec in runs],
+            "branches": [[point.model_dump(mode="json") for point in its] for its in points],
+        }
 
     def _has_trunk(self, spec: RunSpec) -> bool:
         """Whether a run can begin: it is no fork, or its parent is where it leaves it, or has ended."""
@@ -291,31 +324,6 @@ class _Sweep:
         """As many workers as the layout asks for and there is work for, with those there are."""
         for i in range(len(pool.workers), min(self.layout.workers, len(self.waiting))):
             pool.start(f"worker-{i}")
-
-
-def _packs(specs: Sequence[RunSpec], size: int) -> Iterator[list[RunSpec]]:
-    """Runs in groups of at most `size` that may be trained side by side, in the given order.
-
-    None is beside its parent, for which it waits, and forks are beside those that begin where they do.
-    """
-    if size == 1:
-        yield from ([spec] for spec in specs)
-        return
-    from undergrowth.engine import shape_key
-
-    alike: dict[object, list[RunSpec]] = {}
-    known = {spec.id: spec for spec in specs}
-    for spec in specs:
-        begins = _generation(spec, known), spec.fork and spec.fork.at
-        alike.setdefault((shape_key(spec, spec.data().n_train), begins), []).append(spec)
-    for group in alike.values():
-        yield from (group[i : i + size] for i in range(0, len(group), size))
-
-
-def _generation(spec: RunSpec, known: Mapping[str, RunSpec]) -> int:
-    """How many of a run's ancestors, from its parent on, are to be trained as well."""
-    parent = known.get(spec.fork.of) if spec.fork else None
-    return 0 if parent is None else 1 + _generation(parent, known)
 
 
 def _has_plugin() -> bool:

@@ -4,8 +4,8 @@ measures stored ones.
 Orders and answers, plain dictionaries, come and go over one channel, whose descriptor it is given. When
 the channel closes, whoever started it is gone, and it stops at once: the store survives that.
 
-    in:  {"runs": [spec, ...], "branches": [[trigger, ...], ...]}    runs of one shape, trained side by
-                                          side, and where others will fork from each of them
+    in:  {"runs": [spec, ...], "branches": [[trigger, ...], ...], "pack": n}    runs to be trained, n at
+                                          a time at most, and where others will fork from each of them
          {"fail": spec, "why": "..."}     a run that cannot be trained
          {"measure": text, "run": id, "step": n}    a checkpoint to be measured
          {"close": True}                  there is nothing more to do
@@ -13,6 +13,8 @@ the channel closes, whoever started it is gone, and it stops at once: the store 
          {"run": id, "step": n, ...}      progress, with the latest readings of the curves
          {"run": id, "branched": k}           when it has come to its k-th branch, whose snapshot is kept
          {"run": id, "step": n, "ended": "done"}      or "failed", with a message
+         {"wants": n}                     when n more runs could be trained beside those that are; the
+                                          order that comes next has some, or none
          {"readings": {...}}              what was measured, or {"wrong": "..."}, why it was not
          {"free": True, "is_large": b}    when all runs handed over have ended, and whether it has
                                           compiled so much that another should take its place
@@ -28,7 +30,8 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -38,7 +41,7 @@ from undergrowth.plain_text import in_one_line
 from undergrowth.store.errors import StoreError
 
 OF_THE_STORE = (OSError, sqlite3.Error, StoreError)
-"""What ends a worker; any other error ends the run that raised it, and those packed with it."""
+"""What ends a worker; any other error ends the run that raised it."""
 
 KEEP_EVERY = 15.0
 """Seconds of training that a kill may cost: how runs stand is kept that often."""
@@ -105,7 +108,7 @@ def _serve(root: Path, name: str, orders: queue.Queue[dict[str, Any]], channel: 
             if "measure" in order:
                 answer(**_measured(root, order))
                 continue
-            _carry_out(writer, order, compiled, answer)
+            _carry_out(writer, order, orders, compiled, answer)
             answer(free=True, is_large=len(compiled) >= MOST_COMPILED)
         if writer is not None:
             writer.close()
@@ -113,19 +116,37 @@ def _serve(root: Path, name: str, orders: queue.Queue[dict[str, Any]], channel: 
         answer(broken=_plainly(error, root))
 
 
-def _carry_out(writer: Any, order: dict[str, Any], compiled: set[object], answer: Any) -> None:
+def _carry_out(
+    writer: Any,
+    order: dict[str, Any],
+    orders: queue.Queue[dict[str, Any]],
+    compiled: set[object],
+    answer: Any,
+) -> None:
+    from undergrowth.spec import RunSpec
+
+    if "fail" in order:
+        _end(writer, RunSpec.from_dict(order["fail"]), 0, order["why"], {}, answer)
+        return
+
+    def more(n: int) -> dict[str, Any]:
+        answer(wants=n)
+        return orders.get()
+
+    compiled |= _train(writer, *_handed(order), answer, pack=order["pack"], more=more)
+
+
+def _handed(order: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The runs of an order, and by id where others will fork from them."""
     from pydantic import TypeAdapter
 
     from undergrowth.spec import RunSpec
     from undergrowth.training.interventions import AnyForkPoint
 
-    if "fail" in order:
-        _end(writer, RunSpec.from_dict(order["fail"]), 0, order["why"], {}, answer)
-        return
     point_of = TypeAdapter(AnyForkPoint).validate_python
     specs = [RunSpec.from_dict(fields) for fields in order["runs"]]
     branches = [list(map(point_of, points)) for points in order["branches"]]
-    compiled |= _train(writer, specs, dict(zip((s.id for s in specs), branches, strict=True)), answer)
+    return specs, dict(zip((s.id for s in specs), branches, strict=True))
 
 
 def _measured(root: Path, order: dict[str, Any]) -> dict[str, Any]:
@@ -150,82 +171,111 @@ def _train(
     branches: Mapping[str, Any],
     answer: Any,
     keep_every: float = KEEP_EVERY,
+    pack: int | None = None,
+    more: Callable[[int], Mapping[str, Any]] | None = None,
 ) -> set[object]:
-    """Train runs side by side, those first that stand at the same step; returns their shapes."""
-    from undergrowth.engine import shape_key
+    """Train runs, at most `pack` at a time (None: all at once), and those that `more` gives in the place
+    of those that are over; returns their shapes.
+    """
+    from undergrowth.engine import side_by_side
+    from undergrowth.engine.facts import Branched, Over
 
-    groups: dict[tuple[object, int | None], list[tuple[Any, Any]]] = {}
-    for spec in specs:
+    queue = _Queue(writer, specs, branches, answer, None if pack == 1 else more)
+    under_way: dict[str, _Heard] = {}
+    for run, fact in side_by_side(queue, pack or len(specs)):
+        told = under_way.setdefault(run.spec.id, _Heard(run.spec, run.start, keep_every))
+        if isinstance(fact, Over):
+            if isinstance(fact.error, OF_THE_STORE):
+                raise fact.error
+            del under_way[run.spec.id]
+            wrong = told.wrong if fact.error is None else _told(fact.error)
+            _end(writer, run.spec, told.step, wrong, told.latest, answer)
+        else:
+            told.hear(fact, writer, answer)
+            if isinstance(fact, Branched) and fact.branch < queue.promised(run.spec):
+                answer(run=run.spec.id, branched=fact.branch)
+        queue.may_have_more |= isinstance(fact, Branched | Over)
+    return queue.shapes
+
+
+class _Queue:
+    """Runs that wait for a slot: those that were handed over, then those that are asked for."""
+
+    def __init__(
+        self,
+        writer: Any,
+        specs: Sequence[Any],
+        branches: Mapping[str, Any],
+        answer: Any,
+        more: Callable[[int], Mapping[str, Any]] | None,
+    ) -> None:
+        self.writer, self.answer, self.more = writer, answer, more
+        self.waiting, self.branches = deque(specs), dict(branches)
+        self.shapes: set[object] = set()
+        self.may_have_more = True
+
+    def promised(self, spec: Any) -> int:
+        """At how many branches of a run others wait for it."""
+        return len(self.branches.get(spec.id, ()))
+
+    def __call__(self, n: int) -> list[Any]:
+        """At most n runs, begun in the store; one that cannot begin has failed."""
+        begun: list[Any] = []
+        while len(begun) < n and (self.waiting or self._asked(n - len(begun))):
+            begun += self._begun(self.waiting.popleft())
+        return begun
+
+    def _asked(self, n: int) -> bool:
+        """Whether there are more; asked for where something has happened since the last time."""
+        if self.more is not None and self.may_have_more:
+            specs, branches = _handed(self.more(n))
+            self.waiting += specs
+            self.branches |= branches
+            self.may_have_more = len(specs) == n
+        return bool(self.waiting)
+
+    def _begun(self, spec: Any) -> list[Any]:
+        """The run as it begins, with what others fork from it, and what others once forked from."""
+        from undergrowth.engine import Beginning, shape_key
+        from undergrowth.store.lineage import unscheduled
+
         try:
-            snapshot = writer.begin(spec)
-            key = shape_key(spec, spec.data().n_train), snapshot.step if snapshot else None
+            snapshot = self.writer.begin(spec)
+            self.shapes.add(shape_key(spec, spec.data().n_train))
+            due = [*self.branches.get(spec.id, ()), *unscheduled(self.writer.root, spec)]
         except OF_THE_STORE:
             raise
         except Exception as error:
-            _end(writer, spec, 0, _told(error), {}, answer)
-        else:
-            groups.setdefault(key, []).append((spec, snapshot))
-    for group in groups.values():
-        _train_group(writer, group, branches, answer, _Clock(keep_every))
-    return {shape for shape, _ in groups}
+            self.may_have_more = True  # its forks can begin to fail
+            _end(self.writer, spec, 0, _told(error), {}, self.answer)
+            return []
+        return [Beginning(spec, snapshot, due)]
 
 
-class _Clock:
-    """Says when runs are to be kept: every so many seconds, all of them at the same step."""
+class _Heard:
+    """What has been heard of a run that is under way."""
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds, self.kept = seconds, time.monotonic()
-        self.step, self.is_due = -1, False
+    def __init__(self, spec: Any, start: Any, keep_every: float) -> None:
+        self.spec, self.step = spec, start.step if start else 0
+        self.latest: dict[str, float] = {}
+        self.wrong = ""
+        self.keep_every, self.kept = keep_every, time.monotonic()
 
-    def strikes(self, step: int) -> bool:
-        """Whether those who come to `step` are to be kept there."""
-        if step != self.step:
-            self.step, now = step, time.monotonic()
-            self.is_due = now - self.kept > self.seconds
-            self.kept = now if self.is_due else self.kept
-        return self.is_due
+    def hear(self, fact: Any, writer: Any, answer: Any) -> None:
+        """Store a fact, and pass on what of it is news."""
+        from undergrowth.engine.facts import Advanced, Diverged, Measured
 
-
-def _train_group(
-    writer: Any,
-    group: Sequence[tuple[Any, Any]],
-    branches: Mapping[str, Any],
-    answer: Any,
-    clock: _Clock,
-) -> None:
-    from undergrowth.engine import train
-    from undergrowth.engine.facts import Advanced, Branched, Diverged, Measured
-    from undergrowth.store.lineage import unscheduled
-
-    specs = [spec for spec, _ in group]
-    step = [snapshot.step if snapshot else 0 for _, snapshot in group]
-    wrong: dict[int, str] = {}
-    latest: list[dict[str, float]] = [{} for _ in specs]
-    try:
-        due = {  # what others fork from, and checkpoints that others once forked from
-            position: [*branches.get(spec.id, ()), *unscheduled(writer.root, spec)]
-            for position, spec in enumerate(specs)
-        }
-        for position, fact in train(specs, [snapshot for _, snapshot in group], due):
-            spec = specs[position]
-            writer.write(spec, fact)
-            if isinstance(fact, Measured):
-                latest[position] |= _curves(fact.readings)
-            elif isinstance(fact, Diverged):
-                wrong[position] = f"the training loss is not finite at step {fact.step}"
-            elif isinstance(fact, Advanced):
-                step[position] = fact.step
-                if clock.strikes(fact.step):
-                    writer.keep(spec, fact.snapshot)
-                answer(run=spec.id, step=fact.step, **latest[position])
-            elif isinstance(fact, Branched) and fact.branch < len(branches.get(spec.id, ())):
-                answer(run=spec.id, branched=fact.branch)
-    except OF_THE_STORE:
-        raise
-    except Exception as error:
-        wrong = dict.fromkeys(range(len(specs)), _told(error)) | wrong
-    for position, spec in enumerate(specs):
-        _end(writer, spec, step[position], wrong.get(position, ""), latest[position], answer)
+        writer.write(self.spec, fact)
+        if isinstance(fact, Measured):
+            self.latest |= _curves(fact.readings)
+        elif isinstance(fact, Diverged):
+            self.wrong = f"the training loss is not finite at step {fact.step}"
+        elif isinstance(fact, Advanced):
+            self.step = fact.step
+            if time.monotonic() - self.kept > self.keep_every:
+                writer.keep(self.spec, fact.snapshot)
+                self.kept = time.monotonic()
+            answer(run=self.spec.id, step=fact.step, **self.latest)
 
 
 def _end(
