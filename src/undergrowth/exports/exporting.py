@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from undergrowth.published.reading import Published
 from undergrowth.store import Run, Store
 from undergrowth.store.database import kept_open
 
-FORMATS: Mapping[str, Format] = {
+FORMATS: dict[str, Format] = {
     "csv": csv.FORMAT,
     "parquet": parquet.FORMAT,
     "pytorch": pytorch.FORMAT,

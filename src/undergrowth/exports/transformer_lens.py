@@ -33,7 +33,7 @@ def write(run: Run, step: int, folder: Path) -> None:
     prompt = prompt_of(run.spec)
     added = _added(its, weights, len(prompt))
     d_vocab, d_vocab_out = len(weights["embed.W_E"]), weights["unembed.W_U"].shape[1]
-    bridge: dict[str, Any] = {
+    its_config: dict[str, Any] = {
         **{name: getattr(its, name) for name in ("n_layers", "d_model", "n_heads", "d_head", "d_mlp")},
         "act_fn": its.act_fn,
         "normalization_type": "LN" if its.layer_norm == "pre" else None,
@@ -41,7 +41,7 @@ def write(run: Run, step: int, folder: Path) -> None:
         "d_vocab": d_vocab,
         "d_vocab_out": d_vocab_out,
     }
-    told = {"prompt": prompt, "bridge": bridge}
+    told = {"prompt": prompt, "transformer_lens": its_config}
     write_checkpoint(run, step, folder, "transformer_lens", told, added)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,17 @@ def write(runs: Sequence[Run], readings: Sequence[str], folder: Path) -> None:
             written.summary.update(_summary(run, row))
         finally:
             written.finish(exit_code=0 if row.status == "done" else 1)
-    for left in (folder / "wandb").iterdir():
-        if left.is_symlink():  # to the last run and to its logs
+    _tidy(folder / "wandb")
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what is not uploaded: logs of the export, and links to the last run."""
+    for left in folder.iterdir():
+        if left.is_symlink():
             left.unlink()
+            continue
+        for name in ("logs", "tmp"):
+            shutil.rmtree(left / name, ignore_errors=True)
 
 
 def _config(run: Run, row: Listed) -> dict[str, Any]:
