@@ -108,6 +108,18 @@ def test_nothing_of_a_run_is_kept_once_it_is_written(store: Store) -> None:
         assert not run._small
 
 
+def test_a_long_reading_is_written_in_pieces(
+    store: Store, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("undergrowth.exports.tables.MOST_ROWS", 50)
+    sizes: list[int] = []
+    write_tables(store.runs, (), lambda table, columns: sizes.append(len(columns["run"].values)))
+    assert max(sizes) <= 50
+    pieces = ug.export(store, to="csv", out=tmp_path / "out")
+    for path in folder.iterdir():
+        assert (pieces / path.name).read_bytes() == path.read_bytes()
+
+
 def test_labels_of_another_kind_are_in_a_table_of_their_own(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -36,6 +36,8 @@ EVENTS: Mapping[str, Kind] = {
     for event in get_args(EventName)
     for ending in ("", "_stable", "_censored")
 }
+MOST_ROWS = 2**17
+"""Rows of a reading that are written at once: they take much more memory than its numbers."""
 WHOLE = ("seed", "steps", "last_step")
 
 
@@ -52,8 +54,9 @@ def write_tables(runs: Sequence[Run], readings: Sequence[str], write: Write) -> 
         write("runs", _of_run(row, kinds))
         write("events", _of_events(run, row))
         for array in readings_of(run, readings):
-            columns = _of_reading(run.id, array)
-            write(_table_of(array, columns, axes), columns)
+            for piece in _pieces(array):
+                columns = _of_reading(run.id, piece)
+                write(_table_of(piece, columns, axes), columns)
 
 
 def _kinds_of_settings(runs: Iterable[Run]) -> dict[str, Kind]:
@@ -101,6 +104,13 @@ def _of_events(run: Run, row: Listed) -> Columns:
         "event": Column("text", [each.event for each in found]),
         "detail": Column("text", [json.dumps(each.detail) if each.detail else None for each in found]),
     }
+
+
+def _pieces(array: xr.DataArray) -> Iterator[xr.DataArray]:
+    """The array by steps, so many at a time as make few enough rows, one at least."""
+    at_a_time = max(1, MOST_ROWS // max(1, array[0].size)) if len(array) else 1
+    for first in range(0, len(array), at_a_time):
+        yield array[first : first + at_a_time]
 
 
 def _of_reading(run_id: str, array: xr.DataArray) -> Columns:
