@@ -84,8 +84,11 @@ class TestTensorBoard:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
         (place,) = logdir.glob(f"*/seed-*-{run_id}")
-        read = EventAccumulator(str(place), size_guidance={"tensors": 0})
+        read = EventAccumulator(str(place), size_guidance={"tensors": 0, "scalars": 0})
         return read.Reload()
+
+    def curve(self, read: Any, tag: str) -> dict[int, float]:
+        return {each.step: each.value for each in read.Scalars(tag)}
 
     def points(self, read: Any, tag: str) -> dict[int, Any]:
         from tensorboard.util.tensor_util import make_ndarray
@@ -96,7 +99,7 @@ class TestTensorBoard:
         for run in store.runs:
             read = self.read(logdir, run.id)
             for name in CURVES:
-                points = self.points(read, name)
+                points = self.curve(read, name)
                 assert list(points) == run[name]["step"].values.tolist()
                 np.testing.assert_array_equal(list(points.values()), run[name].values.astype("float32"))
 
@@ -108,13 +111,13 @@ class TestTensorBoard:
             "lr x2 _ at 15/seed-1",
         }
         read = self.read(logdir, PLAIN.id)
-        assert {each.wall_time for each in read.Tensors("val_loss")} == {store.run(PLAIN.id).began}
+        assert {each.wall_time for each in read.Scalars("val_loss")} == {store.run(PLAIN.id).began}
 
     def test_events_and_settings_are_told(self, store: Store, logdir: Path) -> None:
         from tensorboard.plugins.hparams import metadata
 
         read = self.read(logdir, EVENTFUL.id)
-        assert self.points(read, "events/fired") == {15: 15.0}
+        assert self.curve(read, "events/fired") == {15: 15.0}
         (told,) = self.points(read, "events").values()
         assert told.item().startswith(b"fired {")
         summary = read.SummaryMetadata(metadata.SESSION_START_INFO_TAG)
@@ -124,7 +127,7 @@ class TestTensorBoard:
         spec = self.points(read, "spec")[0].item().decode()
         assert ug.RunSpec.from_toml(spec.split("```toml\n")[1].split("```")[0]) == EVENTFUL
         memorised = store.table().loc[PLAIN.id, "memorised"]
-        assert self.points(self.read(logdir, PLAIN.id), "events/memorised") == {memorised: memorised}
+        assert self.curve(self.read(logdir, PLAIN.id), "events/memorised") == {memorised: memorised}
 
     def test_many_numbers_are_a_distribution_and_few_are_curves(
         self, store: Store, logdir: Path
@@ -138,7 +141,7 @@ class TestTensorBoard:
             assert buckets[:, 2].sum() == numbers.size
             assert buckets[0, 0] == pytest.approx(numbers.min())
             assert buckets[-1, 1] == pytest.approx(numbers.max())
-        norm = self.points(read, "parameter_norm/parameter=embed.W_E")
+        norm = self.curve(read, "parameter_norm/parameter=embed.W_E")
         np.testing.assert_array_equal(
             list(norm.values()), run["parameter_norm"].sel(parameter="embed.W_E").values
         )

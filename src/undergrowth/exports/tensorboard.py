@@ -17,6 +17,8 @@ from undergrowth.store.listing import Listed
 
 EVENT_FILE = "tensorboard.summary.writer.event_file_writer"
 PLUGINS = "tensorboard.plugins"
+WAITING = 1000
+"""Events that may wait for the thread that writes them."""
 
 
 def write(runs: Sequence[Run], readings: Sequence[str], folder: Path) -> None:
@@ -30,7 +32,7 @@ def write(runs: Sequence[Run], readings: Sequence[str], folder: Path) -> None:
     event = library("tensorboard.compat.proto.event_pb2", "tensorboard").Event
     for run, row in one_by_one(runs, readings):
         place = folder / as_file_name(group_of(row)) / f"seed-{row.seed}-{row.id}"
-        writer = files.EventFileWriter(str(place))
+        writer = files.EventFileWriter(str(place), max_queue_size=WAITING)
         try:
             for step, summary in _summaries(run, row, readings):
                 writer.add_event(event(step=step, wall_time=run.began, summary=summary))
@@ -40,22 +42,26 @@ def write(runs: Sequence[Run], readings: Sequence[str], folder: Path) -> None:
 
 def _summaries(run: Run, row: Listed, readings: Sequence[str]) -> Iterator[tuple[int, Any]]:
     """(step, summary) of all that is told of a run."""
-    scalar, text, histogram, hparams = (
+    text, histogram, hparams = (
         library(f"{PLUGINS}.{plugin}.summary_v2", "tensorboard")
-        for plugin in ("scalar", "text", "histogram", "hparams")
+        for plugin in ("text", "histogram", "hparams")
     )
     settings = {name: _as_parameter(value) for name, value in row.settings.items()}
     yield 0, hparams.hparams_pb(settings, trial_id=row.id, start_time_secs=run.began)
     yield 0, text.text_pb("spec", f"{run.spec.describe()}\n\n```toml\n{run.spec.to_toml()}\n```")
+    numbers: dict[int, list[tuple[str, float]]] = {}
     for each in happened(run, row):
         yield each.step, text.text_pb("events", in_words(each))
-        yield each.step, scalar.scalar_pb(f"events/{each.event}", each.step)
+        numbers.setdefault(each.step, []).append((f"events/{each.event}", each.step))
     for reading in shown(run, readings):
         for step, values in zip(reading.steps.tolist(), reading.values, strict=True):
             if not isinstance(reading, Spread):
-                yield step, scalar.scalar_pb(reading.tag, float(values))
+                numbers.setdefault(step, []).append((reading.tag, float(values)))
             elif (known := values[np.isfinite(values)]).size:
                 yield step, histogram.histogram_pb(reading.tag, known)
+    summary = library("tensorboard.compat.proto.summary_pb2", "tensorboard").Summary
+    for step, told in sorted(numbers.items()):
+        yield step, summary(value=[summary.Value(tag=tag, simple_value=x) for tag, x in told])
 
 
 def _as_parameter(value: Any) -> Any:
