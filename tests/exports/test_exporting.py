@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -133,3 +136,18 @@ def test_exporting_does_not_change_what_a_run_is(store: Store, tmp_path: Path) -
 )
 def test_a_name_never_leads_out_of_the_folder(name: str, file: str) -> None:
     assert as_file_name(name) == file
+
+
+def test_a_damaged_run_is_refused_and_leaves_nothing(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = Path(shutil.copytree(store.root, tmp_path / "store"))
+    changed = "UPDATE readings SET content = zeroblob(4) WHERE run_id = ? AND name = 'val_loss'"
+    for database in (root / "readings").glob("*.sqlite"):
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute(changed, (PLAIN.id,))
+    code, wrong = said(capsys, root, "--to", "csv", "--out", tmp_path / "out")
+    assert code == 2
+    assert wrong.count("\n") == 1
+    assert f"run {PLAIN.id}: " in wrong
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
