@@ -14,7 +14,7 @@ from undergrowth.exports.tables import Column, Columns, Kind, write_tables
 from undergrowth.store import Run
 
 TYPES: Mapping[Kind, str] = {"text": "string", "whole": "int64", "number": "float64", "truth": "bool"}
-ROWS = 2**18
+ROWS = 2**16
 """Rows that are collected before they are written: files of small groups are slow to read."""
 
 
