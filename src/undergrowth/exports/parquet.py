@@ -14,8 +14,8 @@ from undergrowth.exports.tables import Column, Columns, Kind, write_tables
 from undergrowth.store import Run
 
 TYPES: Mapping[Kind, str] = {"text": "string", "whole": "int64", "number": "float64", "truth": "bool"}
-ROWS = 2**16
-"""Rows that are collected before they are written: files of small groups are slow to read."""
+ROWS = 2**18
+"""Rows of all tables that may wait to be written: files of small groups are slow to read."""
 
 
 def write(runs: Sequence[Run], readings: Sequence[str], folder: Path) -> None:
@@ -25,9 +25,11 @@ def write(runs: Sequence[Run], readings: Sequence[str], folder: Path) -> None:
     arrow, parquet = (library(name, "parquet") for name in ("pyarrow", "pyarrow.parquet"))
     writers: dict[str, Any] = {}
     waiting: dict[str, list[Any]] = {}
+    n_rows: dict[str, int] = {}
 
     def put(table: str) -> None:
-        writers[table].write_table(arrow.concat_tables(waiting.pop(table, [])))
+        writers[table].write_table(arrow.concat_tables(waiting.pop(table)))
+        del n_rows[table]
 
     with ExitStack() as open_files:
 
@@ -37,8 +39,9 @@ def write(runs: Sequence[Run], readings: Sequence[str], folder: Path) -> None:
                 writer = parquet.ParquetWriter(folder / f"{table}.parquet", piece.schema)
                 writers[table] = open_files.enter_context(writer)
             waiting.setdefault(table, []).append(piece)
-            if sum(map(len, waiting[table])) >= ROWS:
-                put(table)
+            n_rows[table] = n_rows.get(table, 0) + len(piece)
+            while sum(n_rows.values()) > ROWS:
+                put(max(n_rows, key=n_rows.__getitem__))
 
         write_tables(runs, readings, add)
         for table in list(waiting):
