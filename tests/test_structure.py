@@ -31,7 +31,7 @@ ORDER = (
     # a run, what trains it, where it is kept and where it runs
     *("spec", "naming", "engine", "store", "sweep"),
     # what only reads, and those who ask
-    *("analysis", "report", "studies", "live", "published", "explore"),
+    *("analysis", "report", "studies", "live", "published", "exports", "explore"),
     *("printing", "terminal", "cli", "__main__"),
     "",  # the front: `import undergrowth`
 )

@@ -25,6 +25,8 @@ GROUPS = {
             "terminal",
             "sweep.measuring",
             "sweep.replaying",
+            "exports.exporting",
+            "exports.format",
         ),
     ),
     "tasks": ("Tasks, splits and weights", ("tasks",)),

@@ -19,6 +19,12 @@ from .analysis import (
     spikes as spikes,
     who_flips as who_flips,
 )
+from .exports.exporting import (
+    export as export,
+)
+from .exports.format import (
+    ExportError as ExportError,
+)
 from .gating import (
     Sampling as Sampling,
     attribute as attribute,

@@ -8,6 +8,7 @@ A command is a function decorated with `app.command` whose module is imported he
 from undergrowth.cli import (
     comparing,
     explore,
+    exporting,
     measuring,
     published,
     reporting,
@@ -24,6 +25,7 @@ __all__ = [
     "app",
     "comparing",
     "explore",
+    "exporting",
     "main",
     "measuring",
     "published",

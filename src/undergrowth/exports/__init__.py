@@ -1,0 +1,1 @@
+"""What other programs read: tables, checkpoints, trackers' files, crates; one file a format."""
