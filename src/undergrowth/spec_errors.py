@@ -58,6 +58,29 @@ class SpecError(ValueError):
     """A spec that cannot be run; the message is one line with the value, the rule and the remedy."""
 
 
+class UnknownKindError(SpecError):
+    """A spec with a name of a kind that is not known here; named: place and name, `task.name = 'x'`."""
+
+    def __init__(self, message: str, named: str) -> None:
+        super().__init__(message)
+        self.named = named
+
+
+def refusal(error: ValidationError, of: type[BaseModel]) -> SpecError:
+    """What to raise for a value that is not possible."""
+    if (detail := unknown_kind(error)) is None:
+        return SpecError(explain(error, of))
+    place, _ = _followed(of, detail["loc"])
+    name = detail.get("ctx", {}).get("tag")
+    return UnknownKindError(explain(error, of), f"{place}.name = {shown(name)}")
+
+
+def unknown_kind(error: ValidationError) -> ErrorDetails | None:
+    """Where in a value there is a kind that is not known; None where there is none."""
+    told = error.errors(include_url=False)
+    return next((detail for detail in told if detail["type"] == "union_tag_invalid"), None)
+
+
 def explain(error: ValidationError, of: type[BaseModel]) -> str:
     """The first thing wrong, in one line: place, value, rule, and the nearest known name."""
     others = error.error_count() - 1
@@ -119,7 +142,8 @@ def _unknown_kind(detail: ErrorDetails, place: str, schema: Mapping[str, Any]) -
     if detail["type"] == "union_tag_not_found":
         return f"{place} = {shown(detail['input'])}: name is missing{known}"
     name = detail["ctx"]["tag"] if "ctx" in detail else None
-    return f"{place}.name = {shown(name)}: unknown name{near(name, kinds) or known}"
+    own = f"{known}; one of your own comes with --with FILE, in Python ug.use(FILE)"
+    return f"{place}.name = {shown(name)}: unknown name{near(name, kinds) or own}"
 
 
 def _missing(detail: ErrorDetails, of: type[BaseModel]) -> str:
@@ -194,7 +218,7 @@ def _followed(of: type[BaseModel], path: tuple[int | str, ...]) -> tuple[str, di
 
     pydantic's path names the chosen kind of a value (optimiser.adamw.lr), which no spec file does.
     """
-    schema = _schema(of)  # pyright: ignore[reportArgumentType] (a type can be hashed)
+    schema = schema_of(of)  # pyright: ignore[reportArgumentType] (a type can be hashed)
     node: Any = schema
     seen: list[str] = []
     for part in path:
@@ -212,7 +236,8 @@ def _followed(of: type[BaseModel], path: tuple[int | str, ...]) -> tuple[str, di
 
 
 @cache
-def _schema(of: type[BaseModel]) -> dict[str, Any]:
+def schema_of(of: type[BaseModel]) -> dict[str, Any]:
+    """The JSON schema of a value."""
     return of.model_json_schema(mode="validation")
 
 

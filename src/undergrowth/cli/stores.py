@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,9 +73,18 @@ def runs(
         console.print(f"{visible(str(directory))} has no runs yet")
     if more:
         console.print(more)
-    for id_, reason in unreadable:
-        console.print(f"run {id_} cannot be read: {in_one_line(reason)}")
+    _say_unreadable(unreadable)
     return 0
+
+
+def _say_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
+    """A line for each reason for which runs, of given ids, cannot be read."""
+    by_reason: dict[str, list[str]] = {}
+    for id_, reason in unreadable:
+        by_reason.setdefault(reason, []).append(id_)
+    for reason, ids in by_reason.items():
+        which = f"run {ids[0]}" if len(ids) == 1 else f"{len(ids)} runs ({ids[0]}, ...)"
+        console.print(f"{which} cannot be read: {in_one_line(reason)}")
 
 
 @app.command

@@ -9,13 +9,20 @@ from typing import get_args
 
 from pydantic import TypeAdapter, ValidationError
 
+from undergrowth.kinds import added_to
 from undergrowth.measures import AnyMeasure, Measure
+from undergrowth.own_parts import use_entry_points
 from undergrowth.spec_errors import SpecError, explain, near, shown
 from undergrowth.toml_text import parsed
 
 KINDS: dict[str, type[Measure]] = {
     kind.model_fields["name"].default: kind for kind in get_args(get_args(AnyMeasure)[0])
 }
+
+
+def kinds() -> dict[str, type[Measure]]:
+    """By name the kinds of measure: the package's, then those of files of one's own."""
+    return KINDS | added_to(AnyMeasure)
 
 
 def measure_named(text: str) -> Measure:
@@ -28,13 +35,16 @@ def measure_named(text: str) -> Measure:
         return _from_file(*text.rsplit(":", 1))
     fields = _fields(text)
     name = fields.get("name")
-    if name not in KINDS:
-        hint = near(name, KINDS) or f"; there are {', '.join(KINDS)}"
+    known = kinds()
+    if name not in known and use_entry_points():
+        known = kinds()
+    if name not in known:
+        hint = near(name, known) or f"; there are {', '.join(known)}"
         raise SpecError(f"no measure {shown(name)}{hint}")
     try:
         return TypeAdapter(AnyMeasure).validate_python(fields)
     except ValidationError as error:
-        raise SpecError(f"measure {name!r}: {explain(error, KINDS[str(name)])}") from None
+        raise SpecError(f"measure {name!r}: {explain(error, known[str(name)])}") from None
 
 
 def _fields(text: str) -> dict[str, object]:
