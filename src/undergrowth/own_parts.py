@@ -97,6 +97,12 @@ def use(where: str | Path | ModuleType) -> ModuleType:
     return module
 
 
+def module_of(path: Path) -> ModuleType:
+    """The module of a Python file, whose parts need not be known by name; raises SpecError as `use`."""
+    known = _HERE.sources.get(path)
+    return known.module if known is not None else _imported(path)
+
+
 def sources() -> tuple[Source, ...]:
     """What is in use, in the order in which it came."""
     return tuple(_HERE.sources.values())
@@ -130,7 +136,7 @@ def copies_of(value: object) -> dict[str, str]:
         if not source.name:
             folder = f"{source.root.name}/" if source.path.name == FRONT else ""
             if found.keys() & {f"{folder}{place}" for place in source.files}:
-                folder = f"{source.digest}/{folder}"
+                folder = f"{source.digest}_{folder}"
             found |= {f"{folder}{place}": text for place, text in source.files.items()}
     return found
 

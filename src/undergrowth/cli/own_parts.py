@@ -9,6 +9,11 @@ from cyclopts import Parameter
 
 from undergrowth.cli.app import app
 
+HELP = (
+    "A Python file of your own, or a folder with __init__.py: its tasks, models, measures, actions and "
+    "studies are then known by name; repeat for more."
+)
+
 
 @app.meta.default
 def with_own_parts(
@@ -19,8 +24,7 @@ def with_own_parts(
             name="--with",
             negative="",
             show_default=False,
-            help="A Python file of your own, or a folder with __init__.py: its tasks, models, measures, "
-            "actions, studies are then known by name; repeat for more.",
+            help=HELP,
         ),
     ] = (),
 ) -> object:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import get_args
 
@@ -11,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from undergrowth.kinds import added_to
 from undergrowth.measures import AnyMeasure, Measure
-from undergrowth.own_parts import use_entry_points
+from undergrowth.own_parts import module_of, use_entry_points
 from undergrowth.spec_errors import SpecError, explain, near, shown
 from undergrowth.toml_text import parsed
 
@@ -66,14 +64,7 @@ def _from_file(file: str, name: str) -> Measure:
     path = Path(file).resolve()
     if not path.is_file():
         raise SpecError(f"measure {file}:{name}: there is no file {file}: give one, and a measure in it")
-    module_name = f"undergrowth_measure_{path.stem}"
-    spec = spec_from_file_location(module_name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[module_name] = module
-    spec.loader.exec_module(module)
-    found = getattr(module, name, None)
+    found = getattr(module_of(path), name, None)
     measure = found() if isinstance(found, type) and issubclass(found, Measure) else found
     if not isinstance(measure, Measure):
         raise SpecError(f"measure {file}:{name}: {file} has no measure of that name: define a Measure")
