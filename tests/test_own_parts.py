@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ import undergrowth as ug
 from tests import tiny
 from undergrowth import kinds, own_parts
 from undergrowth.cli import main
+from undergrowth.live import snapshot
 from undergrowth.models import state_dict
 from undergrowth.spec import SpecError
 from undergrowth.store import Run, Store
@@ -204,6 +206,12 @@ def test_a_model_is_trained_and_read_back(root: Path) -> None:
     for logits in (model(jnp.asarray(inputs)), model.plain(jnp.asarray(inputs))):
         np.testing.assert_allclose(logits, by_hand, rtol=1e-4, atol=1e-5)
     assert float(run["train_loss"][-1]) < float(run["train_loss"][0])
+    gates = {"hook_post": jnp.asarray([1.0, 1.0, 0.0, 1.0, 1.0])}
+    W["W_U"][2] = 0  # what a neuron writes is nothing where its gate is closed
+    without = (W["W_x"][inputs[:, 0]] * W["W_y"][inputs[:, 1]]) @ W["W_U"]
+    for plain in (True, False):
+        gated = tiny.forward(model, jnp.asarray(inputs), gates, plain=plain)
+        np.testing.assert_allclose(gated, without, rtol=1e-4, atol=1e-5)
 
 
 def test_an_optimiser_takes_its_own_steps(root: Path) -> None:
@@ -428,6 +436,10 @@ class Mine(Modular):
             r"mine\.py, line 3: the measure 'mine' lacks observe, as every measure has: write it",
         ),
         (
+            "from __future__ import annotations\n" + NAMED.format(name="mine") + "    of: Foo = 3\n",
+            r"mine\.py, line 5: the task 'mine' has fields of types that it lacks: define",
+        ),
+        (
             "import undergrowth as ug\nug.train(ug.RunSpec(steps=1), out='x')\n",
             r"mine\.py, line 2: it trains while it is imported, .* put that .* below if __name__",
         ),
@@ -472,6 +484,14 @@ def test_an_unknown_name_says_how_to_give_ones_own(say: Say, tmp_path: Path) -> 
     assert said.line.endswith("one of your own comes with --with FILE, in Python ug.use(FILE)")
 
 
+def test_a_kind_to_which_none_can_be_added_says_nothing_of_ones_own() -> None:
+    with pytest.raises(SpecError) as caught:
+        ug.RunSpec.from_dict({"weights": {"name": "mine"}})
+    assert str(caught.value).endswith(
+        "known names: 'equal', 'given', 'of_groups', 'of_noisy', 'power_law'"
+    )
+
+
 def test_what_fails_in_a_worker_names_file_and_line(say: Say, tmp_path: Path) -> None:
     text = (PARTS / "measure.py").read_text().replace("activations = {}", "activations = {}[0]")
     (tmp_path / "mine.py").write_text(text)
@@ -499,6 +519,25 @@ def test_what_fails_here_names_file_and_line(say: Say, tmp_path: Path) -> None:
 def test_a_module_without_a_file_is_refused() -> None:
     with pytest.raises(SpecError, match="module 'builtins' has no file, so no worker can import it"):
         ug.use(sys.modules["builtins"])
+
+
+def test_a_script_may_define_parts_and_train_them(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        (PARTS / "task.py").read_text()
+        + """
+if __name__ == "__main__":
+    import undergrowth as ug
+
+    ug.use(__file__)
+    model = ug.TwoTokenMLPSpec(d_embed=4, d_mlp=4)
+    ug.train(ug.RunSpec(task=Largest(n=5), model=model, steps=2), out="store", progress=False)
+"""
+    )
+    subprocess.run([sys.executable, script], cwd=tmp_path, check=True)
+    ug.use(script)
+    (run,) = ug.open(tmp_path / "store").runs
+    assert (run.status, run.spec.task) == ("done", largest(n=5).task)
 
 
 # Installed packages
@@ -563,7 +602,9 @@ def test_an_entry_point_that_fails_is_named(installed: Path) -> None:
 # A study
 
 
-def test_a_study_of_ones_own_is_listed_run_and_reported(say: Say, tmp_path: Path) -> None:
+def test_a_study_of_ones_own_is_listed_run_and_reported(
+    say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "study.py"
     file.write_text((PARTS / "study.py").read_text().replace('"quick": 1000', '"quick": 4'))
     assert "my-decay" in say("study", "list", "--with", file).out
@@ -580,6 +621,14 @@ def test_a_study_of_ones_own_is_listed_run_and_reported(say: Say, tmp_path: Path
     assert "Does weight decay help a small network to add?" in (out / "report.html").read_text()
     again = say("report", out, "--with", file)
     assert "M1" in again.out
+    ug.use(file)
+    monkeypatch.setattr(sys, "argv", ["snapshot", str(out), str(tmp_path / "live.html")])
+    for name, value in own_parts.told_to_others().items():
+        monkeypatch.setenv(name, value)
+    forget()
+    assert snapshot.main() == 0  # what the live view runs in a process of its own
+    assert "M1" in (tmp_path / "live.claims.json").read_text()
+    assert own_parts.told_to_others(only_kinds=True) == {}
     without = say("report", out)
     assert without.code == 0
     assert "my-decay: no such study, so its runs are reported as runs of your own" in without.line

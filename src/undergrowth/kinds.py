@@ -6,10 +6,10 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, Field, GetCoreSchemaHandler
+from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema
 
-from undergrowth.spec_errors import SpecError, schema_of, shown
+from undergrowth.spec_errors import OPEN, SpecError, schema_of, shown
 
 Kind = type[BaseModel]
 
@@ -32,6 +32,11 @@ class OneOf:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         kinds = Union[(source, *self.added.values())]
         return handler.generate_schema(Annotated[kinds, Field(discriminator="name")])
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(core_schema), OPEN: True}
 
 
 def added_to(union: Any) -> dict[str, Any]:
@@ -108,6 +113,11 @@ def _named(kind: Kind, mark: OneOf) -> str:
         raise SpecError(
             f"{where_written(kind)}: the {mark.what} {kind.__name__} has no name: write "
             f'name: Literal["{own}"] = "{own}" into it'
+        )
+    if not kind.__pydantic_complete__ and not kind.model_rebuild(raise_errors=False):
+        raise SpecError(
+            f"{where_written(kind)}: the {mark.what} {names[0]!r} has fields of types that it lacks: "
+            "define or import them in that file"
         )
     if lacking := sorted(getattr(kind, "__abstractmethods__", ())):
         raise SpecError(

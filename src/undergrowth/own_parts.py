@@ -29,6 +29,8 @@ GROUP = "undergrowth"
 TOLD = "UNDERGROWTH_WITH"
 """The variable by which another process is told what is in use here."""
 FRONT = "__init__.py"
+PREFIX = "own_parts_"
+"""How the names of modules begin that are imported from files here."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,15 +84,14 @@ def use(where: str | Path | ModuleType) -> ModuleType:
     """
     path, name, root = _place(where)
     if path in _HERE.being_imported:  # a script that says use(__file__), imported by a worker
-        return next(m for m in [*sys.modules.values()] if _file_of(m) == path)
+        return next(_from(path))
     files = _texts(path, root)
     known = _HERE.sources.get(path)
     module = where if isinstance(where, ModuleType) else None
     if known is not None and known.files == files and module in (None, known.module):
         return known.module
     if module is None and known is None:  # imported already, or the script that says use(__file__)
-        others = (m for m in [*sys.modules.values()] if _file_of(m) == path)
-        module = next((m for m in others if not isinstance(m.__loader__, _AsItStands)), None)
+        module = next((each for each in _from(path) if not each.__name__.startswith(PREFIX)), None)
     if module is None:
         module = _imported(path)
     _register(Source(path, name, root, files, module), known)
@@ -161,9 +162,12 @@ def use_entry_points() -> bool:
     return len(_HERE.sources) > before
 
 
-def told_to_others() -> dict[str, str]:
-    """The environment by which another process uses the same; empty where there is nothing to use."""
-    told = [[str(s.path), s.name, str(s.root), s.digest] for s in sources()]
+def told_to_others(*, only_kinds: bool = False) -> dict[str, str]:
+    """The environment by which another process uses the same; empty where there is nothing to use.
+
+    only_kinds: without what has only studies, which are slow to import and nothing to a worker.
+    """
+    told = [[str(s.path), s.name, str(s.root), s.digest] for s in sources() if s.adds or not only_kinds]
     return {TOLD: json.dumps(told)} if told else {}
 
 
@@ -235,6 +239,14 @@ def _file_of(module: object) -> Path | None:
     return Path(file).resolve() if isinstance(file, str) else None
 
 
+def _from(path: Path) -> Iterator[ModuleType]:
+    """The modules that are imported from a file."""
+    for module in [*sys.modules.values()]:
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str) and file.endswith(path.name) and _file_of(module) == path:
+            yield module
+
+
 class _AsItStands(SourceFileLoader):
     """Compiles the text that the file has now: of one that was written a moment ago Python may keep what
     it was before.
@@ -247,7 +259,7 @@ class _AsItStands(SourceFileLoader):
 def _imported(path: Path) -> ModuleType:
     """A file as a module, under a name that is the same whenever it is imported."""
     stem = path.parent.name if path.name == FRONT else path.stem
-    name = f"own_parts_{stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    name = f"{PREFIX}{stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     inside = [str(path.parent)] if path.name == FRONT else None
     spec = spec_from_file_location(
         name, path, loader=_AsItStands(name, str(path)), submodule_search_locations=inside

@@ -54,6 +54,10 @@ SYNONYMS = {
 NO_TABLE = ("model_type", "model_attributes_type", "dict_type", "dataclass_type")
 
 
+OPEN = "x-open"
+"""In a JSON schema: that kinds may be added to those of a value (`kinds.OneOf`)."""
+
+
 class SpecError(ValueError):
     """A spec that cannot be run; the message is one line with the value, the rule and the remedy."""
 
@@ -70,7 +74,9 @@ def refusal(error: ValidationError, of: type[BaseModel]) -> SpecError:
     """What to raise for a value that is not possible."""
     if (detail := unknown_kind(error)) is None:
         return SpecError(explain(error, of))
-    place, _ = _followed(of, detail["loc"])
+    place, schema = _followed(of, detail["loc"])
+    if not schema.get(OPEN):
+        return SpecError(explain(error, of))
     name = detail.get("ctx", {}).get("tag")
     return UnknownKindError(explain(error, of), f"{place}.name = {shown(name)}")
 
@@ -142,8 +148,8 @@ def _unknown_kind(detail: ErrorDetails, place: str, schema: Mapping[str, Any]) -
     if detail["type"] == "union_tag_not_found":
         return f"{place} = {shown(detail['input'])}: name is missing{known}"
     name = detail["ctx"]["tag"] if "ctx" in detail else None
-    own = f"{known}; one of your own comes with --with FILE, in Python ug.use(FILE)"
-    return f"{place}.name = {shown(name)}: unknown name{near(name, kinds) or own}"
+    own = "; one of your own comes with --with FILE, in Python ug.use(FILE)" if schema.get(OPEN) else ""
+    return f"{place}.name = {shown(name)}: unknown name{near(name, kinds) or known + own}"
 
 
 def _missing(detail: ErrorDetails, of: type[BaseModel]) -> str:

@@ -186,8 +186,10 @@ def essence(value: Any) -> Any:
 
 def _defined_by(kind: type[Value]) -> dict[str, list[str]]:
     """The digests of what defines a kind, and those that it is made from; nothing for the package's."""
+    if not kind.source_digest:
+        return {}
     digests = dict.fromkeys(x for each in kind.__mro__ if (x := vars(each).get("source_digest")))
-    return {"defined by": [*digests]} if digests else {}
+    return {"defined by": [*digests]}
 
 
 def settings(value: Value, *, defaults: bool = True) -> dict[str, Any]:

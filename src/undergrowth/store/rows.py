@@ -23,7 +23,7 @@ import numpy as np
 from undergrowth.kinds import when_kinds_change
 from undergrowth.measures import Reading
 from undergrowth.measures.reading import Coordinate
-from undergrowth.own_parts import sources_of
+from undergrowth.own_parts import sources, sources_of
 from undergrowth.plain_text import in_one_line
 from undergrowth.spec import RunSpec, SpecError
 from undergrowth.spec_errors import UnknownKindError
@@ -265,9 +265,10 @@ def spec_of_row(row: Row) -> RunSpec:
         raise UnknownPartError(f"{error.named} is not known here: {GIVE}") from None
     except (ValueError, TypeError, SpecError) as error:
         reason = in_one_line(str(error))[:200]
-        raise StoreError(
-            f"this version cannot read it ({reason}): use the version that wrote it"
-        ) from None
+        what = "the version that wrote it"
+        if any(source.adds for source in sources()):  # which may have had other fields
+            what += f", and {GIVE}"
+        raise StoreError(f"this version cannot read it ({reason}): use {what}") from None
     if spec.id != row["run_id"]:
         if whose := ", ".join(str(source.path) for source in sources_of(spec)):
             raise UnknownPartError(f"{whose} is not what it was trained with: {GIVE}")

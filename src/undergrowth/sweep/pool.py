@@ -115,7 +115,7 @@ class Pool:
                 # XLA's CPU backend takes the size of its one thread pool from NPROC.
                 env={
                     **os.environ,
-                    **told_to_others(),
+                    **told_to_others(only_kinds=True),
                     "NPROC": str(self.threads),
                     "PYTHONUNBUFFERED": "1",
                 },
