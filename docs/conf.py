@@ -31,7 +31,7 @@ extensions = [
     "builder.docstrings",
     "builder.mathml",
 ]
-exclude_patterns = ["_build", "explorables", "builder", "tutorial/runs"]
+exclude_patterns = ["_build", "explorables", "builder", "tutorial/runs", "how-to/runs"]
 html_math_renderer = "mathml"
 smartquotes = False  # --out is no dash
 
@@ -103,12 +103,14 @@ def _forget_what_an_older_package_ran() -> None:
     """
     package = Path(undergrowth.__file__).parent
     files = [*package.rglob("*.py"), *shipped().glob("*/about.json"), *HERE.glob("builder/*.py")]
+    files += HERE.glob("how-to/parts/*")
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(path.read_bytes())
     told = BUILD / "package"
     if not told.is_file() or told.read_text() != digest.hexdigest():
         shutil.rmtree(BUILD / "executed", ignore_errors=True)
-        shutil.rmtree(HERE / "tutorial" / "runs", ignore_errors=True)
+        for folder in ("tutorial", "how-to"):
+            shutil.rmtree(HERE / folder / "runs", ignore_errors=True)
         BUILD.mkdir(exist_ok=True)
         told.write_text(digest.hexdigest())

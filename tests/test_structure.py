@@ -26,8 +26,20 @@ ORDER = (
     # what everything may use
     *("version", "plain_text", "toml_text", "precision", "spec_errors", "multiplicity", "claim_ids"),
     "notebook_html",
-    # what a run is made of
-    *("values", "rng", "schedules", "losses", "tasks", "models", "gating", "training", "measures"),
+    # what a run is made of, and what others add to it
+    *(
+        "kinds",
+        "own_parts",
+        "values",
+        "rng",
+        "schedules",
+        "losses",
+        "tasks",
+        "models",
+        "gating",
+        "training",
+        "measures",
+    ),
     # a run, what trains it, where it is kept and where it runs
     *("spec", "naming", "engine", "store", "sweep"),
     # what only reads, and those who ask
@@ -37,7 +49,7 @@ ORDER = (
 )
 """Packages and single modules of `undergrowth`; each imports only from those before it.
 
-Errors come before values, whose own they are; naming tells specs apart, and so follows them.
+Errors come before kinds and values, whose own they are; naming tells specs apart, and so follows them.
 """
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import undergrowth as ug
 from builder.text import forget, write
 from undergrowth.cli import app
+from undergrowth.cli.own_parts import HELP
 
 GROUPS = {
     "runs": (
@@ -23,6 +24,7 @@ GROUPS = {
             "store.comparing",
             "sweep",
             "terminal",
+            "own_parts",
             "sweep.measuring",
             "sweep.replaying",
             "exports.exporting",
@@ -114,6 +116,7 @@ def command_line() -> str:
     """The help of every command."""
     text = app.generate_docs(output_format="markdown")
     text = re.sub(r"## Table of Contents\n.*?(?=\*\*Commands)", "", text, flags=re.DOTALL)
+    text = text.replace("**Commands**", f"`--with PATH`, with any command: {HELP}\n\n**Commands**", 1)
     return "\n".join(_of_line(line) for line in text.splitlines()) + "\n"
 
 

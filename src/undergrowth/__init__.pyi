@@ -75,6 +75,7 @@ from .models import (
     gated as gated,
     recording as recording,
 )
+from .own_parts import use as use
 from .published.reading import (
     Published as Published,
     ResultsError as ResultsError,

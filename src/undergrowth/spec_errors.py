@@ -54,8 +54,37 @@ SYNONYMS = {
 NO_TABLE = ("model_type", "model_attributes_type", "dict_type", "dataclass_type")
 
 
+OPEN = "x-open"
+"""In a JSON schema: that kinds may be added to those of a value (`kinds.OneOf`)."""
+
+
 class SpecError(ValueError):
     """A spec that cannot be run; the message is one line with the value, the rule and the remedy."""
+
+
+class UnknownKindError(SpecError):
+    """A spec with a name of a kind that is not known here; named: place and name, `task.name = 'x'`."""
+
+    def __init__(self, message: str, named: str) -> None:
+        super().__init__(message)
+        self.named = named
+
+
+def refusal(error: ValidationError, of: type[BaseModel]) -> SpecError:
+    """What to raise for a value that is not possible."""
+    if (detail := unknown_kind(error)) is None:
+        return SpecError(explain(error, of))
+    place, schema = _followed(of, detail["loc"])
+    if not schema.get(OPEN):
+        return SpecError(explain(error, of))
+    name = detail.get("ctx", {}).get("tag")
+    return UnknownKindError(explain(error, of), f"{place}.name = {shown(name)}")
+
+
+def unknown_kind(error: ValidationError) -> ErrorDetails | None:
+    """Where in a value there is a kind that is not known; None where there is none."""
+    told = error.errors(include_url=False)
+    return next((detail for detail in told if detail["type"] == "union_tag_invalid"), None)
 
 
 def explain(error: ValidationError, of: type[BaseModel]) -> str:
@@ -119,7 +148,8 @@ def _unknown_kind(detail: ErrorDetails, place: str, schema: Mapping[str, Any]) -
     if detail["type"] == "union_tag_not_found":
         return f"{place} = {shown(detail['input'])}: name is missing{known}"
     name = detail["ctx"]["tag"] if "ctx" in detail else None
-    return f"{place}.name = {shown(name)}: unknown name{near(name, kinds) or known}"
+    own = "; one of your own comes with --with FILE, in Python ug.use(FILE)" if schema.get(OPEN) else ""
+    return f"{place}.name = {shown(name)}: unknown name{near(name, kinds) or known + own}"
 
 
 def _missing(detail: ErrorDetails, of: type[BaseModel]) -> str:
@@ -194,7 +224,7 @@ def _followed(of: type[BaseModel], path: tuple[int | str, ...]) -> tuple[str, di
 
     pydantic's path names the chosen kind of a value (optimiser.adamw.lr), which no spec file does.
     """
-    schema = _schema(of)  # pyright: ignore[reportArgumentType] (a type can be hashed)
+    schema = schema_of(of)  # pyright: ignore[reportArgumentType] (a type can be hashed)
     node: Any = schema
     seen: list[str] = []
     for part in path:
@@ -212,7 +242,8 @@ def _followed(of: type[BaseModel], path: tuple[int | str, ...]) -> tuple[str, di
 
 
 @cache
-def _schema(of: type[BaseModel]) -> dict[str, Any]:
+def schema_of(of: type[BaseModel]) -> dict[str, Any]:
+    """The JSON schema of a value."""
     return of.model_json_schema(mode="validation")
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Self, TypeVar, cast
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from undergrowth.notebook_html import html_table
-from undergrowth.spec_errors import SpecError, explain, shown
+from undergrowth.own_parts import use_entry_points
+from undergrowth.spec_errors import SpecError, refusal, shown, unknown_kind
 
 V = TypeVar("V", bound="Value")
 
@@ -31,10 +32,20 @@ class _OneLineErrors(type(BaseModel)):
                 f"{cls.__name__}({shown(given[0])}): fields are given by name, such as "
                 f"{cls.__name__}({next(iter(cast(type[BaseModel], cls).model_fields), '')}=...)"
             )
-        try:
-            return super().__call__(**fields)
-        except ValidationError as error:
-            raise SpecError(explain(error, cast(type[BaseModel], cls))) from None
+        make = super().__call__
+        return _made(cast(type[BaseModel], cls), lambda: make(**fields))
+
+
+def _made(kind: type[BaseModel], make: Callable[[], V]) -> V:
+    """What is made; raises SpecError, in one line, where it cannot be. Packages with parts are imported
+    only where a name is unknown without them.
+    """
+    try:
+        return make()
+    except ValidationError as error:
+        if unknown_kind(error) is not None and use_entry_points():
+            return _made(kind, make)
+        raise refusal(error, kind) from None
 
 
 class Value(BaseModel, metaclass=_OneLineErrors):
@@ -48,6 +59,8 @@ class Value(BaseModel, metaclass=_OneLineErrors):
 
     names_only: ClassVar[frozenset[str]] = frozenset()
     """Fields that say what something is called, and so decide no run's id."""
+    source_digest: ClassVar[str] = ""
+    """Of a kind that is not the package's, the digest of the text that defines it (`own_parts`)."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, strict=True
@@ -70,18 +83,14 @@ class Value(BaseModel, metaclass=_OneLineErrors):
     @classmethod
     def model_validate(cls, obj: Any, **how: Any) -> Self:
         """The value that plain data mean; raises SpecError, in one line."""
-        try:
-            return super().model_validate(obj, **how)
-        except ValidationError as error:
-            raise SpecError(explain(error, cls)) from None
+        read = super().model_validate
+        return _made(cls, lambda: read(obj, **how))
 
     @classmethod
     def model_validate_json(cls, json_data: str | bytes | bytearray, **how: Any) -> Self:
         """The value that JSON means; raises SpecError, in one line."""
-        try:
-            return super().model_validate_json(json_data, **how)
-        except ValidationError as error:
-            raise SpecError(explain(error, cls)) from None
+        read = super().model_validate_json
+        return _made(cls, lambda: read(json_data, **how))
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """This value with some fields replaced, validated anew; raises SpecError, in one line."""
@@ -162,16 +171,25 @@ def _as_python_has_it(value: Any) -> Any:
 
 def essence(value: Any) -> Any:
     """What makes a value what it is, as plain data: its kind, and the fields not at their defaults, but
-    for what is a name only.
+    for what is a name only; of a kind of one's own the text that defines it, too.
 
     A field that a later version adds thus leaves all earlier values what they were.
     """
     if isinstance(value, Value):
         told = _told(value)
-        return {name: essence(item) for name, item in told.items() if name not in value.names_only}
+        its = {name: essence(item) for name, item in told.items() if name not in value.names_only}
+        return {**its, **_defined_by(type(value))}
     if isinstance(value, tuple):
         return [essence(item) for item in value]
     return value + 0.0 if isinstance(value, float) else value  # -0.0 equals 0.0, so it is 0.0
+
+
+def _defined_by(kind: type[Value]) -> dict[str, list[str]]:
+    """The digests of what defines a kind, and those that it is made from; nothing for the package's."""
+    if not kind.source_digest:
+        return {}
+    digests = dict.fromkeys(x for each in kind.__mro__ if (x := vars(each).get("source_digest")))
+    return {"defined by": [*digests]}
 
 
 def settings(value: Value, *, defaults: bool = True) -> dict[str, Any]:

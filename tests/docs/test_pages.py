@@ -11,6 +11,7 @@ import pytest
 
 import undergrowth as ug
 from undergrowth.cli import app
+from undergrowth.cli.own_parts import with_own_parts
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -22,7 +23,9 @@ PAGES = sorted(
         *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "FINDINGS.md")),
     ]
 )
-HOW_TOS = sorted(DOCS.glob("how-to/*.md"))
+NOTEBOOK = "file_format: mystnb"
+HOW_TOS = sorted(page for page in DOCS.glob("how-to/*.md") if NOTEBOOK not in page.read_text())
+"""Those that the site does not run when it is built."""
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -52,7 +55,9 @@ def tokens(line: str) -> list[str]:
     ("page", "line"), COMMANDS, ids=[f"{page.stem}: {line}" for page, line in COMMANDS]
 )
 def test_every_command_on_a_page_is_one_that_the_command_line_takes(page: Path, line: str) -> None:
-    app.parse_args(tokens(line), exit_on_error=False, print_error=False)
+    of_all, given, _ = app.meta.parse_args(tokens(line), exit_on_error=False, print_error=False)
+    assert of_all is with_own_parts
+    app.parse_args(given.args, exit_on_error=False, print_error=False)
 
 
 def test_commands_are_found() -> None:

@@ -76,6 +76,9 @@ def at_least_1(seeds: int) -> int:
 def runs_named(store: Store, ids: Sequence[str]) -> list[Run]:
     """The runs whose ids begin so, all of them where none is named."""
     stored = store.runs
+    for id_, why in store.unreadable:
+        if not stored or any(id_.startswith(begins) for begins in ids):
+            raise WrongUseError(f"run {id_} cannot be read: {why}")
     if not stored:
         raise WrongUseError(f"{store.root} has no runs yet: train some first")
     return [_run_named(store, stored, begins) for begins in ids] or list(stored)

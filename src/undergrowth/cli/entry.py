@@ -27,7 +27,7 @@ def exit_code(arguments: Sequence[str] | None) -> int:
     survive_any_text()
     given_arguments.set(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        code = app.meta(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:
         say_wrong("interrupted; the store is intact: run the same command again to resume")
         return 130
@@ -50,7 +50,12 @@ def exit_code(arguments: Sequence[str] | None) -> int:
     except Exception as error:
         code = _code_of(error)
         if code is None:
-            raise
+            from undergrowth.own_parts import where_raised
+
+            if not (own := where_raised(error)):
+                raise
+            say_wrong(own)
+            return 1
         say_wrong(str(error))
         return code
     return code if isinstance(code, int) else 0

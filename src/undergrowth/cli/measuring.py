@@ -65,7 +65,7 @@ def measure(
 @app.command
 def measures(*, as_json: AsJson = False) -> int:
     """List the measures that specs and `undergrowth measure` accept by name, with their fields."""
-    from undergrowth.measures.named import KINDS
+    from undergrowth.measures.named import kinds
 
     table = [
         {
@@ -73,7 +73,7 @@ def measures(*, as_json: AsJson = False) -> int:
             "what": (kind.__doc__ or "").split("\n\n")[0].replace("\n    ", " "),
             "fields": [field for field in kind.model_fields if field not in ("name", "schedule")],
         }
-        for name, kind in KINDS.items()
+        for name, kind in kinds().items()
     ]
     if as_json:
         print_json(table)

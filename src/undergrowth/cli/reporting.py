@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from undergrowth.cli.app import AsJson, NotWrittenError, StoreName, WrongUseError, app, this_command
+from undergrowth.cli.app import (
+    AsJson,
+    NotWrittenError,
+    StoreName,
+    app,
+    runs_named,
+    say_wrong,
+    this_command,
+)
 from undergrowth.plain_text import command
 from undergrowth.printing import print_answers, print_json
 
@@ -36,8 +44,7 @@ def report(
     from undergrowth.store import Store
 
     store = Store(directory)
-    if not store.runs:
-        raise WrongUseError(f"{directory} has no runs to report: train some first")
+    runs_named(store, ())
     written = write_report_of(store, out)
     if as_json:
         print_json([claim.to_dict() for claim in written.claims])
@@ -48,14 +55,19 @@ def report(
 
 def write_report_of(store: Store, out: Path | None) -> Report:
     """Write the page of a store, by default into it."""
-    from undergrowth.studies import STUDIES
     from undergrowth.studies.conducting import places, write_report
+    from undergrowth.studies.named import studies, unknown_in
 
+    if unknown := unknown_in(store):
+        say_wrong(
+            f"{', '.join(unknown)}: no such study, so its runs are reported as runs of your own: give "
+            "the file that has it, --with FILE"
+        )
     often = gc.get_threshold()
     # looking for cycles, of which a report makes few, among all that it holds takes a tenth of its time
     gc.set_threshold(200_000, 20, 20)
     try:
-        return write_report(store, STUDIES.values(), this_command(), places(store, out))
+        return write_report(store, studies().values(), this_command(), places(store, out))
     except OSError as error:
         again = command("undergrowth", "report", store.root, "--out", "PLACE")
         raise NotWrittenError(

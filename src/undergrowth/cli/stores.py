@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,9 +81,9 @@ def runs(
         console.print(f"{visible(str(directory))} has no runs yet")
     left = len(listed) - len(rows)
     further = f"{left:,} more runs: choose with --where, or give --limit 0" if left else ""
-    lost = [f"run {id_} cannot be read: {in_one_line(reason)}" for id_, reason in unreadable]
-    for line in filter(None, (more, further, *lost)):
+    for line in filter(None, (more, further)):
         console.print(line)
+    _say_unreadable(unreadable)
     return 0
 
 
@@ -90,6 +91,16 @@ def _at_least_0(limit: int) -> int:
     if limit < 0:
         raise WrongUseError(f"--limit {limit}: give how many runs to print, or 0 for all")
     return limit
+
+
+def _say_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
+    """A line for each reason for which runs, of given ids, cannot be read."""
+    by_reason: dict[str, list[str]] = {}
+    for id_, reason in unreadable:
+        by_reason.setdefault(reason, []).append(id_)
+    for reason, ids in by_reason.items():
+        which = f"run {ids[0]}" if len(ids) == 1 else f"{len(ids)} runs ({ids[0]}, ...)"
+        console.print(f"{which} cannot be read: {in_one_line(reason)}")
 
 
 @app.command

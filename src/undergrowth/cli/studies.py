@@ -52,14 +52,17 @@ def demo(*, out: Out = Path("demo"), seeds: Seeds = None) -> int:
 @study_app.command(name="list")
 def list_studies(*, as_json: AsJson = False) -> int:
     """List the studies: name, claims, question."""
-    from undergrowth.studies import STUDIES
+    from undergrowth.own_parts import use_entry_points
+    from undergrowth.studies.named import studies
 
+    use_entry_points()
+    found = studies()
     table = [
         {"name": s.name, "claims": [claim.id for claim in s.claims], "question": s.question}
-        for s in STUDIES.values()
+        for s in found.values()
     ]
     if as_json:
-        print_json([{**row, "budgets": _budgets(STUDIES[str(row["name"])])} for row in table])
+        print_json([{**row, "budgets": _budgets(found[str(row["name"])])} for row in table])
     else:
         print_table([{**row, "claims": " ".join(row["claims"])} for row in table])
         console.print("`undergrowth study run NAME` runs one, `undergrowth study run all` runs all.")
@@ -127,12 +130,12 @@ def run_study(
 
     The page covers every study whose runs are in the store.
     """
-    from undergrowth.studies import STUDIES
     from undergrowth.studies.arm import of_arms
+    from undergrowth.studies.named import studies
 
-    names = tuple(STUDIES) if name == "all" else (study_named(name).name,)
+    names = tuple(studies()) if name == "all" else (study_named(name).name,)
     which = None if seeds is None else _seeds(seeds)
-    planned = [each for name in names for each in STUDIES[name].planned(budget, which)]
+    planned = [each for name in names for each in studies()[name].planned(budget, which)]
     try:
         planned = of_arms(planned, arm) if arm else planned
     except ValueError as error:
@@ -144,11 +147,11 @@ def _conduct(names: Sequence[str], planned: Sequence[Planned], out: Path) -> int
     import time
 
     from undergrowth.store.layout import create
-    from undergrowth.studies import STUDIES
     from undergrowth.studies.conducting import parts_in, state_predictions
+    from undergrowth.studies.named import studies
 
     create(out)
-    state_predictions(out, planned, STUDIES.values(), time.time())
+    state_predictions(out, planned, studies().values(), time.time())
     specs = list({each.spec.id: each.spec for each in planned}.values())
     parts = parts_in(planned)
     called = {run_id: tuple(sorted({part.arm for part in its})) for run_id, its in parts.items()}

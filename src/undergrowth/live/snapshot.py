@@ -10,7 +10,9 @@ import os
 import sys
 from pathlib import Path
 
+from undergrowth.own_parts import told_to_others, use_what_was_told
 from undergrowth.plain_text import command, in_one_line
+from undergrowth.spec_errors import SpecError
 from undergrowth.store import Store, StoreError
 
 
@@ -43,6 +45,7 @@ class Reports:
         self.process = await asyncio.create_subprocess_exec(
             sys.executable,
             *arguments,
+            env={**os.environ, **told_to_others()},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
@@ -61,18 +64,19 @@ class Reports:
 
 def main() -> int:
     """Write the page of a store; says in one line on standard error why it could not be done."""
-    from undergrowth.studies import STUDIES
     from undergrowth.studies.conducting import Places, write_report
+    from undergrowth.studies.named import studies
 
     root, page = Path(sys.argv[1]), Path(sys.argv[2])
     beside = page.with_suffix(".verdicts.json"), page.with_suffix(".claims.json")
     given = f"{command('cd', os.getcwd())} && {command('undergrowth', 'report', root)}"
     try:
+        use_what_was_told(os.environ)
         store = Store(root)
         if not store.runs:
             raise StoreError(f"{root} has no runs to report: train some first")
-        write_report(store, STUDIES.values(), given, Places(page, *beside))
-    except (StoreError, OSError) as error:
+        write_report(store, studies().values(), given, Places(page, *beside))
+    except (SpecError, StoreError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0

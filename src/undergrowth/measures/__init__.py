@@ -2,8 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
-
+from undergrowth.kinds import OneOf
 from undergrowth.measures.areas import Areas, Swaps, TableMap, areas_of, renamed_operands
 from undergrowth.measures.circuits.carriers import Carriers, carriers
 from undergrowth.measures.circuits.deletion import Deletion, deletion_sets
@@ -65,7 +64,7 @@ AnyMeasure = Annotated[
     | Representations
     | SampledFunctions
     | TrainedFunctions,
-    Field(discriminator="name"),
+    OneOf(Measure, "measure"),
 ]
 
 __all__ = [

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import get_args
 
 from pydantic import TypeAdapter, ValidationError
 
+from undergrowth.kinds import added_to
 from undergrowth.measures import AnyMeasure, Measure
+from undergrowth.own_parts import module_of, use_entry_points
 from undergrowth.spec_errors import SpecError, explain, near, shown
 from undergrowth.toml_text import parsed
 
 KINDS: dict[str, type[Measure]] = {
     kind.model_fields["name"].default: kind for kind in get_args(get_args(AnyMeasure)[0])
 }
+
+
+def kinds() -> dict[str, type[Measure]]:
+    """By name the kinds of measure: the package's, then those of files of one's own."""
+    return KINDS | added_to(AnyMeasure)
 
 
 def measure_named(text: str) -> Measure:
@@ -28,13 +33,16 @@ def measure_named(text: str) -> Measure:
         return _from_file(*text.rsplit(":", 1))
     fields = _fields(text)
     name = fields.get("name")
-    if name not in KINDS:
-        hint = near(name, KINDS) or f"; there are {', '.join(KINDS)}"
+    known = kinds()
+    if name not in known and use_entry_points():
+        known = kinds()
+    if name not in known:
+        hint = near(name, known) or f"; there are {', '.join(known)}"
         raise SpecError(f"no measure {shown(name)}{hint}")
     try:
         return TypeAdapter(AnyMeasure).validate_python(fields)
     except ValidationError as error:
-        raise SpecError(f"measure {name!r}: {explain(error, KINDS[str(name)])}") from None
+        raise SpecError(f"measure {name!r}: {explain(error, known[str(name)])}") from None
 
 
 def _fields(text: str) -> dict[str, object]:
@@ -56,14 +64,7 @@ def _from_file(file: str, name: str) -> Measure:
     path = Path(file).resolve()
     if not path.is_file():
         raise SpecError(f"measure {file}:{name}: there is no file {file}: give one, and a measure in it")
-    module_name = f"undergrowth_measure_{path.stem}"
-    spec = spec_from_file_location(module_name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[module_name] = module
-    spec.loader.exec_module(module)
-    found = getattr(module, name, None)
+    found = getattr(module_of(path), name, None)
     measure = found() if isinstance(found, type) and issubclass(found, Measure) else found
     if not isinstance(measure, Measure):
         raise SpecError(f"measure {file}:{name}: {file} has no measure of that name: define a Measure")

@@ -2,8 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
-
+from undergrowth.kinds import OneOf
 from undergrowth.models.ablated import Ablated
 from undergrowth.models.mlp import MLP, MLPSpec
 from undergrowth.models.model import (
@@ -14,6 +13,7 @@ from undergrowth.models.model import (
     parameter_names,
     state_dict,
 )
+from undergrowth.models.model_spec import ModelSpec
 from undergrowth.models.planted import Planted, PlantedSpec
 from undergrowth.models.planted_weights import PlantedWeights
 from undergrowth.models.sites import HOOK_EMBED, Component, Hook, Site, gated, no_hook, recording
@@ -25,7 +25,7 @@ from undergrowth.precision import multiply_in_full
 multiply_in_full()  # whoever calls a model, in a notebook too, gets what was measured
 
 AnyModel = Annotated[
-    TransformerSpec | TwoTokenMLPSpec | MLPSpec | PlantedSpec | ToyHeadsSpec, Field(discriminator="name")
+    TransformerSpec | TwoTokenMLPSpec | MLPSpec | PlantedSpec | ToyHeadsSpec, OneOf(ModelSpec, "model")
 ]
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Inputs",
     "MLPSpec",
     "Model",
+    "ModelSpec",
     "Planted",
     "PlantedSpec",
     "PlantedWeights",

@@ -32,11 +32,11 @@ from undergrowth.models.initialisation import (
 )
 from undergrowth.models.lookup import rows
 from undergrowth.models.model import ElementRows, ElementWeights, Inputs, Model, NeuronsRead
+from undergrowth.models.model_spec import ModelSpec
 from undergrowth.models.products import product
 from undergrowth.models.sites import HOOK_EMBED, Hook, Site, no_hook
 from undergrowth.models.write_hooks import WriteHook, no_write_hook
 from undergrowth.tasks import InputSpace, Tokens
-from undergrowth.values import Value
 
 HOOK_POST = "mlp.{}.hook_post"
 MLPInitMode = Literal["fan_in", "torch", "doshi"]
@@ -134,7 +134,7 @@ class MLP(Model):
         return write_hook(plus(pre, self.unembed.b_U), {"unembed.W_U": read, "unembed.b_U": None})
 
 
-class MLPSpec(Value):
+class MLPSpec(ModelSpec):
     """Shape and initialisation of an `MLP`: n_hidden layers of d_mlp neurons each.
 
     init_mode: `fan_in`: weights normal with standard deviation 1 / sqrt(fan-in), biases zero. `torch`:

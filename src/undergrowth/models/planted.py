@@ -15,12 +15,12 @@ from pydantic import Field, model_validator
 from undergrowth.models.circuits import Circuits, General
 from undergrowth.models.initialisation import Chance
 from undergrowth.models.model import ElementRows, ElementWeights, Inputs, Model, NeuronsRead, refuse
+from undergrowth.models.model_spec import ModelSpec
 from undergrowth.models.planted_weights import PlantedWeights, planted_weights
 from undergrowth.models.sites import HOOK_EMBED, Hook, Site, no_hook
 from undergrowth.models.write_hooks import WriteHook, no_write_hook
 from undergrowth.tasks import InputSpace, Task, Tokens
 from undergrowth.tasks.groups import order_of, products
-from undergrowth.values import Value
 
 HOOK_OUT = "blocks.hook_out"
 
@@ -96,7 +96,7 @@ class Planted(Model):
         return written.reshape(-1, *W.shape[1:])
 
 
-class PlantedSpec(Value):
+class PlantedSpec(ModelSpec):
     """The blocks of a `Planted` network on the table of a group, and their strengths before training.
 
     lookups: one block a cell of the table; strips: more, each of as many consecutive cells in row-major

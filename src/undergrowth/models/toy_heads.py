@@ -15,10 +15,10 @@ from pydantic import Field
 
 from undergrowth.models.initialisation import Chance
 from undergrowth.models.model import ElementRows, ElementWeights, Inputs, Model, NeuronsRead, refuse
+from undergrowth.models.model_spec import ModelSpec
 from undergrowth.models.sites import HOOK_EMBED, Hook, Site, no_hook
 from undergrowth.models.write_hooks import WriteHook, no_write_hook
 from undergrowth.tasks import InputSpace, Task, Tokens
-from undergrowth.values import Value
 
 HOOK_RESULT = "attn.hook_result"
 
@@ -140,7 +140,7 @@ def circuits(
     return W_QK, np.concatenate([shallow, general[None]])
 
 
-class ToyHeadsSpec(Value):
+class ToyHeadsSpec(ModelSpec):
     """The heads of a `ToyHeads`, one for each data point and one for all, before training.
 
     sharing: c, how much the tokens of different data points have in common; attention: the score with

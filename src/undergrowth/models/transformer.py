@@ -25,13 +25,13 @@ from undergrowth.models.blocks import Attention, Block, BlockMLP, LayerNorm, Nor
 from undergrowth.models.folding import folded_logits
 from undergrowth.models.initialisation import ZERO, Chance, Drawer, Scheme, Spread, is_bias, linear
 from undergrowth.models.model import ElementRows, ElementWeights, Inputs, Model, NeuronsRead, refuse
+from undergrowth.models.model_spec import ModelSpec
 from undergrowth.models.products import product
 from undergrowth.models.prompts import Prompt
 from undergrowth.models.sharing import Position, last_state
 from undergrowth.models.sites import HOOK_EMBED, HOOK_POST, HOOK_Z, BlockHooks, Hook, Site, no_hook
 from undergrowth.models.write_hooks import WriteHook, no_write_hook, within
 from undergrowth.tasks import InputSpace, Tokens
-from undergrowth.values import Value
 
 InitMode = Literal["nanda", "torch", "torch_linear", "x_transformers"]
 
@@ -188,7 +188,7 @@ class Transformer(Model):
         return resid if self.ln_final is None else self.ln_final(resid, within("ln_final", write_hook))
 
 
-class TransformerSpec(Value):
+class TransformerSpec(ModelSpec):
     """Shape and initialisation of a `Transformer`.
 
     layer_norm: `pre` norms what attention and the MLP read, and what is unembedded; `post` norms only

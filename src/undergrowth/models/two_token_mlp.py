@@ -17,11 +17,11 @@ from undergrowth.models.blocks import plus
 from undergrowth.models.initialisation import Chance, Drawer, by_fan_in
 from undergrowth.models.lookup import rows
 from undergrowth.models.model import ElementRows, ElementWeights, Inputs, Model, NeuronsRead, refuse
+from undergrowth.models.model_spec import ModelSpec
 from undergrowth.models.products import product
 from undergrowth.models.sites import HOOK_EMBED, Hook, Site, no_hook
 from undergrowth.models.write_hooks import WriteHook, no_write_hook
 from undergrowth.tasks import InputSpace, Tokens
-from undergrowth.values import Value
 
 HOOK_POST = "mlp.hook_post"
 Combine = Literal["concatenated", "summed"]
@@ -121,7 +121,7 @@ class TwoTokenMLP(Model):
         return write_hook(product(post, self.unembed.W_U), {"unembed.W_U": post})
 
 
-class TwoTokenMLPSpec(Value):
+class TwoTokenMLPSpec(ModelSpec):
     """Shape and initialisation of a `TwoTokenMLP`: each weight normal with 1 / sqrt(fan in), b_in zero.
 
     combine: what the hidden layer reads of the two embeddings, `concatenated` (Chughtai et al.) or

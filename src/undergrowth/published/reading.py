@@ -128,12 +128,12 @@ class Published:
 
     def table(self, study: Study | None = None) -> Table:
         """The runs as the arms of their study; `study`: it itself where the package does not have it."""
-        from undergrowth.studies import STUDIES
+        from undergrowth.studies.named import studies
         from undergrowth.studies.study import table_of
 
         runs = {run.id: run for run in self.runs}
         parts = {run.id: run.parts for run in self.runs}
-        return table_of(study or STUDIES[self.study], runs, parts, {})
+        return table_of(study or studies()[self.study], runs, parts, {})
 
     @cached_property
     def _accounts(self) -> list[dict[str, Any]]:

@@ -33,8 +33,9 @@ from undergrowth.store import Part, Run, Store
 from undergrowth.store.files import write_whole
 from undergrowth.store.listing import damage
 from undergrowth.store.parts import Parts, parts_of
-from undergrowth.studies import STUDIES, Answer, Study, Table
+from undergrowth.studies import Answer, Study, Table
 from undergrowth.studies.conducting import SCHEMA as VERDICTS_SCHEMA
+from undergrowth.studies.named import studies
 from undergrowth.studies.study import table_of
 
 MOST_BYTES = 990_000
@@ -53,7 +54,7 @@ def publish(
     among them, where they are of the same budget and their curves alone decide: seeds may be trained one
     after the other, in several stores. Raises ResultsError where no run of the study has ended.
     """
-    study = STUDIES[study] if isinstance(study, str) else study
+    study = studies()[study] if isinstance(study, str) else study
     folder = (shipped() if into is None else Path(into)) / study.name
     kept = _published_before(study.name, folder)
     table, parts = _together(study, store, kept)

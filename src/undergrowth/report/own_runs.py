@@ -9,7 +9,7 @@ from pathlib import Path
 import xarray as xr
 
 from undergrowth.analysis import Rules, spikes
-from undergrowth.measures.named import KINDS
+from undergrowth.measures.named import kinds
 from undergrowth.report.aligned import aligned_figure, in_text
 from undergrowth.report.arms import Arm, arms_of, courses, telling
 from undergrowth.report.charts import Scale
@@ -214,7 +214,7 @@ def _measured(arms: Sequence[Arm]) -> list[Measured]:
             own = docstrings(root, run.id)
             for key, by_step in steps_measured(root, run.id).items():
                 kind = str(next(iter(by_step.values())).get("name", key))
-                known = KINDS[kind].__doc__ if kind in KINDS else ""
+                known = kinds()[kind].__doc__ if kind in kinds() else ""
                 found.setdefault(key, (kind, own.get(key) or known or ""))
         for name in run.names:
             if name not in OF_CURVES:

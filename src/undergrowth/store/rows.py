@@ -20,12 +20,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from undergrowth.kinds import when_kinds_change
 from undergrowth.measures import Reading
 from undergrowth.measures.reading import Coordinate
+from undergrowth.own_parts import sources, sources_of
 from undergrowth.plain_text import in_one_line
 from undergrowth.spec import RunSpec, SpecError
+from undergrowth.spec_errors import UnknownKindError
 from undergrowth.store.database import damaged, kept_or_opened
-from undergrowth.store.errors import StoreError
+from undergrowth.store.errors import StoreError, UnknownPartError
 from undergrowth.store.layout import databases
 
 IS_RUN_ID = re.compile(r"[0-9a-f]{16}")
@@ -266,14 +269,26 @@ def spec_of_row(row: Row) -> RunSpec:
     """
     try:
         spec = _spec(row["spec"])
+    except UnknownKindError as error:
+        raise UnknownPartError(f"{error.named} is not known here: {GIVE}") from None
     except (ValueError, TypeError, SpecError) as error:
         reason = in_one_line(str(error))[:200]
-        raise StoreError(
-            f"this version cannot read it ({reason}): use the version that wrote it"
-        ) from None
+        what = "the version that wrote it"
+        if any(source.adds for source in sources()):  # which may have had other fields
+            what += f", and {GIVE}"
+        raise StoreError(f"this version cannot read it ({reason}): use {what}") from None
     if spec.id != row["run_id"]:
+        if whose := ", ".join(str(source.path) for source in sources_of(spec)):
+            raise UnknownPartError(f"{whose} is not what it was trained with: {GIVE}")
         raise StoreError(f"its spec hashes to {spec.id}: see {VERIFY}")
     return spec
+
+
+GIVE = (
+    "give the file that it was trained with, --with FILE (the run's folder own/ has a copy), or install "
+    "the package that has it"
+)
+"""What to do about a run with a part of somebody's own."""
 
 
 @lru_cache(maxsize=512)
@@ -282,6 +297,9 @@ def _spec(text: str) -> RunSpec:
     if _names_a_path(fields):
         raise ValueError("it would read a file of this machine")
     return RunSpec.from_dict(fields)
+
+
+when_kinds_change(_spec.cache_clear)
 
 
 def _names_a_path(fields: Any) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from undergrowth.spec import RunSpec
 from undergrowth.store import measured, rows
 from undergrowth.store.database import reading, sealed_with
-from undergrowth.store.errors import StoreError
+from undergrowth.store.errors import StoreError, UnknownPartError
 from undergrowth.store.files import entries, inside, is_folder, is_intact, is_regular, sha256
 from undergrowth.store.layout import check, databases, measured_database
 from undergrowth.store.lock import is_being_written
@@ -154,6 +154,9 @@ def _of_run(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
     seen.status.setdefault(row["run_id"], set()).add(str(row["status"]))
     try:
         spec = rows.spec_of_row(row)
+    except UnknownPartError as error:
+        yield Damage(f"run {row['run_id']}", f"it cannot be checked: {error}")
+        return
     except StoreError:
         yield Damage(f"run {row['run_id']}", "its spec does not hash to its id")
         return

@@ -23,6 +23,7 @@ from undergrowth.engine.facts import (
     Stepped,
     Stopped,
 )
+from undergrowth.own_parts import copies_of
 from undergrowth.spec import RunSpec
 from undergrowth.store import rows
 from undergrowth.store.checkpoints import checkpoint_files, data_file, rolling_file, rolling_path
@@ -65,8 +66,10 @@ class Writer:
             snapshot = branch_point(self.root, spec, self.write)
         on = json.dumps(environment(spec.threads))
         self._write_run(spec, "running", "", time.time(), None, on)
-        spec_file = run_folder(spec.id) / "spec.toml", spec.to_toml().encode()
-        self._write_files(spec, None, [spec_file, data_file(spec, spec.data())])
+        folder = run_folder(spec.id)
+        spec_file = folder / "spec.toml", spec.to_toml().encode()
+        own = [(folder / "own" / place, text.encode()) for place, text in copies_of(spec).items()]
+        self._write_files(spec, None, [spec_file, data_file(spec, spec.data()), *own])
         return snapshot
 
     def write(self, spec: RunSpec, fact: Fact) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from undergrowth.analysis.claims import Answered, adjusted
 from undergrowth.analysis.verdicts import Verdict
 from undergrowth.naming import runs_told_apart
+from undergrowth.own_parts import copies_of
 from undergrowth.plain_text import command, json_text
 from undergrowth.report.figure import Figure
 from undergrowth.report.front import Section, lines
@@ -172,9 +173,13 @@ def _one_run_again(store: Store, runs: Sequence[Run]) -> Iterator[str]:
     since a fork needs its parent beside it.
     """
     folder = Path(os.path.abspath(store.root))
-    spec = next((folder / run_folder(run.id) / "spec.toml" for run in runs if not run.spec.fork), None)
-    if spec is not None:
-        yield command("undergrowth", "run", spec, "--out", folder.with_name(f"{folder.name}-again"))
+    run = next((run for run in runs if not run.spec.fork), None)
+    if run is not None:
+        its = folder / run_folder(run.id)
+        own = {its / "own" / Path(place).parts[0] for place in copies_of(run.spec)}
+        more = [word for path in sorted(own) for word in ("--with", path)]
+        out = folder.with_name(f"{folder.name}-again")
+        yield command("undergrowth", "run", its / "spec.toml", "--out", out, *more)
 
 
 def _answered(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from undergrowth.own_parts import refuse_while_importing
 from undergrowth.precision import refuse_what_is_not_there
 from undergrowth.spec import Fork, RunSpec, SpecError, check_parent
 from undergrowth.store import Run, Store
@@ -114,6 +115,7 @@ def train(
     Raises SpecError for a spec that cannot be run, StoreError for a directory that cannot be used,
     SweepError where training could not go on.
     """
+    refuse_while_importing()
     root = Path(out)
     unique = {spec.id: spec for spec in ([specs] if isinstance(specs, RunSpec) else specs)}
     for spec in unique.values():

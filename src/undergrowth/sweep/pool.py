@@ -19,6 +19,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from undergrowth.own_parts import told_to_others
+
 KEPT_LINES, KEPT_OF_A_LINE = 20, 1000
 """What is kept of what a worker prints: the last lines, and of each the last bytes."""
 
@@ -111,7 +113,12 @@ class Pool:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 # XLA's CPU backend takes the size of its one thread pool from NPROC.
-                env={**os.environ, "NPROC": str(self.threads), "PYTHONUNBUFFERED": "1"},
+                env={
+                    **os.environ,
+                    **told_to_others(only_kinds=True),
+                    "NPROC": str(self.threads),
+                    "PYTHONUNBUFFERED": "1",
+                },
                 pass_fds=(self.right_to_write, its.fileno()),
             )
         assert process.stdout is not None

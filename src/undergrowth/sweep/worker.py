@@ -37,7 +37,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from undergrowth.own_parts import use_what_was_told, where_raised
 from undergrowth.plain_text import in_one_line
+from undergrowth.spec_errors import SpecError
 from undergrowth.store.errors import StoreError
 
 OF_THE_STORE = (OSError, sqlite3.Error, StoreError)
@@ -99,6 +101,11 @@ def _serve(root: Path, name: str, orders: queue.Queue[dict[str, Any]], channel: 
             channel.send(fields)
 
     compiled: set[object] = set()
+    try:
+        use_what_was_told(os.environ)
+    except SpecError as error:
+        answer(broken=str(error))
+        return
     try:
         from undergrowth.store.writer import Writer
 
@@ -287,6 +294,8 @@ def _end(
 
 
 def _told(error: Exception) -> str:
+    if own := where_raised(error):
+        return own[:300]
     text = in_one_line(str(error))
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
 

@@ -2,8 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
-
+from undergrowth.kinds import OneOf
 from undergrowth.tasks.boolean_function import BooleanFunction
 from undergrowth.tasks.characters import Characters
 from undergrowth.tasks.data import Data, EmptySplitError, Labels, kept, make_data
@@ -13,7 +12,7 @@ from undergrowth.tasks.groups import Group
 from undergrowth.tasks.modular import Modular
 from undergrowth.tasks.multitask_parity import MultitaskParity
 from undergrowth.tasks.sparse_parity import SparseParity
-from undergrowth.tasks.splits import AnySplit, CommutationSafe, LeakyRandom, WholeGroups
+from undergrowth.tasks.splits import AnySplit, CommutationSafe, LeakyRandom, Split, WholeGroups
 from undergrowth.tasks.tables import FeatureTable, Table
 from undergrowth.tasks.task import Examples, Features, InputSpace, Operation, Task, Tokens
 from undergrowth.tasks.weights import AnyWeights, Equal, Given, OfGroups, OfNoisy, PowerLaw
@@ -29,7 +28,7 @@ AnyTask = Annotated[
     | Gridworld
     | Table
     | FeatureTable,
-    Field(discriminator="name"),
+    OneOf(Task, "task"),
 ]
 
 __all__ = [
@@ -59,6 +58,7 @@ __all__ = [
     "Operation",
     "PowerLaw",
     "SparseParity",
+    "Split",
     "Table",
     "Task",
     "Tokens",

@@ -8,9 +8,10 @@ from typing import Literal
 import numpy as np
 
 from undergrowth.rng import stream
-from undergrowth.tasks.splits import AnySplit
+from undergrowth.tasks.splits import Split
 from undergrowth.tasks.task import Task
 from undergrowth.tasks.weights import Equal, Given, OfGroups, OfNoisy, PowerLaw
+from undergrowth.values import in_brief
 
 Labels = Literal["true", "shuffled", "random"]
 EQUAL = Equal()
@@ -49,7 +50,7 @@ class EmptySplitError(ValueError):
 
 def make_data(
     task: Task,
-    split: AnySplit,
+    split: Split,
     labels: Labels,
     seed: int,
     label_noise: float = 0.0,
@@ -90,13 +91,15 @@ def kept(data: Data, share: float, rng: np.random.Generator) -> Data:
     return replace(data, is_train=is_train, weights=_of_mean_one(data.weights, is_train))
 
 
-def _train_mask(task: Task, split: AnySplit, n_examples: int, seed: int) -> np.ndarray:
+def _train_mask(task: Task, split: Split, n_examples: int, seed: int) -> np.ndarray:
     is_train = split.train_mask(task, stream(seed, "split"))
     if is_train.all() or not is_train.any():
+        share = dict(split).get("frac_train")
         raise EmptySplitError(
-            f"frac_train = {split.frac_train} leaves no "
+            f"{in_brief(split) if share is None else f'frac_train = {share}'} leaves no "
             f"{'validation' if is_train.all() else 'training'} example of the {n_examples} of "
-            f"{task.describe()}: both sides need at least one, so move frac_train towards 0.5"
+            f"{task.describe()}: both sides need at least one, so "
+            f"{'change the split' if share is None else 'move frac_train towards 0.5'}"
         )
     return is_train
 

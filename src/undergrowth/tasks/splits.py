@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
+from undergrowth.kinds import OneOf
 from undergrowth.tasks.task import Operation, Task
 from undergrowth.values import Value
 
 FracTrain = Annotated[float, Field(gt=0, lt=1)]
 
 
-class CommutationSafe(Value):
+class Split(Value):
+    """A rule for the training side; a final subclass adds a literal field `name` and its parameters."""
+
+    @abstractmethod
+    def train_mask(self, task: Task, rng: np.random.Generator) -> np.ndarray:
+        """bool [example]: True where the example is trained on."""
+
+
+class CommutationSafe(Split):
     """(x, y) and (y, x) stay on one side whenever they have the same true label.
 
     With a plain random split of a commutative task, half of validation has its swap in training and
@@ -30,7 +40,7 @@ class CommutationSafe(Value):
         return _take_groups(_swap_groups(task), self.frac_train, rng)
 
 
-class LeakyRandom(Value):
+class LeakyRandom(Split):
     """Each example independently at random: for a commutative task this **leaks** swaps to validation.
 
     Named so because most published runs use it (Nanda et al. 2023 among them): use it to reproduce
@@ -45,7 +55,7 @@ class LeakyRandom(Value):
         return _take_groups(np.arange(len(task.examples())), self.frac_train, rng)
 
 
-class WholeGroups(Value):
+class WholeGroups(Split):
     """All examples of a group of the task are on one side: a goal of a gridworld, a block of a text.
 
     Groups are defined by the task; if it has none, each example is one, as in `LeakyRandom`.
@@ -59,7 +69,7 @@ class WholeGroups(Value):
         return _take_groups(task.groups(), self.frac_train, rng)
 
 
-AnySplit = Annotated[CommutationSafe | LeakyRandom | WholeGroups, Field(discriminator="name")]
+AnySplit = Annotated[CommutationSafe | LeakyRandom | WholeGroups, OneOf(Split, "split")]
 
 
 def _swap_groups(task: Task) -> np.ndarray:

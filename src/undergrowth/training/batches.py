@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
+from undergrowth.kinds import OneOf
 from undergrowth.rng import stream
 from undergrowth.values import Value
 
@@ -17,17 +19,38 @@ BLOCK = 256
 """Steps whose independent draws come from one stream: to set one up takes as long as many draws."""
 
 
-class FullBatch(Value):
-    """Every step sees every training example."""
+class Batch(Value):
+    """A rule for the examples of each step; a final subclass adds a literal field `name`, its parameters
+    and `batch_size`: how many examples a step sees, None where it sees all of them.
+
+    by_weight: whether examples of more weight are drawn more often.
+    """
 
     by_weight: ClassVar[bool] = False
-    has_gaps: ClassVar[bool] = False
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether a batch may have empty places, which say `NOBODY`."""
+        return False
+
+    def check(self, n_train: int) -> None:
+        """Raise ValueError, in one line, where there are too few training examples."""
+
+    @abstractmethod
+    def indices(
+        self, n_train: int, seed: int, start: int, n_steps: int, weights: np.ndarray | None = None
+    ) -> np.ndarray | None:
+        """int32 [n_steps, batch_size]: the training examples of steps start .. start + n_steps - 1, a
+        function of the seed and the step alone; None where each step sees all.
+        """
+
+
+class FullBatch(Batch):
+    """Every step sees every training example."""
+
     batch_size: ClassVar[None] = None
 
     name: Literal["full"] = "full"
-
-    def check(self, n_train: int) -> None:
-        """Nothing can be wrong."""
 
     def indices(
         self, n_train: int, seed: int, start: int, n_steps: int, weights: np.ndarray | None = None
@@ -35,15 +58,13 @@ class FullBatch(Value):
         """None: there is nothing to choose, not even by weight."""
 
 
-class MiniBatch(Value):
+class MiniBatch(Batch):
     """Shuffled epochs: each epoch is a fresh order of the training set, cut into batches.
 
     The n_train mod batch_size examples left at the end of an epoch's order are skipped in that epoch or,
     with remainder = "kept", form a smaller batch, whose loss is their mean (the default of PyTorch's
     DataLoader). `batch_size = 1` shows one example at a time.
     """
-
-    by_weight: ClassVar[bool] = False
 
     name: Literal["mini"] = "mini"
     batch_size: int = Field(default=512, ge=1)
@@ -81,15 +102,12 @@ class MiniBatch(Value):
         return batches[skipped : skipped + n_steps]
 
 
-class Blocked(Value):
+class Blocked(Batch):
     """The batches of `MiniBatch`, in its order, each seen `repeats` times in a row before the next.
 
     So a batch may be forgotten during the rest of the epoch: an epoch is `repeats` times as long, and
     each example is seen as often as in shuffled epochs.
     """
-
-    by_weight: ClassVar[bool] = False
-    has_gaps: ClassVar[bool] = False
 
     name: Literal["blocked"] = "blocked"
     batch_size: int = Field(default=1, ge=1)
@@ -114,7 +132,7 @@ class Blocked(Value):
         return np.repeat(batches, self.repeats, axis=0)[skipped : skipped + n_steps]
 
 
-class WithReplacement(Value):
+class WithReplacement(Batch):
     """Each example of each batch is drawn independently, with a probability proportional to its weight.
 
     Without weights all are equally probable. A batch may hold an example twice, and may be larger than
@@ -122,7 +140,6 @@ class WithReplacement(Value):
     """
 
     by_weight: ClassVar[bool] = True
-    has_gaps: ClassVar[bool] = False
 
     name: Literal["with_replacement"] = "with_replacement"
     batch_size: int = Field(default=512, ge=1)
@@ -183,4 +200,4 @@ def _urn(weights: np.ndarray) -> Any:
     return DiscreteGuideTable(np.array(weights, np.float64))
 
 
-AnyBatch = Annotated[FullBatch | MiniBatch | WithReplacement | Blocked, Field(discriminator="name")]
+AnyBatch = Annotated[FullBatch | MiniBatch | WithReplacement | Blocked, OneOf(Batch, "batch")]

@@ -21,7 +21,7 @@ from undergrowth.measures.functions.untrained import Untrained, WordStream, lead
 from undergrowth.measures.reading import LossMeasure, Observed, Reading, scalar
 from undergrowth.models import Model
 from undergrowth.training.objectives import OBJECTIVES, TrainSet
-from undergrowth.training.optimisers import AnyOptimiser
+from undergrowth.training.optimisers import Optimiser
 
 AT_ONCE = 64
 """Networks that are trained side by side, until the last of them fits."""
@@ -102,7 +102,7 @@ class _How(NamedTuple):
     """What of training decides what is compiled."""
 
     untrained: Untrained
-    optimiser: AnyOptimiser
+    optimiser: Optimiser
     loss: LossName
     has_gaps: bool
 

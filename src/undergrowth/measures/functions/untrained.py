@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt32
 
 from undergrowth.measures.context import MeasuredRun
-from undergrowth.models import AnyModel, Model
+from undergrowth.models import Model, ModelSpec
 from undergrowth.models.random_words import CountedWords, RandomWords
 from undergrowth.tasks import InputSpace
 
@@ -21,7 +21,7 @@ class Untrained:
     Its networks have the distribution of the run's own network, not the same bits: numpy draws that one.
     """
 
-    spec: AnyModel
+    spec: ModelSpec
     inputs: InputSpace
     n_labels: int
 

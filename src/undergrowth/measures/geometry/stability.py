@@ -15,11 +15,11 @@ from jaxtyping import Float
 from undergrowth.measures.context import Context
 from undergrowth.models import Model
 from undergrowth.training.interventions.actions.learning_rate import annealed
-from undergrowth.training.optimisers import SGD, Adam, AdamW, AnyOptimiser, NoFilter, hyperparams
+from undergrowth.training.optimisers import SGD, Adam, AdamW, NoFilter, Optimiser, hyperparams
 from undergrowth.training.optimisers.rates import scale_by_rate
 
 
-def has_preconditioner(optimiser: AnyOptimiser) -> bool:
+def has_preconditioner(optimiser: Optimiser) -> bool:
     """Whether it divides all of the gradient by Adam's root mean square."""
     return isinstance(optimiser, Adam | AdamW)
 

@@ -15,17 +15,18 @@ from undergrowth.training.optimisers import (
     SGD,
     Adam,
     AdamW,
-    AnyOptimiser,
+    Optimiser,
     OrthogonalGradient,
     SignSGD,
     hyperparams,
 )
 
 
-def refusal(optimiser: AnyOptimiser) -> str:
+def refusal(optimiser: Optimiser) -> str:
     """Why an optimiser multiplies no weight's gradient by a number of its own; nothing where it does."""
     if not isinstance(optimiser, SGD | SignSGD | Adam | AdamW):
-        return f"optimiser.name = {optimiser.name!r} mixes the gradients of different weights"
+        name = dict(optimiser)["name"]
+        return f"optimiser.name = {name!r} mixes the gradients of different weights"
     if isinstance(optimiser.filter, OrthogonalGradient):
         return f"filter.name = {optimiser.filter.name!r} mixes the gradients of different weights"
     return ""

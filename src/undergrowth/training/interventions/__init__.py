@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from undergrowth.kinds import OneOf
 from undergrowth.training.interventions.action import Action
 from undergrowth.training.interventions.actions.components import (
     Ablate,
@@ -43,7 +44,7 @@ from undergrowth.training.interventions.trigger import (
 from undergrowth.values import Value, in_brief
 
 AnyTrigger = Annotated[
-    AtStep | WhenCrosses | OnOnset | AfterIntervention | AfterFork, Field(discriminator="name")
+    AtStep | WhenCrosses | OnOnset | AfterIntervention | AfterFork, OneOf(Trigger, "trigger")
 ]
 AnyForkPoint = Annotated[AtStep | WhenCrosses | OnOnset, Field(discriminator="name")]
 AnyAction = Annotated[
@@ -65,7 +66,7 @@ AnyAction = Annotated[
     | Ablate
     | Freeze
     | FreezeParameters,
-    Field(discriminator="name"),
+    OneOf(Action, "action"),
 ]
 
 

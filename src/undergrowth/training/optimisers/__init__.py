@@ -2,8 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
-
+from undergrowth.kinds import OneOf
 from undergrowth.training.optimisers.adam import Adam, AdamW
 from undergrowth.training.optimisers.filters import AnyFilter, GrokfastEMA, NoFilter, OrthogonalGradient
 from undergrowth.training.optimisers.muon import Muon
@@ -17,7 +16,7 @@ from undergrowth.training.optimisers.state import (
     with_hyperparams,
 )
 
-AnyOptimiser = Annotated[AdamW | Adam | SGD | SignSGD | Muon, Field(discriminator="name")]
+AnyOptimiser = Annotated[AdamW | Adam | SGD | SignSGD | Muon, OneOf(Optimiser, "optimiser")]
 
 __all__ = [
     "SGD",
