@@ -29,7 +29,7 @@ ORDER = (
     # what a run is made of
     *("values", "rng", "schedules", "losses", "tasks", "models", "gating", "training", "measures"),
     # a run, what trains it, where it is kept and where it runs
-    *("spec", "naming", "engine", "store", "sweep"),
+    *("spec", "naming", "engine", "store", "imports", "sweep"),
     # what only reads, and those who ask
     *("analysis", "report", "studies", "live", "published", "explore"),
     *("printing", "terminal", "cli", "__main__"),

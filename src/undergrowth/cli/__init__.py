@@ -8,6 +8,7 @@ A command is a function decorated with `app.command` whose module is imported he
 from undergrowth.cli import (
     comparing,
     explore,
+    importing,
     measuring,
     published,
     reporting,
@@ -24,6 +25,7 @@ __all__ = [
     "app",
     "comparing",
     "explore",
+    "importing",
     "main",
     "measuring",
     "published",

@@ -203,7 +203,12 @@ class UnderWay:
             return measure.observe(self.state.seen(), self.side.observed, at)
 
     def next_update(self) -> Update:
-        """The update that the run makes from here, unless an intervention changes it."""
+        """The update that the run makes from here, unless an intervention changes it.
+
+        Raises ValueError for an imported run at a step from which it cannot go on.
+        """
+        if self.spec.origin is not None and self.spec.fork is None:
+            self.spec.origin.check_goes_on(self.step)
         if self.updated is None or self.updated[0] is not self.state:
             self.updated = self.state, self.side.update(self.state, self.step)
         return self.updated[1]
