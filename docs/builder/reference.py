@@ -25,6 +25,7 @@ GROUPS = {
             "terminal",
             "sweep.measuring",
             "sweep.replaying",
+            "imports",
         ),
     ),
     "tasks": ("Tasks, splits and weights", ("tasks",)),

@@ -28,6 +28,12 @@ from .gating import (
     shapley_values as shapley_values,
     site_of as site_of,
 )
+from .imports import (
+    ForeignFileError as ForeignFileError,
+    Imported as Imported,
+    import_run as import_run,
+    import_runs as import_runs,
+)
 from .measures import (
     Alignment as Alignment,
     Areas as Areas,
@@ -112,6 +118,8 @@ from .schedules import (
 )
 from .spec import (
     Fork as Fork,
+    Origin as Origin,
+    OriginFile as OriginFile,
     RunSpec as RunSpec,
     Seeds as Seeds,
     SpecError as SpecError,
