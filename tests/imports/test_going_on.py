@@ -27,7 +27,7 @@ from undergrowth.store.layout import databases
 from undergrowth.sweep.replaying import replay
 
 P = tiny.P
-SPLIT = {"name": "shuffled", "by": "python", "seed": 3, "frac_train": 0.6}
+SPLIT: Any = {"name": "shuffled", "by": "python", "seed": 3, "frac_train": 0.6}
 OURS = tiny.spec(
     model=tiny.TRANSFORMER.model_copy(update={"logits": "vocabulary"}).model_dump(),
     split=SPLIT,
@@ -35,7 +35,7 @@ OURS = tiny.spec(
     steps=20,
 )
 """A run of ours of 20 steps, which goes on in two stores."""
-SEEN = {"measures": [{"name": "curves", "schedule": tiny.EVERY_10}, {"name": "norms"}]}
+SEEN: Any = {"measures": [{"name": "curves", "schedule": tiny.EVERY_10}, {"name": "norms"}]}
 FASTER = ug.Intervention(trigger=ug.AfterFork(steps=3), action=ug.ScaleLearningRate(factor=3))
 
 

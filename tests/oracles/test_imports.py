@@ -21,9 +21,9 @@ from undergrowth.imports import import_run
 from undergrowth.imports.files import read
 from undergrowth.spec import RunSpec
 
-SPLIT = {"name": "shuffled", "by": "python", "seed": 3, "frac_train": 0.6}
+SPLIT: Any = {"name": "shuffled", "by": "python", "seed": 3, "frac_train": 0.6}
 RARELY = {"every": 10_000, "until": 10_000, "per_decade": 1}
-SEEN = {"measures": [{"name": "curves", "schedule": RARELY}], "checkpoints": RARELY}
+SEEN: Any = {"measures": [{"name": "curves", "schedule": RARELY}], "checkpoints": RARELY}
 
 
 def logits(w: dict[str, Tensor], pairs: Tensor) -> Tensor:

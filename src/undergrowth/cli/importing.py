@@ -46,7 +46,7 @@ def import_(
 
     Nothing in a file is run. What was imported can be measured, reported, and, where the optimiser's
     moments are there, forked and trained on. Exit code 1 where a file says what its weights do not bear
-    out, or a folder has files that no run was made of.
+    out.
     """
     from undergrowth.imports import import_runs
 
@@ -56,7 +56,7 @@ def import_(
         print_json(_as_json(found))
     else:
         _print(found, store)
-    return 1 if found.disagreements or found.left_out else 0
+    return 1 if found.disagreements else 0
 
 
 def _fields(path: Path) -> dict[str, Any]:

@@ -143,17 +143,17 @@ def _recognised(
             rest = [file for file in rest if file not in used]
     if not path.is_dir() and not found:
         raise ForeignFileError(f"{path.name}: {_unknown(files[0], dialects)}")
-    left_out |= dict(_unread(rest, dialects))
+    left_out |= dict(_unread(rest))
     if not found:
         name, why = next(iter(left_out.items()))
         raise ForeignFileError(f"{path}: no run in it; {name}: {why}")
     return found, sorted(left_out.items())
 
 
-def _unread(rest: Sequence[File], dialects: Sequence[Dialect]) -> Iterator[tuple[str, str]]:
+def _unread(rest: Sequence[File]) -> Iterator[tuple[str, str]]:
     for file in rest:
         try:
-            yield file.name, _unknown(file, dialects)
+            yield file.name, f"holds {told(file.held)}: not a known layout"
         except ForeignFileError as error:
             yield file.name, str(error).removeprefix(f"{file.name}: ")
 

@@ -65,14 +65,14 @@ def read(group: Sequence[File], beside: Beside) -> Foreign:
         raise ForeignFileError("two checkpoints of one step: give those of one run")
     last = by_step[max(by_step)]
     _, p = state_dict_of(last)["mlp.W_in"].shape
-    task, pairs = Modular(p=p), beside("train_data.pth")
+    task, pairs, others = Modular(p=p), beside("train_data.pth"), beside("test_data.pth")
     adam = _adam(last)
     losses = as_curve(last.held.get("train_losses"))
     recorded = {name: as_curve(last.held.get(key)) for key, name in RECORDED.items()}
     return Foreign(
         name=group[0].path.parent.name if len(group) > 1 else last.stem,
         dialect=DIALECT.name,
-        files=[*(by_step[step] for step in sorted(by_step)), *([pairs] if pairs else [])],
+        files=[*(by_step[step] for step in sorted(by_step)), *filter(None, (pairs, others))],
         fields={
             "task": task.model_dump(),
             "model": {
