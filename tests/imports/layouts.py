@@ -68,7 +68,8 @@ def fused(ours: Arrays) -> OrderedDict[str, np.ndarray]:
 def one_hot(ours: Arrays) -> OrderedDict[str, np.ndarray]:
     """An MLP's arrays over the sum of two one-hot vectors."""
     W_in, W_U = np.asarray(ours["mlp.0.W_in"]), np.asarray(ours["unembed.W_U"])
-    found = OrderedDict([("mlp.W_in", W_in.T), ("mlp.W_out", W_U.T)])
+    found = OrderedDict[str, np.ndarray]()
+    found["mlp.W_in"], found["mlp.W_out"] = W_in.T, W_U.T
     found["mlp.basis"] = np.eye(len(W_in), dtype=np.float32)
     return found
 

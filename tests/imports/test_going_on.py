@@ -20,6 +20,7 @@ from tests.measures.test_laws import MEASURES
 from tests.sweep.in_process import work
 from undergrowth.cli.entry import exit_code
 from undergrowth.imports import ForeignFileError, import_run, import_runs
+from undergrowth.measures import Measure
 from undergrowth.spec.file import read_file
 from undergrowth.store import verify
 from undergrowth.store.database import seal_of
@@ -127,10 +128,22 @@ def test_it_goes_on_bit_for_bit_as_the_run_that_it_was(
 
 
 @pytest.mark.parametrize("by", MEASURES, ids=[measure.key for measure in MEASURES])
-def test_every_measure_reads_it(by: ug.Measure, measured: ug.Run) -> None:
+def test_every_measure_reads_it(by: Measure, measured: ug.Run) -> None:
     found = ug.measure(measured, by)
     assert list(found["step"].values) == [20]
     assert all(np.isfinite(found[name].values).any() for name in found)
+
+
+def test_it_goes_on_where_nothing_is_read_for_long(imported: ug.Run) -> None:
+    rarely = {"every": 1000, "until": 1000, "per_decade": 1}
+    seen = {"measures": [{"name": "curves", "schedule": rarely}], "checkpoints": rarely}
+    arm = imported.spec.forked(ug.AtStep(step=20), steps=600, **seen)
+    work(imported.store.root, [arm])
+    run = imported.store.run(arm.id)
+    assert run.status == "done"
+    assert run["update_loss"].sizes["step"] == 600
+    assert list(run["train_loss"]["step"].values) == [600]
+    assert not verify(imported.store.root).damage
 
 
 def test_a_step_without_moments_says_so_and_fresh_ones_are_asked_for(

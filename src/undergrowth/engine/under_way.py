@@ -176,7 +176,8 @@ class UnderWay:
         """Whether the training loss is finite where it was read here; where the state is to be kept,
         every weight as well. What is found sound is remembered.
         """
-        step, loss = self.curves["train_loss"][-1]
+        read = self.curves.get("train_loss") or [(-1, 0.0)]  # a fork of an imported run may have none
+        step, loss = read[-1]
         if step == self.step and not np.isfinite(loss):
             return False
         weights = jax.tree.leaves(self.state.model) if is_due else ()
