@@ -42,6 +42,29 @@ def transformer_lens(ours: Arrays) -> OrderedDict[str, np.ndarray]:
     return found
 
 
+def bridge(ours: Arrays) -> OrderedDict[str, np.ndarray]:
+    """A transformer's arrays as TransformerLens 4.3 has those of a native model: nn.Linear's, by rows."""
+    a = {name: np.asarray(array) for name, array in ours.items()}
+    found = OrderedDict[str, np.ndarray]()
+    found["embed.weight"], found["pos_embed.weight"] = a["embed.W_E"], a["pos_embed.W_pos"]
+    at = "blocks.0.attn"
+    d_model = a["embed.W_E"].shape[1]
+    for part in "QKV":
+        W = a[f"{at}.W_{part}"].transpose(0, 2, 1)
+        found[f"{at}.{part.lower()}.weight"] = W.reshape(-1, d_model)
+        found[f"{at}.{part.lower()}.bias"] = a[f"{at}.b_{part}"].reshape(-1)
+    found[f"{at}.o.weight"] = a[f"{at}.W_O"].reshape(-1, d_model).T
+    found[f"{at}.o.bias"] = a[f"{at}.b_O"]
+    for part in ("in", "out"):
+        found[f"blocks.0.mlp.{part}.weight"] = a[f"blocks.0.mlp.W_{part}"].T
+        found[f"blocks.0.mlp.{part}.bias"] = a[f"blocks.0.mlp.b_{part}"]
+    for norm in ("blocks.0.ln1", "blocks.0.ln2", "ln_final"):
+        if f"{norm}.w" in a:
+            found[f"{norm}.weight"], found[f"{norm}.bias"] = a[f"{norm}.w"], a[f"{norm}.b"]
+    found["unembed.weight"], found["unembed.bias"] = a["unembed.W_U"].T, a["unembed.b_U"]
+    return found
+
+
 def fused(ours: Arrays) -> OrderedDict[str, np.ndarray]:
     """A pre-LayerNorm transformer's arrays, queries, keys and values in one."""
     a = {name: np.asarray(array) for name, array in ours.items()}

@@ -125,6 +125,18 @@ def test_transformer_lens(tmp_path: Path) -> None:
     assert run.spec.model == BIASED.model_copy(update={"final_layer_norm": False})
 
 
+@pytest.mark.parametrize("layer_norm", ["none", "pre"])
+def test_transformer_lens_from_version_4_on(layer_norm: str, tmp_path: Path) -> None:
+    model = tiny.made(BIASED.model_copy(update={"layer_norm": layer_norm}), seed=3)
+    path = layouts.write(tmp_path / "net.pt", layouts.bridge(state_dict(model)))
+    with pytest.raises(ForeignFileError, match=r"give model\.n_heads with --spec"):
+        import_run(path, tmp_path / "store")
+    run = import_run(path, tmp_path / "store", model={"n_heads": 2})
+    assert_same(run, model)
+    held = {"model": layouts.bridge(state_dict(model)), "config": {"n_heads": 2}}
+    assert_same(import_run(layouts.write(tmp_path / "told.pt", held), tmp_path / "store"), model)
+
+
 def test_the_demo_of_transformer_lens_with_checkpoints_and_pairs(tmp_path: Path) -> None:
     models = [tiny.made(BIASED, seed=seed) for seed in range(3)]
     dicts = [layouts.transformer_lens(state_dict(model)) for model in models]

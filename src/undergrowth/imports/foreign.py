@@ -69,6 +69,10 @@ Beside = Callable[[str], File | None]
 """The file of a name in the folder of those that are imported; None where there is none."""
 
 
+Fields = Mapping[str, Any]
+"""Fields of a spec that whoever imports has given, which go over those that files tell."""
+
+
 @dataclass(frozen=True)
 class Dialect:
     """A layout of files: its name, what it looks like (empty: nothing to import), how it is read.
@@ -79,7 +83,7 @@ class Dialect:
     name: str
     looks: str
     groups: Callable[[Sequence[File]], Iterable[Sequence[File]]]
-    read: Callable[[Sequence[File], Beside], Foreign]
+    read: Callable[[Sequence[File], Beside, Fields], Foreign]
 
 
 def state_dict_of(file: File) -> Mapping[str, np.ndarray]:

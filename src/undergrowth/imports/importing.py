@@ -11,7 +11,7 @@ from undergrowth.imports.building import Built, built
 from undergrowth.imports.dialects import DIALECTS
 from undergrowth.imports.errors import ForeignFileError
 from undergrowth.imports.files import READ, File, read, told
-from undergrowth.imports.foreign import Beside, Dialect, Foreign
+from undergrowth.imports.foreign import Beside, Dialect, Fields, Foreign
 from undergrowth.imports.mapping import mapped_dialect
 from undergrowth.store import Run, Store
 from undergrowth.store.layout import create
@@ -75,7 +75,7 @@ def import_runs(
     """
     files = _files(Path(path))
     dialects = DIALECTS if mapping is None else (mapped_dialect(Path(mapping)), *DIALECTS)
-    foreign, left_out = _recognised(files, Path(path), dialects)
+    foreign, left_out = _recognised(files, Path(path), dialects, fields)
     if only_one and len(foreign) > 1:
         names = ", ".join(one.name for one in foreign[:8])
         raise ForeignFileError(f"{path} holds {len(foreign)} runs ({names}): give one of the files")
@@ -118,7 +118,7 @@ def _files(path: Path) -> list[File]:
 
 
 def _recognised(
-    files: Sequence[File], path: Path, dialects: Sequence[Dialect]
+    files: Sequence[File], path: Path, dialects: Sequence[Dialect], fields: Fields
 ) -> tuple[list[Foreign], list[tuple[str, str]]]:
     """The runs in some files, and the files that are part of none.
 
@@ -131,7 +131,7 @@ def _recognised(
     for dialect in dialects:
         for group in list(dialect.groups(rest)):
             try:
-                one = dialect.read(group, beside)
+                one = dialect.read(group, beside, fields)
             except ForeignFileError as error:
                 if not path.is_dir():
                     raise ForeignFileError(f"{path.name}: {error}") from None

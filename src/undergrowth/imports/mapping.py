@@ -11,7 +11,7 @@ from pydantic import Field
 from undergrowth.imports.arrays import Taken, taken
 from undergrowth.imports.errors import ForeignFileError
 from undergrowth.imports.files import File, read
-from undergrowth.imports.foreign import Beside, Dialect, Foreign, State, number, state_dict_of
+from undergrowth.imports.foreign import Beside, Dialect, Fields, Foreign, State, number, state_dict_of
 from undergrowth.imports.optimisers import torch_adam
 from undergrowth.spec_errors import SpecError
 from undergrowth.toml_text import parsed
@@ -50,7 +50,7 @@ def mapped_dialect(path: Path) -> Dialect:
         dicts = ((file, state_dict_of(file)) for file in files)
         return [[file] for file, arrays in dicts if arrays and any(name in arrays for name in names)]
 
-    def foreign(group: Sequence[File], beside: Beside) -> Foreign:
+    def foreign(group: Sequence[File], beside: Beside, fields: Fields) -> Foreign:
         return _read(group[0], mapping)
 
     return Dialect(mapping.name, f"as {path.name} says", groups, foreign)

@@ -7,7 +7,7 @@ from typing import Any
 
 from undergrowth.imports.errors import ForeignFileError
 from undergrowth.imports.files import File
-from undergrowth.imports.foreign import Beside, Dialect, Foreign, number
+from undergrowth.imports.foreign import Beside, Dialect, Fields, Foreign, number
 from undergrowth.imports.recorded import CURVES, curve_columns, four_curves, others
 
 P = ("p", "modulus", "prime")
@@ -29,7 +29,7 @@ def groups(files: Sequence[File]) -> Iterable[list[File]]:
             yield [file]
 
 
-def read(group: Sequence[File], beside: Beside) -> Foreign:
+def read(group: Sequence[File], beside: Beside, fields: Fields) -> Foreign:
     """The run whose curves the file has."""
     (file,) = group
     columns = curve_columns(file)

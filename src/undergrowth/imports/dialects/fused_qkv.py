@@ -19,6 +19,7 @@ from undergrowth.imports.foreign import (
     Claim,
     Curve,
     Dialect,
+    Fields,
     Foreign,
     State,
     state_dict_of,
@@ -74,7 +75,7 @@ def table(n_layers: int) -> dict[str, Taken]:
     return found
 
 
-def read(group: Sequence[File], beside: Beside) -> Foreign:
+def read(group: Sequence[File], beside: Beside, fields: Fields) -> Foreign:
     """The run whose weights the files are."""
     name = group[0].stem.removesuffix(EARLIER)
     told_by, curves_of = beside(f"{name}.json"), beside(f"{name}.csv")

@@ -14,6 +14,7 @@ from undergrowth.imports.foreign import (
     Beside,
     Claim,
     Dialect,
+    Fields,
     Foreign,
     State,
     as_curve,
@@ -61,7 +62,7 @@ def is_nanda(arrays: Mapping[str, np.ndarray]) -> bool:
     )
 
 
-def read(group: Sequence[File], beside: Beside) -> Foreign:
+def read(group: Sequence[File], beside: Beside, fields: Fields) -> Foreign:
     """The run in a file."""
     (file,) = group
     theirs, held = state_dict_of(file), file.held if isinstance(file.held, dict) else {}

@@ -17,6 +17,7 @@ from undergrowth.imports.foreign import (
     Beside,
     Claim,
     Dialect,
+    Fields,
     Foreign,
     State,
     as_curve,
@@ -58,7 +59,7 @@ def groups(files: Sequence[File]) -> Iterable[list[File]]:
     return alike.values()
 
 
-def read(group: Sequence[File], beside: Beside) -> Foreign:
+def read(group: Sequence[File], beside: Beside, fields: Fields) -> Foreign:
     """The run whose checkpoints the files are."""
     by_step = {_step(file): file for file in group}
     if len(by_step) != len(group):

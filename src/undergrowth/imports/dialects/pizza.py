@@ -12,7 +12,7 @@ import numpy as np
 
 from undergrowth.imports.errors import ForeignFileError
 from undergrowth.imports.files import File
-from undergrowth.imports.foreign import Beside, Dialect, Foreign, each_alone, state_dict_of
+from undergrowth.imports.foreign import Beside, Dialect, Fields, Foreign, each_alone, state_dict_of
 
 
 def is_transformer(arrays: Mapping[str, np.ndarray]) -> bool:
@@ -26,7 +26,7 @@ def is_linear(arrays: Mapping[str, np.ndarray]) -> bool:
     return {"embed.weight", "unembed.weight", "l1.weight", "l1.bias"} <= arrays.keys()
 
 
-def read(group: Sequence[File], beside: Beside) -> Foreign:
+def read(group: Sequence[File], beside: Beside, fields: Fields) -> Foreign:
     """No run: what a model here would need for it."""
     if is_transformer(state_dict_of(group[0])):
         raise ForeignFileError(

@@ -21,7 +21,16 @@ from undergrowth.imports.dialects.transformer_lens import (
 from undergrowth.imports.element_order import numbering
 from undergrowth.imports.errors import ForeignFileError
 from undergrowth.imports.files import File
-from undergrowth.imports.foreign import Beside, Claim, Dialect, Foreign, State, number, state_dict_of
+from undergrowth.imports.foreign import (
+    Beside,
+    Claim,
+    Dialect,
+    Fields,
+    Foreign,
+    State,
+    number,
+    state_dict_of,
+)
 from undergrowth.imports.optimisers import adamw_fields
 from undergrowth.imports.recorded import curve_columns, four_curves, others
 from undergrowth.imports.split_search import labels_of
@@ -59,7 +68,7 @@ def groups(files: Sequence[File]) -> Iterable[list[File]]:
             yield [file]
 
 
-def read(group: Sequence[File], beside: Beside) -> Foreign:
+def read(group: Sequence[File], beside: Beside, fields: Fields) -> Foreign:
     """The run in a file; what it was is in a configuration beside it."""
     (file,) = group
     config = _beside(file, beside, "cfg.json")

@@ -1,7 +1,8 @@
-"""TransformerLens: the state dict of a HookedTransformer, alone or with curves, checkpoints and pairs.
+"""TransformerLens: a transformer's state dict, alone or with curves, checkpoints and pairs.
 
-Names and shapes are ours; what is no parameter is left out. With `train_indices` and `checkpoints` it is
-the file that TransformerLens's demo of grokking saves.
+Up to version 3 the names and shapes of a HookedTransformer are ours; what is no parameter is left out.
+From version 4 on those of a TransformerBridge are PyTorch's nn.Linear's. With `train_indices` and
+`checkpoints` it is the file that TransformerLens's demo of grokking saves.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from undergrowth.imports.foreign import (
     Beside,
     Claim,
     Dialect,
+    Fields,
     Foreign,
     State,
     as_curve,
@@ -46,16 +48,69 @@ def is_transformer_lens(arrays: Mapping[str, np.ndarray]) -> bool:
     )
 
 
-def read(group: Sequence[File], beside: Beside) -> Foreign:
+def is_bridge(arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether a state dict is of TransformerLens 4: a native transformer behind a bridge."""
+    names = {"embed.weight", "pos_embed.weight", "blocks.0.attn.q.weight", "unembed.weight"}
+    return names <= arrays.keys()
+
+
+def with_our_names(
+    theirs: Mapping[str, np.ndarray], held: Any, fields: Fields
+) -> Mapping[str, np.ndarray]:
+    """A state dict with the names and shapes of a HookedTransformer, whichever it has.
+
+    Raises ForeignFileError where it is a bridge's and nobody says how many heads there are.
+    """
+    if not is_bridge(theirs):
+        return theirs
+    told = [dict(fields.get("model") or {}), *(held.get(key) for key in ("config", "cfg"))]
+    numbers = [each.get("n_heads") for each in told if isinstance(each, dict)]
+    n_heads = next((n for n in numbers if type(n) is int and n > 0), None)
+    if n_heads is None:
+        raise ForeignFileError(
+            "it does not say how many heads there are: give model.n_heads with --spec"
+        )
+    return taken(theirs, _table_of_bridge(theirs), {"head": n_heads})
+
+
+def _table_of_bridge(theirs: Mapping[str, np.ndarray]) -> dict[str, Taken]:
+    """Which array of a bridge becomes which of ours."""
+    found: dict[str, Taken] = {}
+    for name in theirs:
+        place, _, kind = name.rpartition(".")
+        part = place.rpartition(".")[2]
+        within = place.removesuffix(part)
+        if part in ("q", "k", "v"):
+            axes = "(head d_head) d_model -> head d_model d_head"
+            bias = "(head d_head) -> head d_head"
+            ours, how = f"{within}{kind[0].replace('w', 'W')}_{part.upper()}", (axes, bias)
+        elif part == "o":
+            axes = "d_model (head d_head) -> head d_head d_model"
+            ours, how = f"{within}{kind[0].replace('w', 'W')}_O", (axes, "")
+        elif part in ("in", "out"):
+            ours, how = f"{within}{kind[0].replace('w', 'W')}_{part}", ("to by -> by to", "")
+        elif part == "unembed":
+            ours, how = f"unembed.{kind[0].replace('w', 'W')}_U", ("to by -> by to", "")
+        elif part in ("embed", "pos_embed"):
+            ours, how = f"{part}.{'W_E' if part == 'embed' else 'W_pos'}", ("", "")
+        elif part in ("ln1", "ln2", "ln_final"):
+            ours, how = f"{place}.{kind[0]}", ("", "")
+        else:
+            continue
+        found[ours] = Taken(name=name, axes=how[kind == "bias"])
+    return found
+
+
+def read(group: Sequence[File], beside: Beside, fields: Fields) -> Foreign:
     """The run in a file."""
     (file,) = group
     held = file.held
-    theirs = state_dict_of(file)
+    theirs = with_our_names(state_dict_of(file), held, fields)
     model = model_fields(theirs)
     p, losses = model_operands(theirs), as_curve(held.get("train_losses"))
     val = as_curve(held.get("test_losses"))
     task = Modular(p=p)
-    states = _states(held, theirs, model, len(losses))
+    states = _states(held, theirs, fields, len(losses))
     pairs = _pairs(held, p)
     return Foreign(
         name=file.stem,
@@ -128,7 +183,7 @@ def table(theirs: Mapping[str, np.ndarray]) -> dict[str, Taken]:
 def _states(
     held: Mapping[str, Any],
     theirs: Mapping[str, np.ndarray],
-    model: Mapping[str, Any],
+    fields: Fields,
     n_updates: int,
 ) -> dict[int, State]:
     """The weights at each step at which the file has them."""
@@ -138,7 +193,8 @@ def _states(
     if isinstance(checkpoints, list | tuple) and isinstance(steps, list | tuple):
         for step, arrays in zip(steps, checkpoints, strict=False):
             if isinstance(arrays, dict) and type(step) is int and step >= 0:
-                states[step] = State(taken(arrays, names, {}))
+                ours = with_our_names(arrays, held, fields)
+                states[step] = State(taken(ours, names, {}))
     return states
 
 
@@ -163,6 +219,6 @@ def _claims(losses: Mapping[int, float], val: Mapping[int, float]) -> list[Claim
 DIALECT = Dialect(
     "transformer_lens",
     "embed.W_E [d_vocab, d_model], blocks.N.attn.W_Q",
-    each_alone(is_transformer_lens),
+    each_alone(lambda arrays: is_transformer_lens(arrays) or is_bridge(arrays)),
     read,
 )
