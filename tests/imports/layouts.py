@@ -43,7 +43,7 @@ def transformer_lens(ours: Arrays) -> OrderedDict[str, np.ndarray]:
 
 
 def bridge(ours: Arrays) -> OrderedDict[str, np.ndarray]:
-    """A transformer's arrays as TransformerLens 4.3 has those of a native model: nn.Linear's, by rows."""
+    """A transformer's arrays as TransformerLens 4.3 has those of a native model, by rows."""
     a = {name: np.asarray(array) for name, array in ours.items()}
     found = OrderedDict[str, np.ndarray]()
     found["embed.weight"], found["pos_embed.weight"] = a["embed.W_E"], a["pos_embed.W_pos"]
