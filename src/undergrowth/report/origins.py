@@ -1,8 +1,8 @@
-"""Where imported runs come from: a row a run, with what was assumed of it and what was checked."""
+"""Where imported runs come from, and what was assumed of them and checked, as a table."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from undergrowth.report.text_table import TextTable
 from undergrowth.store import Run
@@ -11,29 +11,25 @@ RECORDED = "recorded"
 """What the names of readings begin with that the files of imported runs have."""
 RECORDED_SAYS = "What the files of imported runs have recorded, which nothing here has computed."
 
-HEAD = ("run", "files, and how their SHA-256 begins", "layout", "assumed", "checked")
+HEAD = ("run", "its layout and files, and what these do not say")
 SHOWN = 3
 """Files that a row names."""
 
 
 def origin_table(runs: Sequence[Run]) -> TextTable | None:
-    """A row for each run that was imported; None where none was. Forks of imported runs have none."""
-    rows = [
-        (
-            ", ".join(run.called) or run.id,
-            _files(run),
-            origin.dialect,
-            "; ".join(origin.assumed) or "–",
-            "; ".join(origin.checked) or "–",
-        )
-        for run in runs
-        if (origin := run.spec.origin) is not None and run.spec.fork is None
-    ]
+    """Of each imported run its layout and files, and a row for all that was assumed and checked; None
+    where no run was imported. Forks of imported runs have no rows.
+    """
+    rows = [row for run in runs for row in _rows(run)]
     return TextTable(HEAD, tuple(rows)) if rows else None
 
 
-def _files(run: Run) -> str:
-    assert run.spec.origin is not None
-    files = run.spec.origin.files
-    more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
-    return ", ".join(f"{file.name} ({file.sha256[:8]})" for file in files[:SHOWN]) + more
+def _rows(run: Run) -> Iterator[tuple[str, str]]:
+    origin = run.spec.origin
+    if origin is None or run.spec.fork is not None:
+        return
+    files = [f"{file.name} (SHA-256 {file.sha256[:8]}..)" for file in origin.files[:SHOWN]]
+    more = f" and {len(origin.files) - SHOWN} more" if len(origin.files) > SHOWN else ""
+    yield ", ".join(run.called) or run.id, f"{origin.dialect}: {', '.join(files)}{more}"
+    yield from (("\u00a0\u00a0assumed", told) for told in origin.assumed)
+    yield from (("\u00a0\u00a0checked", told) for told in origin.checked)
