@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,16 @@ def test_pythons_shuffle_is_that_of_the_list_of_pairs(seed: int) -> None:
     random.shuffle(pairs)
     data = make_data(TASK, Shuffled(by="python", seed=seed, frac_train=0.3), "true", 99)
     assert {tuple(pair) for pair in data.inputs[data.is_train].tolist()} == set(pairs[:7])
+
+
+@pytest.mark.parametrize("by", ["python", "torch"])
+@pytest.mark.parametrize("frac", [0.1, 0.3, 0.77])
+def test_a_shuffle_takes_its_share_rounded_down_and_every_seed_another(by: Any, frac: float) -> None:
+    split = Shuffled(by=by, frac_train=frac)
+    masks = [split.model_copy(update={"seed": seed}).train_mask(TASK, RNG) for seed in (0, 0, 1)]
+    assert [int(mask.sum()) for mask in masks] == [int(frac * 25)] * 3
+    assert (masks[0] == masks[1]).all()
+    assert (masks[0] != masks[2]).any()
 
 
 def test_torchs_shuffle_is_what_torch_says() -> None:
