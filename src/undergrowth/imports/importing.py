@@ -10,7 +10,7 @@ from typing import Any
 from undergrowth.imports.building import Built, built
 from undergrowth.imports.dialects import DIALECTS
 from undergrowth.imports.errors import ForeignFileError
-from undergrowth.imports.files import READ, File, read, told
+from undergrowth.imports.files import MOST_BYTES, READ, File, read, told
 from undergrowth.imports.foreign import Beside, Dialect, Fields, Foreign
 from undergrowth.imports.mapping import mapped_dialect
 from undergrowth.store import Run, Store
@@ -114,6 +114,8 @@ def _files(path: Path) -> list[File]:
         raise ForeignFileError(
             f"{path} has {len(found)} files, more than {MOST_FILES}: give a part of them"
         )
+    if sum(each.stat().st_size for each in found) > MOST_BYTES:
+        raise ForeignFileError(f"{path} has more than {MOST_BYTES} bytes in files: give a part of them")
     return [read(each) for each in found]
 
 
