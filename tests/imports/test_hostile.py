@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copyreg
 import pickle
+import pickletools
 import sys
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,11 +14,12 @@ import numpy as np
 import pytest
 
 from tests.imports import canary, hostile
-from tests.imports.torch_writer import Pickler, saved
+from tests.imports.torch_writer import STOP, Pickler, archive, integer, saved, storage, tensor, tuple_of
 from undergrowth.cli.entry import exit_code
 from undergrowth.imports import ForeignFileError, import_runs
 from undergrowth.imports.files import read
 from undergrowth.imports.pickles import plain
+from undergrowth.imports.torch_files import read_torch
 
 FILES = hostile.files()
 
@@ -100,10 +103,29 @@ def test_values_come_back_as_they_were_saved(tmp_path: Path) -> None:
 
 
 def test_a_tensor_may_be_a_view_with_strides_of_its_own() -> None:
-    from tests.imports.torch_writer import STOP, integer, storage, tensor, tuple_of
-
     parts = integer(1), tuple_of(integer(2), integer(2)), tuple_of(integer(1), integer(2))
     opcodes = b"\x80\x02" + tensor(storage("FloatStorage", "0", 6), *parts) + STOP
     found = plain(opcodes, lambda *_: np.arange(6, dtype=np.float32))
     np.testing.assert_array_equal(found, [[1, 3], [2, 4]])
     assert Pickler().of(None)
+
+
+def test_mutated_files_are_read_or_refused_and_nothing_else() -> None:
+    rng, pickler = np.random.default_rng(0), Pickler()
+    value = {"model": OrderedDict(W=np.ones((3, 2), np.float32)), "l": [1.0], "t": (1, None, "abc")}
+    whole = b"\x80\x02" + pickler.of(value) + b"."
+    opcodes = [ord(opcode.code) for opcode in pickletools.opcodes]
+    read, refusals = 0, []
+    for _ in range(2000):
+        mutated = bytearray(whole)
+        for at in rng.integers(len(whole), size=rng.integers(1, 4)):
+            mutated[at : at + rng.integers(2)] = bytes([opcodes[rng.integers(len(opcodes))]])
+        try:
+            read_torch(archive(bytes(mutated), pickler.storages))
+            read += 1
+        except ForeignFileError as error:
+            refusals.append(str(error))
+    assert len(refusals) > 1000
+    assert not any("\n" in refusal for refusal in refusals)
+    assert read > 0
+    assert not canary.fired
