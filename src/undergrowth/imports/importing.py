@@ -14,6 +14,7 @@ from undergrowth.imports.files import MOST_BYTES, READ, File, read, told
 from undergrowth.imports.foreign import Beside, Dialect, Fields, Foreign
 from undergrowth.imports.mapping import mapped_dialect
 from undergrowth.store import Run, Store
+from undergrowth.store.carrying import adopt
 from undergrowth.store.layout import create
 from undergrowth.store.lock import writing
 from undergrowth.store.verify import unfinished_files
@@ -99,7 +100,7 @@ def _store(root: Path, ready: Sequence[Built]) -> None:
     writer = Writer(root, "imports")
     for one in ready:
         if one.spec.id not in whole:
-            writer.adopt(one.spec, one.facts)
+            adopt(writer, one.spec, one.facts)
         writer.name([(one.spec.id, one.name)])
     writer.close()
 

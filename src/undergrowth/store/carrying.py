@@ -1,18 +1,36 @@
-"""Taking an imported run from one store into another: what nothing can train has to be copied."""
+"""Runs that were trained elsewhere: put into a store whole, and taken from one store into another."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from undergrowth.engine.facts import Fact, Measured, Saved, Stepped
 from undergrowth.spec import RunSpec
 from undergrowth.store import rows
 from undergrowth.store.checkpoints import load_snapshot
-from undergrowth.store.layout import create
+from undergrowth.store.layout import IMPORTED, create
 from undergrowth.store.lock import writing
 from undergrowth.store.updates import UPDATE_LOSS, stretches_of
 from undergrowth.store.writer import Writer
+
+
+def adopt(writer: Writer, spec: RunSpec, facts: Iterable[Fact]) -> None:
+    """Store a run that was trained elsewhere, whole: its readings and the snapshots that it has.
+
+    What it has read is counted in an event, for it follows no schedule.
+    """
+    writer.announce(spec)
+    steps: dict[str, int] = {}
+    for fact in facts:
+        writer.write(spec, fact)
+        for name in fact.readings if isinstance(fact, Measured) else ():
+            steps[name] = steps.get(name, 0) + 1
+        if isinstance(fact, Stepped):
+            steps[UPDATE_LOSS] = steps.get(UPDATE_LOSS, 0) + len(fact.losses)
+    account = rows.event_row(spec.id, spec.steps, IMPORTED, {"readings": steps})
+    writer.kept.insert("events", [account])
+    writer.end(spec, "done")
 
 
 def carry(root: Path, spec: RunSpec, into: Path) -> None:
@@ -23,7 +41,7 @@ def carry(root: Path, spec: RunSpec, into: Path) -> None:
     create(into)
     with writing(into):
         writer = Writer(into, "imports")
-        writer.adopt(spec, _facts(root, spec))
+        adopt(writer, spec, _facts(root, spec))
         writer.close()
 
 

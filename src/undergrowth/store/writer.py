@@ -26,10 +26,10 @@ from undergrowth.spec import RunSpec
 from undergrowth.store import rows
 from undergrowth.store.checkpoints import checkpoint_files, data_file, rolling_file, rolling_path
 from undergrowth.store.kept import Kept
-from undergrowth.store.layout import IMPORTED, run_folder
+from undergrowth.store.layout import run_folder
 from undergrowth.store.lineage import branch_point, resume_point
 from undergrowth.store.parts import Part, Parts, part_row, parts_of
-from undergrowth.store.updates import UPDATE_LOSS, Gathered
+from undergrowth.store.updates import Gathered
 from undergrowth.training.state import Snapshot
 
 RECORDED = ("jax", "jaxlib", "equinox", "optax", "numpy", "safetensors")
@@ -66,31 +66,15 @@ class Writer:
         snapshot = resume_point(self.root, spec)
         if snapshot is None and spec.fork is not None:
             snapshot = branch_point(self.root, spec, self.write)
-        self._announce(spec)
+        self.announce(spec)
         return snapshot
 
-    def _announce(self, spec: RunSpec) -> None:
+    def announce(self, spec: RunSpec) -> None:
         """Say that a run is under way."""
         on = json.dumps(environment(spec.threads))
         self._write_run(spec, "running", "", time.time(), None, on)
         spec_file = run_folder(spec.id) / "spec.toml", spec.to_toml().encode()
         self._write_files(spec, None, [spec_file, data_file(spec, spec.data())])
-
-    def adopt(self, spec: RunSpec, facts: Iterable[Fact]) -> None:
-        """Store a run that was trained elsewhere, whole: its readings and the snapshots that it has.
-
-        What it has read is counted in an event, for it follows no schedule.
-        """
-        self._announce(spec)
-        steps: dict[str, int] = {}
-        for fact in facts:
-            self.write(spec, fact)
-            for name in fact.readings if isinstance(fact, Measured) else ():
-                steps[name] = steps.get(name, 0) + 1
-            if isinstance(fact, Stepped):
-                steps[UPDATE_LOSS] = steps.get(UPDATE_LOSS, 0) + len(fact.losses)
-        self._write_event(spec, spec.steps, IMPORTED, {"readings": steps})
-        self.end(spec, "done")
 
     def write(self, spec: RunSpec, fact: Fact) -> None:
         """Store one fact of a run."""
