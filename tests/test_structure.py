@@ -41,7 +41,7 @@ ORDER = (
         "measures",
     ),
     # a run, what trains it, where it is kept and where it runs
-    *("spec", "naming", "engine", "store", "sweep"),
+    *("spec", "naming", "engine", "store", "imports", "sweep"),
     # what only reads, and those who ask
     *("analysis", "report", "studies", "live", "published", "exports", "explore"),
     *("printing", "terminal", "cli", "__main__"),

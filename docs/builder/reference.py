@@ -29,6 +29,7 @@ GROUPS = {
             "sweep.replaying",
             "exports.exporting",
             "exports.format",
+            "imports",
         ),
     ),
     "tasks": ("Tasks, splits and weights", ("tasks",)),

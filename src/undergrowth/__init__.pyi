@@ -34,6 +34,12 @@ from .gating import (
     shapley_values as shapley_values,
     site_of as site_of,
 )
+from .imports import (
+    ForeignFileError as ForeignFileError,
+    Imported as Imported,
+    import_run as import_run,
+    import_runs as import_runs,
+)
 from .measures import (
     Alignment as Alignment,
     Areas as Areas,
@@ -119,6 +125,8 @@ from .schedules import (
 )
 from .spec import (
     Fork as Fork,
+    Origin as Origin,
+    OriginFile as OriginFile,
     RunSpec as RunSpec,
     Seeds as Seeds,
     SpecError as SpecError,
@@ -165,6 +173,7 @@ from .tasks import (
     Equal as Equal,
     FeatureTable as FeatureTable,
     Given as Given,
+    GivenSplit as GivenSplit,
     Gridworld as Gridworld,
     Group as Group,
     LeakyRandom as LeakyRandom,
@@ -173,6 +182,7 @@ from .tasks import (
     OfGroups as OfGroups,
     OfNoisy as OfNoisy,
     PowerLaw as PowerLaw,
+    Shuffled as Shuffled,
     SparseParity as SparseParity,
     Table as Table,
     WholeGroups as WholeGroups,

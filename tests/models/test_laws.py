@@ -49,6 +49,7 @@ SPECS: dict[str, Any] = {
     "leaky": tiny.MLP.model_copy(update={"leak": 0.2}),
     "mlp": MLPSpec(d_mlp=6, n_hidden=1),
     "deep_mlp": MLPSpec(d_mlp=6),
+    "summed_mlp": MLPSpec(d_mlp=6, n_hidden=1, combine="summed"),
     "toy_heads": ToyHeadsSpec(sharing=0.3, routed=True, spread=0.1),
     "toy_strengths": ToyHeadsSpec(trains="strengths", spread=0.1),
     "planted_weights": PlantedSpec(group=f"C{tiny.P}", strips=(3,), spread=0.1, trains="weights"),
@@ -221,7 +222,7 @@ def test_what_neurons_read_of_both_operands_adds_up_to_what_they_are_handed(name
 
     model.plain(tiny.pairs(), write_hook=keep)
     read = model.neurons_read()
-    assert bool(read) == (name in ("two_token_mlp", "summed", "leaky", "mlp"))
+    assert bool(read) == (name in ("two_token_mlp", "summed", "leaky", "mlp", "summed_mlp"))
     if read:
         rest = handed[before] - read["x"][inputs[:, 0]] - read["y"][inputs[:, 1]]
         np.testing.assert_allclose(rest, np.broadcast_to(rest[0], rest.shape), atol=1e-5)

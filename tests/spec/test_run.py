@@ -460,7 +460,7 @@ def test_nearly_every_field_of_every_kind_has_been_moved() -> None:
     named = {name for kind in kinds for name in kind.model_fields}
     assert named - seen <= {
         *("task", "split", "weights", "model", "optimiser", "batch", "measures", "checkpoints"),
-        *("fork", "interventions", "seeds", "at", "filter", "annealing", "components", "name"),
+        *("fork", "origin", "interventions", "seeds", "at", "filter", "annealing", "components", "name"),
         *("noise", "stop", "betas", "adam_betas", "indices", "component"),
         *("init_mode", "logits", "residual_from_layer_norm", "layer_norm", "layer", "n"),
     }

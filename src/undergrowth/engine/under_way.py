@@ -187,7 +187,8 @@ class UnderWay:
         """Whether the training loss is finite where it was read here; where the state is to be kept,
         every weight as well. What is found sound is remembered.
         """
-        step, loss = self.curves["train_loss"][-1]
+        read = self.curves.get("train_loss") or [(-1, 0.0)]  # a fork of an imported run may have none
+        step, loss = read[-1]
         if step == self.step and not np.isfinite(loss):
             return False
         weights = jax.tree.leaves(self.state.model) if is_due else ()
@@ -214,7 +215,12 @@ class UnderWay:
             return measure.observe(self.state.seen(), self.side.observed, at)
 
     def next_update(self) -> Update:
-        """The update that the run makes from here, unless an intervention changes it."""
+        """The update that the run makes from here, unless an intervention changes it.
+
+        Raises ValueError for an imported run at a step from which it cannot go on.
+        """
+        if self.spec.origin is not None and self.spec.fork is None:
+            self.spec.origin.check_goes_on(self.step)
         if self.updated is None or self.updated[0] is not self.state:
             self.updated = self.state, self.side.update(self.state, self.step)
         return self.updated[1]

@@ -40,6 +40,7 @@ from undergrowth.tasks import InputSpace, Tokens
 
 HOOK_POST = "mlp.{}.hook_post"
 MLPInitMode = Literal["fan_in", "torch", "doshi"]
+Combine = Literal["concatenated", "summed"]
 
 
 class Layer(eqx.Module):
@@ -59,13 +60,15 @@ class Unembed(eqx.Module):
 class MLP(Model):
     """logits = act(... act(input W_in + b_in) ...) W_U + b_U.
 
-    Two tokens out of n are read as 2 n numbers, a one-hot vector for x before one for y.
+    Two tokens out of n are read as 2 n numbers, a one-hot vector for x before one for y; where these are
+    `summed`, as the sum of the two, so that one matrix is of both.
     """
 
     mlp: tuple[Layer, ...]
     unembed: Unembed
     act_fn: ActFn = eqx.field(static=True)
     reads: InputSpace = eqx.field(static=True)
+    combine: Combine = eqx.field(static=True, default="concatenated")
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -91,25 +94,36 @@ class MLP(Model):
         """The rows of the first layer, which are its embeddings of one-hot vectors."""
         if not isinstance(self.reads, Tokens):
             return {}
-        of_x, of_y = jnp.split(self.mlp[0].W_in, 2)
+        if self.combine == "summed":
+            return {"W_in": ("x", self.mlp[0].W_in)}
+        of_x, of_y = self._of_each()
         return {"W_in[x]": ("x", of_x), "W_in[y]": ("y", of_y)}
 
     def element_rows(self) -> ElementRows:
         if not isinstance(self.reads, Tokens):
             return {}
         n = self.reads.n_operands
+        if self.combine == "summed":
+            return {"mlp.0.W_in": {"x": slice(0, n)}}
         return {"mlp.0.W_in": {"x": slice(0, n), "y": slice(n, 2 * n)}}
 
     def neurons_read(self) -> NeuronsRead:
-        first = self.element_weights().values() if len(self.mlp) == 1 else ()
-        return {of: np.asarray(weights, np.float64) for of, weights in first}
+        if len(self.mlp) > 1 or not isinstance(self.reads, Tokens):
+            return {}
+        of_x, of_y = self._of_each()
+        return {"x": np.asarray(of_x, np.float64), "y": np.asarray(of_y, np.float64)}
+
+    def _of_each(self) -> tuple[Array, Array]:
+        """The rows of the first layer that are looked up for x, and those for y."""
+        W_in = self.mlp[0].W_in
+        of_x, of_y = (W_in, W_in) if self.combine == "summed" else jnp.split(W_in, 2)
+        return of_x, of_y
 
     def __call__(self, inputs: Inputs, hook: Hook = no_hook) -> Float[Array, "example d_vocab_out"]:
         """Logits; for tokens the first product is a look-up in two tables."""
-        W_in = self.mlp[0].W_in
         if not isinstance(self.reads, Tokens):
-            return self._read(inputs @ W_in, hook)
-        of_x, of_y = jnp.split(W_in, 2)
+            return self._read(inputs @ self.mlp[0].W_in, hook)
+        of_x, of_y = self._of_each()
         return self._read(rows(of_x, inputs[:, 0]) + rows(of_y, inputs[:, 1]), hook)
 
     def plain(
@@ -118,7 +132,8 @@ class MLP(Model):
         """Logits; for tokens the first layer multiplies one-hot vectors."""
         if isinstance(self.reads, Tokens):
             one_hot = jax.nn.one_hot(inputs, self.reads.n_operands)
-            inputs = one_hot.reshape(len(inputs), -1)
+            is_summed = self.combine == "summed"
+            inputs = one_hot.sum(axis=1) if is_summed else one_hot.reshape(len(inputs), -1)
         inputs = hook(HOOK_EMBED, inputs)
         return self._read(inputs @ self.mlp[0].W_in, hook, write_hook, inputs)
 
@@ -141,7 +156,8 @@ class MLPSpec(ModelSpec):
     weights and biases uniform within 1 / sqrt(fan-in), as PyTorch draws nn.Linear. `doshi`: weights
     normal with standard deviation (2 d_mlp)^(-1/3) / 2, biases zero: the quadratic network of Doshi et
     al. 2024 (arXiv:2310.13061, their code). The fan-in of two tokens is 2 n_operands. init_scale
-    multiplies everything that is drawn.
+    multiplies everything that is drawn. combine: what the first layer reads of two tokens, their one-hot
+    vectors `concatenated` or `summed`, which has one matrix for both and n_operands for its fan-in.
     """
 
     components: ClassVar[tuple[str, ...]] = ("neuron",)
@@ -153,6 +169,7 @@ class MLPSpec(ModelSpec):
     bias: bool = True
     init_mode: MLPInitMode = "fan_in"
     init_scale: float = Field(default=1.0, gt=0)
+    combine: Combine = "concatenated"
 
     @classmethod
     def takes(cls, inputs: InputSpace) -> bool:
@@ -161,7 +178,13 @@ class MLPSpec(ModelSpec):
 
     def init(self, inputs: InputSpace, n_labels: int, rng: Chance | None) -> MLP:
         """A freshly drawn model; equal generators give equal models."""
-        n_inputs = 2 * inputs.n_operands if isinstance(inputs, Tokens) else inputs.n_features
+        if self.combine == "summed" and not isinstance(inputs, Tokens):
+            raise ValueError(
+                f"combine = 'summed' adds the vectors of two tokens, and the inputs are "
+                f"{inputs.describe()}: use combine = 'concatenated'"
+            )
+        n_vectors = 1 if self.combine == "summed" else 2
+        n_inputs = n_vectors * inputs.n_operands if isinstance(inputs, Tokens) else inputs.n_features
         draw = Drawer(rng, self._scheme(), self.init_scale)
         layers = []
         for fan_in in (n_inputs, *(self.n_hidden - 1) * (self.d_mlp,)):
@@ -169,7 +192,7 @@ class MLPSpec(ModelSpec):
             layers.append(Layer(W_in, draw("b_in", self.d_mlp, fan_in=fan_in) if self.bias else None))
         W_U = draw("W_U", self.d_mlp, n_labels, fan_in=self.d_mlp)
         b_U = draw("b_U", n_labels, fan_in=self.d_mlp) if self.bias else None
-        return MLP(tuple(layers), Unembed(W_U, b_U), self.act_fn, inputs)
+        return MLP(tuple(layers), Unembed(W_U, b_U), self.act_fn, inputs, self.combine)
 
     def _scheme(self) -> Scheme:
         if self.init_mode == "doshi":

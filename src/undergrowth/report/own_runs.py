@@ -18,6 +18,7 @@ from undergrowth.report.figure import Figure
 from undergrowth.report.fork_tree import fork_figure, fork_table
 from undergrowth.report.front import Section
 from undergrowth.report.groups import RULES, Runs, as_runs, plural
+from undergrowth.report.origins import RECORDED, RECORDED_SAYS, origin_table
 from undergrowth.report.page import write_page
 from undergrowth.report.readings import (
     MOST_BYTES,
@@ -126,6 +127,16 @@ def own_sections(
         notes=tuple(_notes(arms)),
         table=fork_table(runs, rules),
     )
+    if origins := origin_table(runs):
+        yield Section(
+            name=names.free("imported"),
+            question="Where the imported runs come from, and what was assumed of them",
+            claims={},
+            hypotheses={},
+            verdicts=(),
+            figures=(),
+            table=origins,
+        )
     yield Section(
         name=names.free("curves"),
         question="All arms over one another, from any event on",
@@ -220,6 +231,8 @@ def _measured(arms: Sequence[Arm]) -> list[Measured]:
             if name not in OF_CURVES:
                 key = since.get(name) or _key(name, of_spec)
                 readings.setdefault(key, {})[name] = None
+    if RECORDED in readings:
+        found.setdefault(RECORDED, (RECORDED, RECORDED_SAYS))
     keys = [key for key in found if key in readings] + [key for key in readings if key not in found]
     return [Measured(key, *found.get(key, (key, "")), tuple(readings[key])) for key in keys]
 
@@ -229,6 +242,8 @@ def _key(reading: str, measures: Mapping[str, object]) -> str:
     for key, measure in measures.items():
         if reading in getattr(measure, "names", ()):
             return key
+    if reading.startswith(f"{RECORDED}_"):
+        return RECORDED
     fitting = [key for key in measures if reading == key or reading.startswith(f"{key}_")]
     return max(fitting, key=len, default=reading)
 

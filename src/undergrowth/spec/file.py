@@ -70,7 +70,7 @@ def read_file(text: str, seeds: int | None = None) -> SpecFile:
         raise SpecError(str(error)) from None
     entries, base = fields.pop("runs", None), fields.pop("preset", None)
     if base is not None:
-        fields = _merged(preset(base).model_dump(mode="json", exclude_none=True), fields)
+        fields = merged(preset(base).model_dump(mode="json", exclude_none=True), fields)
     if entries is None:
         return _seeded([{}], fields, seeds, "")
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -126,7 +126,7 @@ def _run(
         return _fork(named[of], {**own, "fork": fork})
     if isinstance(of, str) and not IS_ID.fullmatch(of):
         raise SpecError(_no_such_run(of, named, names))
-    spec = RunSpec.from_dict(_merged(shared, own))
+    spec = RunSpec.from_dict(merged(shared, own))
     return spec if seed is None else spec.seeded(seed)
 
 
@@ -144,20 +144,20 @@ def _fork(parent: RunSpec, entry: dict[str, Any]) -> RunSpec:
     inherited = parent.model_dump(mode="json", exclude_none=True)
     return RunSpec.from_dict(
         {
-            **_merged(inherited, entry),
+            **merged(inherited, entry),
             "fork": {**entry["fork"], "of": parent.id},
             "interventions": [*inherited["interventions"], *own] if isinstance(own, list) else own,
         }
     )
 
 
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """`over` laid upon `base`, table by table; a table of another kind takes the place of the whole."""
-    merged = dict(base)
+    found = dict(base)
     for key, value in over.items():
-        below: Any = merged.get(key)
-        merged[key] = _merged(below, value) if _is_of_kind(value, below, key) else value
-    return merged
+        below: Any = found.get(key)
+        found[key] = merged(below, value) if _is_of_kind(value, below, key) else value
+    return found
 
 
 def _is_of_kind(value: Any, below: Any, key: str) -> TypeGuard[Mapping[str, Any]]:

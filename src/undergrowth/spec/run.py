@@ -20,6 +20,7 @@ from undergrowth.rng import Seeds
 from undergrowth.schedules import Schedule
 from undergrowth.spec.checks import check, check_regimes
 from undergrowth.spec.fork import Fork
+from undergrowth.spec.origin import Origin
 from undergrowth.spec_errors import SpecError
 from undergrowth.tasks import (
     AnySplit,
@@ -78,6 +79,7 @@ class RunSpec(Value):
     stop: tuple[Stop, ...] = ()
     seeds: Seeds = Seeds()
     threads: int = Field(default=1, ge=1, le=256)
+    origin: Origin | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -201,10 +203,11 @@ class RunSpec(Value):
 
 
 def _arm(run: RunSpec) -> list[str]:
+    origin = [f"imported from {run.origin.file_names}"] if run.origin else []
     fork = [f"fork {run.fork.at.describe()}"] if run.fork else []
     then = [f"then {intervention.describe()}" for intervention in run.interventions[:DESCRIBED]]
     more = len(run.interventions) - len(then)
-    return [*fork, *then, *([f"then {more} more"] if more else [])]
+    return [*origin, *fork, *then, *([f"then {more} more"] if more else [])]
 
 
 def _kept(spec: RunSpec, name: str, of: Callable[[RunSpec], T]) -> T:

@@ -10,6 +10,9 @@ from undergrowth.store.files import UNFINISHED, content, entries, folder, is_reg
 
 MARKER = "undergrowth.json"
 
+IMPORTED = "imported"
+"""The kind of the event that a run which was trained elsewhere ends with."""
+
 STORE_FORMAT = 1
 """Raised when a store of the version before can no longer be read; no part of a run's id."""
 

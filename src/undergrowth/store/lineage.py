@@ -127,6 +127,11 @@ def branch_point(root: Path, spec: RunSpec, keep: Callable[[RunSpec, Fact], None
     since = forked_at(root, parent.id) or 0
     step = first_step(spec.fork.at, curves, since)
     kept = _intact_checkpoints(root, parent)[0]
+    if parent.origin is not None and parent.fork is None and step is not None:
+        try:
+            parent.origin.check_goes_on(step)
+        except ValueError as error:
+            raise ValueError(f"fork.at: {error}") from None
     last = max([_last(curves), *kept])
     if step is None or step > last:
         raise ValueError(

@@ -138,9 +138,10 @@ def _of_curves(curves: xr.Dataset, rules: Rules) -> dict[str, Any]:
 
 def that_differ(rows: Sequence[Listed]) -> tuple[str, ...]:
     """The settings in which some runs differ from others, by dotted name in the order of a spec; their
-    seeds only where one of them has not one seed for all.
+    seeds only where one of them has not one seed for all; and not where imported ones came from.
     """
-    names = dict.fromkeys(name for row in rows for name in row.settings)
+    told = (name for row in rows for name in row.settings if not name.startswith("origin."))
+    names = dict.fromkeys(told)
     one_seed = all(row.settings[name] == row.seed for row in rows for name in SEEDS)
     return tuple(
         name

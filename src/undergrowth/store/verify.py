@@ -12,12 +12,13 @@ from undergrowth.store import measured, rows
 from undergrowth.store.database import reading, sealed_with
 from undergrowth.store.errors import StoreError, UnknownPartError
 from undergrowth.store.files import entries, inside, is_folder, is_intact, is_regular, sha256
-from undergrowth.store.layout import check, databases, measured_database
+from undergrowth.store.layout import IMPORTED, check, databases, measured_database
 from undergrowth.store.lock import is_being_written
 from undergrowth.store.updates import UPDATE_LOSS, known_until, span
 
 MISSING = "readings are missing: restore them from a copy"
 MEND = "train its run again into this store to mend it"
+IMPORT_AGAIN = "import its files into this store again"
 ALWAYS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 """What every finished run has read, also one of a version that did not say what it had read."""
 
@@ -57,6 +58,7 @@ class _Seen:
     updates: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     forked_at: dict[str, int] = field(default_factory=dict)
     stopped_at: dict[str, int] = field(default_factory=dict)
+    imported: dict[str, dict[str, int]] = field(default_factory=dict)
     digests: dict[str, set[str]] = field(default_factory=dict)
 
     def end_of(self, spec: RunSpec) -> int:
@@ -194,6 +196,8 @@ def _of_event(row: rows.Row, seen: _Seen) -> Iterator[Damage]:
         seen.forked_at[row["run_id"]] = int(row["step"])
     if row["kind"] == "stopped":
         seen.stopped_at[row["run_id"]] = int(row["step"])
+    if row["kind"] == IMPORTED and rows.is_intact(row):
+        seen.imported[row["run_id"]] = {n: int(k) for n, k in rows.event_of(row)["readings"].items()}
     if not rows.is_intact(row):
         place = f"run {row['run_id']}, event at step {row['step']}"
         yield Damage(place, "the event differs from its digest")
@@ -274,6 +278,9 @@ def _verify_trunk(spec: RunSpec, seen: _Seen) -> Iterator[Damage]:
 
 def _verify_readings(spec: RunSpec, seen: _Seen, below: int) -> Iterator[Damage]:
     """Whether a run has a reading at each step of its schedules below one, and each update's loss."""
+    if spec.origin is not None and spec.fork is None:
+        yield from _verify_imported(spec, seen)
+        return
     first = seen.forked_at.get(spec.id, 0)  # what comes before is its parent's
     schedules = {
         tuple(step for step in measure.schedule.steps(spec.steps) if first <= step < below)
@@ -289,6 +296,18 @@ def _verify_readings(spec: RunSpec, seen: _Seen, below: int) -> Iterator[Damage]
         return  # by a version that kept none
     if known_until(updates, first) < min(below, seen.end_of(spec)):
         yield Damage(f"run {spec.id}, {UPDATE_LOSS}", MISSING)
+
+
+def _verify_imported(spec: RunSpec, seen: _Seen) -> Iterator[Damage]:
+    """Whether a run that follows no schedule has as many readings as were imported."""
+    if spec.id not in seen.imported:
+        yield Damage(f"run {spec.id}", f"the account of what was imported is missing: {IMPORT_AGAIN}")
+        return
+    there = {name: len(steps) for name, steps in seen.steps.get(spec.id, {}).items()}
+    there |= {UPDATE_LOSS: known_until(seen.updates.get(spec.id, []), 0)}
+    for name, n in seen.imported[spec.id].items():
+        if there.get(name, 0) != n:
+            yield Damage(f"run {spec.id}, {name}", f"readings are missing: {IMPORT_AGAIN}")
 
 
 def _verify_files(root: Path, digests: dict[str, set[str]]) -> Iterator[Damage]:

@@ -59,18 +59,28 @@ class Writer:
     def begin(self, spec: RunSpec) -> Snapshot | None:
         """Start or take up a run; the snapshot to go on from, None for the beginning.
 
-        Raises ValueError for a fork whose parent never came to where it leaves it.
+        Raises ValueError for a fork whose parent never came to where it leaves it, and for an imported
+        run, which nothing here can train.
         """
+        if spec.origin is not None and spec.fork is None:
+            raise ValueError(
+                f"the run was imported from {spec.origin.file_names}, not trained here: import that "
+                "into this store again"
+            )
         snapshot = resume_point(self.root, spec)
         if snapshot is None and spec.fork is not None:
             snapshot = branch_point(self.root, spec, self.write)
+        self.announce(spec)
+        return snapshot
+
+    def announce(self, spec: RunSpec) -> None:
+        """Say that a run is under way."""
         on = json.dumps(environment(spec.threads))
         self._write_run(spec, "running", "", time.time(), None, on)
         folder = run_folder(spec.id)
         spec_file = folder / "spec.toml", spec.to_toml().encode()
         own = [(folder / "own" / place, text.encode()) for place, text in copies_of(spec).items()]
         self._write_files(spec, None, [spec_file, data_file(spec, spec.data()), *own])
-        return snapshot
 
     def write(self, spec: RunSpec, fact: Fact) -> None:
         """Store one fact of a run."""

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run, StoreError
+from undergrowth.store.carrying import carry
 from undergrowth.store.lineage import spec_of
 from undergrowth.store.temporary import temporary_folder
 from undergrowth.store.updates import UPDATE_LOSS
@@ -64,11 +65,17 @@ def replay(run: Run, *, progress: Callable[[Progress], None] = lambda _: None) -
     with pack = 1 every bit is equal; elsewhere the first difference shows where they diverge.
     Checkpoints that exist only because others forked from the run are left out.
 
-    Raises StoreError where the run has not ended, or one that it forked from is not in the store.
+    An imported run that it forked from is copied, not trained.
+
+    Raises StoreError where the run has not ended or was imported itself, or one that it forked from is
+    not in the store.
     """
     specs = replayed_with(run)
     with temporary_folder("undergrowth-replay-") as folder:
-        again = train(specs, folder / "store", progress=progress).run(run.id)
+        for imported in (spec for spec in specs if _is_imported(spec)):
+            carry(run.store.root, imported, folder / "store")
+        trained = [spec for spec in specs if not _is_imported(spec)]
+        again = train(trained, folder / "store", progress=progress).run(run.id)
         checkpoints = _compared(run, again)
         differences = sorted(
             (*_readings(run, again), *_checkpoints(run, again, checkpoints)),
@@ -94,6 +101,11 @@ def replayed_with(run: Run) -> tuple[RunSpec, ...]:
     """
     if not run.has_ended:
         raise StoreError(f"run {run.id} has not ended: train it to its end before it is replayed")
+    if _is_imported(run.spec):
+        raise StoreError(
+            f"run {run.id} was imported, not trained here, so it cannot be replayed: import its files "
+            "again and compare, or replay what was forked from it"
+        )
     specs = [run.spec]
     while (fork := specs[-1].fork) is not None:
         parent = spec_of(run.store.root, fork.of)
@@ -104,6 +116,10 @@ def replayed_with(run: Run) -> tuple[RunSpec, ...]:
             )
         specs.append(parent)
     return tuple(specs)
+
+
+def _is_imported(spec: RunSpec) -> bool:
+    return spec.origin is not None and spec.fork is None
 
 
 def _compared(run: Run, again: Run) -> list[int]:

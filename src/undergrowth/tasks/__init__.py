@@ -12,7 +12,15 @@ from undergrowth.tasks.groups import Group
 from undergrowth.tasks.modular import Modular
 from undergrowth.tasks.multitask_parity import MultitaskParity
 from undergrowth.tasks.sparse_parity import SparseParity
-from undergrowth.tasks.splits import AnySplit, CommutationSafe, LeakyRandom, Split, WholeGroups
+from undergrowth.tasks.splits import (
+    AnySplit,
+    CommutationSafe,
+    GivenSplit,
+    LeakyRandom,
+    Shuffled,
+    Split,
+    WholeGroups,
+)
 from undergrowth.tasks.tables import FeatureTable, Table
 from undergrowth.tasks.task import Examples, Features, InputSpace, Operation, Task, Tokens
 from undergrowth.tasks.weights import AnyWeights, Equal, Given, OfGroups, OfNoisy, PowerLaw
@@ -46,6 +54,7 @@ __all__ = [
     "FeatureTable",
     "Features",
     "Given",
+    "GivenSplit",
     "Gridworld",
     "Group",
     "InputSpace",
@@ -57,6 +66,7 @@ __all__ = [
     "OfNoisy",
     "Operation",
     "PowerLaw",
+    "Shuffled",
     "SparseParity",
     "Split",
     "Table",

@@ -1,12 +1,15 @@
-"""Which examples are trained on: a split is a rule, a share and a seed."""
+"""Which examples are trained on: a split is a rule, a share and a seed, or a list."""
 
 from __future__ import annotations
 
+import random
 from abc import abstractmethod
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from undergrowth.kinds import OneOf
 from undergrowth.tasks.task import Operation, Task
@@ -69,7 +72,115 @@ class WholeGroups(Split):
         return _take_groups(task.groups(), self.frac_train, rng)
 
 
-AnySplit = Annotated[CommutationSafe | LeakyRandom | WholeGroups, OneOf(Split, "split")]
+class Shuffled(Split):
+    """The first frac_train of all examples, rounded down, as another library shuffles them with `seed`.
+
+    To train and measure on the very split of a published network; like `LeakyRandom` it **leaks** swaps.
+    by: `python`, `random.seed(seed)` and `random.shuffle` of the list of examples (Nanda et al. 2023);
+    `torch`, `torch.manual_seed(seed)` and `torch.randperm` on a CPU (Chughtai et al. 2023). The seed is
+    this split's own: that of the run's data draws all else.
+    """
+
+    name: Literal["shuffled"] = "shuffled"
+    frac_train: FracTrain = 0.3
+    by: Literal["python", "torch"] = "python"
+    seed: int = Field(default=0, ge=0)
+
+    def train_mask(self, task: Task, rng: np.random.Generator) -> np.ndarray:
+        """bool [example]: True where the example is trained on."""
+        n = len(task.examples())
+        order = _python_shuffle(n, self.seed) if self.by == "python" else _torch_randperm(n, self.seed)
+        is_train = np.zeros(n, bool)
+        is_train[list(order[: int(self.frac_train * n)])] = True
+        return is_train
+
+
+class GivenSplit(Split):
+    """The examples that are listed are trained on, all others are validation.
+
+    train: one bit an example of the task, in the order of `task.examples()`, in hexadecimal digits, the
+    first example the highest bit of the first digit; the bits that fill the last byte are 0. `of` makes
+    one from a list of inputs.
+    """
+
+    name: Literal["given"] = "given"
+    train: str
+
+    @field_validator("train", mode="after")
+    @classmethod
+    def _is_hexadecimal(cls, train: str) -> str:
+        try:
+            return bytes.fromhex(train).hex()
+        except ValueError:
+            raise ValueError(
+                "train must be pairs of hexadecimal digits, one bit an example: make it with "
+                "GivenSplit.of(task, inputs)"
+            ) from None
+
+    @classmethod
+    def of(cls, task: Task, inputs: Iterable[Iterable[int | float]]) -> GivenSplit:
+        """The split that trains on these inputs: pairs of tokens, or rows of numbers.
+
+        Raises ValueError for one that is none of the task's.
+        """
+        place = {tuple(row): i for i, row in enumerate(task.examples().inputs.tolist())}
+        is_train = np.zeros(len(place), bool)
+        for row in inputs:
+            if tuple(row) not in place:
+                raise ValueError(
+                    f"{str(tuple(row))[:60]} is no example of {task.describe()}: leave it out"
+                )
+            is_train[place[tuple(row)]] = True
+        return cls.of_mask(is_train)
+
+    @classmethod
+    def of_mask(cls, is_train: np.ndarray) -> GivenSplit:
+        """The split of bool [example]: True where the example is trained on."""
+        return cls(train=np.packbits(is_train).tobytes().hex())
+
+    @property
+    def frac_train(self) -> float:
+        """The share of the bits that are set."""
+        bits = np.unpackbits(np.frombuffer(bytes.fromhex(self.train), np.uint8))
+        return float(bits.mean()) if len(bits) else 0.0
+
+    def train_mask(self, task: Task, rng: np.random.Generator) -> np.ndarray:
+        """bool [example]; raises ValueError where there is not a bit for each example."""
+        n = len(task.examples())
+        bits = np.unpackbits(np.frombuffer(bytes.fromhex(self.train), np.uint8))
+        if len(bits) != (n + 7) // 8 * 8 or bits[n:].any():
+            raise ValueError(
+                f"split.train has {len(bits)} bits, and {task.describe()} {n} examples: give one bit "
+                "per example, in the order of task.examples(): GivenSplit.of makes it"
+            )
+        return bits[:n].astype(bool)
+
+
+AnySplit = Annotated[
+    CommutationSafe | LeakyRandom | WholeGroups | Shuffled | GivenSplit, OneOf(Split, "split")
+]
+
+
+@lru_cache(maxsize=64)
+def _python_shuffle(n: int, seed: int) -> tuple[int, ...]:
+    """`random.seed(seed); random.shuffle(list(range(n)))`, which no version of Python 3 has changed."""
+    order = list(range(n))
+    random.Random(seed).shuffle(order)
+    return tuple(order)
+
+
+@lru_cache(maxsize=64)
+def _torch_randperm(n: int, seed: int) -> tuple[int, ...]:
+    """`torch.manual_seed(seed); torch.randperm(n)` on a CPU: a swap with what follows for each place,
+    by the 32 bits of a Mersenne twister, modulo how much follows.
+    """
+    twister = np.random.MT19937()
+    twister._legacy_seeding(seed)
+    order = list(range(n))
+    for place, bits in enumerate(twister.random_raw(max(n - 1, 0)).tolist()):
+        other = place + bits % (n - place)
+        order[place], order[other] = order[other], order[place]
+    return tuple(order)
 
 
 def _swap_groups(task: Task) -> np.ndarray:
