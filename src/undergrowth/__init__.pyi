@@ -117,7 +117,12 @@ from .spec import (
     SpecError as SpecError,
 )
 from .spec.file import (
+    read_grid as read_grid,
     read_runs as read_runs,
+)
+from .spec.grid import (
+    Grid as Grid,
+    grid as grid,
 )
 from .spec.presets import (
     PRESETS as PRESETS,

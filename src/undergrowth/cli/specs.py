@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # the command line starts without JAX
 SpecName = Annotated[str, Parameter(help="A TOML file, or a name from 'undergrowth presets'.")]
 
 
-def read_specs(named: str, seeds: int | None = None) -> SpecFile:
+def read_specs(named: str, seeds: int | range | None = None) -> SpecFile:
     """What a spec file holds, or a published set-up by that name."""
     from difflib import get_close_matches
 
