@@ -138,6 +138,12 @@ from .store import (
 from .store.comparing import (
     compare as compare,
 )
+from .store.merging import (
+    merge as merge,
+)
+from .store.pruning import (
+    prune as prune,
+)
 from .studies import (
     STUDIES as STUDIES,
 )
