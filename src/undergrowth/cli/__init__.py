@@ -16,6 +16,7 @@ from undergrowth.cli import (
     specs,
     stores,
     studies,
+    sweeping,
     training,
 )
 from undergrowth.cli.app import app
@@ -34,5 +35,6 @@ __all__ = [
     "specs",
     "stores",
     "studies",
+    "sweeping",
     "training",
 ]

@@ -119,17 +119,31 @@ def _look(
             found.accounts.setdefault(run_id, []).append(Account(path, status, began or 0.0))
     if not is_sealed:
         for table in ("runs", *BY_ATTEMPT):
-            for row in _all(connection, f"SELECT * FROM {table}"):
+            for row in _rows_of(connection, table, of):
                 if not rows.is_intact(row):
                     found.wrong[row["run_id"]] = f"a row of {table} in {path} differs from its digest"
 
 
-def _all(connection: sqlite3.Connection, sql: str) -> Iterator[sqlite3.Row]:
+def _all(
+    connection: sqlite3.Connection, sql: str, parameters: tuple[str, ...] = ()
+) -> Iterator[sqlite3.Row]:
     try:
-        yield from connection.execute(sql)
+        yield from connection.execute(sql, parameters)
     except sqlite3.OperationalError as error:
         if "no such table" not in str(error):  # made by a version before
             raise
+
+
+def _rows_of(
+    connection: sqlite3.Connection, table: str, run_ids: Collection[str] | None
+) -> Iterator[sqlite3.Row]:
+    """The rows of some runs, of all for None, those of each in the order in which they were written."""
+    if run_ids is None:
+        yield from _all(connection, f"SELECT * FROM {table} ORDER BY rowid")
+        return
+    sql = f"SELECT * FROM {table} WHERE run_id = ? ORDER BY rowid"
+    for run_id in run_ids:
+        yield from _all(connection, sql, (run_id,))
 
 
 class Gathered:
@@ -293,8 +307,7 @@ class _Beside:
             return
         if not self.is_sealed:
             with reading(self.path) as connection:
-                some = (row for row in _all(connection, f"SELECT * FROM {table} ORDER BY rowid"))
-                told = [tuple(r) for r in some if run_ids is None or r["run_id"] in run_ids]
+                told = [tuple(row) for row in _rows_of(connection, table, run_ids)]
             _insert(self.into, table, [r for r in told if r[-1] == rows.digest(*r[:-1])])
             return
         which = ""
@@ -338,10 +351,9 @@ def _files(source: Source, run_ids: Collection[str]) -> dict[str, dict[str, dict
     found: dict[str, dict[str, dict[str, tuple]]] = {run_id: {} for run_id in run_ids}
     for path in {account.database for run_id in run_ids for account in source.accounts[run_id]}:
         with reading(path) as connection:
-            for row in _all(connection, "SELECT * FROM files"):
-                if row["run_id"] in found:
-                    its = found[row["run_id"]].setdefault(str(row["path"]), {})
-                    its[row["sha256"]] = tuple(row)
+            for row in _rows_of(connection, "files", run_ids):
+                its = found[row["run_id"]].setdefault(str(row["path"]), {})
+                its[row["sha256"]] = tuple(row)
     return found
 
 

@@ -31,8 +31,8 @@ class Checkpoint:
 class Prunable:
     """What may go.
 
-    checkpoints: of finished runs, all but the first, the last and those that others fork from; failed: ids
-    of failed runs that nobody forks from, and the bytes of their files.
+    checkpoints: of finished runs, all but the first, the last and those that others fork from; failed:
+    ids of failed runs that nobody forks from, and the bytes of their files.
     """
 
     checkpoints: tuple[Checkpoint, ...]
