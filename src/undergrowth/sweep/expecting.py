@@ -49,7 +49,8 @@ class Expected:
 
 def kind(spec: RunSpec) -> tuple[Any, ...]:
     """What runs share that take alike for each update."""
-    return spec.task, spec.model, spec.optimiser, spec.batch, spec.precision, spec.measures, spec.threads
+    rule = spec.optimiser.name
+    return spec.task, spec.model, rule, spec.batch, spec.precision, spec.measures, spec.threads
 
 
 def expected(
