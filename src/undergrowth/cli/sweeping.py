@@ -81,14 +81,12 @@ def sweep(
     from undergrowth.sweep.planning import plan
     from undergrowth.sweep.publishing import scratch as default_scratch
 
-    if workers is not None and workers < 1:
-        raise WrongUseError(f"--workers {workers}: nothing is trained by none: give 1 or more")
     if as_json and not dry_run:
         raise WrongUseError("--json: a plan can be printed as JSON: add --dry-run")
+    layout = None if workers is None else Layout(workers=_of_workers(workers))
     which, of = _shard(shard)
     asked = _asked(what, budget, None if seeds is None else which_seeds(seeds), out, state=not dry_run)
     found = plan(asked.specs, out, which, of)
-    layout = None if workers is None else Layout(workers=workers)
     takes = _expected(found, out, layout)
     if dry_run or found.left:
         _say_plan(found, takes, shard, as_json)
@@ -100,6 +98,13 @@ def sweep(
     return _train_shard(
         asked, found, out, (which, of), layout, scratch or default_scratch(out, which, of)
     )
+
+
+def _of_workers(workers: int) -> int:
+    """The number given with --workers, refused where it is below 1."""
+    if workers < 1:
+        raise WrongUseError(f"--workers {workers}: nothing is trained by none: give 1 or more")
+    return workers
 
 
 def _shard(given: str | None) -> tuple[int, int]:

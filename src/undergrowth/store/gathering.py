@@ -32,7 +32,7 @@ BESIDE_RUNS = ("names", "parts")
 IS_PLACE = re.compile(r"(?:(?!\.{1,2}/)[^/\0]+/)+(?!\.{1,2}$)[^/\0]+")
 PIECE = 2**20
 MOST_LOOKED_AT = 1000
-AT_ONCE = 4
+AT_ONCE, PORTION = 4, 25
 
 NOW = "now.safetensors"
 """Of a run under way: how it stands, which no row knows."""
@@ -163,18 +163,22 @@ class Gathered:
         """
         wrong: dict[str, str] = {}
 
-        def place(run_id: str, written: Mapping[str, Mapping[str, tuple]]) -> list[tuple]:
-            try:
-                return self._place_run(source.root, run_id, written)
-            except (StoreError, OSError) as error:
-                wrong[run_id] = str(error)
-                shutil.rmtree(self.stage / "runs" / run_id, ignore_errors=True)
-                return []
+        def place(some: Sequence[str]) -> list[tuple]:
+            found: list[tuple] = []
+            for run_id in some:
+                try:
+                    found += self._place_run(source.root, run_id, files[run_id])
+                except (StoreError, OSError) as error:
+                    wrong[run_id] = str(error)
+                    shutil.rmtree(self.stage / "runs" / run_id, ignore_errors=True)
+            return found
 
         files = _files(source, run_ids)
+        ids = list(files)
+        portions = [ids[i : i + PORTION] for i in range(0, len(ids), PORTION)]
         with ThreadPoolExecutor(AT_ONCE) as threads:  # they wait for the disk, and for other machines
-            for told in threads.map(place, files, files.values()):
-                _insert(self.connection, "files", told)
+            told = [row for rows_of in threads.map(place, portions) for row in rows_of]
+        _insert(self.connection, "files", told)
         return wrong
 
     def _place_run(
@@ -182,6 +186,7 @@ class Gathered:
     ) -> list[tuple]:
         """Put all files of a run in place; their rows."""
         found: list[tuple] = []
+        made = {"runs"}
         for place, digests in written.items():
             folder, _, _ = place.rpartition("/")
             if not place.startswith(f"runs/{run_id}/") or not IS_PLACE.fullmatch(place):
@@ -192,29 +197,35 @@ class Gathered:
             if digest is None or digest not in digests:
                 told = "is missing" if digest is None else "differs from its digest"
                 raise StoreError(f"{place} {told}")
-            self._put(f"{root}/{place}", place)
+            self._put(f"{root}/{place}", place, made)
             found.append(digests[digest])
         standing = root / "runs" / run_id / NOW
         if is_regular(standing):
-            self._put(standing, f"runs/{run_id}/{NOW}")
+            self._put(standing, f"runs/{run_id}/{NOW}", made)
         return found
 
-    def _put(self, found: str | Path, place: str) -> None:
-        """A file in its place: the same one under a second name, or a copy where that cannot be."""
+    def _put(self, found: str | Path, place: str, made: set[str]) -> None:
+        """A file in its place: the same one under a second name, or a copy where that cannot be.
+
+        made: folders of the stage that are there.
+        """
+        self._have_folder(place.rpartition("/")[0], made)
         to = f"{self.stage}/{place}"
-        for _ in range(2):
-            try:
-                os.link(found, to, follow_symlinks=False)
-                return
-            except FileNotFoundError:
-                os.makedirs(os.path.dirname(to), exist_ok=True)
-            except OSError:
-                break
-        os.makedirs(os.path.dirname(to), exist_ok=True)
+        try:
+            os.link(found, to, follow_symlinks=False)
+            return
+        except OSError:  # another file system, or one without second names
+            pass
         with open(found, "rb") as original, open(to, "xb") as copy:
             shutil.copyfileobj(original, copy)
             copy.flush()
             os.fsync(copy.fileno())
+
+    def _have_folder(self, folder: str, made: set[str]) -> None:
+        if folder not in made:
+            self._have_folder(folder.rpartition("/")[0], made)
+            os.mkdir(f"{self.stage}/{folder}")
+            made.add(folder)
 
     def insert(self, source: Source, run_ids: Collection[str]) -> None:
         """The rows of some runs of a source."""
@@ -382,12 +393,13 @@ def _digest(path: str) -> str | None:
     except FileNotFoundError:
         return None
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
             raise StoreError(f"{path} is no regular file: do not trust this store")
-        found = hashlib.sha256()
-        while piece := os.read(descriptor, PIECE):
-            found.update(piece)
-        return found.hexdigest()
+        if found.st_size < PIECE:
+            return hashlib.sha256(os.read(descriptor, PIECE)).hexdigest()
+        with os.fdopen(os.dup(descriptor), "rb", buffering=0) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     finally:
         os.close(descriptor)
 
