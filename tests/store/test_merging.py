@@ -371,6 +371,21 @@ def test_what_was_measured_and_predicted_comes_along(whole: Path, tmp_path: Path
     assert verify(tmp_path / "all").damage == ()
 
 
+def test_what_was_measured_of_a_run_goes_with_it(whole: Path, tmp_path: Path) -> None:
+    """Where a run that differs takes its place, readings of its other weights are not the new run's."""
+    into = some_of(whole, TRUNKS[:2], tmp_path / "into")
+    with adding(into) as add:
+        for spec in TRUNKS[:2]:
+            add(spec.id, 20, Norms(), {"own_norm": Reading((), np.asarray(7, np.float32))})
+    earlier = some_of(whole, TRUNKS[:1], tmp_path / "earlier")
+    differ(earlier, TRUNKS[0].id, began=1.0)
+    assert len(merge([earlier], into).differing) == 1
+    store = Store(into)
+    assert "own_norm" not in store.run(TRUNKS[0].id).names
+    assert float(store.run(TRUNKS[1].id)["own_norm"][0]) == 7.0
+    assert verify(into).damage == ()
+
+
 def test_what_is_no_file_of_a_run_is_not_followed(whole: Path, tmp_path: Path) -> None:
     bad = some_of(whole, TRUNKS[:1], tmp_path / "bad")
     secret = tmp_path / "secret"

@@ -425,26 +425,34 @@ def _digests(
     return found
 
 
-def copy_measured(sources: Sequence[tuple[Source, Collection[str]]], stage: Path) -> bool:
-    """What was measured of some runs of each source after training, of each run what the first source
-    has that has any; whether others have what the first of them has not.
+def copy_measured(
+    had: Source,
+    instead: Collection[str],
+    sources: Sequence[tuple[Source, Collection[str]]],
+    stage: Path,
+) -> bool:
+    """What a store had measured after training, but of runs whose place others take, and what sources
+    have measured of some of their runs, of each run what the first has that has any; whether that is
+    other than it had.
     """
-    with_some = [each for each in sources if is_regular(measured_database(each[0].root)) and each[1]]
-    if not [source for source, _ in with_some if source is not sources[0][0]]:
-        return False
     into = measured_database(stage)
     into.parent.mkdir()
     connection = _made(into)
     measured: set[str] = set()
     is_new = False
-    for source, run_ids in with_some:
-        left = set(run_ids) - measured
-        with reading(measured_database(source.root)) as found:
+    for source, run_ids in ((had, None), *sources):
+        path = measured_database(source.root)
+        if not is_regular(path) or run_ids == set():
+            continue
+        before = set(measured)
+        with reading(path) as found:
             for table in ("readings", "events"):
-                some = [tuple(row) for row in found.execute(f"SELECT * FROM {table}") if row[0] in left]
-                _insert(connection, table, [row for row in some if row[-1] == rows.digest(*row[:-1])])
-                measured.update(row[0] for row in some)
-                is_new |= source is not sources[0][0] and bool(some)
+                for row in map(tuple, found.execute(f"SELECT * FROM {table}")):
+                    is_kept = row[0] not in instead if run_ids is None else row[0] in run_ids
+                    if is_kept and row[0] not in before and row[-1] == rows.digest(*row[:-1]):
+                        _insert(connection, table, [row])
+                        measured.add(row[0])
+                    is_new |= is_kept == (run_ids is not None) and row[0] not in before
     connection.close()
     _to_disk(into)
     if not is_new:

@@ -106,13 +106,15 @@ def gather(into: Path, sources: Sequence[Source], of: Collection[str] | None = N
         gathered.close()
         for run_id, number in alike:
             of_each[number].add(run_id)
-        measured = copy_measured(list(zip(every, of_each, strict=True)), gathered.stage)
+        new = [run_id for run_id, number in chosen.items() if number]
+        instead = [run_id for run_id in new if run_id in had.accounts]
+        others = list(zip(sources, of_each[1:], strict=True))
+        measured = copy_measured(had, instead, others, gathered.stage)
         notes = [note for source in every for note in source.notes]
         predicted = list(_state(every, gathered.stage)) if of is None else []
-        new = [run_id for run_id, number in chosen.items() if number]
         if new or named or measured or any((gathered.stage / "predicted").glob("*")):
             sync(gathered.stage)
-            put_in_place(into, [run_id for run_id in new if run_id in had.accounts])
+            put_in_place(into, instead)
             sync(into)
         else:
             shutil.rmtree(gathered.stage)
