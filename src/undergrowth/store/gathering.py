@@ -21,13 +21,10 @@ from undergrowth.store.database import SCHEMA, reading, sealed_with
 from undergrowth.store.errors import StoreError
 from undergrowth.store.files import entries, is_regular, sha256
 from undergrowth.store.layout import databases, measured_database
-from undergrowth.store.staged import empty_stage
+from undergrowth.store.staged import BESIDE_RUNS, OF_RUNS, empty_stage
 
-BY_ATTEMPT = ("readings", "events", "complete")
+BY_ATTEMPT = tuple(table for table in OF_RUNS if table not in ("runs", "files"))
 """Tables in which a later attempt at a run counts over an earlier."""
-
-BESIDE_RUNS = ("names", "parts")
-"""Tables of what is said of runs, also of such as are not trained yet: all of it is kept."""
 
 IS_PLACE = re.compile(r"(?:(?!\.{1,2}/)[^/\0]+/)+(?!\.{1,2}$)[^/\0]+")
 PIECE = 2**20

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from undergrowth.store.database import close_whole, mend, open_for_writing, seal_of
+from undergrowth.store.database import TABLES, close_whole, mend, open_for_writing, seal_of
 from undergrowth.store.files import content, entries, is_folder, is_regular, sha256, write_whole
 from undergrowth.store.layout import databases
 
@@ -21,7 +21,9 @@ READY = ".merged"
 """When it is whole."""
 INSTEAD = "instead.json"
 """In it: the ids of runs of which the store has another account, whose place is taken."""
-OF_RUNS = ("runs", "readings", "events", "files", "complete")
+BESIDE_RUNS = ("names", "parts")
+"""Tables of what is said of runs, also of such as are not trained yet."""
+OF_RUNS = tuple(table for table in TABLES if table not in BESIDE_RUNS)
 """Tables whose rows are a run's own."""
 
 
