@@ -132,7 +132,12 @@ from .spec import (
     SpecError as SpecError,
 )
 from .spec.file import (
+    read_grid as read_grid,
     read_runs as read_runs,
+)
+from .spec.grid import (
+    Grid as Grid,
+    grid as grid,
 )
 from .spec.presets import (
     PRESETS as PRESETS,
@@ -147,6 +152,12 @@ from .store import (
 )
 from .store.comparing import (
     compare as compare,
+)
+from .store.merging import (
+    merge as merge,
+)
+from .store.pruning import (
+    prune as prune,
 )
 from .studies import (
     STUDIES as STUDIES,

@@ -21,6 +21,7 @@ from undergrowth.notebook_html import html_progress
 from undergrowth.plain_text import in_one_line, visible
 from undergrowth.printing import PlainConsole
 from undergrowth.spec import RunSpec, SpecError
+from undergrowth.spec.grid import Grid
 from undergrowth.spec_errors import shown
 from undergrowth.store import Store
 from undergrowth.store.parts import Parts
@@ -216,7 +217,8 @@ def train(
 
     progress: True shows a bar on standard error where that is a terminal, or in a notebook's cell, and
     nothing elsewhere; False or None shows nothing; or a function that is called with every `Progress`.
-    names: by run id, names to store with the runs (`Run.given_names`); not part of a run's identity.
+    names: by run id, names to store with the runs (`Run.given_names`); not part of a run's identity;
+    those of a grid say what was varied, unless others are given.
     parts: by run id, the roles of runs in studies (`Run.parts`), likewise.
 
     A finished run with a missing or truncated file is resumed, and so repaired. A run that fails does
@@ -225,6 +227,8 @@ def train(
     Raises SpecError for a spec that cannot be run, StoreError for a directory that cannot be used,
     SweepError where training could not go on.
     """
+    if isinstance(specs, Grid) and names is None:
+        names = specs.names
     some = [specs] if isinstance(specs, RunSpec) else list(specs)
     for each in some:
         if not isinstance(each, RunSpec):

@@ -11,6 +11,7 @@ from undergrowth.cli import (
     exporting,
     importing,
     measuring,
+    merging,
     own_parts,
     published,
     reporting,
@@ -18,6 +19,7 @@ from undergrowth.cli import (
     specs,
     stores,
     studies,
+    sweeping,
     training,
 )
 from undergrowth.cli.app import app
@@ -31,6 +33,7 @@ __all__ = [
     "importing",
     "main",
     "measuring",
+    "merging",
     "own_parts",
     "published",
     "reporting",
@@ -38,5 +41,6 @@ __all__ = [
     "specs",
     "stores",
     "studies",
+    "sweeping",
     "training",
 ]

@@ -73,6 +73,20 @@ def at_least_1(seeds: int) -> int:
     return seeds
 
 
+def which_seeds(given: str) -> int | range:
+    """How many seeds, or which: '8', or '108-115' from the first to the last."""
+    from undergrowth.spec.file import seed_range
+
+    if given.strip().isdecimal():
+        return at_least_1(int(given))
+    if (found := seed_range(given)) is None:
+        raise WrongUseError(
+            f"--seeds {given}: neither a number of seeds nor a range of them: give --seeds 8, or "
+            "--seeds 108-115 for these eight"
+        )
+    return found
+
+
 def runs_named(store: Store, ids: Sequence[str]) -> list[Run]:
     """The runs whose ids begin so, all of them where none is named."""
     stored = store.runs

@@ -14,26 +14,41 @@ from undergrowth.printing import console, print_entry, print_json, print_toml
 if TYPE_CHECKING:  # the command line starts without JAX
     from undergrowth.spec import RunSpec
     from undergrowth.spec.file import SpecFile
+    from undergrowth.spec.grid import Grid
 
 
 SpecName = Annotated[str, Parameter(help="A TOML file, or a name from 'undergrowth presets'.")]
 
 
-def read_specs(named: str, seeds: int | None = None) -> SpecFile:
+def read_specs(named: str, seeds: int | range | None = None) -> SpecFile:
     """What a spec file holds, or a published set-up by that name."""
+    from undergrowth.spec import SpecError
+    from undergrowth.spec.file import SpecFile
+    from undergrowth.spec.presets import PRESETS
+
+    grid = read_grid_named(named, seeds)
+    try:
+        file = SpecFile(tuple(grid), tuple(grid.name(position) for position in range(len(grid))))
+        for spec in file.runs if named not in PRESETS or Path(named).exists() else ():
+            spec.data()
+    except SpecError as error:
+        raise WrongUseError(f"{named}: {error}") from None
+    return file
+
+
+def read_grid_named(named: str, seeds: int | range | None = None) -> Grid:
+    """The runs of a spec file, or of a published set-up by that name, none of which is made yet."""
     from difflib import get_close_matches
 
     from undergrowth.spec import SpecError
-    from undergrowth.spec.file import read_file
+    from undergrowth.spec.file import read_grid
     from undergrowth.spec.presets import PRESETS
 
     path = Path(named)
     if named in PRESETS and not path.exists():
-        return read_file(f'preset = "{named}"', seeds)
+        return read_grid(f'preset = "{named}"', seeds)
     try:
-        file = read_file(path.read_text(encoding="utf-8"), seeds)
-        for spec in file.runs:
-            spec.data()
+        return read_grid(path.read_text(encoding="utf-8"), seeds)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
         near = get_close_matches(named, PRESETS, n=1)
@@ -43,7 +58,6 @@ def read_specs(named: str, seeds: int | None = None) -> SpecFile:
         ) from None
     except SpecError as error:
         raise WrongUseError(f"{path}: {error}") from None
-    return file
 
 
 @app.command

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from undergrowth.cli.app import AsJson, Out, WrongUseError, app, at_least_1, study_app
+from undergrowth.cli.app import (
+    AsJson,
+    Out,
+    WrongUseError,
+    app,
+    at_least_1,
+    study_app,
+    which_seeds,
+)
 from undergrowth.cli.reporting import write_report_of
 from undergrowth.cli.training import report_ends, train_watched
 from undergrowth.printing import console, print_answers, print_json, print_table
@@ -134,7 +142,7 @@ def run_study(
     from undergrowth.studies.named import studies
 
     names = tuple(studies()) if name == "all" else (study_named(name).name,)
-    which = None if seeds is None else _seeds(seeds)
+    which = None if seeds is None else which_seeds(seeds)
     planned = [each for name in names for each in studies()[name].planned(budget, which)]
     try:
         planned = of_arms(planned, arm) if arm else planned
@@ -168,16 +176,3 @@ def study_named(name: str) -> Study:
         return study(name)
     except ValueError as error:
         raise WrongUseError(str(error)) from None
-
-
-def _seeds(given: str) -> int | range:
-    """How many seeds, or which: '8', or '108-115' from the first to the last."""
-    first, dash, last = given.strip().partition("-")
-    if first.isdecimal() and not dash:
-        return at_least_1(int(first))
-    if first.isdecimal() and last.isdecimal() and int(first) <= int(last) < 2**31:
-        return range(int(first), int(last) + 1)
-    raise WrongUseError(
-        f"--seeds {given}: neither a number of seeds nor a range of them: give --seeds 8, or "
-        "--seeds 108-115 for these eight"
-    )

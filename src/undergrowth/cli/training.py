@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from undergrowth.cli.app import Out, app, at_least_1, say_wrong
+from undergrowth.cli.app import Out, app, say_wrong, which_seeds
 from undergrowth.cli.specs import SpecName, read_specs
 from undergrowth.plain_text import command, in_one_line
 from undergrowth.printing import console, run_rows
@@ -26,13 +26,16 @@ def run(
     /,
     *,
     out: Out = Path("runs"),
-    seeds: Annotated[int | None, Parameter(help="Train each run with seeds 0 to N-1.")] = None,
+    seeds: Annotated[
+        str | None,
+        Parameter(help="Train each run with seeds 0 to N-1, or with those of a range such as 108-115."),
+    ] = None,
 ) -> int:
     """Train the runs in a spec file; with --seeds N, each with seeds 0 to N-1.
 
     `undergrowth show SPEC --resolved` prints them with every default.
     """
-    file = read_specs(spec, None if seeds is None else at_least_1(seeds))
+    file = read_specs(spec, None if seeds is None else which_seeds(seeds))
     _say_where_to_go_on(file.runs, out)
     store = train_watched(file.runs, out, file.names)
     trained = {spec.id for spec in file.runs}

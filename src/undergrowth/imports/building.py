@@ -20,7 +20,7 @@ from undergrowth.measures.reading import Reading, scalar
 from undergrowth.models import Model, load_state_dict, state_dict
 from undergrowth.schedules import Schedule
 from undergrowth.spec import Origin, RunSpec, SpecError
-from undergrowth.spec.file import merged
+from undergrowth.spec.grid import merged
 from undergrowth.tasks import Shuffled
 from undergrowth.training.state import Snapshot, TrainState
 

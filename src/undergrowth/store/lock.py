@@ -13,6 +13,7 @@ from undergrowth.store.database import mend, seal_of
 from undergrowth.store.errors import StoreError
 from undergrowth.store.files import entries, is_regular, regular, sweep_up
 from undergrowth.store.layout import databases, measured_database, unwritable
+from undergrowth.store.staged import finish
 
 LOCK = ".writing"
 
@@ -73,9 +74,11 @@ def _locked(descriptor: int, kind: int) -> bool:
 
 
 def _mend(root: Path) -> None:
-    """Close what killed writers left open. Where they left nothing open, they were not amid a run, and
-    only the folders at the top are looked through, for a store may hold a million runs.
+    """Finish what a killed merge left, and close what killed writers left open. Where they left nothing
+    open, they were not amid a run, and only the folders at the top are looked through, for a store may
+    hold a million runs.
     """
+    finish(root)
     left_open = [path for path in databases(root) if not is_regular(seal_of(path))]
     measured = measured_database(root)
     if is_regular(measured) and not is_regular(seal_of(measured)):

@@ -14,6 +14,7 @@ from undergrowth.store.errors import StoreError, UnknownPartError
 from undergrowth.store.files import entries, inside, is_folder, is_intact, is_regular, sha256
 from undergrowth.store.layout import IMPORTED, check, databases, measured_database
 from undergrowth.store.lock import is_being_written
+from undergrowth.store.staged import is_ready
 from undergrowth.store.updates import UPDATE_LOSS, known_until, span
 
 MISSING = "readings are missing: restore them from a copy"
@@ -256,7 +257,7 @@ def _verify_whole(root: Path, folders: list[str], seen: _Seen) -> Iterator[Damag
             place = str(database.relative_to(root))
             yield Damage(place, "the file is missing: restore it from a copy")
     for run_id in folders:
-        if run_id not in seen.status:
+        if run_id not in seen.status and not is_ready(root):
             yield Damage(f"runs/{run_id}", f"no database knows this run: {MEND}")
     for spec in seen.done.values():
         yield from _verify_readings(spec, seen, seen.end_of(spec) + 1)
