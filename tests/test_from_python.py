@@ -65,7 +65,9 @@ def test_runs_and_stores_print_short(store: ug.Store) -> None:
 
 def test_a_study_is_had_by_its_name_or_the_nearest_is_told() -> None:
     assert ug.study("lr-boost") is ug.STUDIES["lr-boost"]
-    with pytest.raises(ValueError, match=r"^no study 'lr_boots'; did you mean 'lr-boost'\?$"):
+    with pytest.raises(
+        ValueError, match=r"^no study 'lr_boots'; did you mean 'lr-boost'\? \(one of your own"
+    ):
         ug.study("lr_boots")
     with pytest.raises(ValueError, match=r"^no study 'zzz'; studies: grokking, "):
         ug.study("zzz")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -286,8 +289,20 @@ def test_without_the_file_a_store_says_what_to_give(root: Path, say: Say, comman
     assert "--with FILE" in said.line
 
 
-def test_runs_are_listed_by_why_they_cannot_be_read(root: Path, say: Say) -> None:
+def test_runs_that_have_ended_are_listed_without_their_file(root: Path, say: Say) -> None:
     said = say("runs", root, *with_(*FILES[1:]))
+    assert "cannot be read" not in said.out
+    assert said.out.count("done") == len(KINDS)
+    (why,) = dict(Store(root).unreadable).values()
+    assert why.startswith("task.name = 'largest' is not known here: give the file")
+
+
+def test_runs_are_listed_by_why_they_cannot_be_read(root: Path, say: Say, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(root, tmp_path / "copy"))
+    for database in (copy / "readings").glob("*.sqlite"):  # as a version before wrote it
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("DROP TABLE summaries")
+    said = say("runs", copy, *with_(*FILES[1:]))
     assert "cannot be read: task.name = 'largest' is not known here: give the file" in said.out
     assert said.out.count("cannot be read") == 1
     assert said.out.count("done") == len(KINDS) - 1
@@ -634,7 +649,7 @@ def test_a_study_of_ones_own_is_listed_run_and_reported(
     assert "my-decay: no such study, so its runs are reported as runs of your own" in without.line
     unknown = say("study", "show", "my-decay")
     assert unknown.code == 2
-    assert unknown.line.endswith("one of your own comes with --with FILE")
+    assert unknown.line.endswith("(one of your own comes with --with FILE)")
 
 
 @pytest.mark.parametrize(

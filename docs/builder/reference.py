@@ -18,10 +18,13 @@ GROUPS = {
         (
             "spec",
             "spec.file",
+            "spec.grid",
             "spec.presets",
             "schedules",
             "store",
             "store.comparing",
+            "store.merging",
+            "store.pruning",
             "sweep",
             "terminal",
             "own_parts",

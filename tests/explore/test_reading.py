@@ -112,7 +112,7 @@ def test_the_bar_steps_and_all_pictures_follow(reader: Reader) -> None:
     assert says(page, "curves").startswith("Step 10:")
     page.keyboard.press("End")
     assert state(page, "step") == 400
-    assert page.locator("#step-said").inner_text() == "400"
+    page.wait_for_function("document.getElementById('step-said').innerText === '400'")
     assert page.locator("#step").get_attribute("aria-valuetext") == "step 400"
 
 

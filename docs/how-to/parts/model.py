@@ -64,8 +64,7 @@ class BilinearSpec(ModelSpec):
     name: Literal["bilinear"] = "bilinear"
     d_mlp: int = Field(default=64, ge=1)
 
-    @classmethod
-    def takes(cls, inputs):
+    def takes(self, inputs):
         return isinstance(inputs, Tokens)
 
     def init(self, inputs, n_labels, rng):

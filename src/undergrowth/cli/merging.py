@@ -101,7 +101,7 @@ def in_bytes(n: float) -> str:
     """Bytes in a unit that has them in few figures.
 
     >>> in_bytes(2_340_000)
-    '2.3 MB'
+    '2.34 MB'
     """
     for unit in ("B", "kB", "MB"):
         if n < 1000:

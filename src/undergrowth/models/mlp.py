@@ -171,10 +171,9 @@ class MLPSpec(ModelSpec):
     init_scale: float = Field(default=1.0, gt=0)
     combine: Combine = "concatenated"
 
-    @classmethod
-    def takes(cls, inputs: InputSpace) -> bool:
-        """Whether such a model can read these inputs: it reads any."""
-        return True
+    def takes(self, inputs: InputSpace) -> bool:
+        """Whether such a model can read these inputs: any, but for the sum of two vectors two tokens."""
+        return self.combine == "concatenated" or isinstance(inputs, Tokens)
 
     def init(self, inputs: InputSpace, n_labels: int, rng: Chance | None) -> MLP:
         """A freshly drawn model; equal generators give equal models."""

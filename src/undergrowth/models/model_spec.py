@@ -19,9 +19,8 @@ class ModelSpec(Value):
 
     components: ClassVar[tuple[str, ...]]
 
-    @classmethod
     @abstractmethod
-    def takes(cls, inputs: InputSpace) -> bool:
+    def takes(self, inputs: InputSpace) -> bool:
         """Whether such a model can read these inputs."""
 
     @abstractmethod

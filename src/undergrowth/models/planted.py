@@ -142,8 +142,7 @@ class PlantedSpec(ModelSpec):
         """What is planted."""
         return Circuits(self.group, self.lookups, self.strips, self.general)
 
-    @classmethod
-    def takes(cls, inputs: InputSpace) -> bool:
+    def takes(self, inputs: InputSpace) -> bool:
         """Whether such a model can read these inputs: two tokens, not numbers."""
         return isinstance(inputs, Tokens)
 

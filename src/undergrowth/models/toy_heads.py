@@ -163,8 +163,7 @@ class ToyHeadsSpec(ModelSpec):
     shallow_strength: float = Field(default=0.1, ge=0)
     spread: float = Field(default=0.0, ge=0)
 
-    @classmethod
-    def takes(cls, inputs: InputSpace) -> bool:
+    def takes(self, inputs: InputSpace) -> bool:
         """Whether such a model can read these inputs: two tokens, not numbers."""
         return isinstance(inputs, Tokens)
 

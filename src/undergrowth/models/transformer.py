@@ -252,8 +252,7 @@ class TransformerSpec(ModelSpec):
             )
         return self
 
-    @classmethod
-    def takes(cls, inputs: InputSpace) -> bool:
+    def takes(self, inputs: InputSpace) -> bool:
         """Whether such a model can read these inputs: two tokens, not numbers."""
         return isinstance(inputs, Tokens)
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from undergrowth.measures import AnyMeasure, Curves
 from undergrowth.measures.context import MeasuredRun
 from undergrowth.measures.reading import check_names
-from undergrowth.models import PlantedSpec, ToyHeadsSpec
+from undergrowth.models import MLPSpec, PlantedSpec, ToyHeadsSpec
 from undergrowth.schedules import Schedule
 from undergrowth.spec.fork import Fork
 from undergrowth.spec_errors import SpecError
@@ -62,9 +62,12 @@ def _is_measured(run: Told) -> None:
 
 def _model_takes_the_task(run: Told) -> None:
     if not run.model.takes(run.task.input_space):
+        what, instead = f"model.name = {run.model.name!r}", "{ name = 'mlp' } or another task"
+        if isinstance(run.model, MLPSpec):
+            what, instead = f"model.combine = {run.model.combine!r}", "'concatenated' or another task"
         raise ValueError(
-            f"model.name = {run.model.name!r} cannot read {run.task.describe()}, whose inputs are "
-            f"{run.task.input_space.describe()}: use {{ name = 'mlp' }} or another task"
+            f"{what} cannot read {run.task.describe()}, whose inputs are "
+            f"{run.task.input_space.describe()}: use {instead}"
         )
 
 

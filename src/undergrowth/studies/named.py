@@ -64,4 +64,4 @@ def study(name: str) -> Study:
     if name in found:
         return found[name]
     hint = near(name, found) or f"; studies: {', '.join(found)}"
-    raise ValueError(f"no study {name!r}{hint}; one of your own comes with --with FILE")
+    raise ValueError(f"no study {name!r}{hint} (one of your own comes with --with FILE)")
