@@ -31,6 +31,7 @@ app = App(
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,
 )
+app.meta.suppress_keyboard_interrupt = False  # of which --with is an option, before every command's
 
 study_app = App(name="study", help="Questions with stated predictions: list, show, run.")
 app.command(study_app)
