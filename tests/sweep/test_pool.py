@@ -34,11 +34,17 @@ def at_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def workers_of(process: int) -> list[psutil.Process]:
+    """The workers of a process that are alive; one may end while it is looked at."""
     return [
-        child
-        for child in psutil.Process(process).children(recursive=True)
-        if any("undergrowth.sweep.worker" in part for part in child.cmdline())
+        child for child in psutil.Process(process).children(recursive=True) if _is_a_living_worker(child)
     ]
+
+
+def _is_a_living_worker(process: psutil.Process) -> bool:
+    try:
+        return any("undergrowth.sweep.worker" in part for part in process.cmdline())
+    except psutil.NoSuchProcess:  # a zombie too
+        return False
 
 
 def test_what_is_printed_in_a_worker_is_no_answer(tmp_path: Path, at_start: Path) -> None:
