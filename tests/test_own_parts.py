@@ -627,6 +627,8 @@ def test_a_study_of_ones_own_is_listed_run_and_reported(
     shown = say("study", "show", "my-decay", "--with", file)
     assert "M1    With weight decay more" in shown.out
     out = tmp_path / "store"
+    planned = say("sweep", "my-decay", "--dry-run", "--json", "--out", out, "--with", file)
+    assert json.loads(planned.out)["to_train"] == 8
     said = say("study", "run", "my-decay", "--seeds", 2, "--out", out, "--with", file)
     assert said.code == 0
     verdicts = json.loads((out / "verdicts.json").read_text())["verdicts"]

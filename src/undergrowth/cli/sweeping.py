@@ -125,19 +125,20 @@ def _asked(what: str, budget: BudgetName, seeds: int | range | None, out: Path, 
 
     from undergrowth.cli.specs import read_grid_named
     from undergrowth.store.layout import create
-    from undergrowth.studies import STUDIES
     from undergrowth.studies.conducting import parts_in, state_predictions
+    from undergrowth.studies.named import studies
 
-    if Path(what).exists() or not (what == "all" or what in STUDIES):
+    known = studies()
+    if Path(what).exists() or not (what == "all" or what in known):
         return _Asked(read_grid_named(what, seeds), {})
     planned = [
         each
-        for name in (STUDIES if what == "all" else (what,))
-        for each in STUDIES[name].planned(budget, seeds)
+        for name in (known if what == "all" else (what,))
+        for each in known[name].planned(budget, seeds)
     ]
     if state:
         create(out)
-        state_predictions(out, planned, STUDIES.values(), time.time())
+        state_predictions(out, planned, known.values(), time.time())
     specs = list({each.spec.id: each.spec for each in planned}.values())
     return _Asked(specs, parts_in(planned))
 

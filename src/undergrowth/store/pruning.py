@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from undergrowth.store import rows
-from undergrowth.store.database import close_whole, mend, open_for_writing, seal_of
 from undergrowth.store.files import entries, is_folder
-from undergrowth.store.layout import check, checkpoint_folder, databases, run_folder
+from undergrowth.store.layout import check, checkpoint_folder, run_folder
 from undergrowth.store.lock import writing
-from undergrowth.store.staged import remove_rows
+from undergrowth.store.staged import change_rows, remove_rows
 
 PRUNED = ".pruned"
 """Where the folders of runs lie whose rows are about to go; nobody needs what is left there."""
@@ -111,13 +110,7 @@ def _remove_checkpoints(root: Path, gone: Sequence[Checkpoint]) -> None:
     if not gone:
         return
     keys = [(each.run_id, each.step) for each in gone]
-    for path in databases(root):
-        seal_of(path).unlink(missing_ok=True)
-        connection = open_for_writing(path)
-        with connection:
-            connection.executemany("DELETE FROM files WHERE run_id = ? AND step = ?", keys)
-        if not close_whole(path, connection):
-            mend(path)
+    change_rows(root, {"DELETE FROM files WHERE run_id = ? AND step = ?": keys})
     for run_id, step in keys:
         shutil.rmtree(root / checkpoint_folder(run_id, step), ignore_errors=True)
 

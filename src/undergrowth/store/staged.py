@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from undergrowth.store.database import TABLES, close_whole, mend, open_for_writing, seal_of
@@ -86,11 +86,18 @@ def _measured(ready: Path) -> Iterator[Path]:
 def remove_rows(root: Path, run_ids: Collection[str], tables: Collection[str] = OF_RUNS) -> None:
     """Take the rows of some runs out of a store's databases; the caller holds the right to write."""
     ids = [(run_id,) for run_id in run_ids]
+    change_rows(root, {f"DELETE FROM {table} WHERE run_id = ?": ids for table in tables})
+
+
+def change_rows(root: Path, changes: Mapping[str, Sequence[tuple[object, ...]]]) -> None:
+    """Carry out statements in SQL, each for all its parameters, in every database of a store, which is
+    closed and sealed again; the caller holds the right to write.
+    """
     for path in databases(root):
         seal_of(path).unlink(missing_ok=True)
         connection = open_for_writing(path)
         with connection:
-            for table in tables:
-                connection.executemany(f"DELETE FROM {table} WHERE run_id = ?", ids)
+            for sql, parameters in changes.items():
+                connection.executemany(sql, parameters)
         if not close_whole(path, connection):
             mend(path)
