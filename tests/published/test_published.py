@@ -83,7 +83,9 @@ def test_thinned_curves_keep_their_ends_and_do_not_stand_beside_others(
     size = sum(path.stat().st_size for path in there.where.iterdir())
     monkeypatch.setattr("undergrowth.published.writing.MOST_BYTES", size - 1_000)
     monkeypatch.setattr("undergrowth.published.writing.THINNED", (None, 3, 2))
+    publish(store, STUDY, ["trained so"], tmp_path / "thin")
     thinned = publish(store, STUDY, (), tmp_path / "thin")
+    assert thinned.about["commands"] == ["trained so"], "of the same runs"
     assert thinned.about["most_steps"] in (3, 2)
     assert sum(path.stat().st_size for path in thinned.where.iterdir()) < size
     assert not thinned.has_all_steps

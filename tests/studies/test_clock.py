@@ -95,8 +95,11 @@ def test_the_waits_of_fresh_seeds() -> None:
     assert found.estimate.low < 0 < found.estimate.high
     late = fresh(clock)
     late[ADDITION][3] = run(ADDITION, 103, 9_999)
-    open_ = verdict_of(STUDY, "addition-seeds", late, "standard").estimate
-    assert open_.low == -np.inf
+    open_ = verdict_of(STUDY, "addition-seeds", late, "standard")
+    assert open_.estimate.low == -np.inf
+    waited = open_.by_arm[ADDITION]
+    assert waited[103] == (STEPS - MEMORISED, np.inf)
+    assert [seed for seed, value in waited.items() if np.ptp(value)] == [103]
 
 
 def test_a_wait_is_in_the_middle_of_two_evaluations_or_was_not_over() -> None:

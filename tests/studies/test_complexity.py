@@ -109,11 +109,15 @@ def test_the_primary_says_how_much_later_and_of_how_many_tasks() -> None:
     assert (found.ruling, found.estimate.n) == ("supported", 4)
     assert found.estimate.effect == pytest.approx(0.8, abs=0.1)
     assert found.p < 0.05 / 34
-    assert found.says.endswith("later")
+    assert found.says.endswith("later, by whichever law")
     assert (found.arm, found.control) == ("x+y mod 53, as many a row", "x+y mod 23, as many a row")
     assert (
         found.note == "8 tasks; p: 23 to 53, a factor of 2.3, below the 3 needed to tell the laws apart."
     )
+    middles = {arm: np.mean([*by_seed.values()]) for arm, by_seed in found.by_arm.items()}
+    assert (len(middles), {len(by_seed) for by_seed in found.by_arm.values()}) == (8, {4})
+    least, *_, most = middles.values()
+    assert most - least == pytest.approx(0.8, abs=0.15)
 
 
 @pytest.mark.parametrize("budget", BUDGETS)

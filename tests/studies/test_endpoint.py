@@ -53,6 +53,8 @@ def test_an_unpaired_control_is_taken_away_as_a_mean() -> None:
     found = endpoint(control="control", paired=False).verdict(table(treated=5, control=3))
     assert found.estimate.effect == 1.0
     assert (found.estimate.n, found.estimate.n_control) == (5, 3)
+    [control] = found.by_arm.values()
+    assert np.mean([*found.values.values()]) - np.mean([*control.values()]) == found.estimate.effect
 
 
 def test_a_difference_of_shares_may_go_below_none_but_not_beyond_minus_one() -> None:

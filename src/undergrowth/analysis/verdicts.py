@@ -29,7 +29,8 @@ class Verdict:
     in words, how; arm, control: whose runs; is_primary: whether it gives the claim its ruling, or only
     says how robust that is; says: the effect in the reader's unit; missing: by reason, seeds without a
     value; worst_case: the effect if these had come out as badly, and as well, as they could; values: by
-    seed; waits_for: why these runs cannot decide it, empty where they can.
+    seed; by_arm: by arm and seed the numbers of a control that is not paired, or those from which an
+    effect of whole arms is computed; waits_for: why these runs cannot decide it, empty where they can.
     """
 
     claim: str
@@ -47,6 +48,7 @@ class Verdict:
     missing: Mapping[str, int] = field(default_factory=dict)
     worst_case: tuple[float, float] | None = None
     values: Mapping[int, Value] = field(default_factory=dict)
+    by_arm: Mapping[str, Mapping[int, Value]] = field(default_factory=dict)
     waits_for: str = ""
     chosen: Chosen = "explore"
     p_adjusted: float = math.nan

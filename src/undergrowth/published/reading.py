@@ -85,8 +85,9 @@ class Published:
 
     @cached_property
     def values(self) -> pd.DataFrame:
-        """One row per endpoint and seed: claim, endpoint, arm, control, seed, low and high, which are
-        equal where the value is known.
+        """One row per endpoint, arm and seed: claim, endpoint, arm, control, seed, low and high, which
+        are equal where the value is known. A control that is not paired has rows of its own; of an
+        endpoint over whole arms the rows have the numbers that its effect is computed from.
         """
         import pandas as pd
 

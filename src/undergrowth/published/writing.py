@@ -24,6 +24,7 @@ from undergrowth.published.reading import (
     VERDICTS,
     Published,
     ResultsError,
+    digest,
     digest_of_about,
     results,
     shipped,
@@ -68,7 +69,7 @@ def publish(
     }
     about = {
         **_about(table, runs),
-        "commands": list(dict.fromkeys((*(kept.about["commands"] if kept else ()), *given))),
+        "commands": list(dict.fromkeys((*_commands_before(folder, kept, contents[RUNS]), *given))),
     }
     room = MOST_BYTES - sum(map(len, (*contents.values(), _text(about))))
     contents[CURVES], most_steps = _curves(runs, room)
@@ -104,6 +105,16 @@ def _published_before(study: str, folder: Path) -> Published | None:
         return None
     before = results(study, folder.parent)
     return before if before.has_all_steps else None
+
+
+def _commands_before(folder: Path, kept: Published | None, runs: bytes) -> Sequence[str]:
+    """The commands that trained what is published already, if any of it stays: runs beside which others
+    are put, or the same ones once more.
+    """
+    if kept or not (folder / ABOUT).exists():
+        return kept.about["commands"] if kept else ()
+    before = results(folder.name, folder.parent)
+    return before.about["commands"] if before.about["files"][RUNS] == digest(runs) else ()
 
 
 def _together(study: Study, store: Store, kept: Published | None) -> tuple[Table, Parts]:
@@ -156,9 +167,10 @@ def _values(verdicts: Sequence[Verdict]) -> str:
     import pandas as pd
 
     rows = [
-        (v.claim, v.endpoint, v.is_primary, v.arm, v.control or "", seed, *_bounds(value))
+        (v.claim, v.endpoint, v.is_primary, arm, v.control or "", seed, *_bounds(value))
         for v in verdicts
-        for seed, value in v.values.items()
+        for arm, by_seed in ((v.arm, v.values), *v.by_arm.items())
+        for seed, value in by_seed.items()
     ]
     columns = ["claim", "endpoint", "primary", "arm", "control", "seed", "low", "high"]
     out = io.StringIO()

@@ -28,7 +28,7 @@ def best_held_out(
         missing: Counter[str] = Counter()
         by_arm = values_of_arms(table, endpoint, missing)
         values = {seed: by_arm[arm][seed] for seed, arm in held_out(by_arm, min).items()}
-        return Measured(aggregate(list(values.values())), values, {}, missing)
+        return Measured(aggregate(list(values.values())), values, missing=missing)
 
     return measured
 

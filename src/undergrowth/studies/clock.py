@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from undergrowth.analysis import Exceeds, events
+from undergrowth.analysis import Exceeds, Value, events
 from undergrowth.analysis.hypotheses import COLLAPSE, EFFICIENCY, FREQUENCY, LAZY, TWO_CIRCUITS
 from undergrowth.analysis.intervals import Estimate, P
 from undergrowth.analysis.predictions import Prediction
@@ -126,6 +126,8 @@ def wait(run: Run) -> tuple[float, bool] | Missing:
     """Steps from memorised to grokked, the middle of two evaluations; or, and True, how long it had
     lasted by the end.
     """
+    if run.status == "failed":
+        return Missing("diverged")
     found = events(run.curves)
     memorised, grokked = found["memorised"], found["grokked"]
     if memorised.first is None:
@@ -141,7 +143,7 @@ def waits(runs: Sequence[Run], missing: Counter[str]) -> tuple[list[float], list
     over: list[float] = []
     still: list[float] = []
     for run in runs:
-        found = Missing("diverged") if run.status == "failed" else wait(run)
+        found = wait(run)
         if isinstance(found, Missing):
             missing[found.why] += 1
         else:
@@ -164,14 +166,21 @@ def of_orders(table: Table, endpoint: Endpoint) -> Measured:
         values[seed] = 1 - low if low == high else (1 - high, 1 - low)
     as_bounds = any(isinstance(value, tuple) for value in values.values())
     given = [v if isinstance(v, tuple) or not as_bounds else (v, v) for v in values.values()]
-    return Measured(aggregate(given), values, {}, missing)
+    return Measured(aggregate(given), values, missing=missing)
 
 
 def of_seeds(table: Table, endpoint: Endpoint) -> Measured:
     """1 minus the coefficient of variation of the trunks, one a seed."""
     missing: Counter[str] = Counter(table.absent.get(endpoint.arm, {}).values())
-    over, still = waits(table.of(endpoint.arm), missing)
-    return Measured(_from_one(estimated_variation(over, still)), missing=missing)
+    runs = table.runs.get(endpoint.arm, {})
+    found = _from_one(estimated_variation(*waits(list(runs.values()), missing)))
+    each = {seed: wait(run) for seed, run in sorted(runs.items())}
+    bounds: dict[int, Value] = {
+        seed: (steps[0], np.inf if steps[1] else steps[0])
+        for seed, steps in each.items()
+        if not isinstance(steps, Missing)
+    }
+    return Measured(found, by_arm={endpoint.arm: bounds}, missing=missing)
 
 
 def _from_one(found: Estimate) -> Estimate:

@@ -15,7 +15,7 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
-from undergrowth.analysis import Event, Exceeds, events
+from undergrowth.analysis import Event, Exceeds, Value, events
 from undergrowth.analysis.growth import Ladder, exponential_over_power_law, slope
 from undergrowth.analysis.hypotheses import EFFICIENCY, FREQUENCY
 from undergrowth.analysis.predictions import Prediction
@@ -241,7 +241,7 @@ def later(measure: Measure, time: str = GROKKED) -> Statistic:
         f"{TIMED} Read off the straight line through the tasks' mean log times; the interval contains "
         "the slopes that a permutation test over the tasks does not exclude.",
         TIMES[time],
-        says=times("later", "sooner"),
+        says=lambda decades: f"{times('later', 'sooner')(decades)}, by whichever law",
     )
 
 
@@ -258,11 +258,14 @@ def exponential(measure: Measure) -> Statistic:
 
 @dataclass(frozen=True, eq=False)
 class Rungs:
-    """The runs of a table on a measure's ladder; missing: by reason, seeds without a time."""
+    """The runs of a table on a measure's ladder; times: bounds of log10 of a time by arm and seed;
+    missing: by reason, seeds without one.
+    """
 
     ladder: Ladder
     arms: tuple[Arm, ...]
     runs: tuple[Run, ...]
+    times: Mapping[str, Mapping[int, Value]]
     missing: Counter[str] = field(default_factory=Counter)
 
 
@@ -281,7 +284,7 @@ def rungs_of(table: Table, measure: Measure, time: str = GROKKED) -> Rungs:
         np.array([value for its in found.values() for value in its.values()]).reshape(-1, 2),
     )
     runs = tuple(table.runs[arm.name][seed] for arm, its in found.items() for seed in its)
-    return Rungs(ladder, tuple(found), runs, missing)
+    return Rungs(ladder, tuple(found), runs, {arm.name: its for arm, its in found.items()}, missing)
 
 
 WORTH = Exceeds(0.3)
@@ -298,7 +301,7 @@ def over_tasks(
 
     def measured(table: Table, endpoint: Endpoint) -> Measured:
         rungs = rungs_of(table, measure, time)
-        return Measured(of(rungs.ladder), missing=rungs.missing)
+        return Measured(of(rungs.ladder), by_arm=rungs.times, missing=rungs.missing)
 
     def note(table: Table) -> str:
         told_control = _of_control(table) if name == "grows-p" else []

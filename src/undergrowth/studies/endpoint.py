@@ -27,13 +27,15 @@ from undergrowth.studies.table import NOT_THERE, Table
 class Measured:
     """What an endpoint comes to.
 
-    values, control: by seed; missing: by reason, how many seeds have no value, and of the control
-    where that has values of its own.
+    values, control: by seed; by_arm: where the estimate is of whole arms and not of numbers a seed, what
+    it is computed from, by arm and seed; missing: by reason, how many seeds have no value, and of the
+    control where that has values of its own.
     """
 
     estimate: Estimate
     values: Mapping[int, Value] = field(default_factory=dict)
     control: Mapping[int, Value] = field(default_factory=dict)
+    by_arm: Mapping[str, Mapping[int, Value]] = field(default_factory=dict)
     missing: Mapping[str, int] = field(default_factory=dict)
     missing_control: Mapping[str, int] = field(default_factory=dict)
 
@@ -86,9 +88,13 @@ class Endpoint:
             missing=dict(Counter(found.missing) + Counter(found.missing_control)),
             worst_case=worst_case(found, self),
             values=found.values,
+            by_arm=found.by_arm or self._of_control(found.control),
             waits_for=self.waits_for or self._too_few(estimate.n),
             chosen=chosen(table),
         )
+
+    def _of_control(self, values: Mapping[int, Value]) -> Mapping[str, Mapping[int, Value]]:
+        return {self.control: values} if self.control is not None and values else {}
 
     def _too_few(self, n: int) -> str:
         """What it waits for where some seeds have a value, and fewer than it takes."""
@@ -107,11 +113,11 @@ def measured_by_seed(table: Table, endpoint: Endpoint) -> Measured:
     if endpoint.control is None or not endpoint.paired:
         values = values_of(table, endpoint.arm, endpoint.statistic, missing)
         if endpoint.control is None:
-            return Measured(aggregate(list(values.values())), values, {}, missing)
+            return Measured(aggregate(list(values.values())), values, missing=missing)
         without: Counter[str] = Counter()
         control = values_of(table, endpoint.control, endpoint.statistic, without)
         found = difference([*map(float, values.values())], [*map(float, control.values())])  # pyright: ignore[reportArgumentType]
-        return Measured(found, values, control, missing, without)
+        return Measured(found, values, control, missing=missing, missing_control=without)
     missing += Counter(table.absent.get(endpoint.arm, {}).values())
     values = {}
     for seed, run in sorted(table.runs.get(endpoint.arm, {}).items()):
@@ -120,7 +126,7 @@ def measured_by_seed(table: Table, endpoint: Endpoint) -> Measured:
             missing[f"no run of its control, {endpoint.control}"] += 1
         elif (value := _value(endpoint.statistic, missing, run, control)) is not None:
             values[seed] = value
-    return Measured(aggregate(list(values.values())), values, {}, missing)
+    return Measured(aggregate(list(values.values())), values, missing=missing)
 
 
 def values_of(table: Table, arm: str, statistic: Statistic, missing: Counter[str]) -> dict[int, Value]:

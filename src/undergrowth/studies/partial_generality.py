@@ -186,7 +186,7 @@ def by_clusters(table: Table, endpoint: Endpoint) -> Measured:
                 missing[NO_MIDWAY.why] += 1
             else:
                 values[run.spec.seeds.model] = value
-    return Measured(aggregate(list(values.values())), values, {}, +missing)
+    return Measured(aggregate(list(values.values())), values, missing=+missing)
 
 
 def apart(kind: AreaKind) -> Statistic:

@@ -323,8 +323,8 @@ class Comparison:
         found = list(values.values())
         if endpoint.statistic is LESS_DATA:
             certain, possible = np.reshape(found, (-1, 2)).T == 1
-            return Measured(censored_proportion(certain, possible), values, {}, missing)
-        return Measured(aggregate(found), values, {}, missing)
+            return Measured(censored_proportion(certain, possible), values, missing=missing)
+        return Measured(aggregate(found), values, missing=missing)
 
     def note(self, table: Table) -> str:
         """What was compared, and what shuffled labels came to under it."""

@@ -259,7 +259,7 @@ class Comparison:
         mine = {seed: float(np.mean([values[seed] for values in each])) for seed in seeds}
         its = values_of(table, self.second, endpoint.statistic, missing)
         found = difference([*mine.values()], [float(value) for value in its.values()])  # pyright: ignore[reportArgumentType]
-        return Measured(found, mine, its, missing)
+        return Measured(found, mine, its, missing=missing)
 
     def endpoint(self, shape: Shape, ending: str) -> Endpoint:
         """Of a shape."""
@@ -323,7 +323,7 @@ def by_dose(table: Table, endpoint: Endpoint) -> Measured:
         seed: -float(np.polyfit(dose, [float(values[seed]) for values in each], 1)[0])  # pyright: ignore[reportArgumentType]
         for seed in sorted(set.intersection(*map(set, each)))
     }
-    return Measured(estimate([*slopes.values()]), slopes, {}, missing)
+    return Measured(estimate([*slopes.values()]), slopes, missing=missing)
 
 
 DOSED = Statistic(

@@ -35,7 +35,7 @@ def moved(
                 continue
             (low, high), (its_low, its_high) = map(half_lost, found)
             values[seed] = (low - its_high, high - its_low)
-        return Measured(aggregate(list(values.values())), values, {}, missing)
+        return Measured(aggregate(list(values.values())), values, missing=missing)
 
     return measured
 

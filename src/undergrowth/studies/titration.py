@@ -263,7 +263,7 @@ def slope_on_reach(table: Table, endpoint: Endpoint) -> Measured:
             missing[found.why] = missing.get(found.why, 0) + 1
         else:
             values[seed] = found
-    return Measured(estimate([float(v) for v in values.values()]), values, {}, missing)  # pyright: ignore[reportArgumentType]
+    return Measured(estimate([float(v) for v in values.values()]), values, missing=missing)  # pyright: ignore[reportArgumentType]
 
 
 def _slope(runs: Sequence[Run | None]) -> float | Missing:

@@ -205,7 +205,7 @@ def beside_predicted(table: Table, endpoint: Endpoint) -> Measured:
             assert isinstance(value, float)
             off.setdefault(seed, []).append(value - math.log10(said))
     worst = {seed: max(its, key=abs) for seed, its in off.items() if len(its) == len(names)}
-    return Measured(aggregate(list(worst.values())), worst, {}, missing)
+    return Measured(aggregate(list(worst.values())), worst, missing=missing)
 
 
 def as_drawn(table: Table) -> str:

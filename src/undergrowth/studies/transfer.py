@@ -275,7 +275,7 @@ def beside_predicted(table: Table, endpoint: Endpoint) -> Measured:
             missing.update([found.why])
         else:
             values[seed] = found[0] - said, found[1] - said
-    return Measured(aggregate(list(values.values())), values, {}, missing)
+    return Measured(aggregate(list(values.values())), values, missing=missing)
 
 
 HOW = (

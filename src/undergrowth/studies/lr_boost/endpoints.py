@@ -132,7 +132,7 @@ def works_and_collapses(switch: str) -> Callable[[Table, Endpoint], Measured]:
                 continue
             low, _ = statistics.faster(switched(run), switched(control))
             found[seed] = bool(low >= np.log10(2) and not switched(other).retains)
-        return Measured(proportion([bool(value) for value in found.values()]), found, {}, missing)
+        return Measured(proportion([bool(value) for value in found.values()]), found, missing=missing)
 
     return measured
 

@@ -100,7 +100,7 @@ def beside_predicted(table: Table, endpoint: Endpoint) -> Measured:
         values = {}
     how = (lambda x: x - said) if is_exponent else (lambda x: math.log10(x / said))
     beside = {seed: how(float(value)) for seed, value in values.items()}  # pyright: ignore[reportArgumentType]
-    return Measured(aggregate(list(beside.values())), beside, {}, missing)
+    return Measured(aggregate(list(beside.values())), beside, missing=missing)
 
 
 HOW = (
