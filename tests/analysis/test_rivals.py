@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from undergrowth.analysis.rivals import (
     Rivals,
     adam_gains,
+    crossing,
     descent,
     exponent,
     flow,
@@ -22,7 +25,9 @@ PLAIN = Rivals(N, 5)
     ("fields", "ratio"),
     [({}, N), ({"gain": 1 / N}, 1), ({"gain": 10 / N}, 10), ({"share": 1 / N}, 1)],
 )
-def test_without_decay_the_ratio_of_gains_is_that_of_the_pushes(fields: dict, ratio: float) -> None:
+def test_without_decay_the_ratio_of_gains_is_that_of_the_pushes(
+    fields: dict[str, Any], ratio: float
+) -> None:
     rivals = Rivals(N, 5, **fields)
     s, v = flow(rivals, [0.0, 1.0, 30.0])
     np.testing.assert_allclose(rivals.ratio(s, v)[1:], ratio, rtol=1e-6)
@@ -45,14 +50,35 @@ def test_the_residual_is_that_of_a_softmax() -> None:
 
 def test_small_steps_follow_the_flow() -> None:
     for fields in ({}, {"gain": 0.25}, {"decay_general": 0.2, "decay_shallow": 0.05}):
-        rivals = Rivals(N, 5, **fields)
+        rivals = Rivals(N, 5, **fields)  # pyright: ignore[reportArgumentType]
         s, v = flow(rivals, [0.0, 10.0])
         mine, its = descent(rivals, "sgd", 0.002, [0, 5000])
         np.testing.assert_allclose((mine[-1, 0], its[-1, 0]), (s[-1], v[-1]), rtol=2e-3)
 
 
+@pytest.mark.parametrize("d", [2, 3])
+def test_a_general_circuit_of_several_layers_grows_as_a_product(d: int) -> None:
+    """While no residual changes, u' = u^(d - 1) rho has a closed form in s = u^d (Saxe et al. 2014)."""
+    rivals = Rivals(N, 10_000, factors=d, general=0.01, shallow=0.0)  # the residual stays near 1
+    times = [0.0, 0.5, 1.0]
+    s, _ = flow(rivals, times)
+    rho = rivals.residual(s).min()
+    assert rho > 0.999
+    grown = [0.01 * np.exp(2 * t) if d == 2 else (0.01 ** (-1 / 3) - t) ** -3.0 for t in times]
+    np.testing.assert_allclose(s, grown, rtol=5e-3)
+    mine, _ = descent(rivals, "sgd", 1e-4, [0, 5_000, 10_000])
+    np.testing.assert_allclose(mine[:, 0], s, rtol=2e-3)
+
+
+def test_it_overtakes_where_the_lines_cross_and_only_if_it_was_behind() -> None:
+    steps, v = [0, 2, 4], np.array([0.1, 0.1, 0.1])
+    assert crossing(steps, np.array([0.0, 0.05, 0.15]), v) == pytest.approx(3.0)
+    assert crossing(steps, np.array([0.2, 0.05, 0.15]), v) is None
+    assert crossing(steps, np.array([0.0, 0.05, 0.09]), v) is None
+
+
 def test_one_at_a_time_the_sum_of_pushes_counts_and_large_rare_ones_overshoot() -> None:
-    def ratios(lr: float, **fields: float) -> float:
+    def ratios(lr: float, **fields: Any) -> float:
         rivals = Rivals(N, 5, **fields)
         s, v = descent(rivals, "sgd", lr, [0, round(40 / lr)], batch_size=1, n_draws=200)
         return float(rivals.ratio(s, v)[-1].mean())

@@ -127,8 +127,12 @@ def test_it_goes_on_bit_for_bit_as_the_run_that_it_was(
     assert "imported from net.pth" in theirs.spec.describe()
 
 
-@pytest.mark.parametrize("by", MEASURES, ids=[measure.key for measure in MEASURES])
-def test_every_measure_reads_it(by: Measure, measured: ug.Run) -> None:
+SOME = MEASURES[::4]
+"""Each is compiled anew for the shape of this network; measures do not know where a run is from."""
+
+
+@pytest.mark.parametrize("by", SOME, ids=[measure.key for measure in SOME])
+def test_measures_read_it(by: Measure, measured: ug.Run) -> None:
     found = ug.measure(measured, by)
     assert list(found["step"].values) == [20]
     assert all(np.isfinite(found[name].values).any() for name in found)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from undergrowth.models import Planted, PlantedSpec, PlantedWeights, gated
+from undergrowth.analysis.rivals import Rivals
+from undergrowth.models import Planted, PlantedSpec, PlantedWeights, gated, parameter_names
 from undergrowth.models.circuits import Circuits
 from undergrowth.spec import RunSpec, SpecError
 from undergrowth.tasks import Tokens
@@ -78,9 +80,38 @@ def test_together_they_add_up_by_their_strengths(trains: str) -> None:
     np.testing.assert_allclose(logits, margin[:, None] * said("C5", np.arange(25)), atol=1e-5)
 
 
+@pytest.mark.parametrize("factors", [1, 2, 3])
+def test_a_general_block_of_several_layers_begins_with_its_strength_and_grows_as_the_flow_says(
+    factors: int,
+) -> None:
+    fields: Any = {"general_strength": 0.3, "shallow_strength": 0.2, "general_factors": factors}
+    cells, labels = all_cells("C5")
+    inputs = jnp.asarray(cells)
+    one, several = made("C5", **fields | {"general_factors": 1}), made("C5", **fields)
+    for model in (one, several):
+        np.testing.assert_allclose(model(inputs), model.plain(inputs), atol=1e-6)
+        np.testing.assert_allclose(model(inputs), one(inputs), atol=1e-6)
+    assert parameter_names(several) == ("strength", *(f"factors.{i}" for i in range(factors - 1)))
+
+    def loss(model: Planted) -> Any:
+        return -jnp.mean(jax.nn.log_softmax(model(inputs))[np.arange(25), labels])
+
+    slopes = jax.grad(loss)(several)
+    assert isinstance(several, Planted)
+    assert isinstance(slopes, Planted)
+    rho = Rivals(25, 5).residual(np.array(0.5))
+    u = 0.3 ** (1 / factors)
+    for mine in (slopes.strength, *slopes.factors):
+        assert float(mine[-1]) == pytest.approx(-rho * u ** (factors - 1), rel=1e-4)
+    np.testing.assert_allclose(slopes.strength[:-1], -rho / 25, rtol=1e-4)
+    assert not any(np.any(factor[:-1]) for factor in (*slopes.factors, *several.factors))
+
+
 @pytest.mark.parametrize(
     ("fields", "wrong"),
     [
+        ({"general_factors": 2, "trains": "weights"}, "general_factors = 2 with trains = 'weights'"),
+        ({"general_factors": 2, "general": "none"}, "general_factors = 2 with general = 'none'"),
         ({"strips": (20, 6)}, "strips of 26 cells in all do not fit: the table of C5 has 25"),
         ({"group": "C4"}, "general = 'fourier' does not fit C4"),
         ({"group": "S3"}, "general = 'fourier' does not fit S3"),

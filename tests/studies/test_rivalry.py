@@ -13,7 +13,9 @@ import xarray as xr
 
 from tests.studies.made_up import STEPS, MadeUpRun
 from tests.studies.planted import table_of
-from undergrowth.analysis.rivals import flow
+from undergrowth.analysis.rivals import descent, flow
+from undergrowth.engine import train
+from undergrowth.engine.facts import Measured
 from undergrowth.store import Run
 from undergrowth.store.predicted import Predicted
 from undergrowth.studies.rivalry import STUDY
@@ -26,6 +28,9 @@ from undergrowth.studies.rivalry.arms import (
     PLAIN,
     RIGGED,
     SIZES,
+    WHOLE,
+    WHOLE_EQUAL,
+    late_arm,
     strips_arm,
 )
 from undergrowth.studies.rivalry.statistics import ratio, share
@@ -33,10 +38,12 @@ from undergrowth.studies.rivalry.theory import predicted, rivals_of
 
 SPECS = {arm.name: arm.spec for arm in STUDY.arms("quick")}
 STRIPS = strips_arm("SGD, full batch")
+LATE = late_arm("two layers", "a hundredth")
 SAID = {
     **{arm: {"ratio": 16.0} for arm in SPECS},
     EQUAL_PUSH: {"ratio": 1.0},
     STRIPS: {"exponent": 1.0},
+    LATE: {"crosses": 100.0},
 }
 
 
@@ -138,6 +145,83 @@ def test_an_exponent_beside_the_one_predicted(power: float, said: str) -> None:
     assert verdict(f"as predicted: {STRIPS}", runs).ruling == said
 
 
+def late(seed: int, at: float, *, gets_there: bool = True) -> Run:
+    """A general circuit of two equal factors whose strength reaches that of the look-ups at a step."""
+    spec = SPECS[LATE].seeded(seed)
+    steps, n_blocks = [0, 10, 1_000], len(spec.model.circuits.cells) + 1  # pyright: ignore[reportAttributeAccessIssue]
+    at_10 = 0.001 + (0.1 - 0.001) * 10 / at
+    general = np.array([0.001, at_10, at_10 + (0.1 - at_10) / (at - 10) * (990 if gets_there else 0)])
+    values = np.zeros((3, 2, n_blocks))
+    values[:, 0] = 0.1
+    values[:, :, -1] = np.sqrt(general)[:, None]
+    coords = {"step": steps, "parameter": ["strength", "factors.0"]}
+    curves = {"train_accuracy": [1.0] * len(STEPS), "val_accuracy": [1.0] * len(STEPS)}
+    strength = xr.DataArray(values, coords, ("step", "parameter", "block"))
+    run = MadeUpRun(spec, curves, strength=strength)
+    run.__dict__["began"] = 100.0
+    return run
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        (lambda s: 100 * (1 + s / 1000), "supported"),
+        (lambda s: 120 * (1 + s / 1000), "contradicted"),
+        (lambda s: (80, 120)[s % 2], "inconclusive"),
+    ],
+)
+def test_when_the_general_circuit_overtakes_beside_the_step_predicted(at: Any, said: str) -> None:
+    runs = {LATE: [late(seed, at(seed)) for seed in range(6)]}
+    assert verdict("overtakes as predicted: two layers, a hundredth", runs).ruling == said
+
+
+def test_one_that_never_overtakes_is_censored_not_dropped() -> None:
+    runs = {LATE: [late(seed, 100, gets_there=False) for seed in range(6)]}
+    found = verdict("overtakes as predicted: two layers, a hundredth", runs)
+    assert found.estimate.n == 6
+    assert found.values[0] == (pytest.approx(1.0), np.inf)
+
+
+def test_engine_and_theory_agree_step_by_step_on_a_circuit_of_two_layers() -> None:
+    spec = SPECS[LATE].replace(steps=100)
+    facts = [fact for _, fact in train([spec], [None])]
+    read = [fact for fact in facts if isinstance(fact, Measured) and "strength" in fact.readings]
+    found = {each.step: each.readings["strength"].values for each in read}
+    rivals, trained = rivals_of(spec), np.flatnonzero(spec.data().is_train)
+    s, v = descent(rivals, "sgd", spec.optimiser.lr, sorted(found))
+    for i, step in enumerate(sorted(found)):
+        assert np.prod(found[step][:, -1]) == pytest.approx(s[i, 0], rel=1e-4)
+        assert found[step][0, trained].mean() == pytest.approx(v[i, 0], rel=1e-4)
+
+
+def parts(seed: int, arm: str, share: float) -> Run:
+    """All blocks together came to add 1 to the logit, of which the general one a share."""
+    part = np.zeros((2, 2, 26))
+    part[1, 0, -1], part[1, 0, :-1] = share, (1 - share) / 25
+    coords = {"step": [0, STEPS[-1]], "side": ["train", "val"]}
+    curves = {"train_accuracy": [1.0] * len(STEPS), "val_accuracy": [1.0] * len(STEPS)}
+    part_mean = xr.DataArray(part, coords, ("step", "side", "block"))
+    return MadeUpRun(SPECS[arm].seeded(seed), curves, part_mean=part_mean)
+
+
+@pytest.mark.parametrize(
+    ("full", "equal", "said"),
+    [
+        (0.9, 0.5, "supported"),
+        (0.5, 0.9, "contradicted"),
+        (0.9, 0.9, "no effect"),
+        (0.9, (0.1, 0.95), "inconclusive"),
+    ],
+)
+def test_what_an_equal_push_takes_away_from_trained_weights(full: float, equal: Any, said: str) -> None:
+    shares = equal if isinstance(equal, tuple) else (equal, equal + 0.01)
+    runs = {
+        WHOLE: [parts(s, WHOLE, full) for s in range(6)],
+        WHOLE_EQUAL: [parts(s, WHOLE_EQUAL, shares[s % 2]) for s in range(6)],
+    }
+    assert verdict("summed-push-on-weights", runs).ruling == said
+
+
 def test_without_numbers_stated_before_there_is_nothing_to_compare_with() -> None:
     found = verdict(f"as predicted: {PLAIN}", {PLAIN: six(PLAIN, 16.0)}, None)
     assert found.estimate.n == 0
@@ -154,7 +238,7 @@ def test_look_ups_that_gained_nothing_give_no_ratio() -> None:
 
 def test_the_numbers_predicted_are_those_of_the_flow_and_of_the_arms() -> None:
     said = predicted("quick")
-    assert set(said) == set(SPECS)
+    assert set(said) == set(SPECS) - {WHOLE, WHOLE_EQUAL}
     for arm, r in ((PLAIN, 16.0), (EQUAL_PUSH, 1.0), (RIGGED, 10.0), (DECAY_EQUAL, 1.0), (ADAM, 1.0)):
         assert said[arm]["ratio"] == pytest.approx(r, rel=1e-3), arm
     assert said[ONE_RARE_LARGE]["ratio"] == pytest.approx(16.0, rel=0.1)

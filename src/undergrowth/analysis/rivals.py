@@ -3,7 +3,8 @@
 The logits are s G + sum_i v_i M_i, where the general circuit G and the look-up M_i of example i both
 write 1 at the label. With residuals rho_i = 1 - p_i, gradient flow on the mean cross-entropy is
 s' = g sum_i rho_i / n - lambda_G s and v_i' = rho_i / n - lambda_M v_i: the flow of one number s and,
-where all look-ups begin alike, of one number v.
+where all look-ups begin alike, of one number v. A general circuit of d layers has s = u^d, each of its
+equal factors u with u' = g u^(d-1) sum_i rho_i / n - lambda_G u (Saxe et al. 2014, arXiv:1312.6120).
 """
 
 from __future__ import annotations
@@ -25,15 +26,17 @@ BETAS, EPS = (0.9, 0.98), 1e-8
 class Rivals:
     """Two strengths that compete, and what each is under.
 
-    n: examples, so look-ups; n_labels; general, shallow: strengths before; gain: what the general
-    circuit's gradient is multiplied by (and, one example at a time, share: at which share of the steps
-    it has one); decay_general, decay_shallow: the rates lambda.
+    n: examples, so look-ups; n_labels; general, shallow: strengths before; factors: of how many equal
+    numbers the general strength is the product, each of which has the push and the decay; gain: what the
+    general circuit's gradient is multiplied by (and, one example at a time, share: at which share of the
+    steps it has one); decay_general, decay_shallow: the rates lambda.
     """
 
     n: int
     n_labels: int
     general: float = 0.1
     shallow: float = 0.1
+    factors: int = 1
     gain: float = 1.0
     share: float = 1.0
     decay_general: float = 0.0
@@ -71,18 +74,38 @@ def flow(rivals: Rivals, times: Sequence[float]) -> tuple[np.ndarray, np.ndarray
 
     gain = rivals.gain * rivals.share
 
+    d = rivals.factors
+
     def slope(_: float, at: np.ndarray) -> np.ndarray:
-        s, v = at
-        rho = rivals.residual(s + v)
+        u, v = at
+        rho = rivals.residual(u**d + v)
         return np.array(
-            [gain * rho - rivals.decay_general * s, rho / rivals.n - rivals.decay_shallow * v]
+            [
+                gain * rho * u ** (d - 1) - rivals.decay_general * u,
+                rho / rivals.n - rivals.decay_shallow * v,
+            ]
         )
 
-    begin = np.array([rivals.general, rivals.shallow])
+    begin = np.array([rivals.general ** (1 / d), rivals.shallow])
     found = solve_ivp(
         slope, (0.0, times[-1]), begin, method="LSODA", t_eval=times, rtol=1e-9, atol=1e-11
     )
-    return found.y[0], found.y[1]
+    return found.y[0] ** d, found.y[1]
+
+
+def crossing(steps: Numbers, s: np.ndarray, v: np.ndarray) -> float | None:
+    """The step at which s, which begins below v, first reaches it: on the straight line between two.
+    None where it does not begin below, or never gets there.
+
+    >>> crossing([0, 10, 20], np.array([0.0, 1.0, 4.0]), np.array([2.0, 2.0, 2.0]))
+    13.333333333333334
+    """
+    ahead = np.asarray(s, float) - np.asarray(v, float)
+    if ahead[0] >= 0 or not (ahead >= 0).any():
+        return None
+    at = int(np.argmax(ahead >= 0))
+    share = -ahead[at - 1] / (ahead[at] - ahead[at - 1])
+    return float(steps[at - 1] + share * (steps[at] - steps[at - 1]))
 
 
 def descent(
@@ -107,21 +130,23 @@ def descent(
     rng = np.random.default_rng(seed)
     at_once = 1 if batch_size is None and rivals.share == 1 else n_draws
     w = np.full((at_once, n + 1), rivals.shallow)
-    w[:, -1] = rivals.general
+    d = rivals.factors
+    w[:, -1] = rivals.general ** (1 / d)
     decay = np.append(np.full(n, rivals.decay_shallow), rivals.decay_general)
     m, square, order = np.zeros_like(w), np.zeros_like(w), np.zeros((at_once, n), int)
     found = []
     for step in range(at[-1] + 1):
         if step in at:
-            found.append((w[:, -1].copy(), w[:, :-1].mean(axis=1)))
+            found.append((w[:, -1] ** d, w[:, :-1].mean(axis=1)))
         place = step % (n // size)
         if place == 0:
             order = rng.permuted(np.tile(np.arange(n), (at_once, 1)), axis=1)
         shown = order[:, place * size : (place + 1) * size]
         g = np.zeros_like(w)
-        rho = rivals.residual(w[:, -1:] + np.take_along_axis(w, shown, axis=1)) / size
+        rho = rivals.residual(w[:, -1:] ** d + np.take_along_axis(w, shown, axis=1)) / size
         np.put_along_axis(g, shown, rho, axis=1)
         g[:, -1] = rivals.gain * rho.sum(axis=1) * (rng.random(at_once) < rivals.share)
+        g[:, -1] *= w[:, -1] ** (d - 1)
         if rule == "adamw":
             m = betas[0] * m + (1 - betas[0]) * g
             square = betas[1] * square + (1 - betas[1]) * g**2

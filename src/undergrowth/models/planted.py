@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
 import equinox as eqx
@@ -30,20 +30,24 @@ class Planted(Model):
 
     The circuits are fixed: the strengths are the only parameters, so with cross-entropy on labels from
     the group's table, n training examples and residuals rho_i = 1 - p_i, gradient flow is
-    strength'[b] = sum over the cells i that block b serves of rho_i / n.
+    strength'[b] = sum over the cells i that block b serves of rho_i / n. Where the general block, the
+    last one, has `factors`, its strength is the product of strength[-1] and their last numbers, as in a
+    linear network of so many layers (Saxe et al. 2014, arXiv:1312.6120); the other numbers of a factor
+    are 0 and stay so.
 
     A block's activation is what it writes, [example, label, block]: labels are as positions.
     """
 
     strength: Float[Array, " block"]
     circuits: Circuits = eqx.field(static=True)
+    factors: tuple[Float[Array, " block"], ...] = ()
 
     @property
     def sites(self) -> tuple[Site, ...]:
         return (Site(HOOK_OUT, "block", self.strength.shape[0], axis=-1),)
 
     def slices(self, site: Site) -> Mapping[str, int]:
-        return {"strength": 0}
+        return {"strength": 0, **{f"factors.{i}": 0 for i in range(len(self.factors))}}
 
     def readout(self, site: Site) -> None:
         """None: what a block writes is a number a label."""
@@ -70,9 +74,10 @@ class Planted(Model):
         neurons = self.circuits.neurons()
         cell = inputs[:, 0] * len(neurons.W_x) + inputs[:, 1]
         post = jnp.asarray(neurons.activations(), jnp.float32)[cell]
+        strength = self._multiplied(self.strength)
         if hook is no_hook:
-            return (post * (jnp.asarray(self._whose(), jnp.float32) @ self.strength)) @ self.unembedding
-        return jnp.sum(hook(HOOK_OUT, self.strength * self._by_block(post)), axis=-1)
+            return (post * (jnp.asarray(self._whose(), jnp.float32) @ strength)) @ self.unembedding
+        return jnp.sum(hook(HOOK_OUT, strength * self._by_block(post)), axis=-1)
 
     def plain(
         self, inputs: Inputs, hook: Hook = no_hook, write_hook: WriteHook = no_write_hook
@@ -83,7 +88,19 @@ class Planted(Model):
         pre = pair[:, 0] @ neurons.W_x + pair[:, 1] @ neurons.W_y + neurons.b
         by_block = self._by_block(jnp.where(neurons.is_square, pre**2, jax.nn.relu(pre)))
         written = write_hook(self.strength * by_block, {"strength": by_block})
+        written = self._multiplied(written, write_hook)
         return jnp.sum(hook(HOOK_OUT, written), axis=-1)
+
+    def _multiplied(
+        self, by_block: Float[Array, "*axes block"], write_hook: WriteHook = no_write_hook
+    ) -> Float[Array, "*axes block"]:
+        """The general block's number times its factors, and all others as they are."""
+        is_general = jnp.arange(len(self.strength)) == len(self.strength) - 1
+        for i, factor in enumerate(self.factors):
+            read = jnp.where(is_general, by_block, 0)
+            written = write_hook(factor * read, {f"factors.{i}": read})
+            by_block = jnp.where(is_general, written, by_block)
+        return by_block
 
     def _whose(self) -> Float[np.ndarray, "neuron block"]:
         """1 where a neuron is a block's."""
@@ -102,7 +119,8 @@ class PlantedSpec(ModelSpec):
     lookups: one block a cell of the table; strips: more, each of as many consecutive cells in row-major
     order; general: one block for all cells, by Gromov's frequencies (cyclic groups of odd order) or by
     the irreps of any group whose irreps are known. Blocks are numbered in this order, the general one
-    last. general_strength, shallow_strength: what they begin with; spread: the standard deviation of
+    last. general_strength, shallow_strength: what they begin with; general_factors: of how many trained
+    numbers, equal at first, the general strength is the product; spread: the standard deviation of
     normal noise on all that is trained, biases apart; trains: one strength a block (`Planted`), or all
     weights of the blocks, what they write times their strength at first (`PlantedWeights`).
 
@@ -118,8 +136,19 @@ class PlantedSpec(ModelSpec):
     general: General = "fourier"
     general_strength: float = Field(default=0.1, ge=0)
     shallow_strength: float = Field(default=0.1, ge=0)
+    general_factors: int = Field(default=1, ge=1, le=4)
     spread: float = Field(default=0.0, ge=0)
     trains: Literal["strengths", "weights"] = "strengths"
+
+    @model_validator(mode="after")
+    def _has_a_strength_to_factorise(self) -> PlantedSpec:
+        if self.general_factors > 1 and (self.general == "none" or self.trains == "weights"):
+            lacks = "general = 'none'" if self.general == "none" else "trains = 'weights'"
+            raise ValueError(
+                f"general_factors = {self.general_factors} with {lacks}: only the trained strength of a "
+                "general block has factors: set general_factors = 1"
+            )
+        return self
 
     @model_validator(mode="after")
     def _fit_the_table(self) -> PlantedSpec:
@@ -168,13 +197,22 @@ class PlantedSpec(ModelSpec):
         circuits = self.circuits
         strength = np.full(len(circuits.cells), self.shallow_strength)
         if self.general != "none":
-            strength[-1] = self.general_strength
+            strength[-1] = self.general_strength ** (1 / self.general_factors)
         if self.trains == "weights":
             return planted_weights(circuits, strength, self.spread, rng)
         if rng is None:
-            return Planted(jnp.zeros(len(strength), jnp.float32), circuits)
-        strength = strength + self.spread * rng.standard_normal((len(strength),))
-        return Planted(jax.device_put(strength.astype(np.float32)), circuits)
+            numbers = (jnp.zeros(len(strength), jnp.float32),) * self.general_factors
+        else:
+            numbers = jax.device_put(tuple(self._drawn(strength, rng)))
+        return Planted(numbers[0], circuits, numbers[1:])
+
+    def _drawn(self, strength: np.ndarray, rng: Chance) -> Iterator[Float[np.ndarray, " block"]]:
+        """The strengths, then the further factors of the general block's."""
+        yield (strength + self.spread * rng.standard_normal((len(strength),))).astype(np.float32)
+        for _ in range(self.general_factors - 1):
+            factor = np.zeros(len(strength), np.float32)
+            factor[-1:] = strength[-1:] + self.spread * rng.standard_normal((1,))
+            yield factor
 
 
 MOST_OPERANDS, MOST_NUMBERS = 64, 2**24

@@ -164,9 +164,7 @@ def of_orders(table: Table, endpoint: Endpoint) -> Measured:
             continue
         low, high = found
         values[seed] = 1 - low if low == high else (1 - high, 1 - low)
-    as_bounds = any(isinstance(value, tuple) for value in values.values())
-    given = [v if isinstance(v, tuple) or not as_bounds else (v, v) for v in values.values()]
-    return Measured(aggregate(given), values, missing=missing)
+    return Measured(aggregate(list(values.values())), values, missing=missing)
 
 
 def of_seeds(table: Table, endpoint: Endpoint) -> Measured:

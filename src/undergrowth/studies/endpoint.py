@@ -155,12 +155,13 @@ def _value(statistic: Statistic, missing: Counter[str], *runs) -> Value | None:
 
 def aggregate(values: Sequence[Value]) -> Estimate:
     """The estimate that the kind of the values asks for: a proportion of yes and no, a censored mean of
-    bounds, a mean of numbers.
+    numbers some of which are bounds, a mean of numbers.
     """
     if values and isinstance(values[0], bool | np.bool_):
         return proportion(values)  # pyright: ignore[reportArgumentType]
-    if values and isinstance(values[0], tuple):
-        return censored_estimate(*zip(*values, strict=True))  # pyright: ignore[reportArgumentType]
+    if any(isinstance(value, tuple) for value in values):
+        bounds = [value if isinstance(value, tuple) else (value, value) for value in values]
+        return censored_estimate(*zip(*bounds, strict=True))  # pyright: ignore[reportArgumentType]
     return estimate(values)  # pyright: ignore[reportArgumentType]
 
 

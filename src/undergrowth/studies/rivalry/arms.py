@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
+from typing import Any
 
-from undergrowth.measures import ComponentNorms, Curves
+from undergrowth.measures import ComponentNorms, Curves, Saliency
 from undergrowth.models import PlantedSpec
 from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
@@ -123,6 +125,11 @@ def exponent_arms(names: Sequence[str]) -> tuple[Arm, ...]:
 
 
 FACTORIAL_N = 64
+SIXTY_FOUR: dict[str, Any] = {
+    "task": Modular(operation="x+y", p=9),
+    "split": LeakyRandom(frac_train=0.79),
+}
+"""Of the 81 cells of a table."""
 FACTORIAL_OPTIMISERS: dict[str, AnyOptimiser] = {
     "SGD": SGD(lr=0.2, warmup_steps=0),
     "sign-SGD": SignSGD(lr=2e-3, warmup_steps=0),
@@ -136,13 +143,28 @@ DECAYS = {
     "decay of the general × n": (0.02, float(FACTORIAL_N)),
 }
 """By name: the decay, and what that of the general circuit is multiplied by."""
-BEGINNINGS = {"equal start": 0.1, "general begins at a tenth": 0.01}
+BEGINNINGS: dict[str, dict[str, Any]] = {
+    "equal start": {},
+    "general begins at a tenth": {"general_strength": 0.01},
+    "general begins at a hundredth": {"general_strength": 0.001},
+    "general of two layers": {"general_factors": 2},
+    "general of three layers": {"general_factors": 3},
+}
+"""By name, what the general circuit is beside look-ups of strength 0.1."""
+CROSSED = ("equal start", "general begins at a tenth")
+"""Beginnings at which every push is crossed with every decay; at the others those that are asked for."""
+ASKED = (
+    ("full push", "no decay"),
+    ("push × 1/n", "no decay"),
+    ("full push", "decay of the general × n"),
+)
 LEVELS = tuple(
     (optimiser, push, decay, begins)
     for optimiser in FACTORIAL_OPTIMISERS
     for push in PUSHES
     for decay in DECAYS
     for begins in BEGINNINGS
+    if begins in CROSSED or (push, decay) in ASKED
 )
 
 
@@ -152,15 +174,14 @@ def factorial_arm(optimiser: str, push: str, decay: str, begins: str) -> str:
 
 
 def factorial_arms() -> tuple[Arm, ...]:
-    """Every combination of push, decay, start and optimiser; 64 of the 81 cells of x+y mod 9."""
+    """Push, decay, beginning and optimiser; 64 of the 81 cells of x+y mod 9."""
     found = []
     for levels in LEVELS:
         optimiser, push, decay, begins = levels
         weight_decay, factor = DECAYS[decay]
         spec = BASE.replace(
-            task=Modular(operation="x+y", p=9),
-            split=LeakyRandom(frac_train=0.79),
-            model=PlantedSpec(group="C9", general_strength=BEGINNINGS[begins]),
+            **SIXTY_FOUR,
+            model=PlantedSpec(group="C9", **BEGINNINGS[begins]),
             optimiser=FACTORIAL_OPTIMISERS[optimiser].model_copy(update={"weight_decay": weight_decay}),
             batch=MiniBatch(batch_size=8) if "batches" in optimiser else FullBatch(),
             steps=3_000,
@@ -171,8 +192,71 @@ def factorial_arms() -> tuple[Arm, ...]:
     return tuple(found)
 
 
+LATE = {"a tenth": 0.01, "a hundredth": 0.001}
+"""Strengths at which the general circuit begins beside look-ups of 0.1."""
+DEPTHS = {"one layer": 1, "two layers": 2, "three layers": 3}
+WATCHED = Schedule(every=1, until=20, per_decade=60)
+LATE_IN_QUICK = (("two layers", "a hundredth"), ("three layers", "a hundredth"))
+
+
+def late_levels(budget: Budget) -> list[tuple[str, str]]:
+    """Depths and beginnings that a budget has."""
+    return list(LATE_IN_QUICK) if budget == "quick" else list(product(DEPTHS, LATE))
+
+
+def late_arm(depth: str, begins: str) -> str:
+    """The name of an arm in which the look-ups come first."""
+    return f"general of {depth} begins at {begins}"
+
+
+def late_arms(budget: Budget) -> tuple[Arm, ...]:
+    """A general circuit that begins behind the look-ups, and of some depth: 64 examples, small steps."""
+    return tuple(
+        Arm(
+            late_arm(depth, begins),
+            BASE.replace(
+                **SIXTY_FOUR,
+                model=PlantedSpec(
+                    group="C9", general_strength=LATE[begins], general_factors=DEPTHS[depth]
+                ),
+                optimiser=SGD(lr=0.02, warmup_steps=0),
+                steps=2_000,
+                measures=tuple(each.model_copy(update={"schedule": WATCHED}) for each in MEASURES),
+            ),
+        )
+        for depth, begins in late_levels(budget)
+    )
+
+
+WEIGHTS = BASE.replace(
+    model=PlantedSpec(group="C5", trains="weights"),
+    measures=(
+        Curves(schedule=OBSERVED),
+        Saliency(
+            prefix="part",
+            component="block",
+            method="gradient_x_activation",
+            baseline="zero",
+            schedule=OBSERVED,
+        ),
+    ),
+)
+"""The same circuits with every weight of them trained. What each block adds to the logit of a label is
+what its slope times its activation comes to, for logits are the sum of what blocks write."""
+WHOLE, WHOLE_EQUAL = "all weights, full push", "all weights, push of the general × 1/n"
+
+
+def weight_arms() -> tuple[Arm, ...]:
+    """Natural gradients within the blocks, that of the general one as it is and n times as small."""
+    return (
+        Arm(WHOLE, WEIGHTS, role="control"),
+        Arm(WHOLE_EQUAL, general_scaled(WEIGHTS, gradient=1 / N)),
+    )
+
+
 def arms(budget: Budget) -> tuple[Arm, ...]:
     """The factorial and most optimisers of the strips are left out of quick."""
+    always = (*scalar_arms(budget), *late_arms(budget), *weight_arms())
     if budget == "quick":
-        return (*scalar_arms(budget), *exponent_arms(QUICK_EXPONENTS))
-    return (*scalar_arms(budget), *exponent_arms(tuple(EXPONENTS)), *factorial_arms())
+        return (*always, *exponent_arms(QUICK_EXPONENTS))
+    return (*always, *exponent_arms(tuple(EXPONENTS)), *factorial_arms())

@@ -28,14 +28,20 @@ from undergrowth.studies.rivalry.arms import (
     RIGGED,
     SCALARS,
     SIGN,
+    WHOLE,
+    WHOLE_EQUAL,
     factorial_arm,
+    late_arm,
+    late_levels,
     strips_arm,
 )
 from undergrowth.studies.rivalry.statistics import (
     EXPONENT,
     IS_AHEAD,
+    OVERTAKES,
     RATIO,
     TAKEN,
+    TAKEN_OF_LOGIT,
     beside_predicted,
 )
 from undergrowth.studies.table import Table
@@ -67,6 +73,7 @@ OF_PUSH = (
     Ahead("adam-full-batch", "P18", arm=ADAM),
     Ahead("sign-full-batch", "P18", arm=SIGN),
     Ahead("adam-one-at-a-time", "P18", arm=ADAM_ONE),
+    Takes("summed-push-on-weights", "P18", statistic=TAKEN_OF_LOGIT, arm=WHOLE_EQUAL, control=WHOLE),
 )
 OF_NORM = (
     Ahead("norm-cost-equalised", "P20", arm=DECAY_EQUAL, is_primary=True),
@@ -86,6 +93,12 @@ def exponent_as_predicted(name: str) -> Endpoint:
     """The exponent of growth under an optimiser beside the predicted one."""
     arm = strips_arm(name)
     return As(f"as predicted: {arm}", "P18", arm=arm, statistic=EXPONENT, rule=NEAR_EXPONENT)
+
+
+def overtakes_as_predicted(depth: str, begins: str) -> Endpoint:
+    """When a general circuit that begins behind overtakes, beside the step that was predicted."""
+    name = f"overtakes as predicted: {depth}, {begins}"
+    return As(name, "P18", arm=late_arm(depth, begins), statistic=OVERTAKES)
 
 
 def factorial_endpoints() -> tuple[Endpoint, ...]:
@@ -113,5 +126,6 @@ def endpoints(budget: Budget) -> tuple[Endpoint, ...]:
         *OF_NORM,
         *map(as_predicted, SCALARS),
         *map(exponent_as_predicted, names),
+        *(overtakes_as_predicted(*level) for level in late_levels(budget)),
         *(() if budget == "quick" else factorial_endpoints()),
     )

@@ -13,7 +13,7 @@ from undergrowth.report.charts import Layer, Look, Scale
 from undergrowth.report.charts.description import SHARE, STEPS
 from undergrowth.report.figure import Figure, chart
 from undergrowth.store import Run
-from undergrowth.studies.rivalry.arms import EXPONENTS, SCALARS, strips_arm
+from undergrowth.studies.rivalry.arms import EXPONENTS, SCALARS, late_arm, late_levels, strips_arm
 from undergrowth.studies.rivalry.statistics import ratio_over_steps, strengths
 from undergrowth.studies.rivalry.theory import planted
 from undergrowth.studies.table import Table
@@ -26,7 +26,8 @@ LOOKS = {
 
 def figures(table: Table) -> Iterator[Figure]:
     """Shares over steps, a panel an arm, then gains by generality, a panel an optimiser."""
-    if there := table.among(SCALARS):
+    late = [late_arm(*level) for level in late_levels(table.budget)]
+    if there := table.among((*SCALARS, *late)):
         yield shares_figure(table, there)
     strips = {name: table.of(strips_arm(name)) for name in EXPONENTS if table.has(strips_arm(name))}
     if strips:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from undergrowth.analysis.rivals import exponent
+from undergrowth.analysis import Value
+from undergrowth.analysis.rivals import crossing, exponent
 from undergrowth.store import Run
 from undergrowth.studies.endpoint import Endpoint, Measured, aggregate, values_of
 from undergrowth.studies.rivalry.theory import planted, rivals_of
-from undergrowth.studies.statistic import Missing, Statistic, points, times_predicted, unit
+from undergrowth.studies.statistic import Missing, Statistic, points, times, times_predicted, unit
 from undergrowth.studies.table import Table
 
 NO_STRENGTHS = Missing("has no strengths")
@@ -21,10 +23,15 @@ NOTHING_GAINED = Missing("the look-ups gained nothing, so there is no ratio")
 
 
 def strengths(run: Run) -> xr.DataArray | None:
-    """Of every block at every step, dims (step, block); None where they were not measured."""
+    """Of every block at every step, dims (step, block); None where they were not measured. That of a
+    general circuit of several layers is the product of its factors.
+    """
     if "strength" not in run.names:
         return None
-    return run["strength"].sel(parameter="strength")
+    found = run["strength"].sel(parameter="strength")
+    factors = run["strength"].drop_sel(parameter="strength").isel(block=-1).prod("parameter")
+    is_general = np.arange(found.sizes["block"]) == found.sizes["block"] - 1
+    return found * xr.where(xr.DataArray(is_general, dims="block"), factors, 1.0)
 
 
 def ratio_over_steps(run: Run) -> xr.DataArray | None:
@@ -73,6 +80,39 @@ def difference_of_shares(run: Run, control: Run) -> float | Missing:
     return its if isinstance(its, Missing) else its - mine
 
 
+def overtakes(run: Run) -> float | tuple[float, float] | Missing:
+    """log10 of the step at which the general circuit's strength reaches that of the look-ups of training
+    examples, the mean over them; after the last step where it does not.
+    """
+    found = strengths(run)
+    if found is None:
+        return NO_STRENGTHS
+    s, v = found.isel(block=-1), found.isel(block=np.flatnonzero(run.spec.data().is_train)).mean("block")
+    if s[0] >= v[0]:
+        return Missing("the general circuit does not begin behind")
+    at = crossing(found["step"].values.tolist(), s.values, v.values)
+    last = float(found["step"][-1])
+    return (math.log10(last), math.inf) if at is None else math.log10(at)
+
+
+def share_of_logit(run: Run) -> float | Missing:
+    """The general circuit's part of what all blocks came to add to the logit of a training label."""
+    if "part_mean" not in run.names:
+        return Missing("what blocks add was not measured")
+    part = run["part_mean"].sel(side="train")
+    gained = part[-1] - part[0]
+    general, shallow = float(gained[-1]), float(gained[:-1].sum())
+    return general / (general + shallow) if general + shallow > 0 else Missing("nothing was gained")
+
+
+def difference_of_shares_of_logit(run: Run, control: Run) -> float | Missing:
+    """As `difference_of_shares`."""
+    mine, its = share_of_logit(run), share_of_logit(control)
+    if isinstance(mine, Missing):
+        return mine
+    return its if isinstance(its, Missing) else its - mine
+
+
 def observed_exponent(run: Run) -> float | Missing:
     """The slope of log gain on log count of the training examples that a strip serves."""
     found = strengths(run)
@@ -89,18 +129,32 @@ def observed_exponent(run: Run) -> float | Missing:
 
 def beside_predicted(table: Table, endpoint: Endpoint) -> Measured:
     """The statistic of each seed beside the number that was stated before: log10 of the ratio of
-    ratios, or the difference of exponents.
+    ratios or of steps, or the difference of exponents.
     """
-    is_exponent = endpoint.statistic is EXPONENT
-    said = table.predicts(endpoint.arm, "exponent" if is_exponent else "ratio")
+    name, beside = PREDICTED[endpoint.statistic.name]
+    said = table.predicts(endpoint.arm, name)
     missing: Counter[str] = Counter()
     values = values_of(table, endpoint.arm, endpoint.statistic, missing)
     if said is None and values:
         missing["no number was predicted before the runs"] += len(values)
-        values = {}
-    how = (lambda x: x - said) if is_exponent else (lambda x: math.log10(x / said))
-    beside = {seed: how(float(value)) for seed, value in values.items()}  # pyright: ignore[reportArgumentType]
-    return Measured(aggregate(list(beside.values())), beside, missing=missing)
+    found = {} if said is None else {seed: beside(value, said) for seed, value in values.items()}
+    return Measured(aggregate(list(found.values())), found, missing=missing)
+
+
+def _over(value: Any, said: float) -> float:
+    return math.log10(value / said)
+
+
+def _minus(value: Any, said: float) -> float:
+    return value - said
+
+
+def _steps_over(decades: Any, said: float) -> Value:
+    minus = math.log10(said)
+    if isinstance(decades, tuple):
+        low, high = decades
+        return low - minus, high - minus
+    return decades - minus
 
 
 HOW = (
@@ -130,3 +184,24 @@ EXPONENT = Statistic(
     observed_exponent,
     says=unit("more than predicted"),
 )
+OVERTAKES = Statistic(
+    "log10 of the step at which the general circuit overtakes, over that predicted",
+    "The first step at which its strength is that of the look-ups of training examples, the mean over "
+    "them, between two evaluations; after the last step where it never is.",
+    overtakes,
+    says=times("later than predicted", "sooner than predicted"),
+)
+TAKEN_OF_LOGIT = Statistic(
+    "share of the general circuit with its full push, minus the share with what was changed",
+    "Of what all blocks came to add to the centred logit of a training label, |slope times activation| "
+    "of each block, the mean over training examples, at the last step minus the first.",
+    difference_of_shares_of_logit,
+    range=(-1.0, 1.0),
+    says=points("of what both gained"),
+)
+PREDICTED: dict[str, tuple[str, Callable[[Any, float], Value]]] = {
+    RATIO.name: ("ratio", _over),
+    EXPONENT.name: ("exponent", _minus),
+    OVERTAKES.name: ("crosses", _steps_over),
+}
+"""By statistic, the name of what was predicted, and how the two are held against each other."""

@@ -6,20 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from undergrowth.analysis.rivals import Rivals, Rule, adam_gains, descent, exponent, flow
+from undergrowth.analysis.rivals import Rivals, Rule, adam_gains, crossing, descent, exponent, flow
 from undergrowth.models import PlantedSpec
 from undergrowth.spec import RunSpec
 from undergrowth.store.predicted import Numbers
 from undergrowth.studies.arm import Arm, Budget
-from undergrowth.studies.rivalry.arms import MEASURES, arms
+from undergrowth.studies.rivalry.arms import arms
 from undergrowth.training.interventions import ScaleComponents
 
 
 def predicted(budget: Budget) -> Numbers:
-    """By arm: ratio and share at the end and the share over steps; of strips, the exponent."""
+    """By arm: ratio and share at the end, the share over steps and the step at which the general circuit
+    overtakes; of strips, the exponent. Of weights nothing: what each circuit gains is not known before.
+    """
     return {
         arm.name: of_strips(arm.spec) if is_of_strips(arm) else of_rivals(arm.spec)
         for arm in arms(budget)
+        if planted(arm.spec).trains == "strengths"
     }
 
 
@@ -46,6 +49,7 @@ def rivals_of(spec: RunSpec) -> Rivals:
         n_labels=spec.task.n_labels,
         general=planted(spec).general_strength,
         shallow=planted(spec).shallow_strength,
+        factors=planted(spec).general_factors,
         gain=how["gradient"],
         share=how["share"],
         decay_general=decay * how["decay"],
@@ -58,7 +62,7 @@ def of_rivals(spec: RunSpec) -> dict[str, Any]:
     the same few numbers, with its spread from draw to draw.
     """
     rivals, lr = rivals_of(spec), spec.optimiser.lr
-    steps = MEASURES[0].schedule.steps(spec.steps)
+    steps = spec.measures[0].schedule.steps(spec.steps)
     if spec.optimiser.name == "sgd" and spec.batch.batch_size is None:
         s, v = (each[:, None] for each in flow(rivals, [lr * step for step in steps]))
         how = "gradient flow"
@@ -72,6 +76,7 @@ def of_rivals(spec: RunSpec) -> dict[str, Any]:
         "ratio": float(ratio[-1].mean()),
         "spread": float(ratio[-1].std()),
         "share": float(share[-1].mean()),
+        "crosses": crossing(steps, s.mean(axis=1), v.mean(axis=1)),
         "steps": list(steps[1:]),
         "shares": np.mean(share, axis=1)[1:].tolist(),
     }
