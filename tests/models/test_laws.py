@@ -54,12 +54,13 @@ SPECS: dict[str, Any] = {
     "toy_strengths": ToyHeadsSpec(trains="strengths", spread=0.1),
     "planted_weights": PlantedSpec(group=f"C{tiny.P}", strips=(3,), spread=0.1, trains="weights"),
     "planted": PlantedSpec(group=f"C{tiny.P}", strips=(tiny.P,), spread=0.1),
+    "planted_deep": PlantedSpec(group=f"C{tiny.P}", strips=(tiny.P,), spread=0.1, general_factors=3),
 }
 MODELS: dict[str, Model] = {name: tiny.made(spec, seed=4) for name, spec in SPECS.items()}
 SITES = [(name, site) for name, model in MODELS.items() for site in model.sites]
 X, Y = 1, 3
 every_model = pytest.mark.parametrize("name", MODELS)
-FIXED = "planted", "toy_heads", "toy_strengths"
+FIXED = "planted", "planted_deep", "toy_heads", "toy_strengths"
 """Models that write a number a label by each component, from tokens that are fixed."""
 every_model_of_operands = pytest.mark.parametrize("name", [each for each in MODELS if each not in FIXED])
 """All but those whose weights of operands are fixed, so no parameters."""
