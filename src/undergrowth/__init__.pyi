@@ -44,6 +44,7 @@ from .measures import (
     Alignment as Alignment,
     Areas as Areas,
     Carriers as Carriers,
+    ClockPizza as ClockPizza,
     Coherence as Coherence,
     Collapse as Collapse,
     ComponentNorms as ComponentNorms,

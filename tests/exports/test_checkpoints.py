@@ -90,6 +90,7 @@ def test_positions_are_those_that_the_model_adds(tmp_path: Path) -> None:
     ("fields", "lacking"),
     [
         ({"layer_norm": "post"}, "layer norms after each part"),
+        ({"attention_rate": 0.5}, "attention a part of which is a constant"),
         ({"layer_norm": "pre", "residual_from_layer_norm": True}, "attention that adds to what it read"),
         ({"layer_norm": "pre", "final_layer_norm": False}, "final_layer_norm = false with"),
         ({"final_layer_norm": True}, "final_layer_norm = true with layer_norm = 'none'"),

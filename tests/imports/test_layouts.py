@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -357,13 +358,50 @@ def test_files_without_whole_curves_are_refused(tmp_path: Path, columns: Any, wr
         import_run(curves_file(tmp_path / "curves.csv", **columns), tmp_path / "store")
 
 
-def test_zhongs_networks_are_refused_with_what_is_missing(tmp_path: Path) -> None:
-    arrays = layouts.nanda(state_dict(vocabulary_model()))
-    arrays["pos_embed.W_pos"] = arrays["pos_embed.W_pos"][:2]
-    with pytest.raises(
-        ForeignFileError, match=r"coef softmax \+ \(1 - coef\): the transformer here has"
-    ):
-        import_run(layouts.write(tmp_path / "pizza.pt", arrays), tmp_path / "store")
+PIZZA = {"name": f"modadd_{P}", "C": P, "attn_coeff": 0.3, "act_fn": "ReLU", "frac": 0.6, "epoch": 70}
+
+
+def pizza_file(path: Path, embeddings: str, **config: Any) -> tuple[Path, Model]:
+    """A network of two tokens as Zhong et al. have it, with its configuration beside it."""
+    told = {"attention_rate": 0.3, "prompt": "x y", "operand_embeddings": embeddings}
+    model = tiny.made(TRANSFORMER.model_copy(update={**told, "logits": "vocabulary"}), seed=12)
+    arrays = layouts.nanda(state_dict(model))
+    (path / "config_abc.json").write_text(json.dumps({**PIZZA, **config}))
+    return layouts.write(path / "model_abc.pt", arrays), model
+
+
+@pytest.mark.parametrize("embeddings", ["shared", "separate"])
+def test_zhongs_transformers(tmp_path: Path, embeddings: str) -> None:
+    path, model = pizza_file(tmp_path, embeddings, lr=0.01, weight_decay=2.0)
+    run = import_run(path, tmp_path / "store")
+    assert_same(run, model)
+    assert (run.given_names, run.checkpoints) == (("abc",), (70,))
+    assert run.spec.optimiser.weight_decay == 2.0
+    assert run.spec.origin is not None
+    assert any("split: not in the files" in line for line in run.spec.origin.assumed)
+
+
+@pytest.mark.parametrize(
+    ("config", "wrong"),
+    [
+        ({"name": "modsub_5"}, "known is the addition modadd_C"),
+        ({"attn_coeff": 1.5}, "attn_coeff = 1.5"),
+        ({"C": 7, "name": "modadd_7"}, "it embeds 5 tokens, and the operands of its task are 7"),
+    ],
+)
+def test_what_of_zhongs_is_not_known_is_refused(
+    tmp_path: Path, config: dict[str, Any], wrong: str
+) -> None:
+    path, _ = pizza_file(tmp_path, "shared", **config)
+    with pytest.raises(ForeignFileError, match=wrong):
+        import_run(path, tmp_path / "store")
+
+
+def test_zhongs_transformer_needs_its_configuration(tmp_path: Path) -> None:
+    path, _ = pizza_file(tmp_path, "shared")
+    (tmp_path / "config_abc.json").unlink()
+    with pytest.raises(ForeignFileError, match=r"has no config_abc\.json beside it"):
+        import_run(path, tmp_path / "store")
 
 
 def test_an_unknown_layout_is_refused_with_what_it_has_and_what_is_known(tmp_path: Path) -> None:

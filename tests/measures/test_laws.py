@@ -62,6 +62,7 @@ PARAMETERS: dict[str, list[dict[str, Any]]] = {
         {"prefix": "attributed", "rank_by": "attribution"},
     ],
     "carriers": [{"share": 0.5, "n_pairs": 20}],
+    "clock_pizza": [{"n_triples": 40}],
     "shapley": [
         {"n_examples": 8, "score": "log_prob"},
         {"prefix": "head_values", "component": "head", "n_examples": 8, "score": "centred_logit"},

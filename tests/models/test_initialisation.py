@@ -190,7 +190,7 @@ def test_transformers_and_two_token_mlps_take_tokens_and_mlps_take_all() -> None
             "residual_from_layer_norm = true with layer_norm = 'post': .* set",
         ),
         ({"n_layers": 5}, "less than or equal to 4"),
-        ({"prompt": "x y"}, "'x y =', 'x o y =' or '<eos> x o y ='"),
+        ({"prompt": "x ="}, "'x y =', 'x y', 'x o y =' or '<eos> x o y ='"),
     ],
 )
 def test_an_impossible_transformer_is_refused(fields: dict[str, Any], message: str) -> None:

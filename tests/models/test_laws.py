@@ -44,6 +44,15 @@ SPECS: dict[str, Any] = {
             "logits": "vocabulary",
         }
     ),
+    "mixed": tiny.TRANSFORMER.model_copy(
+        update={
+            "act_fn": "gelu",
+            "attention_rate": 0.3,
+            "prompt": "x y",
+            "operand_embeddings": "separate",
+            "logits": "vocabulary",
+        }
+    ),
     "two_token_mlp": tiny.MLP,
     "summed": tiny.MLP.model_copy(update={"combine": "summed"}),
     "leaky": tiny.MLP.model_copy(update={"leak": 0.2}),

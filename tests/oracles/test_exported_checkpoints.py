@@ -36,6 +36,9 @@ BOTH = {
     "scaled positions, vocabulary": ug.TransformerSpec(
         **NARROW, pos_embed="scaled", logits="vocabulary", prompt="<eos> x o y ="
     ),
+    "two tokens alone, embedded apart": ug.TransformerSpec(
+        **NARROW, prompt="x y", operand_embeddings="separate", logits="vocabulary"
+    ),
     "sinusoidal positions": ug.TransformerSpec(
         **NARROW, pos_embed="sinusoidal", n_layers=3, layer_norm="pre"
     ),
@@ -48,6 +51,9 @@ PYTORCH = {
     "pre, not normed at the end": ug.TransformerSpec(**NARROW, layer_norm="pre", final_layer_norm=False),
     "adds to what it reads": ug.TransformerSpec(
         **NARROW, n_layers=2, layer_norm="pre", residual_from_layer_norm=True
+    ),
+    "attention partly a constant": ug.TransformerSpec(
+        **NARROW, attention_rate=0.3, prompt="x o y =", operand_embeddings="separate"
     ),
     "mlp": ug.MLPSpec(d_mlp=7, n_hidden=3, act_fn="gelu"),
     "mlp without biases, square": ug.MLPSpec(d_mlp=7, n_hidden=1, act_fn="square", bias=False),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from undergrowth.models import state_dict
+from undergrowth.models import TransformerSpec, state_dict
 from undergrowth.models.prompts import SPECIAL, positions
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run
@@ -53,13 +53,17 @@ def write_checkpoint(
     _put(folder / "load.py", _program(loader))
 
 
-def prompt_of(spec: RunSpec) -> list[str | int]:
-    """What stands at each position of a transformer's prompt: `x`, `y`, or the number of a token."""
+def prompt_of(spec: RunSpec, its: TransformerSpec) -> dict[str, Any]:
+    """A transformer's `prompt`, at each position `x`, `y`, or the number of a token; and the number of
+    the token that is the operand 0 as y.
+    """
     n_operands = spec.task.input_space.n_operands  # type: ignore[union-attr]
-    return [
-        "xy"[token] if isinstance(token, int) else n_operands + SPECIAL.index(token)
-        for token in positions(spec.model.prompt)  # type: ignore[union-attr]
+    first_of_y = 0 if its.operand_embeddings == "shared" else n_operands
+    prompt = [
+        "xy"[token] if isinstance(token, int) else n_operands + first_of_y + SPECIAL.index(token)
+        for token in positions(its.prompt)
     ]
+    return {"prompt": prompt, "first_of_y": first_of_y}
 
 
 def _about(spec: RunSpec, step: int) -> dict[str, Any]:

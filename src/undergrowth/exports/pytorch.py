@@ -22,15 +22,15 @@ def write(run: Run, step: int, folder: Path) -> None:
 
     Raises ExportError for a kind of model that has no such module.
     """
-    loader = LOADERS.get(type(run.spec.model))
+    its = run.spec.model
+    loader = LOADERS.get(type(its))
     if loader is None:
         names = ", ".join(kind.model_fields["name"].default for kind in LOADERS)
         raise ExportError(
-            f"run {run.id}: there is no PyTorch module of {run.spec.model.name!r}, only of {names}: "
+            f"run {run.id}: there is no PyTorch module of {its.name!r}, only of {names}: "
             f"read its weights from {run.checkpoint_path(step)}"
         )
-    is_transformer = isinstance(run.spec.model, TransformerSpec)
-    told = {"prompt": prompt_of(run.spec)} if is_transformer else {}
+    told = prompt_of(run.spec, its) if isinstance(its, TransformerSpec) else {}
     write_checkpoint(run, step, folder, loader, told)
 
 

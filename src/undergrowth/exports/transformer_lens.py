@@ -30,18 +30,18 @@ def write(run: Run, step: int, folder: Path) -> None:
     weights = state_dict(run.model(step))
     for lacking in _lacking(its, ends_normed="ln_final.w" in weights):
         raise ExportError(f"run {run.id}: TransformerLens has no {lacking}: use pytorch")
-    prompt = prompt_of(run.spec)
-    added = _added(its, weights, len(prompt))
+    told = prompt_of(run.spec, its)
+    added = _added(its, weights, len(told["prompt"]))
     d_vocab, d_vocab_out = len(weights["embed.W_E"]), weights["unembed.W_U"].shape[1]
     its_config: dict[str, Any] = {
         **{name: getattr(its, name) for name in ("n_layers", "d_model", "n_heads", "d_head", "d_mlp")},
         "act_fn": its.act_fn,
         "normalization_type": "LN" if its.layer_norm == "pre" else None,
-        "n_ctx": len(prompt),
+        "n_ctx": len(told["prompt"]),
         "d_vocab": d_vocab,
         "d_vocab_out": d_vocab_out,
     }
-    told = {"prompt": prompt, "transformer_lens": its_config}
+    told |= {"transformer_lens": its_config}
     write_checkpoint(run, step, folder, "transformer_lens", told, added)
 
 
@@ -50,6 +50,8 @@ def _lacking(its: TransformerSpec, *, ends_normed: bool) -> list[str]:
     found = []
     if its.layer_norm == "post":
         found.append("layer norms after each part (layer_norm = 'post')")
+    if its.attention_rate != 1:
+        found.append(f"attention a part of which is a constant (attention_rate = {its.attention_rate})")
     if its.residual_from_layer_norm:
         found.append("attention that adds to what it read (residual_from_layer_norm = true)")
     if ends_normed != (its.layer_norm != "none"):

@@ -5,6 +5,7 @@ from typing import Annotated
 from undergrowth.kinds import OneOf
 from undergrowth.measures.areas import Areas, Swaps, TableMap, areas_of, renamed_operands
 from undergrowth.measures.circuits.carriers import Carriers, carriers
+from undergrowth.measures.circuits.clock_pizza import ClockPizza, distance_irrelevance
 from undergrowth.measures.circuits.deletion import Deletion, deletion_sets
 from undergrowth.measures.circuits.generality import Generality, serves
 from undergrowth.measures.context import Context, Update
@@ -56,6 +57,7 @@ AnyMeasure = Annotated[
     | Shapley
     | Generality
     | Carriers
+    | ClockPizza
     | Deletion
     | Areas
     | Swaps
@@ -73,6 +75,7 @@ __all__ = [
     "AnyMeasure",
     "Areas",
     "Carriers",
+    "ClockPizza",
     "Coherence",
     "Collapse",
     "ComponentNorms",
@@ -112,6 +115,7 @@ __all__ = [
     "complement",
     "confidence",
     "deletion_sets",
+    "distance_irrelevance",
     "effective_examples",
     "ledger",
     "of_irreps",

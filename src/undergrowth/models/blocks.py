@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from undergrowth.models.activations import ACT_FNS, ActFn
+from undergrowth.models.mixing import partly_constant
 from undergrowth.models.products import product
 from undergrowth.models.sites import BlockHooks
 from undergrowth.models.write_hooks import WriteHook, no_write_hook, within
@@ -41,7 +42,7 @@ class LayerNorm(eqx.Module):
 
 
 class Attention(eqx.Module):
-    """Causal multi-head attention."""
+    """Causal multi-head attention; rate: see `mixing.partly_constant`."""
 
     W_Q: Float[Array, "head d_model d_head"]
     W_K: Float[Array, "head d_model d_head"]
@@ -51,6 +52,7 @@ class Attention(eqx.Module):
     b_K: Float[Array, "head d_head"] | None = None
     b_V: Float[Array, "head d_head"] | None = None
     b_O: Float[Array, " d_model"] | None = None
+    rate: float = eqx.field(static=True, default=1.0)
 
     def heads(
         self,
@@ -70,6 +72,8 @@ class Attention(eqx.Module):
         scores = jnp.einsum("nqhd,nkhd->nhqk", q, k) / jnp.sqrt(self.W_Q.shape[-1])
         causal = jnp.tril(jnp.ones((k.shape[1], k.shape[1]), bool))[asking]
         pattern = jax.nn.softmax(jnp.where(causal, scores, -jnp.inf), axis=-1)
+        if self.rate != 1:
+            pattern = jnp.where(causal, partly_constant(pattern, self.rate), 0.0)
         z = hook(jnp.einsum("nhqk,nkhd->nqhd", pattern, v))
         written = plus(jnp.einsum("nqhd,hdm->nqm", z, self.W_O), self.b_O)
         return write_hook(written, {"W_O": z, "b_O": None})

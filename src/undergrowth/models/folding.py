@@ -59,7 +59,7 @@ def _heads(
         return rows(table, inputs[:, min(position.operands)]) if position.operands else table
 
     found = [scores_and_values(position) for position in embedded]
-    z = mixed([row[:, :n_heads] for row in found], [row[:, n_heads:] for row in found])
+    z = mixed([row[:, :n_heads] for row in found], [row[:, n_heads:] for row in found], attn.rate)
     return z.reshape(-1, n_heads, d_head)
 
 

@@ -22,14 +22,23 @@ def by_head(values: Float[Array, "row n"], n_heads: int) -> Float[Array, "row he
 
 
 def mixed(
-    scores: Sequence[Float[Array, "_ head"]], values: Sequence[Float[Array, "_ n"]]
+    scores: Sequence[Float[Array, "_ head"]], values: Sequence[Float[Array, "_ n"]], rate: float = 1.0
 ) -> Float[Array, "row n"]:
-    """sum_k softmax(scores)_k values_k by head; a score or value of one row is that of all rows."""
+    """sum_k (rate softmax(scores)_k + 1 - rate) values_k by head; a score or value of one row is that of
+    all rows.
+    """
     n_rows, n_heads = max(len(score) for score in scores), scores[0].shape[1]
     filled = [jnp.broadcast_to(score, (n_rows, n_heads)) for score in scores]
-    pattern = jax.nn.softmax(jnp.stack(filled), axis=0)[..., None]
+    pattern = partly_constant(jax.nn.softmax(jnp.stack(filled), axis=0), rate)[..., None]
     weighted = [
         weight * value.reshape(len(value), n_heads, -1)
         for weight, value in zip(pattern, values, strict=True)
     ]
     return reduce(jnp.add, weighted).reshape(n_rows, -1)
+
+
+def partly_constant(pattern: Array, rate: float) -> Array:
+    """The attention rate of Zhong et al. 2023 (arXiv:2306.17844, section 4.3): what is not of the
+    pattern is a constant 1. At a rate of 1 the pattern itself.
+    """
+    return pattern if rate == 1 else rate * pattern + (1 - rate)

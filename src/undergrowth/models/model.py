@@ -80,6 +80,13 @@ class Model(eqx.Module):
         """
 
     @property
+    def operand_positions(self) -> tuple[int, int] | None:
+        """At which positions of what is shown as `HOOK_EMBED` the embeddings of x and y stand; None
+        where it is no embedding.
+        """
+        return None
+
+    @property
     def n_logits(self) -> int:
         """How many numbers are computed of an example in the end; also of a model of mere shapes."""
         return jax.eval_shape(lambda model: model.unembedding, self).shape[-1]

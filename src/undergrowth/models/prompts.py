@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-Prompt = Literal["x y =", "x o y =", "<eos> x o y ="]
+Prompt = Literal["x y =", "x y", "x o y =", "<eos> x o y ="]
 Operands = frozenset[int]
 """Which operands a position's state depends on: of nothing, of x (0), of y (1), or of both."""
 
@@ -18,8 +18,8 @@ SPECIAL = ("=", "o", "<eos>")
 def n_special(prompt: Prompt) -> int:
     """Number of tokens of a prompt that are not operands: its vocabulary is n_operands and these.
 
-    >>> [n_special(prompt) for prompt in ("x y =", "x o y =", "<eos> x o y =")]
-    [1, 2, 3]
+    >>> [n_special(prompt) for prompt in ("x y", "x y =", "x o y =", "<eos> x o y =")]
+    [0, 1, 2, 3]
     """
     return len(set(prompt.split()) & set(SPECIAL))
 

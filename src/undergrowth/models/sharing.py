@@ -102,7 +102,6 @@ def _at_positions(name: str, hook: Hook, n_positions: int) -> Change:
 
 def _heads(attn: Attention, read: Stream, first: int, sharing: _Sharing) -> Stream:
     """The heads' weighted values z, side by side, of the positions from `first` on."""
-    n_heads, d_head, _ = attn.W_O.shape
 
     def projected(of: Stream, W: Array, bias: Array | None) -> list[_Spreading]:
         made = plus(of.rows @ side_by_side(W), None if bias is None else bias.ravel())
@@ -114,7 +113,8 @@ def _heads(attn: Attention, read: Stream, first: int, sharing: _Sharing) -> Stre
     values = projected(read, attn.W_V, attn.b_V)
     found = []
     for last, query in enumerate(queries, start=first):
-        found.append(_attended(query, keys[: last + 1], values[: last + 1], n_heads, d_head, sharing))
+        until = slice(last + 1)
+        found.append(_attended(query, keys[until], values[until], attn, sharing))
     return sharing.stacked(found)
 
 
@@ -122,11 +122,11 @@ def _attended(
     query: _Spreading,
     keys: Sequence[_Spreading],
     values: Sequence[_Spreading],
-    n_heads: int,
-    d_head: int,
+    attn: Attention,
     sharing: _Sharing,
 ) -> Position:
     """z of one position, for each value of the operands of all positions up to it."""
+    n_heads, d_head, _ = attn.W_O.shape
     onto = frozenset[int]().union(*(key.operands for key in keys))
 
     def score(key: _Spreading) -> Array:
@@ -134,7 +134,8 @@ def _attended(
         of_joint = by_head(query.onto(joint) * key.onto(joint), n_heads) / jnp.sqrt(d_head)
         return sharing.filled(Position(of_joint, joint), onto)
 
-    return Position(mixed([score(key) for key in keys], [value.onto(onto) for value in values]), onto)
+    scores, filled = [score(key) for key in keys], [value.onto(onto) for value in values]
+    return Position(mixed(scores, filled, attn.rate), onto)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Decoder transformers of one to four layers, read at the last token of `x y =`.
+"""Decoder transformers of one to four layers, read at the last token, as of `x y =`.
 
 By default the one of Nanda et al. 2023 (arXiv:2301.05217): one layer, no layer norm, a ReLU MLP. With
 other fields those of Power et al. 2022 (arXiv:2201.02177) and its replications. Weights have
@@ -33,11 +33,14 @@ from undergrowth.models.sites import HOOK_EMBED, HOOK_POST, HOOK_Z, BlockHooks, 
 from undergrowth.models.write_hooks import WriteHook, no_write_hook, within
 from undergrowth.tasks import InputSpace, Tokens
 
+OperandEmbeddings = Literal["shared", "separate"]
 InitMode = Literal["nanda", "torch", "torch_linear", "x_transformers"]
 
 
 class Embed(eqx.Module):
-    """Token embedding: the operands, then the special tokens in the order of `prompts.SPECIAL`."""
+    """Token embedding: the operands (with separate embeddings those of x, then those of y), then the
+    special tokens in the order of `prompts.SPECIAL`.
+    """
 
     W_E: Float[Array, "d_vocab d_model"]
 
@@ -68,6 +71,7 @@ class Transformer(Model):
     ln_final: LayerNorm | None
     unembed: Unembed
     prompt: Prompt = eqx.field(static=True, default="x y =")
+    operand_embeddings: OperandEmbeddings = eqx.field(static=True, default="shared")
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -103,10 +107,19 @@ class Transformer(Model):
         return self.unembed.W_U
 
     def element_weights(self) -> ElementWeights:
-        return {"W_E": ("x", self._operands())}
+        if self.operand_embeddings == "shared":
+            return {"W_E": ("x", self._operand(0))}
+        return {"W_E[x]": ("x", self._operand(0)), "W_E[y]": ("y", self._operand(1))}
 
     def element_rows(self) -> ElementRows:
-        return {"embed.W_E": {"x": slice(0, self._index("="))}}
+        if self.operand_embeddings == "shared":
+            return {"embed.W_E": {"x": self._rows(0)}}
+        return {"embed.W_E": {"x": self._rows(0), "y": self._rows(1)}}
+
+    @property
+    def operand_positions(self) -> tuple[int, int]:
+        x, y = map(prompts.positions(self.prompt).index, (0, 1))
+        return x, y
 
     def neurons_read(self) -> NeuronsRead:
         """Nothing: attention stands between."""
@@ -115,13 +128,16 @@ class Transformer(Model):
     def __call__(self, inputs: Inputs, hook: Hook = no_hook) -> Float[Array, "example d_vocab_out"]:
         """Logits at the last position, sharing prefixes (`sharing`); exact up to rounding.
 
-        One layer without layer norm is folded as well (`folding`). In the last layer a hook sees the
+        One layer without layer norm is folded as well (`folding`), where the last token is the same for
+        all examples. In the last layer a hook sees the
         last position only, in the others all of them.
         """
         (block, *others), W_U, b_U = self.blocks, self.unembed.W_U, self.unembed.b_U
-        if not others and block.layer_norm == "none" and self.ln_final is None:
-            return plus(folded_logits(block, W_U, self._embedded(), inputs, hook), b_U)
-        read = self._normed(last_state(self.blocks, self._embedded(), inputs, hook))
+        embedded = self._embedded()
+        asks_alike = not embedded[-1].operands
+        if asks_alike and not others and block.layer_norm == "none" and self.ln_final is None:
+            return plus(folded_logits(block, W_U, embedded, inputs, hook), b_U)
+        read = self._normed(last_state(self.blocks, embedded, inputs, hook))
         return plus(product(read, W_U), b_U)
 
     def plain(
@@ -148,7 +164,9 @@ class Transformer(Model):
         self, inputs: Inputs, hook: Hook, write_hook: WriteHook
     ) -> Float[Array, "example position d_model"]:
         tokens = [
-            inputs[:, token] if isinstance(token, int) else jnp.full(len(inputs), self._index(token))
+            inputs[:, token] + self._rows(token).start
+            if isinstance(token, int)
+            else jnp.full(len(inputs), self._index(token))
             for token in prompts.positions(self.prompt)
         ]
         token = jax.nn.one_hot(jnp.stack(tokens, axis=1), len(self.embed.W_E))
@@ -162,18 +180,26 @@ class Transformer(Model):
         found = []
         for token, W_pos in zip(prompts.positions(self.prompt), self._W_pos(), strict=True):
             if isinstance(token, int):
-                found.append(Position(self._operands() + W_pos, frozenset({token})))
+                found.append(Position(self._operand(token) + W_pos, frozenset({token})))
             else:
                 found.append(Position((self.embed.W_E[self._index(token)] + W_pos)[None], frozenset()))
         return found
 
-    def _operands(self) -> Float[Array, "operand d_model"]:
-        return self.embed.W_E[: self._index("=")]
+    def _operand(self, which: int) -> Float[Array, "operand d_model"]:
+        """The embedding of x (0) or of y (1)."""
+        return self.embed.W_E[self._rows(which)]
+
+    def _rows(self, which: int) -> slice:
+        """Where the embedding of x (0) or of y (1) is."""
+        n_rows = self.embed.W_E.shape[0] - prompts.n_special(self.prompt)
+        if self.operand_embeddings == "shared":
+            return slice(0, n_rows)
+        return slice(which * n_rows // 2, (which + 1) * n_rows // 2)
 
     def _index(self, token: str) -> int:
         """A special token's row of the embedding."""
-        n_operands = self.embed.W_E.shape[0] - prompts.n_special(self.prompt)
-        return n_operands + prompts.SPECIAL.index(token)
+        n_rows = self.embed.W_E.shape[0] - prompts.n_special(self.prompt)
+        return n_rows + prompts.SPECIAL.index(token)
 
     def _W_pos(self) -> Float[Array, "position d_model"]:  # noqa: N802
         if self.pos_embed is not None:
@@ -198,10 +224,13 @@ class TransformerSpec(ModelSpec):
     n_heads * d_head, the width inside attention, need not be d_model.
     act_fn: `gelu` is the exact form. mlp_bias, attn_bias: attention's are b_Q, b_K, b_V and b_O, or with
     `output` b_O alone. unembed_bias: b_U, on every logit.
-    prompt: the tokens; d_vocab counts the operands and then `=`, `o` (the operator) and `<eos>`, if the
-    prompt has them. pos_embed: `sinusoidal` is a fixed table and no parameter; `scaled` is a
-    learned one that is multiplied by d_model^-1/2 before it is added, and so learns that much slower.
-    logits: one per label, or also one per special token (Nanda et al.: p + 1).
+    attention_rate: which part of attention is the pattern, the rest a constant 1 (Zhong et al. 2023,
+    arXiv:2306.17844).
+    prompt: the tokens; d_vocab counts the operands, twice where operand_embeddings are `separate`, and
+    then `=`, `o` (the operator) and `<eos>`, if the prompt has them. pos_embed: `sinusoidal` is a fixed
+    table and no parameter; `scaled` is a learned one that is multiplied by d_model^-1/2 before it is
+    added, and so learns that much slower.
+    logits: one per label, or one per token, of which the labels are the first (Nanda et al.: p + 1).
 
     init_mode: `nanda`: every weight normal with standard deviation 1 / sqrt(d_model), W_U with
     1 / sqrt(d_vocab); biases zero (Nanda et al.'s code). `torch`: what PyTorch draws for nn.Embedding
@@ -231,7 +260,9 @@ class TransformerSpec(ModelSpec):
     residual_from_layer_norm: bool = False
     mlp_bias: bool = True
     attn_bias: bool | Literal["output"] = False
+    attention_rate: float = Field(default=1.0, ge=0, le=1)
     prompt: Prompt = "x y ="
+    operand_embeddings: OperandEmbeddings = "shared"
     pos_embed: Literal["learned", "scaled", "sinusoidal"] = "learned"
     logits: Literal["labels", "vocabulary"] = "labels"
     unembed_bias: bool = False
@@ -241,7 +272,8 @@ class TransformerSpec(ModelSpec):
     @property
     def has_mlp_out(self) -> bool:
         """Whether the model makes what each MLP writes, or folds it away (`folding`)."""
-        return self.n_layers > 1 or self.layer_norm != "none" or self._ends_normed()
+        is_folded = prompts.positions(self.prompt)[-1] == "="
+        return self.n_layers > 1 or self.layer_norm != "none" or self._ends_normed() or not is_folded
 
     @model_validator(mode="after")
     def _reads_a_layer_norm(self) -> TransformerSpec:
@@ -260,9 +292,11 @@ class TransformerSpec(ModelSpec):
         """A freshly drawn model; equal generators give equal models."""
         if not isinstance(inputs, Tokens):
             raise refuse(self.name, inputs)
-        n_special = prompts.n_special(self.prompt)
-        d_vocab = inputs.n_operands + n_special
-        d_out = n_labels + (n_special if self.logits == "vocabulary" else 0)
+        n_more = prompts.n_special(self.prompt)
+        if self.operand_embeddings == "separate":
+            n_more += inputs.n_operands
+        d_vocab = inputs.n_operands + n_more
+        d_out = n_labels + (n_more if self.logits == "vocabulary" else 0)
         draw = Drawer(rng, self._scheme(d_vocab), self.init_scale)
         blocks = tuple(self._block(draw) for _ in range(self.n_layers))
         embed = Embed(draw("W_E", d_vocab, self.d_model, fan_in=self.d_model))
@@ -276,6 +310,7 @@ class TransformerSpec(ModelSpec):
                 draw("b_U", d_out, fan_in=self.d_model) if self.unembed_bias else None,
             ),
             self.prompt,
+            self.operand_embeddings,
         )
 
     def _ends_normed(self) -> bool:
@@ -299,13 +334,14 @@ class TransformerSpec(ModelSpec):
             draw(name, n_heads, d_model, d_head, fan_in=d_model) for name in ("W_Q", "W_K", "W_V")
         )
         W_O = draw("W_O", n_heads, d_head, d_model, fan_in=n_heads * d_head)
+        rate = self.attention_rate
         if not self.attn_bias:
-            return Attention(W_Q, W_K, W_V, W_O)
+            return Attention(W_Q, W_K, W_V, W_O, rate=rate)
         b_Q = b_K = b_V = None
         if self.attn_bias != "output":
             b_Q, b_K, b_V = (draw(n, n_heads, d_head, fan_in=d_model) for n in ("b_Q", "b_K", "b_V"))
         b_O = draw("b_O", d_model, fan_in=n_heads * d_head)
-        return Attention(W_Q, W_K, W_V, W_O, b_Q, b_K, b_V, b_O)
+        return Attention(W_Q, W_K, W_V, W_O, b_Q, b_K, b_V, b_O, rate)
 
     def _mlp(self, draw: Drawer) -> BlockMLP:
         d_model, d_mlp = self.d_model, self.d_mlp

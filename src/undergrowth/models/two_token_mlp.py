@@ -79,6 +79,10 @@ class TwoTokenMLP(Model):
         n_operands = len(self.embed.W_x)
         return {"embed.W_x": {"x": slice(0, n_operands)}, "embed.W_y": {"y": slice(0, n_operands)}}
 
+    @property
+    def operand_positions(self) -> tuple[int, int]:
+        return 0, 1
+
     def neurons_read(self) -> NeuronsRead:
         weights = self.embed.W_x, self.embed.W_y, self.mlp.W_in
         W_x, W_y, W_in = (np.asarray(W, np.float64) for W in weights)
