@@ -230,6 +230,12 @@ def test_without_numbers_stated_before_there_is_nothing_to_compare_with() -> Non
     assert "after 6 of its runs had begun" in late.said_of_predictions
 
 
+def test_a_general_circuit_of_which_decay_left_nothing_has_no_share_and_no_logarithm() -> None:
+    lost = rivals(0, DECAY_EQUAL, 0.0)
+    assert share(lost) == 0
+    assert "decay has left nothing" in getattr(ratio(lost), "why", "")
+
+
 def test_look_ups_that_gained_nothing_give_no_ratio() -> None:
     still = made(0, PLAIN, np.full(26, 0.1))
     assert "gained nothing" in getattr(ratio(still), "why", "")

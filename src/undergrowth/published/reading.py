@@ -93,6 +93,11 @@ class Published:
 
         return pd.read_csv(io.BytesIO(self._bytes(VALUES)), keep_default_na=False, na_values=["nan"])
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Of its runs."""
+        return tuple(told["id"] for told in self._accounts)
+
     @cached_property
     def curves(self) -> pd.DataFrame:
         """One row per run and step: run (id), arm, seed, step, and a column for each reading."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from undergrowth.rng import Seeds
 from undergrowth.spec import RunSpec
 from undergrowth.store import Part, Run
 
@@ -28,13 +29,13 @@ class PublishedRun(Run):
         happened: pd.DataFrame,
         about: Mapping[str, Any],
     ) -> None:
-        trunks = tuple((trunk, step) for trunk, step in about["trunks"])
+        trunks = tuple((trunk, step) for trunk, step in about.get("trunks", ()))
         self.__dict__.update(
             spec=spec,
             parts=parts,
             given_names=(),
             status=about["status"],
-            message=about["message"],
+            message=about.get("message", ""),
             environment={},
             began=0.0,
             ended=float(about["seconds"]),
@@ -58,20 +59,37 @@ class PublishedRun(Run):
 
 
 def account(run: Run, parts: Sequence[Part]) -> dict[str, Any]:
-    """What `runs.json` has of a run and the parts that it plays in its study."""
-    events = run.events.to_dict("records")
-    spec = run.spec
-    return {
+    """What `runs.json` has of a run and the parts that it plays in its study; nothing of what is empty,
+    and one number where all seeds are equal.
+    """
+    events, spec = run.events.to_dict("records"), run.spec
+    seeds = spec.seeds.model_dump()
+    told = {
         "id": run.id,
         "parts": [[part.arm, part.role, part.seed] for part in parts],
-        "seeds": spec.seeds.model_dump(),
+        "seeds": seeds if len(set(seeds.values())) > 1 else spec.seeds.model,
         "fork_of": spec.fork.of if spec.fork else None,
         "status": run.status,
         "message": run.message,
         "seconds": round((run.ended or run.began) - run.began, 1),
         "trunks": [list(trunk) for trunk in run.trunks],
-        "events": [[int(e["step"]), e["kind"], e["detail"]] for e in events],
+        "events": [[int(e["step"]), e["kind"], _brief(e["detail"], spec)] for e in events],
     }
+    return {name: value for name, value in told.items() if value not in (None, "", [])}
+
+
+def _brief(detail: Mapping[str, Any], spec: RunSpec) -> Mapping[str, Any]:
+    """What happened without what the intervention says itself that did it."""
+    said = _said(detail, spec)
+    return {name: value for name, value in detail.items() if said.get(name) != value}
+
+
+def _said(detail: Mapping[str, Any], spec: RunSpec) -> Mapping[str, Any]:
+    """The trigger and the action of an event's intervention."""
+    which = detail.get("intervention")
+    if not isinstance(which, int) or not which < len(spec.interventions):
+        return {}
+    return spec.interventions[which].model_dump(mode="json")
 
 
 def from_account(
@@ -80,12 +98,19 @@ def from_account(
     """The run of an account; raises ValueError where its spec is not the one that its id is of."""
     import pandas as pd
 
-    changed: dict[str, Any] = {"seeds": told["seeds"]}
+    seeds = told["seeds"]
+    changed: dict[str, Any] = {
+        "seeds": dict.fromkeys(Seeds.model_fields, seeds) if isinstance(seeds, int) else seeds
+    }
     if arm.fork is not None:
         changed["fork"] = arm.fork.model_copy(update={"of": told["fork_of"]})
     spec = arm.replace(**changed)
     if spec.id != told["id"]:
         raise ValueError(f"run {told['id']} has a spec whose id is {spec.id}")
     parts = tuple(Part(study, budget, name, role, seed) for name, role, seed in told["parts"])
-    events = pd.DataFrame(told["events"], columns=["step", "kind", "detail"])
+    happened = [
+        (step, kind, {**_said(detail, spec), **detail} if "intervention" in detail else detail)
+        for step, kind, detail in told.get("events", ())
+    ]
+    events = pd.DataFrame(happened, columns=["step", "kind", "detail"])
     return PublishedRun(spec, parts, curves, events, told)

@@ -24,7 +24,6 @@ from undergrowth.published.reading import (
     VERDICTS,
     Published,
     ResultsError,
-    digest,
     digest_of_about,
     results,
     shipped,
@@ -41,7 +40,7 @@ from undergrowth.studies.study import table_of
 
 MOST_BYTES = 990_000
 """Of all files of a study: what ships stays small."""
-THINNED = (None, 400, 300, 200, 150, 100, 70, 50)
+THINNED = (None, 400, 300, 200, 150, 100, 70, 50, 30)
 """Steps of each run that are kept: all, or as many as fit."""
 RECORDED = ("undergrowth", "jax", "jaxlib", "numpy", "optax")
 
@@ -69,7 +68,7 @@ def publish(
     }
     about = {
         **_about(table, runs),
-        "commands": list(dict.fromkeys((*_commands_before(folder, kept, contents[RUNS]), *given))),
+        "commands": list(dict.fromkeys((*_commands_before(folder, kept, runs), *given))),
     }
     room = MOST_BYTES - sum(map(len, (*contents.values(), _text(about))))
     contents[CURVES], most_steps = _curves(runs, room)
@@ -107,14 +106,14 @@ def _published_before(study: str, folder: Path) -> Published | None:
     return before if before.has_all_steps else None
 
 
-def _commands_before(folder: Path, kept: Published | None, runs: bytes) -> Sequence[str]:
+def _commands_before(folder: Path, kept: Published | None, runs: Sequence[Run]) -> Sequence[str]:
     """The commands that trained what is published already, if any of it stays: runs beside which others
     are put, or the same ones once more.
     """
     if kept or not (folder / ABOUT).exists():
         return kept.about["commands"] if kept else ()
     before = results(folder.name, folder.parent)
-    return before.about["commands"] if before.about["files"][RUNS] == digest(runs) else ()
+    return before.about["commands"] if set(before.ids) == {run.id for run in runs} else ()
 
 
 def _together(study: Study, store: Store, kept: Published | None) -> tuple[Table, Parts]:
@@ -195,8 +194,17 @@ def _about(table: Table, runs: Sequence[Run]) -> dict[str, Any]:
         "hours": round(seconds / 3600, 2),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "versions": {name: importlib.metadata.version(name) for name in RECORDED},
-        **({"predicted": asdict(table.predicted)} if table.predicted else {}),
+        **({"predicted": _rounded(asdict(table.predicted))} if table.predicted else {}),
     }
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers to five digits; the store has all of them. A time as it is."""
+    if isinstance(value, dict):
+        return {name: _rounded(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(each) for each in value]
+    return float(f"{value:.5g}") if isinstance(value, float) and value < 1e7 else value
 
 
 def _are_of_curves(table: Table) -> bool:

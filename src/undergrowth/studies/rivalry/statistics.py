@@ -20,6 +20,7 @@ from undergrowth.studies.table import Table
 
 NO_STRENGTHS = Missing("has no strengths")
 NOTHING_GAINED = Missing("the look-ups gained nothing, so there is no ratio")
+NOTHING_IS_LEFT = Missing("decay has left nothing of the general circuit: no logarithm of the ratio")
 
 
 def strengths(run: Run) -> xr.DataArray | None:
@@ -48,18 +49,24 @@ def ratio_over_steps(run: Run) -> xr.DataArray | None:
 
 
 def ratio(run: Run) -> float | Missing:
-    """At the last step."""
+    """At the last step; above 0, for its logarithm is taken."""
+    found = _ratio_at_the_end(run)
+    return found if isinstance(found, Missing) or found > 0 else NOTHING_IS_LEFT
+
+
+def share(run: Run) -> float | Missing:
+    """The general circuit's part of what both gained, in [0, 1]; 0 where decay left nothing of it."""
+    found = _ratio_at_the_end(run)
+    return found if isinstance(found, Missing) else found / (1 + found)
+
+
+def _ratio_at_the_end(run: Run) -> float | Missing:
     found = ratio_over_steps(run)
     if found is None:
         return NO_STRENGTHS
     last = float(found[-1])
-    return last if np.isfinite(last) and last > 0 else NOTHING_GAINED
-
-
-def share(run: Run) -> float | Missing:
-    """The general circuit's part of what both gained, in [0, 1]."""
-    found = ratio(run)
-    return found if isinstance(found, Missing) else found / (1 + found)
+    is_known = last >= 0 if rivals_of(run.spec).has_decay else last > 0
+    return last if is_known and np.isfinite(last) else NOTHING_GAINED
 
 
 def of_share(of: Callable[[float], float]) -> Callable[[Run], float | Missing]:
