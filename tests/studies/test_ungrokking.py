@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from tests.studies.made_up import STEPS, MadeUpRun
 from tests.studies.planted import ruling_of, table_of, verdict_of
@@ -65,6 +66,35 @@ def test_few_examples_beside_all(few: Level, whole: float, said: str) -> None:
     assert ruling_of(STUDY, "few-undecayed", undecayed, "standard") == said
     between = runs({FEW: few, FEW_UNDECAYED: whole})
     assert ruling_of(STUDY, "decay-decides", between, "standard") == said
+
+
+def with_reach(reach: float, seed: int, arm: str) -> Run:
+    """A run with such a reach at its end."""
+    run = ending_at(0.9, seed, arm)
+    values = np.array([1.0, reach * (1 + seed / 1000)])
+    reach_whole = xr.DataArray(values, {"step": [0, STEPS[-1]]}, ("step",))
+    return MadeUpRun(run.spec, {n: run.curves[n].values for n in CURVES}, reach_whole=reach_whole)
+
+
+CURVES = ("train_accuracy", "val_accuracy")
+
+
+@pytest.mark.parametrize(
+    ("few", "whole", "said"),
+    [
+        (3.0, 30.0, "supported"),
+        (30.0, 3.0, "contradicted"),
+        (29.0, 30.0, "no effect"),
+        (lambda seed: (3.0, 60.0)[seed % 2], 30.0, "inconclusive"),
+    ],
+)
+def test_whether_reach_is_lost(few: Level, whole: float, said: str) -> None:
+    arms: dict[Continued, Level] = {FEW: few, WHOLE: whole}
+    made = {
+        each.name: [with_reach(of(s) if callable(of) else of, s, each.name) for s in range(6)]
+        for each, of in arms.items()
+    }
+    assert ruling_of(STUDY, "reach-lost-decayed", made, "standard") == said
 
 
 def test_hysteresis_is_what_from_scratch_lacks() -> None:

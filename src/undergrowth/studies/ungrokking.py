@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from undergrowth.analysis import Exceeds, estimate
 from undergrowth.analysis.hypotheses import COLLAPSE, EFFICIENCY, FREQUENCY, SIMPLICITY
 from undergrowth.analysis.means import columns_of
 from undergrowth.analysis.predictions import Prediction
+from undergrowth.measures import Reach
 from undergrowth.report import theme
 from undergrowth.report.charts import Layer, Look, Scale
 from undergrowth.report.charts.description import SHARE
@@ -65,16 +67,22 @@ DECAYS: Mapping[Budget, Sequence[float]] = {
 }
 
 SELDOM = Schedule(every=1_000_000, until=1_000_000, per_decade=1)
+REACH = Reach(preconditioned=False, schedule=SELDOM)
+"""Of the margins of all examples of the training side, at the end of each run."""
 SMALL = complexity.SMALL.replace(
     task=Modular(operation="x+y", p=31),
     split=CommutationSafe(frac_train=0.75),
     steps=2_500,
+    measures=(*complexity.SMALL.measures, REACH),
     checkpoints=SELDOM,
 )
 """Memorised near step 80 and grokked near 400. Looked at: one seed up to step 3,000, with shares of 0.03
 to 0.6 at decay 0 and 1."""
 LARGE = complexity.LARGE.replace(
-    task=Modular(p=113), split=CommutationSafe(frac_train=0.4), checkpoints=SELDOM
+    task=Modular(p=113),
+    split=CommutationSafe(frac_train=0.4),
+    measures=(*complexity.LARGE.measures, REACH),
+    checkpoints=SELDOM,
 )
 
 
@@ -172,6 +180,30 @@ HYSTERESIS = Statistic(
 )
 
 
+def _reach(run: Run) -> float | Missing:
+    if "reach_whole" not in run.names:
+        return Missing("its reach was not measured")
+    last = float(run["reach_whole"][-1])
+    return last if np.isfinite(last) and last > 0 else Missing("nothing is pushed")
+
+
+def lost_reach(run: Run, control: Run) -> float | Missing:
+    """How many times fewer examples a push serves than in the control."""
+    mine, its = _reach(run), _reach(control)
+    if isinstance(mine, Missing):
+        return mine
+    return its if isinstance(its, Missing) else float(np.log10(its / mine))
+
+
+LOST = Statistic(
+    "log10(reach at the end with all examples / with few, at the same decay)",
+    "On how many examples of the whole training side a step on one of them pushes the margin, P = 1, "
+    "all weights (measure `reach`), at the last step.",
+    lost_reach,
+    says=times("less reach", "more reach"),
+)
+
+
 def at_decays(table: Table) -> list[dict[float, str]]:
     """The arms by share, at the strong decay and at the weak."""
     shares = (*SHARES[table.budget], ALL)
@@ -200,6 +232,8 @@ def endpoints(budget: Budget) -> tuple[Endpoint, ...]:
     return (
         Endpoint("few-decayed", "P18", KEPT, few, WORTH, control=whole[USUAL]),
         Endpoint("few-undecayed", "P18", KEPT, few_undecayed, WORTH, control=whole[0.0]),
+        Endpoint("reach-lost-decayed", "P18", LOST, few, Exceeds(0.1), control=whole[USUAL]),
+        Endpoint("reach-lost-undecayed", "P18", LOST, few_undecayed, Exceeds(0.1), control=whole[0.0]),
         Endpoint("some-decayed", "P18", KEPT, some[USUAL].name, WORTH, control=whole[USUAL]),
         Endpoint("decay-decides", "P18", BY_DECAY, few, WORTH, control=few_undecayed),
         Endpoint(
