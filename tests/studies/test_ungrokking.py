@@ -73,7 +73,9 @@ def with_reach(reach: float, seed: int, arm: str) -> Run:
     run = ending_at(0.9, seed, arm)
     values = np.array([1.0, reach * (1 + seed / 1000)])
     reach_whole = xr.DataArray(values, {"step": [0, STEPS[-1]]}, ("step",))
-    return MadeUpRun(run.spec, {n: run.curves[n].values for n in CURVES}, reach_whole=reach_whole)
+    return MadeUpRun(
+        run.spec, {n: run.curves[n].values.tolist() for n in CURVES}, reach_whole=reach_whole
+    )
 
 
 CURVES = ("train_accuracy", "val_accuracy")
