@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic_core import from_json
 
 from undergrowth.spec import RunSpec
 from undergrowth.store import lineage, rows
@@ -93,10 +95,15 @@ def summary_in(run_id: str, content: str | None, digest: bytes | None, rules: Ru
     if content is None or digest != rows.digest(run_id, content):
         return None
     try:
-        fields = rows.parsed(content)
-        if (fields.pop("version"), fields.pop("rules")) != (VERSION, asdict(rules)):
+        fields = from_json(content)
+        if (fields.pop("version"), fields.pop("rules")) != (VERSION, _as_data(rules)):
             return None
         found = Summary(**fields)
         return found if isinstance(found.described, str) and isinstance(found.note, str) else None
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+@lru_cache
+def _as_data(rules: Rules) -> dict[str, Any]:
+    return asdict(rules)
