@@ -38,16 +38,17 @@ def row(
     last: int = 1000,
     status: str = "done",
     readings: Mapping[str, float] | None = None,
-    **more: Any,
+    also: Mapping[str, Any] | None = None,
 ) -> Listed:
     times = {"memorised": memorised, "onset": grokked, "grokked": grokked}
     events: dict[str, int | bool | None] = {}
     for name, step in times.items():
         events |= {name: step, f"{name}_stable": step, f"{name}_censored": step is None}
     seeds = {f"seeds.{of}": seed for of in ("model", "data", "noise")}
-    settings = {"task.name": "modular", "task.p": 23, LR: lr, DECAY: decay, **seeds, **more}
+    fixed = {"task.name": "modular", "task.p": 23}
+    settings = {**fixed, LR: lr, DECAY: decay, **seeds, **(also or {})}
     return Listed(
-        id=f"{abs(hash((lr, decay, seed, *more.values()))):016x}"[:16],
+        id=f"{lr} {decay} {seed}",
         names=(),
         studies=(),
         arms=(),
@@ -171,7 +172,7 @@ def test_no_run_is_dropped_and_a_cell_without_runs_is_no_cell() -> None:
     assert table["runs"].sum() == len(runs) == 9
     assert table[list(PHASES)].to_numpy().sum() == 9
     assert table[[LR, DECAY]].to_numpy().tolist() == [[0.1, 1.0], [0.2, 1.0], [0.1, 2.0]]
-    first = table.iloc[0]
+    first = table.iloc[0].to_dict()
     assert (first["grokking"], first["failed"], first["phase"]) == (2, 1, "grokking")
     assert (first["delay_n"], first["grokked_n"], first["grokked_n_censored"]) == (2, 3, 1)
 
@@ -218,7 +219,9 @@ def test_an_axis_is_spaced_as_its_values_are(
 
 
 def test_fields_are_found_by_their_ends_and_by_the_part_they_name() -> None:
-    runs = [row(lr, seed=1, **{"task.name": name}) for lr in (0.1, 0.2) for name in ("modular", "group")]
+    runs = [
+        row(lr, seed=1, also={"task.name": name}) for lr in (0.1, 0.2) for name in ("modular", "group")
+    ]
     found = run_map(runs, "lr", "task")
     assert (found.x.field, found.y.field) == (LR, "task.name")
     assert (found.x.short, found.y.short) == ("lr", "task.name")
@@ -249,15 +252,22 @@ def test_what_cannot_be_mapped_is_refused_in_a_line_with_the_remedy() -> None:
 
 
 def test_cells_that_mix_other_fields_are_refused_and_those_that_differ_between_cells_are_named() -> None:
-    steps = [row(lr, decay, steps=n) for lr in (0.1, 0.2) for decay in (1.0, 2.0) for n in (400, 900)]
+    steps = [
+        row(lr, decay, also={"steps": n})
+        for lr in (0.1, 0.2)
+        for decay in (1.0, 2.0)
+        for n in (400, 900)
+    ]
     said = refused([*steps[:2], *GRID[1:]])
     assert "1 of 4 cells mix runs that differ in steps beside their seeds" in said
     assert "--where steps=400" in said
     assert "steps is 400, 900" in said
-    zipped = [row(lr, decay, steps=int(lr * 1000)) for lr in (0.1, 0.2) for decay in (1.0, 2.0)]
+    zipped = [
+        row(lr, decay, also={"steps": int(lr * 1000)}) for lr in (0.1, 0.2) for decay in (1.0, 2.0)
+    ]
     assert run_map(zipped, "lr", "weight_decay").also == ("steps",)
     forks = [
-        row(lr, decay, seed, **{"fork.of": f"{seed}"})
+        row(lr, decay, seed, also={"fork.of": f"{seed}"})
         for lr in (0.1, 0.2)
         for decay in (1.0, 2.0)
         for seed in (0, 1)
@@ -275,3 +285,23 @@ def test_colours_are_phases_events_delays_and_readings() -> None:
         quantity_named("val_los", runs)
     with pytest.raises(MapError, match="there are phase, delay, memorised"):
         quantity_named("zzz", runs)
+
+
+def test_fields_of_one_end_keep_their_whole_names() -> None:
+    fields = [f"interventions.{i}.action.factor" for i in (0, 1)]
+    runs = [row(also={fields[0]: x, fields[1]: y}) for x in (2.0, 3.0) for y in (4.0, 5.0)]
+    found = run_map(runs, *fields)
+    assert (found.x.short, found.y.short) == tuple(fields)
+
+
+def test_the_condition_that_is_offered_has_all_digits() -> None:
+    mixed = [row(lr, decay) for lr in (0.1, 0.2) for decay in (1.0, 2.0)]
+    mixed += [row(0.1, 1.0, 1, also={"split.frac_train": x}) for x in (0.123456789, 0.5)]
+    assert "split.frac_train=" in refused(mixed)
+    alone = [
+        row(lr, d, also={"split.frac_train": x})
+        for lr in (1, 2)
+        for d in (1, 2)
+        for x in (0.123456789, 0.5)
+    ]
+    assert "--where split.frac_train=0.123456789," in refused(alone)

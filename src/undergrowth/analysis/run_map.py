@@ -28,6 +28,8 @@ ROUNDED = 0.35
 """Of a place: by how much a value may stand beside the middle of its own."""
 MOST_NAMED = 6
 """Fields or values that a message names."""
+VAGUE = ("name", "of", "n", "p", "step", "every", "until", "by")
+"""Ends of fields' names that say too little alone."""
 PHASE, DELAY = "phase", "delay"
 CHANCE = (*SEEDS, "fork.of")
 """Fields in which runs of one cell may differ: their seeds, and which run a fork left."""
@@ -43,11 +45,13 @@ class MapError(ValueError):
 class Axis:
     """A field and the values that runs have of it.
 
-    values: ascending, first None where some runs have no such field; places: where each stands, in
-    cells; n: how many places there are, empty ones included; spacing: of the places.
+    short: as much of its name as says enough; values: ascending, first None where some runs have no such
+    field; places: where each stands, in cells; n: how many places there are, empty ones included;
+    spacing: of the places.
     """
 
     field: str
+    short: str
     values: tuple[Any, ...]
     places: tuple[int, ...]
     spacing: Literal["log", "linear", "in order", "names"]
@@ -56,12 +60,6 @@ class Axis:
     def n(self) -> int:
         """Places from the first to the last."""
         return self.places[-1] + 1
-
-    @property
-    def short(self) -> str:
-        """The end of the field's name that says enough."""
-        head, _, end = self.field.rpartition(".")
-        return self.field if end in ("name", "of", "n", "p", "") or not head else end
 
     def written(self, place: int) -> str:
         """The value at a place as spec files write it; '' where there is none."""
@@ -192,7 +190,7 @@ def run_map(
     fields = [_field(name, runs) for name in (x, y)]
     if fields[0] == fields[1]:
         raise MapError(f"{x} and {y} are one field: a map needs two; {_that_vary(runs)}")
-    axes = [_axis(field, runs) for field in fields]
+    axes = [_axis(field, runs, short) for field, short in zip(fields, _shortened(fields), strict=True)]
     if (n := axes[0].n * axes[1].n) > MOST_CELLS:
         raise MapError(
             f"{len(axes[0].values):,} values of {fields[0]} and {len(axes[1].values):,} of {fields[1]} "
@@ -276,7 +274,19 @@ def _field(name: str, runs: Sequence[Listed]) -> str:
     raise MapError(f"no run has a field {name!r}{hint}")
 
 
-def _axis(field: str, runs: Sequence[Listed]) -> Axis:
+def _shortened(fields: Sequence[str]) -> list[str]:
+    """The ends of the fields' names, whole where these say too little or are the same.
+
+    >>> _shortened(["optimiser.lr", "task.name"])
+    ['lr', 'task.name']
+    """
+    ends = [field.rpartition(".")[2] for field in fields]
+    if len({*ends}) < len(ends):
+        return list(fields)
+    return [f if end in VAGUE else end for f, end in zip(fields, ends, strict=True)]
+
+
+def _axis(field: str, runs: Sequence[Listed], short: str) -> Axis:
     by_key = {_key(value): value for run in runs for value in [run.settings.get(field)]}
     given = [value for value in by_key.values() if value is not None]
     if len(by_key) < 2:
@@ -289,7 +299,7 @@ def _axis(field: str, runs: Sequence[Listed]) -> Axis:
     spacing, places = _spaced(ordered) if is_numeric else ("names", list(range(len(ordered))))
     if None in by_key.values():
         ordered, places = [None, *ordered], [0, *(place + 1 for place in places)]
-    return Axis(field, tuple(ordered), tuple(places), spacing)
+    return Axis(field, short, tuple(ordered), tuple(places), spacing)
 
 
 def _spaced(values: Sequence[int | float]) -> tuple[Literal["log", "linear", "in order"], list[int]]:
@@ -337,7 +347,7 @@ def _refuse_mixtures(found: Mapping[tuple[int, int], Sequence[Listed]], axes: Se
     where = ", ".join(f"{axis.short}={axis.written(p)}" for axis, p in zip(axes, at, strict=True))
     field = mixed[at][0]
     values = _some(sorted({written(run.settings.get(field)) for run in found[at]}))
-    choice = command("--where", f"{field}={written(found[at][0].settings.get(field))}")
+    choice = command("--where", f"{field}={exact(found[at][0].settings.get(field))}")
     cells = f"{len(mixed):,} of {len(found):,} cells mix" if len(found) > 1 else "the cell mixes"
     raise MapError(
         f"{cells} runs that differ in {_some(list(fields))} beside their seeds (at {where}, {field} is "
@@ -371,6 +381,11 @@ def _some(names: Sequence[str]) -> str:
 def _key(value: Any) -> Any:
     """What tells values apart: true is not 1, 1 is 1.0."""
     return (type(value), value) if isinstance(value, bool) else value
+
+
+def exact(value: Any) -> str:
+    """A value as a condition (`--where`) has it, with all its digits."""
+    return repr(value) if isinstance(value, float) else written(value)
 
 
 def written(value: Any) -> str:

@@ -40,11 +40,12 @@ def map_runs(
         ),
     ] = (),
     late: Annotated[
-        float,
+        float | None,
         Parameter(
-            help="How many times later than memorising validation must come to count as grokking."
+            help="More than how many times as late as memorising validation must come to count as "
+            "grokking; by default 10."
         ),
-    ] = 10.0,
+    ] = None,
     out: Annotated[
         Path, Parameter(help="The page, or a picture for a paper: .html, .svg, .pdf, .png.")
     ] = Path("map.html"),
@@ -70,6 +71,7 @@ def map_runs(
     memorisation, confusion), or a median, in which runs that ended before it count as later. A click on
     a cell of the page opens its runs. No curve is read unless asked for.
     """
+    from undergrowth.analysis.phases import LATE
     from undergrowth.analysis.run_map import MapError
     from undergrowth.cli.run_list import matching
     from undergrowth.report.charts.paper import SUFFIXES
@@ -86,7 +88,9 @@ def map_runs(
             f"none of the {len(listed):,} runs in {directory} is so: give another --where"
         )
     try:
-        found = mapped(store, x, y, colour=colour or DEFAULTS, runs=chosen, late=late)
+        found = mapped(
+            store, x, y, colour=colour or DEFAULTS, runs=chosen, late=LATE if late is None else late
+        )
         if as_json:
             print_json(found.table.to_dict("records"))
         elif csv:

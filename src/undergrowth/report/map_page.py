@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from undergrowth.analysis.phases import PHASES, phase_of, rules_of
-from undergrowth.analysis.run_map import PHASE, Cell, MapError, RunMap
+from undergrowth.analysis.run_map import PHASE, Cell, MapError, RunMap, exact
 from undergrowth.plain_text import command as shell
 from undergrowth.report.curves import accuracy_figure
 from undergrowth.report.figure import Figure
@@ -165,9 +165,10 @@ def _panels(
     for cell, row in zip(cells.cells, rows, strict=True):
         told = [(in_words(each, cells.rules), str(row[each])) for each in colours]
         told = told if PHASE in colours else [(in_words(PHASE), counted(cell)), *told]
-        values = ((axis.field, axis.written(at)) for axis, at in ((cells.x, cell.x), (cells.y, cell.y)))
-        conditions = [part for field, value in values for part in ("--where", f"{field}={value}")]
-        figure = accuracy_figure(store.of_ids([run.id for run in cell.runs])) if curves else None
+        settings = [(axis.field, cell.runs[0].settings.get(axis.field)) for axis in (cells.x, cells.y)]
+        conditions = [part for field, x in settings for part in ("--where", f"{field}={exact(x)}")]
+        evaluated = [run.id for run in cell.runs if run.events] if curves else []
+        figure = accuracy_figure(store.of_ids(evaluated), cells.rules) if evaluated else None
         found.append(
             Panel(
                 key(cell),

@@ -155,7 +155,7 @@ def head(cells: RunMap, cell: Cell) -> str:
 def where(cells: RunMap, cell: Cell) -> str:
     """The values of a cell.
 
-    >>> axis = Axis("optimiser.lr", (0.1, 0.2), (0, 1), "in order")
+    >>> axis = Axis("optimiser.lr", "lr", (0.1, 0.2), (0, 1), "in order")
     >>> where(RunMap(axis, axis, (), ()), Cell(0, 1, (), {}))
     'lr = 0.1, lr = 0.2'
     """
