@@ -272,8 +272,8 @@ def test_other_colours_unfold_with_the_same_cell_open_and_a_narrow_page_has_its_
 def test_a_link_to_a_run_leads_to_its_row_in_the_report(
     page: Page, store: ug.Store, page_file: Path
 ) -> None:
-    report = ug.own_report(store, page_file.parent / "a report.html")
     run = spec(1e-2, 1.0, 1).id
+    report = ug.own_report(store.run(run), page_file.parent / "a report.html")
     opened = page.context.browser
     assert opened is not None
     other = opened.new_page()

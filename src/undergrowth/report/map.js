@@ -7,6 +7,9 @@
   const open = (x, y) => { if (document.getElementById(key(x, y))) location.hash = key(x, y); };
   const opened = () => /^#cell-(\d+)-(\d+)$/.exec(location.hash)?.slice(1).map(Number);
   let at; // where the arrows have come to
+  let isByKey = false; // a click shows no dashed ring
+  addEventListener("keydown", () => { isByKey = true; }, true);
+  addEventListener("mousedown", () => { isByKey = false; }, true);
 
   function put(plot, name, place) {
     const layout = plot._fullLayout;
@@ -28,7 +31,7 @@
   }
   function show(plot) {
     put(plot, "is-open", opened());
-    put(plot, "at-key", document.activeElement === plot ? at : undefined);
+    put(plot, "at-key", isByKey && document.activeElement === plot ? at : undefined);
   }
   const showAll = () => plots.forEach(show);
 

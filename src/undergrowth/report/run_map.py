@@ -30,6 +30,11 @@ STATES: Mapping[str, tuple[str, str]] = {
     "mixed": ("mixed", "#cdb5e8"),
 }
 """Of each phase, and of runs without a common one: what a cell says, and its colour."""
+TITLES = {
+    PHASE: "Phase",
+    DELAY: "Delay (grokked / memorised)",
+    "onset": "Step at which validation accuracy sets off",
+}
 RAMP = ("#f6dd85", "#b9dfa9", "#7cc5c4", "#6aa9dc", "#8487d4")
 """From the least to the most, all light enough for dark text."""
 LATER, NONE = "#c3c7cd", "#ece7e4"
@@ -80,25 +85,14 @@ def map_figure(cells: RunMap, colour: str) -> Figure:
 
 def in_words(colour: str, rules: Rules = RULES) -> str:
     """What cells are coloured by, as a title."""
-    events: Mapping[str, EventName] = {"memorised": "memorised", "grokked": "grokked", "onset": "onset"}
-    if colour in events:
-        if colour == "onset":
-            return "Step at which validation accuracy sets off"
-        side, level = {
-            "memorised": ("train", rules.memorised),
-            "grokked": ("validation", rules.grokked),
-        }[colour]
+    sides = {"memorised": ("train", rules.memorised), "grokked": ("validation", rules.grokked)}
+    if colour in sides:
+        side, level = sides[colour]
         return f"Steps to {100 * level:g} % {side} accuracy"
-    if colour == DELAY:
-        return "Delay (grokked / memorised)"
+    if colour in TITLES:
+        return TITLES[colour]
     text = colour.replace("_", " ")
-    return (
-        "Phase"
-        if colour == PHASE
-        else f"Last {text}"
-        if not colour.endswith("_stable")
-        else f"Step of {text}"
-    )
+    return f"Step of {text}" if colour.endswith("_stable") else f"Last {text}"
 
 
 @dataclass(frozen=True, eq=False)
