@@ -24,8 +24,9 @@ MOST_CELLS = 10_000
 """Cells of a map; more cannot be looked at."""
 MOST_SLOTS = 3
 """Places along an axis, empty ones included, for each of its values."""
-ROUNDED = 0.35
-"""Of a place: by how much a value may stand beside the middle of its own."""
+EVEN, ROUNDED = 0.12, 0.35
+"""Of a place: by how much steps between values may differ from whole ones where they are even (as 1, 3,
+10 on a log scale), and where they are nearly so (as 1, 2, 5)."""
 MOST_NAMED = 6
 """Fields or values that a message names."""
 VAGUE = ("name", "of", "n", "p", "step", "every", "until", "by")
@@ -303,28 +304,30 @@ def _axis(field: str, runs: Sequence[Listed], short: str) -> Axis:
 
 
 def _spaced(values: Sequence[int | float]) -> tuple[Literal["log", "linear", "in order"], list[int]]:
-    """Where ascending numbers stand, in cells: on the scale, log or linear, on which fewest are empty.
+    """Where ascending numbers stand, in cells: on the scale, log or linear, that they are evenly spaced
+    on with no more than a place left empty for each; else on that on which they are nearly so.
 
     Zero stands apart before a log scale.
 
     >>> _spaced([0.0, 0.001, 0.003, 0.01, 0.1])
     ('log', [0, 1, 2, 3, 5])
-    >>> _spaced([0.2, 0.3, 0.5])
-    ('linear', [0, 1, 3])
+    >>> _spaced([0.2, 0.3, 0.5]), _spaced([1, 2, 5, 10])
+    (('linear', [0, 1, 3]), ('log', [0, 1, 2, 3]))
     """
     positive = [value for value in values if value > 0]
     zeros = len(values) - len(positive)
-    found: list[tuple[int, float, bool, list[int]]] = []
+    found: list[tuple[float, bool, list[int]]] = []
     if values[0] >= 0 and len(positive) > 2:
         apart, places = _on_grid(np.log(positive))
-        found.append((zeros + places[-1], apart, False, [*range(zeros), *(zeros + at for at in places)]))
+        found.append((apart, False, [*range(zeros), *(zeros + at for at in places)]))
     if len(values) > 2:
         apart, places = _on_grid(np.asarray(values, float))
-        found.append((places[-1], apart, True, places))
-    found = [its for its in found if its[1] <= ROUNDED and its[0] < MOST_SLOTS * len(values)]
-    if not found:
+        found.append((apart, True, places))
+    near = [its for its in found if its[0] <= ROUNDED and its[2][-1] < MOST_SLOTS * len(values)]
+    if not near:
         return "in order", list(range(len(values)))
-    _, _, is_linear, places = min(found)
+    even = [its for its in near if its[0] <= EVEN and its[2][-1] < 2 * len(values)]
+    _, is_linear, places = min(even or near, key=lambda its: (its[2][-1], its[0]))
     return "linear" if is_linear else "log", places
 
 
