@@ -9,16 +9,17 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import undergrowth as ug
 from tests import tiny
 from tests.planted_runs import Course, planted
+from undergrowth.analysis.run_map import run_map
 from undergrowth.cli import main
 from undergrowth.report.mapped import Mapped
-from undergrowth.report.run_map import key_of
+from undergrowth.report.run_map import key_of, map_figure
 from undergrowth.spec import RunSpec
 from undergrowth.store import series
 from undergrowth.store.listing import Listed
@@ -140,14 +141,24 @@ def test_a_map_is_drawn_for_a_paper_too(mapped: Mapped, tmp_path: Path) -> None:
 
 
 def test_many_cells_are_drawn_without_words() -> None:
+    seeds = {f"seeds.{of}": 0 for of in ("model", "data", "noise")}
     rows = [
-        Listed(f"{i}-{j}", (), (), (), 0, "done", {"a": i, "b": j}, 9, {}, {"val_loss": float(i + j)})
+        Listed(
+            f"{i} {j}",
+            (),
+            (),
+            (),
+            0,
+            "done",
+            {"a": i, "b": j, **seeds},
+            9,
+            {},
+            {"val_loss": float(i + j)},
+        )
         for i in range(40)
         for j in range(25)
     ]
-    for row in rows:
-        row.settings.update({f"seeds.{of}": 0 for of in ("model", "data", "noise")})  # pyright: ignore[reportAttributeAccessIssue]
-    figure = ug.map(ug.Store.__new__(ug.Store), "a", "b", colour="val_loss", runs=rows).figure
+    figure = map_figure(run_map(rows, "a", "b"), "val_loss")
     (trace,) = figure.plot.to_dict()["data"]
     assert "texttemplate" not in trace
     assert len(figure.plot.to_dict()["layout"]["xaxis"]["tickvals"]) <= 16
@@ -332,3 +343,24 @@ def test_the_command_refuses_in_one_line(
         code, out, wrong = say("map", *arguments)
         assert (code, out, wrong.count("\n")) == (2, "", 1), wrong
         assert said in wrong
+
+
+def test_long_names_stand_aslant_and_of_many_numbers_some_are_written() -> None:
+    seeds = {f"seeds.{of}": 0 for of in ("model", "data", "noise")}
+
+    def layout(xs: list[str] | list[float]) -> dict[str, Any]:
+        rows = [
+            Listed(
+                f"{x} {y}", (), (), (), 0, "done", {"x": x, "y": y, **seeds}, 9, {}, {"val_loss": 1.0}
+            )
+            for x in xs
+            for y in (1, 2)
+        ]
+        figure = map_figure(run_map(rows, "x", "y"), "val_loss")
+        return figure.plot.to_dict()["layout"]["xaxis"]
+
+    names = layout([f"a long name of a thing {i}" for i in range(6)])
+    assert (names["tickangle"], len(names["tickvals"])) == (-45, 6)
+    numbers = layout([0.0001 * (i + 1) + 0.5 for i in range(200)])
+    assert "tickangle" not in numbers
+    assert sum(len(text) + 1 for text in numbers["ticktext"]) <= 76

@@ -29,7 +29,7 @@ EVEN, ROUNDED = 0.12, 0.35
 10 on a log scale), and where they are nearly so (as 1, 2, 5)."""
 MOST_NAMED = 6
 """Fields or values that a message names."""
-VAGUE = ("name", "of", "n", "p", "step", "every", "until", "by")
+VAGUE = ("name", "of", "n", "p", "step", "every", "until", "by", "model", "data", "noise")
 """Ends of fields' names that say too little alone."""
 PHASE, DELAY = "phase", "delay"
 CHANCE = (*SEEDS, "fork.of")

@@ -45,8 +45,8 @@ WRITTEN = 16, 20
 """Columns and lines up to which cells say what they show."""
 TALLEST, TALL, LEAST = 640, 54, 14
 """Pixels of all rows, and of a row at most and at least."""
-TICKS = 16
-"""Values that are written along an axis; of more, one in so many."""
+TICKS, LETTERS = 16, 76
+"""Values that are written along an axis, of more one in so many; letters that fit below it."""
 
 
 def map_figure(cells: RunMap, colour: str) -> Figure:
@@ -66,7 +66,7 @@ def map_figure(cells: RunMap, colour: str) -> Figure:
     chart = Chart(
         drawn,
         {"": Layer("cells", "column", "line", shade="shade", label="label")},
-        x=_scale(cells.x),
+        x=_scale(cells.x, LETTERS),
         y=_scale(cells.y),
         colours=shown.colours,
         tall=max(120, tall * cells.y.n),
@@ -74,6 +74,8 @@ def map_figure(cells: RunMap, colour: str) -> Figure:
     plot = on_screen(chart)
     for letter in "xy":
         plot.update_axes(letter, {"showgrid": False, "zeroline": False})
+    if sum(len(name) + 1 for name in (chart.scale("x", "").ticks or {}).values()) > LETTERS:
+        plot.update_axes("x", {"tickangle": -45})
     trace = plot.data[0]
     told = {(cell.x, cell.y): text for cell, text in zip(cells.cells, shown.told, strict=True)}
     at = [[(int(x), int(y)) for x in trace["x"]] for y in trace["y"]]
@@ -320,12 +322,14 @@ def _empty_places(cells: RunMap, drawn: pd.DataFrame) -> pd.DataFrame:
     return empty.assign(label="") if "label" in drawn else empty
 
 
-def _scale(axis: Axis) -> Scale:
-    every = math.ceil(len(axis.values) / TICKS)
-    shown = list(axis.places)[::every]
-    return Scale(
-        axis.field, limits=(-0.5, axis.n - 0.5), ticks={float(at): axis.written(at) for at in shown}
-    )
+def _scale(axis: Axis, letters: int | None = None) -> Scale:
+    """letters: how many there is room for side by side; names stand aslant where there are more."""
+    names = {float(at): axis.written(at) for at in axis.places}
+    most = TICKS
+    if letters is not None and axis.spacing != "names":
+        most = max(2, min(TICKS, letters // (1 + max(map(len, names.values())))))
+    shown = list(names)[:: math.ceil(len(names) / most)]
+    return Scale(axis.field, limits=(-0.5, axis.n - 0.5), ticks={at: names[at] for at in shown})
 
 
 def _of_axes(cells: RunMap) -> str:
