@@ -25,7 +25,7 @@ MOST_CURVES = 1000
 """Runs up to which a page may carry curves."""
 MOST_OPEN = 60
 """Cells up to which the table is open; of more it opens on a click."""
-SHORTEST, GAP = 50, 80
+SHORTEST, GAP = 46, 80
 """Pixels that a column needs for what its cells say, and the names of lines."""
 
 
