@@ -291,7 +291,7 @@ def test_colours_are_phases_events_delays_and_readings() -> None:
 def test_fields_of_one_end_keep_their_whole_names() -> None:
     fields = [f"interventions.{i}.action.factor" for i in (0, 1)]
     runs = [row(also={fields[0]: x, fields[1]: y}) for x in (2.0, 3.0) for y in (4.0, 5.0)]
-    found = run_map(runs, *fields)
+    found = run_map(runs, fields[0], fields[1])
     assert (found.x.short, found.y.short) == tuple(fields)
 
 
