@@ -105,6 +105,9 @@ from .report.curves import (
 from .report.fork_tree import (
     fork_figure as fork_figure,
 )
+from .report.mapped import (
+    map as map,
+)
 from .report.own_runs import (
     own_report as own_report,
 )

@@ -11,6 +11,8 @@ import xarray as xr
 
 from tests.studies.made_up import made_up
 from tests.studies.planted import ruling_of, table_of, verdict_of
+from undergrowth.analysis import Above
+from undergrowth.analysis.phases import LATE
 from undergrowth.spec.presets import preset
 from undergrowth.store import Run
 from undergrowth.studies.arm import Budget
@@ -168,6 +170,7 @@ def test_later_is_the_ratio_of_first_times() -> None:
     found = verdict_of(STUDY, "later", {TRUE: [*(made_up(s) for s in range(3)), made_up(3, grokked=4)]})
     assert found.estimate.effect == pytest.approx(np.mean(np.log10([4, 4, 4, 8])))
     assert found.says == "× 4.8 later"
+    assert found.rule == Above(np.log10(LATE))
 
 
 def test_seeds_that_never_grok_are_censored_and_those_that_never_memorise_are_missing() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 from scipy import special, stats
@@ -232,10 +232,21 @@ def censored_estimate(
 def _median(low: np.ndarray, high: np.ndarray, level: float) -> Estimate:
     """The median of values between bounds, by how many lie beyond a threshold for certain."""
     n = len(low)
-    at = int(stats.binom.ppf((1 - level) / 2, n, 0.5))  # that fewer lie below the median is unlikely
+    at = median_rank(n, level)
     least, most = (float(np.sort(low)[at - 1]), float(np.sort(high)[-at])) if at else (-np.inf, np.inf)
     effect = float(np.median(_middle(low, high)))
     return Estimate(effect, least, most, level, n, SIGN, p=partial(_median_p, low, high))
+
+
+@lru_cache(maxsize=1 << 12)
+def median_rank(n: int, level: float = 0.95) -> int:
+    """Which of n values, from below and from above, bound their median by the exact sign test: the first
+    of which it is not too unlikely that fewer lie below. 0 where n is too small for any.
+
+    >>> [median_rank(n) for n in (1, 5, 6, 16)]
+    [0, 0, 1, 4]
+    """
+    return int(stats.binom.ppf((1 - level) / 2, n, 0.5))
 
 
 def _median_p(low: np.ndarray, high: np.ndarray, threshold: float) -> float:

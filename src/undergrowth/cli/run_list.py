@@ -77,9 +77,9 @@ def column(name: str, rows: Sequence[Listed]) -> Column:
 
 def _ending_in(ending: str, settings: Iterable[str]) -> str | None:
     """The setting of that ending that is nearest to the top; None where none is."""
-    found = [setting for setting in settings if setting.endswith(f".{ending}")]
-    least = min((setting.count(".") for setting in found), default=0)
-    nearest = [setting for setting in found if setting.count(".") == least]
+    from undergrowth.store.listing import field_ending_in
+
+    nearest = field_ending_in(ending, settings)
     if len(nearest) > 1:
         raise WrongUseError(f"{ending!r} is {' and '.join(nearest)}: give one of them")
     return nearest[0] if nearest else None

@@ -74,7 +74,7 @@ class LogScale:
             at, labels = self._ticks_at(digits)
             if sum(map(bool, labels)) >= ENOUGH:
                 return at, labels
-        at = _round_numbers(self.low, self.high)
+        at = round_numbers(self.low, self.high)
         return at, [_label(value) for value in at]
 
     def _ticks_at(self, digits: Sequence[int]) -> tuple[list[float], list[str]]:
@@ -90,8 +90,8 @@ ENOUGH = 2
 """Labelled ticks from which on a reader can tell the scale."""
 
 
-def _round_numbers(low: float, high: float) -> list[float]:
-    """Some four round numbers between two that lie close together; `low` where they are one."""
+def round_numbers(low: float, high: float) -> list[float]:
+    """Some four round numbers from `low` to `high`; `low` where they are one."""
     if high <= low * (1 + 1e-6):
         return [low]
     rough = (high - low) / 4

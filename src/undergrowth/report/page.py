@@ -62,8 +62,10 @@ def write_page(
     reproduces it, a shell line each; rules: those by which events are listed; damaged: by run id, why
     its readings cannot be read.
     """
-    page = _environment().get_template("page.html.j2")
-    html = page.render(
+    html = rendered(
+        "page.html.j2",
+        styles=("own_runs.css",),
+        scripts=("aligned.js",),
         title=title,
         lede=lede,
         **_of_front(sections),
@@ -79,19 +81,33 @@ def write_page(
         specs=spec_blocks(runs),
         environments=environments(runs),
         commands=commands,
-        paper=theme.PAPER,
-        font=Markup(theme.FONT),
-        templates=packed(as_json({mode: theme.template(mode) for mode in ("light", "dark")})),
-        config=packed(as_json(CONFIG)),
-        style=_asset("page.css") + _asset("own_runs.css"),
-        script=_asset("page.js") + _asset("aligned.js"),
-        plotly=packed(plotly.offline.get_plotlyjs()),
-        version=__version__,
         claim_seeds=CLAIM_SEEDS,
         glossary=GLOSSARY,
         most_notes=MOST_NOTES,
     )
     write_whole(Path(out), html.encode(errors="backslashreplace"))
+
+
+def rendered(template: str, styles: Sequence[str], scripts: Sequence[str], **fields: Any) -> str:
+    """A page in the shell that all pages share: its look, its script, plotly.js.
+
+    styles, scripts: files that follow those of the shell; fields: what the template asks for beside.
+    """
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            **fields,
+            paper=theme.PAPER,
+            font=Markup(theme.FONT),
+            templates=packed(as_json({mode: theme.template(mode) for mode in ("light", "dark")})),
+            config=packed(as_json(CONFIG)),
+            style=Markup().join(map(_asset, ("page.css", *styles))),
+            script=Markup().join(map(_asset, ("page.js", *scripts))),
+            plotly=packed(plotly.offline.get_plotlyjs()),
+            version=__version__,
+        )
+    )
 
 
 def _of_front(sections: Sequence[Section]) -> dict[str, Any]:

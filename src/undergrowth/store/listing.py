@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -161,6 +161,17 @@ def that_tell(rows: Sequence[Listed]) -> list[str]:
         part = tuple(name.split(".")[:2] if name.startswith("interventions") else name.split(".")[:1])
         found.setdefault((part, has) if is_constant else name, name)
     return list(found.values())
+
+
+def field_ending_in(ending: str, fields: Iterable[str]) -> list[str]:
+    """The dotted fields of that ending that are nearest to the top of a spec file.
+
+    >>> field_ending_in("lr", ["optimiser.lr", "interventions.0.action.lr"])
+    ['optimiser.lr']
+    """
+    found = [field for field in fields if field.endswith(f".{ending}")]
+    least = min((field.count(".") for field in found), default=0)
+    return [field for field in found if field.count(".") == least]
 
 
 def table(rows: Sequence[Listed]) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from undergrowth.analysis import Above, Exceeds, Rule, Rules, Value, events
 from undergrowth.analysis.falls import DROP, Falls, falls
 from undergrowth.analysis.hypotheses import EFFICIENCY, FREQUENCY, TWO_CIRCUITS
 from undergrowth.analysis.intervals import unknown
+from undergrowth.analysis.phases import LATE, delay
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.measures import Curves
 from undergrowth.report.curves import accuracy_figure, loss_figure
@@ -75,12 +76,11 @@ def later(run: Run) -> tuple[float, float] | Missing:
     where it is not there by the last evaluation.
     """
     times = events(run.curves, RULES)
-    memorised, grokked = times["memorised"].first, times["grokked"]
-    if memorised is None:
+    grokked = times["grokked"]
+    found = delay(times["memorised"].first, grokked.first, grokked.last)
+    if found is None:
         return Missing(NEVER_MEMORISED)
-    end = grokked.last if grokked.first is None else grokked.first
-    low = max(0.0, float(np.log10(max(end, 1) / max(memorised, 1))))
-    return low, np.inf if grokked.censored else low
+    return float(np.log10(found[0])), float(np.log10(found[1]))
 
 
 def later_if_ever(table: Table, endpoint: Endpoint) -> Measured:
@@ -273,7 +273,14 @@ def _of_claim(claim: str, arm: str, control: str) -> Iterator[Endpoint]:
     falls_control = control_falls(control)
     if claim == "P1":
         chance = control_at_chance(control)
-        yield one("later", LATER, Above(1.0), is_primary=True, measured=later_if_ever, note=chance)
+        yield one(
+            "later",
+            LATER,
+            Above(float(np.log10(LATE))),
+            is_primary=True,
+            measured=later_if_ever,
+            note=chance,
+        )
     if claim == "P2":
         yield one("overfits-then-falls", OVERFITS, Exceeds(0.3), is_primary=True)
     if claim == "P3":
