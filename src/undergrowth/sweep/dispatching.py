@@ -50,6 +50,10 @@ class Machines(Protocol):
         """
         ...
 
+    def give_up(self) -> None:
+        """End what is under way."""
+        ...
+
     def went_on(self, ticket: Any) -> bool:
         """Whether the machine of a lost order is known to be there still: it was not lost with it."""
         ...
@@ -109,6 +113,7 @@ class Dispatch:
                         self._hear(ticket, told)
                 self.arrivals.take_in()
         finally:
+            self.machines.give_up()
             self.arrivals.take_in(now=True)
 
     def _hand_over(self) -> None:

@@ -67,6 +67,10 @@ class NotCarriedOutError(Exception):
     """An order that no run of it is to blame for: what is wrong with the machine; one line."""
 
 
+class _NobodyListensError(Exception):
+    """Ends training that was given up."""
+
+
 _OF_THIS_PROCESS = ExitStack()
 """Folders that last as long as it does: parts of one's own are imported from there."""
 
@@ -106,10 +110,19 @@ class _Chunk:
         self.pack = _as_the_machine_is(self.specs, order.pack)
         self.answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.error: BaseException | None = None
+        self.is_given_up = False
 
     def heard(self) -> Iterator[Heard]:
         """What happens, until all runs have ended."""
-        threading.Thread(target=self._train, daemon=True).start()
+        thread = threading.Thread(target=self._train, daemon=True)
+        thread.start()
+        try:
+            yield from self._told()
+        finally:
+            self.is_given_up = True
+            thread.join()
+
+    def _told(self) -> Iterator[Heard]:
         news: dict[str, dict[str, Any]] = {}
         ended: list[str] = []
         told = sent = time.monotonic()
@@ -127,17 +140,29 @@ class _Chunk:
                 self.has_others, ended, sent = True, [], time.monotonic()
         if self.error is not None:
             raise self.error
-        parcel = packed_runs({self.store: ended}, self.parcel) if self.has_others else packed(self.store)
-        yield Heard(list(news.values()), parcel, ended)
+        if not ended:
+            yield Heard(list(news.values()))
+        elif self.has_others:
+            parcel = packed_runs({self.store: ended}, self.parcel)
+            yield Heard(list(news.values()), parcel, ended)
+        else:
+            yield Heard(list(news.values()), packed(self.store), ended)
 
     def _train(self) -> None:
         try:
             writer = Writer(self.store, "worker")
-            train_in_turn(writer, self.specs, self.pack, self.answers.put)
-            writer.close()
+            try:
+                train_in_turn(writer, self.specs, self.pack, self._hear)
+            finally:
+                writer.close()
         except BaseException as error:
             self.error = error
         self.answers.put(None)
+
+    def _hear(self, answer: dict[str, Any]) -> None:
+        if self.is_given_up:
+            raise _NobodyListensError
+        self.answers.put(answer)
 
 
 def train_in_turn(

@@ -217,6 +217,16 @@ class _Cluster:
                 if told is not None:
                     yield ticket, told
 
+    def give_up(self) -> None:
+        """End all tasks."""
+        for answers in self.under_way:
+            self._cancel(answers)
+        self.under_way.clear()
+
+    def _cancel(self, answers: Any) -> None:
+        with suppress(self.ray.exceptions.RayError):
+            self.ray.cancel(answers, force=True)
+
     def went_on(self, ticket: _Ticket) -> bool:
         """Whether the machine of a lost task is there still."""
         return any(node["NodeID"] == ticket.node for node in self._alive())
@@ -230,8 +240,7 @@ class _Cluster:
         except errors.RuntimeEnvSetupError as error:
             raise SweepError(f"Ray cannot start a worker: {in_one_line(str(error))[:300]}") from None
         except (errors.RayError, StopIteration) as error:
-            with suppress(errors.RayError):
-                self.ray.cancel(ticket.answers, force=True)
+            self._cancel(ticket.answers)
             said = in_one_line(str(error)).partition(" The process receiving")[0]
             return Lost(f"{type(error).__name__}: {said[:200]}" if said else type(error).__name__)
         if isinstance(told, str):
