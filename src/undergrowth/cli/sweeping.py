@@ -33,6 +33,28 @@ MOST_LOOKED_AT = 2000
 """Runs that a forecast looks at; of more, so many from all over the sweep."""
 
 
+WhichShard = Annotated[
+    str | None,
+    Parameter(help="Which part of the runs: 3/16 is the third of sixteen. Forks are with their trunks."),
+]
+Address = Annotated[
+    str | None,
+    Parameter(
+        help="Of a Ray cluster; by default RAY_ADDRESS, and without that Ray starts on this machine."
+    ),
+]
+GpusPerWorker = Annotated[
+    float, Parameter(help="With Ray: 0.25, where four workers share a GPU; 0 trains on CPUs.")
+]
+Engine = Annotated[
+    Literal["local", "ray"], Parameter(help="Where: on this machine, or on Ray's machines.")
+]
+Scratch = Annotated[
+    Path | None,
+    Parameter(help="Of a shard: where on this machine it is trained; by default in a temporary folder."),
+]
+
+
 @dataclass(frozen=True)
 class _Asked:
     """What is swept: runs, and the parts that they play in studies."""
@@ -50,35 +72,16 @@ def sweep(
     workers: Annotated[
         int | None, Parameter(help="Processes that train; by default one for each core.")
     ] = None,
-    shard: Annotated[
-        str | None,
-        Parameter(
-            help="Which part of the runs: 3/16 is the third of sixteen. Forks are with their trunks."
-        ),
-    ] = None,
+    shard: WhichShard = None,
     seeds: Annotated[
         str | None,
         Parameter(help="Number of seeds, or which: 108-115; by default the file's or the budget's."),
     ] = None,
     budget: Annotated[BudgetName, Parameter(help="Of a study: which of its sizes.")] = "quick",
-    engine: Annotated[
-        Literal["local", "ray"], Parameter(help="Where: on this machine, or on Ray's machines.")
-    ] = "local",
-    address: Annotated[
-        str | None,
-        Parameter(
-            help="Of a Ray cluster; by default RAY_ADDRESS, and without that Ray starts on this machine."
-        ),
-    ] = None,
-    gpus_per_worker: Annotated[
-        float, Parameter(help="With Ray: 0.25, where four workers share a GPU; 0 trains on CPUs.")
-    ] = 0.0,
-    scratch: Annotated[
-        Path | None,
-        Parameter(
-            help="Of a shard: where on this machine it is trained; by default in a temporary folder."
-        ),
-    ] = None,
+    engine: Engine = "local",
+    address: Address = None,
+    gpus_per_worker: GpusPerWorker = 0.0,
+    scratch: Scratch = None,
     dry_run: Annotated[
         bool, Parameter(negative="", help="Say what there is to do, and how long it will take.")
     ] = False,
