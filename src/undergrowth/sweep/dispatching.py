@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from undergrowth.own_parts import texts_for_others
 from undergrowth.spec import RunSpec
-from undergrowth.store import Store
 from undergrowth.store.layout import create
+from undergrowth.store.lineage import spec_of
 from undergrowth.store.temporary import temporary_folder
 from undergrowth.store.writer import Writer
 from undergrowth.sweep.chunks import Chunks
@@ -18,6 +18,7 @@ from undergrowth.sweep.local import Progress
 from undergrowth.sweep.orders import Heard, Order
 from undergrowth.sweep.pace import Pace
 from undergrowth.sweep.parcels import Arrivals, Parcel, packed, packed_runs
+from undergrowth.sweep.pool import SweepError
 
 AT_ONCE = 2
 """Chunks for each slot that are handed over: one is trained, one waits there, so that none is idle."""
@@ -102,7 +103,10 @@ class Dispatch:
         self.parts = texts_for_others()
 
     def run(self) -> None:
-        """Train all; whatever ends it, what has arrived is in the store then."""
+        """Train all; whatever ends it, what has arrived is in the store then.
+
+        Raises SweepError where it cannot go on.
+        """
         try:
             while self.chunks or self.at_work:
                 self._hand_over()
@@ -115,6 +119,12 @@ class Dispatch:
         finally:
             self.machines.give_up()
             self.arrivals.take_in(now=True)
+        if self.arrivals.damaged:
+            run_id, wrong = self.arrivals.damaged[0]
+            raise SweepError(
+                f"{len(self.arrivals.damaged)} runs arrived damaged ({run_id}: {wrong}): run the same "
+                "command again"
+            )
 
     def _hand_over(self) -> None:
         """As many chunks as may be under way."""
@@ -140,14 +150,15 @@ class Dispatch:
 
     def _trunks(self, chunk: Sequence[RunSpec]) -> Parcel:
         """A store with what runs of a chunk fork from and is not among them."""
-        inside = {spec.id for spec in chunk}
+        seen = {spec.id for spec in chunk}
         wanted: dict[Path, set[str]] = {}
         for spec in chunk:
-            child = spec
-            while child.fork is not None and child.fork.of not in inside:
+            child: RunSpec | None = spec
+            while child is not None and child.fork is not None and child.fork.of not in seen:
+                seen.add(child.fork.of)
                 root = self.arrivals.where.get(child.fork.of, self.out)
                 wanted.setdefault(root, set()).add(child.fork.of)
-                child = Store(root).run(child.fork.of).spec
+                child = spec_of(root, child.fork.of)
         if not wanted:
             return {}
         with temporary_folder("undergrowth-trunks-") as folder:

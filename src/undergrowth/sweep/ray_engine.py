@@ -59,7 +59,7 @@ class OnRay:
             if value is not None and value < 1:
                 raise ValueError(f"OnRay({name}={value}): {name} must be at least 1: raise or omit it")
         share = self.gpus_per_worker
-        if not (0 <= share <= 1 or share == int(share)):
+        if not (0 <= share <= 1 or (share > 1 and share % 1 == 0)):
             raise ValueError(
                 f"OnRay(gpus_per_worker={share}): several workers share a GPU (0.25), or one has whole "
                 "ones (1, 2): give such a number, or 0 for the CPU"
@@ -128,7 +128,7 @@ def _connected(ray: Any, how: OnRay, threads: int) -> Iterator[None]:
     with _sigterm_as_it_is():
         try:
             ray.init(address=address or "local", **quiet, **({} if address else alone))
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             told = in_one_line(str(error))[:300]
             raise SweepError(
                 f"Ray at {address}: {told}: give the address of a cluster that runs"
