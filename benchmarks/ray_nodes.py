@@ -16,7 +16,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import uuid
 from collections.abc import Mapping
@@ -89,7 +88,6 @@ def on_ray(some: list[RunSpec], out: Path, *, kills: bool) -> dict[str, Any]:
     ended: set[str] = set()
     at = [share * len(some) for share in KILLS] if kills else []
     begun_again = [0]
-    killers: list[threading.Thread] = []
 
     def hear(told: Progress) -> None:
         begun_again[0] += told.spec.id in ended
@@ -97,13 +95,10 @@ def on_ray(some: list[RunSpec], out: Path, *, kills: bool) -> dict[str, Any]:
             ended.add(told.spec.id)
         if at and len(ended) > at[0]:
             at.pop(0)
-            killers.append(threading.Thread(target=nodes.kill_one))
-            killers[-1].start()
+            nodes.kill_one()
 
     try:
         train_on_ray(some, out, OnRay(address=nodes.cluster.address), progress=hear)
-        for killer in killers:
-            killer.join()
     finally:
         nodes.cluster.shutdown()
     return {"killed": nodes.killed, "told of again": begun_again[0]}
