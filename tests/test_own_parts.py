@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import shutil
 import sqlite3
@@ -401,6 +402,29 @@ def test_a_worker_refuses_a_file_that_changed_under_it(tmp_path: Path) -> None:
     file.write_text(file.read_text() + "\n")
     with pytest.raises(SpecError, match=r"mine\.py was changed while runs with it trained"):
         own_parts.use_what_was_told(told)
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_a_machine_without_the_files_uses_their_texts(tmp_path: Path, is_folder: bool) -> None:
+    place = tmp_path / "here" / ("mine" if is_folder else "mine.py")
+    file = place / "__init__.py" if is_folder else place
+    file.parent.mkdir(parents=True)
+    file.write_text((PARTS / "task.py").read_text())
+    if is_folder:
+        importing = "from .numbers import SIZE\nimport numpy"
+        file.write_text(file.read_text().replace("import numpy", importing))
+        (place / "numbers.py").write_text("SIZE = 5\n")
+    ug.use(place)
+    first, copies = largest(), own_parts.copies_of(largest())
+    told = pickle.loads(pickle.dumps(own_parts.texts_for_others()))
+    forget()
+    shutil.rmtree(tmp_path / "here")
+    for _ in range(2):
+        own_parts.use_texts(told, tmp_path / "there")
+    (source,) = own_parts.sources()
+    assert source.path.is_relative_to(tmp_path / "there")
+    assert largest().id == first.id
+    assert own_parts.copies_of(largest()) == copies
 
 
 def test_steps_that_were_compiled_before_know_the_hooks_that_came_after() -> None:

@@ -118,6 +118,14 @@ def test_a_sweep_of_a_study_keeps_parts_and_predictions(
         (["sweep", "SPEC", "--shard", "5/4"], "--shard 5/4: not which of how many"),
         (["sweep", "SPEC", "--shard", "a"], "--shard a: not which of how many"),
         (["sweep", "SPEC", "--workers", "0"], "--workers 0: nothing is trained by none: give 1 or more"),
+        (
+            ["sweep", "SPEC", "--address", "auto"],
+            "--address auto: only Ray has use for it: add --engine",
+        ),
+        (
+            ["sweep", "SPEC", "--engine", "ray", "--shard", "1/2"],
+            "--shard 1/2: Ray deals out the runs its",
+        ),
         (["sweep", "SPEC", "--json"], "--json: a plan can be printed as JSON: add --dry-run"),
         (["sweep", "SPEC", "--seeds", "a"], "--seeds a: neither a number of seeds nor a range"),
         (["sweep", "nowhere.toml"], "nowhere.toml: No such file or directory: give a spec file"),

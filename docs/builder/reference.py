@@ -29,6 +29,7 @@ GROUPS = {
             "terminal",
             "own_parts",
             "sweep.measuring",
+            "sweep.ray_engine",
             "sweep.replaying",
             "exports.exporting",
             "exports.format",

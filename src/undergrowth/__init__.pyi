@@ -177,6 +177,10 @@ from .sweep import (
 from .sweep.measuring import (
     measure as measure,
 )
+from .sweep.ray_engine import (
+    OnRay as OnRay,
+    train_on_ray as train_on_ray,
+)
 from .sweep.replaying import (
     replay as replay,
 )

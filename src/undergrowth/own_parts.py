@@ -9,7 +9,7 @@ import hashlib
 import json
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -179,6 +179,43 @@ def use_what_was_told(environment: Mapping[str, str]) -> None:
         use(_imported_by_name(name) if name else place)
         if _HERE.sources[Path(place)].digest != digest:
             raise SpecError(f"{place} was changed while runs with it trained: give the command again")
+
+
+def texts_for_others() -> list[tuple[str, str, str, Mapping[str, str]]]:
+    """What has kinds of what is in use here, for a machine that may not have its files: of each its
+    module's name where it is imported by that, its digest, the file to be imported and the texts of all,
+    by place below a folder.
+    """
+    told: list[tuple[str, str, str, Mapping[str, str]]] = []
+    for source in sources():
+        if source.adds:
+            top = f"{source.root.name}/" if source.path.name == FRONT else ""
+            files = (
+                {} if source.name else {f"{top}{place}": text for place, text in source.files.items()}
+            )
+            told.append((source.name, source.digest, f"{top}{source.path.name}", files))
+    return told
+
+
+def use_texts(told: Iterable[tuple[str, str, str, Mapping[str, str]]], folder: Path) -> None:
+    """Use what another machine uses; its files are written below a folder, which has to stay.
+
+    Raises SpecError where an installed module is not here, or is another version of itself.
+    """
+    for name, digest, place, files in told:
+        if any(source.digest == digest for source in sources()):
+            continue
+        if name:
+            use(_imported_by_name(name))
+            if all(source.digest != digest for source in sources()):
+                raise SpecError(f"module {name!r} is another here than where the sweep was begun")
+            continue
+        root = folder / digest
+        for each, text in files.items():
+            path = root / each
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8", newline="")
+        use(root / place)
 
 
 def refuse_while_importing() -> None:

@@ -13,7 +13,7 @@ from undergrowth.measures import Curves
 from undergrowth.spec import RunSpec
 from undergrowth.store.layout import create
 from undergrowth.store.writer import Writer
-from undergrowth.sweep.worker import _train
+from undergrowth.sweep.worker import train_handed
 
 
 class KilledError(OSError):
@@ -34,7 +34,7 @@ def work(
     told = {spec.id: [] for spec in specs} | (branches or {})
     try:
         with suppress(KilledError):
-            _train(writer, specs, told, answer, keep_every)
+            train_handed(writer, specs, told, answer, keep_every)
     finally:
         writer.kept.connection.close()
 

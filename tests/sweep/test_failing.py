@@ -14,7 +14,7 @@ from undergrowth.spec import RunSpec
 from undergrowth.store import Store, verify
 from undergrowth.store.layout import create
 from undergrowth.store.writer import Writer
-from undergrowth.sweep.worker import _train
+from undergrowth.sweep.worker import train_handed
 
 WITH_NORMS = tiny.spec(measures=[{"name": "norms"}, {"name": "curves", "schedule": {"every": 10}}])
 WITHOUT = tiny.spec(measures=[{"name": "curves", "schedule": {"every": 10}}])
@@ -26,7 +26,7 @@ def trained(root: Path, *orders: list[RunSpec]) -> list[dict[str, Any]]:
     create(root)
     writer = Writer(root, "worker-0")
     for specs in orders:
-        _train(writer, specs, {}, lambda **fields: answers.append(fields))
+        train_handed(writer, specs, {}, lambda **fields: answers.append(fields))
     writer.close()
     return answers
 

@@ -23,7 +23,7 @@ from undergrowth.store.layout import create
 from undergrowth.store.writer import Writer
 from undergrowth.sweep import Layout, Progress, train
 from undergrowth.sweep.waiting import Waiting
-from undergrowth.sweep.worker import _train
+from undergrowth.sweep.worker import train_handed
 from undergrowth.training.interventions import AtStep
 
 PLAIN = tiny.spec(measures=ONE_MEASURE, batch={"name": "mini", "batch_size": 4})
@@ -70,7 +70,7 @@ def work(
                 return order(waiting.more(shape, n, can_begin))
 
             branches = {spec.id: [FORKS[spec.id]] for spec in handed.runs if spec.id in FORKS}
-            _train(writer, handed.runs, branches, answer, keep_every, handed.pack, more)
+            train_handed(writer, handed.runs, branches, answer, keep_every, handed.pack, more)
     except KilledError:
         pass
     finally:

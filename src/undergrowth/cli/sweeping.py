@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -21,14 +21,38 @@ from undergrowth.printing import console, print_json
 if TYPE_CHECKING:  # the command line starts without JAX
     from undergrowth.naming import Names
     from undergrowth.spec import RunSpec
+    from undergrowth.store import Store
     from undergrowth.store.parts import Parts
     from undergrowth.sweep import Layout
     from undergrowth.sweep.expecting import Expected
     from undergrowth.sweep.planning import Plan
+    from undergrowth.sweep.ray_engine import OnRay
 
 
 MOST_LOOKED_AT = 2000
 """Runs that a forecast looks at; of more, so many from all over the sweep."""
+
+
+WhichShard = Annotated[
+    str | None,
+    Parameter(help="Which part of the runs: 3/16 is the third of sixteen. Forks are with their trunks."),
+]
+Address = Annotated[
+    str | None,
+    Parameter(
+        help="Of a Ray cluster; by default RAY_ADDRESS, and without that Ray starts on this machine."
+    ),
+]
+GpusPerWorker = Annotated[
+    float, Parameter(help="With Ray: 0.25, where four workers share a GPU; 0 trains on CPUs.")
+]
+Engine = Annotated[
+    Literal["local", "ray"], Parameter(help="Where: on this machine, or on Ray's machines.")
+]
+Scratch = Annotated[
+    Path | None,
+    Parameter(help="Of a shard: where on this machine it is trained; by default in a temporary folder."),
+]
 
 
 @dataclass(frozen=True)
@@ -48,23 +72,16 @@ def sweep(
     workers: Annotated[
         int | None, Parameter(help="Processes that train; by default one for each core.")
     ] = None,
-    shard: Annotated[
-        str | None,
-        Parameter(
-            help="Which part of the runs: 3/16 is the third of sixteen. Forks are with their trunks."
-        ),
-    ] = None,
+    shard: WhichShard = None,
     seeds: Annotated[
         str | None,
         Parameter(help="Number of seeds, or which: 108-115; by default the file's or the budget's."),
     ] = None,
     budget: Annotated[BudgetName, Parameter(help="Of a study: which of its sizes.")] = "quick",
-    scratch: Annotated[
-        Path | None,
-        Parameter(
-            help="Of a shard: where on this machine it is trained; by default in a temporary folder."
-        ),
-    ] = None,
+    engine: Engine = "local",
+    address: Address = None,
+    gpus_per_worker: GpusPerWorker = 0.0,
+    scratch: Scratch = None,
     dry_run: Annotated[
         bool, Parameter(negative="", help="Say what there is to do, and how long it will take.")
     ] = False,
@@ -74,7 +91,8 @@ def sweep(
 
     With --shard each part is trained on its own machine, and what it finishes is published into
     OUT/shards as it comes; `undergrowth merge OUT/shards --into OUT` puts all of it together. A sweep
-    that is killed goes on by the same command, in any number of shards.
+    that is killed goes on by the same command, in any number of shards. With --engine ray runs are tasks
+    on the machines of a Ray cluster, which send back what they have finished.
     """
     from undergrowth.store.layout import create
     from undergrowth.sweep import Layout
@@ -84,20 +102,41 @@ def sweep(
     if as_json and not dry_run:
         raise WrongUseError("--json: a plan can be printed as JSON: add --dry-run")
     layout = None if workers is None else Layout(workers=_of_workers(workers))
+    on_ray = _on_ray(engine, address, workers, gpus_per_worker, shard)
     which, of = _shard(shard)
     asked = _asked(what, budget, None if seeds is None else which_seeds(seeds), out, state=not dry_run)
     found = plan(asked.specs, out, which, of)
-    takes = _expected(found, out, layout)
+    takes = _expected(found, out, layout or (Layout(workers=1) if on_ray else None))
     if dry_run or found.left:
-        _say_plan(found, takes, shard, as_json)
+        _say_plan(found, takes, shard, as_json, of_one=on_ray is not None and workers is None)
     if dry_run:
         return 0
     create(out)
     if shard is None:
-        return _train_here(asked, found, out, layout)
+        return _train_here(asked, found, out, layout, on_ray)
     return _train_shard(
         asked, found, out, (which, of), layout, scratch or default_scratch(out, which, of)
     )
+
+
+def _on_ray(
+    engine: str, address: str | None, workers: int | None, gpus: float, shard: str | None
+) -> OnRay | None:
+    """How Ray is used; None where it is not."""
+    if engine != "ray":
+        for name, value in (("--address", address), ("--gpus-per-worker", gpus)):
+            if value:
+                raise WrongUseError(f"{name} {value}: only Ray has use for it: add --engine ray")
+        return None
+    if shard is not None:
+        raise WrongUseError(f"--shard {shard}: Ray deals out the runs itself: leave out one of the two")
+    from undergrowth.sweep.ray_engine import OnRay, library
+
+    try:
+        library()
+        return OnRay(address, workers, gpus)
+    except (ImportError, ValueError) as error:
+        raise WrongUseError(str(error)) from None
 
 
 def _of_workers(workers: int) -> int:
@@ -155,7 +194,10 @@ def _expected(found: Plan, out: Path, layout: Layout | None) -> Expected | None:
     return expected(some, stores_of(out), workers, len(found.left) / len(some))
 
 
-def _say_plan(found: Plan, takes: Expected | None, shard: str | None, as_json: bool) -> None:
+def _say_plan(
+    found: Plan, takes: Expected | None, shard: str | None, as_json: bool, of_one: bool
+) -> None:
+    """of_one: whether the time is that of one worker, since it is not known how many there will be."""
     from undergrowth.sweep.expecting import in_words
 
     if as_json:
@@ -165,7 +207,7 @@ def _say_plan(found: Plan, takes: Expected | None, shard: str | None, as_json: b
     here = f" in shard {shard}" if shard else ""
     told = f"{found.n_runs} runs, {found.n_stored} stored, {len(found.left)} to train{here}"
     if takes and takes.seconds is not None:
-        many = f" with {takes.workers} workers" if takes.workers > 1 else ""
+        many = f" with {takes.workers} workers" if takes.workers > 1 else " of one worker" * of_one
         told += f": about {in_words(takes.seconds)}{many} and {in_bytes(takes.bytes)} ({takes.says})"
     elif takes:
         told += f"; no forecast: {takes.says}"
@@ -179,23 +221,38 @@ def _called(asked: _Asked, found: Plan) -> Names:
     return {run_id: its for run_id, its in called.items() if its}
 
 
-def _train_here(asked: _Asked, found: Plan, out: Path, layout: Layout | None) -> int:
+def _train_here(
+    asked: _Asked, found: Plan, out: Path, layout: Layout | None, on_ray: OnRay | None
+) -> int:
     from undergrowth.store import Store
     from undergrowth.sweep import train
+    from undergrowth.sweep.parcels import take_in_what_was_left
     from undergrowth.sweep.planning import fetch_trunks
     from undergrowth.terminal import watching
 
+    if on_ray is not None:
+        take_in_what_was_left(out)
     store = Store(out)
     if found.left:
         fetch_trunks(found, out)
         with watching(found.todo, console, _called(asked, found)) as board:
-            how = {"layout": layout, "names": found.names, "parts": asked.parts}
-            store = train(found.todo, out, progress=board.hear, **how)
+            told = {"progress": board.hear, "names": found.names, "parts": asked.parts}
+            if on_ray is None:
+                store = train(found.todo, out, layout=layout, **told)
+            else:
+                store = _train_on_ray(found.todo, out, on_ray, told)
     code = report_ends(store, found.todo)
     listing = command("undergrowth", "runs", out)
     told = f"{found.n_runs} runs, {len(found.left)} of them new"
     console.print(f"{told}: `{listing}` lists them", markup=False)
     return code
+
+
+def _train_on_ray(specs: Sequence[RunSpec], out: Path, how: OnRay, told: dict[str, Any]) -> Store:
+    from undergrowth.sweep.ray_engine import train_on_ray
+
+    with _ended_by_sigterm():
+        return train_on_ray(specs, out, how, **told)
 
 
 def _train_shard(

@@ -91,33 +91,38 @@ def merge(sources: Sequence[str | Path], into: str | Path) -> Merged:
 def gather(into: Path, sources: Sequence[Source], of: Collection[str] | None = None) -> Merged:
     """Put runs of some sources into a store, all of them or those named in `of`."""
     with writing(into):
-        had = opened(into)
-        every = [had, *sources]
-        holders = _holders(every)
-        differing, alike = _compared(every, holders)
-        gathered = Gathered(into)
-        chosen, damaged = _place(every, holders, gathered)
-        of_each: list[set[str]] = [set() for _ in every]
-        for run_id, number in chosen.items():
-            of_each[number].add(run_id)
-        named = gathered.called(every, of)
-        for source, run_ids in zip(sources, of_each[1:], strict=True):
-            gathered.insert(source, run_ids)
-        gathered.close()
-        for run_id, number in alike:
-            of_each[number].add(run_id)
-        new = [run_id for run_id, number in chosen.items() if number]
-        instead = [run_id for run_id in new if run_id in had.accounts]
-        others = list(zip(sources, of_each[1:], strict=True))
-        measured = copy_measured(had, instead, others, gathered.stage)
-        notes = [note for source in every for note in source.notes]
-        predicted = list(_state(every, gathered.stage)) if of is None else []
-        if new or named or measured or any((gathered.stage / "predicted").glob("*")):
-            sync(gathered.stage)
-            put_in_place(into, instead)
-            sync(into)
-        else:
-            shutil.rmtree(gathered.stage)
+        return gather_as_writer(into, sources, of)
+
+
+def gather_as_writer(into: Path, sources: Sequence[Source], of: Collection[str] | None = None) -> Merged:
+    """The same for whoever holds the right to write already."""
+    had = opened(into)
+    every = [had, *sources]
+    holders = _holders(every)
+    differing, alike = _compared(every, holders)
+    gathered = Gathered(into)
+    chosen, damaged = _place(every, holders, gathered)
+    of_each: list[set[str]] = [set() for _ in every]
+    for run_id, number in chosen.items():
+        of_each[number].add(run_id)
+    named = gathered.called(every, of)
+    for source, run_ids in zip(sources, of_each[1:], strict=True):
+        gathered.insert(source, run_ids)
+    gathered.close()
+    for run_id, number in alike:
+        of_each[number].add(run_id)
+    new = [run_id for run_id, number in chosen.items() if number]
+    instead = [run_id for run_id in new if run_id in had.accounts]
+    others = list(zip(sources, of_each[1:], strict=True))
+    measured = copy_measured(had, instead, others, gathered.stage)
+    notes = [note for source in every for note in source.notes]
+    predicted = list(_state(every, gathered.stage)) if of is None else []
+    if new or named or measured or any((gathered.stage / "predicted").glob("*")):
+        sync(gathered.stage)
+        put_in_place(into, instead)
+        sync(into)
+    else:
+        shutil.rmtree(gathered.stage)
     return Merged(
         runs=len({*chosen, *had.accounts}),
         new=len(new),

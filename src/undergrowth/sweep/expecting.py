@@ -64,7 +64,7 @@ def expected(
     by_kind: dict[tuple[Any, ...], list[RunSpec]] = {}
     for spec in specs:
         by_kind.setdefault(kind(spec), []).append(spec)
-    stored = _stored(by_kind, roots)
+    stored = stored_rates(by_kind, roots)
     without = sorted(by_kind.keys() - stored.keys(), key=lambda k: -sum(map(cost, by_kind[k])))
     least = WORTH_A_TRIAL * TRIAL_STEPS * workers
     worth = [k for k in without if times * sum(spec.steps for spec in by_kind[k]) >= least]
@@ -76,7 +76,7 @@ def expected(
     for of, its in by_kind.items():
         for spec in its:
             rate, factor = _rate_for(spec, of, rates, by_kind)
-            seconds += rate.seconds * factor * _updates(spec)
+            seconds += rate.seconds * factor * updates(spec)
             n_bytes += rate.checkpoint * len(spec.checkpoints.steps(spec.steps))
             n_bytes += rate.evaluation * _evaluations(spec)
     n = sum(rate.n for rate in stored.values())
@@ -98,10 +98,11 @@ def _rate_for(
         return rates[of], 1.0
     other = next(iter(rates))
     one = by_kind[other][0]
-    return rates[other], (cost(spec) / _updates(spec)) / (cost(one) / _updates(one))
+    return rates[other], (cost(spec) / updates(spec)) / (cost(one) / updates(one))
 
 
-def _updates(spec: RunSpec) -> int:
+def updates(spec: RunSpec) -> int:
+    """How many a run makes; where its fork leaves at an event, as if it made all."""
     first = getattr(spec.fork.at, "step", 0) if spec.fork else 0
     return max(1, spec.steps - first)
 
@@ -110,7 +111,7 @@ def _evaluations(spec: RunSpec) -> int:
     return sum(len(measure.schedule.steps(spec.steps)) for measure in spec.measures)
 
 
-def _stored(kinds: Iterable[tuple[Any, ...]], roots: Iterable[Path]) -> dict[tuple[Any, ...], Rate]:
+def stored_rates(kinds: Iterable[tuple[Any, ...]], roots: Iterable[Path]) -> dict[tuple[Any, ...], Rate]:
     """Rates of finished runs in some stores."""
     found: dict[tuple[Any, ...], list[Rate]] = {of: [] for of in kinds}
     for root in roots:
@@ -122,7 +123,7 @@ def _stored(kinds: Iterable[tuple[Any, ...]], roots: Iterable[Path]) -> dict[tup
                 continue
             its = found.get(kind(spec))
             if its is not None and len(its) < MOST_LOOKED_AT:
-                its.append(_rate(root, spec, row["ended"] - row["began"], _updates(spec)))
+                its.append(_rate(root, spec, row["ended"] - row["began"], updates(spec)))
     return {
         of: Rate(
             median(rate.seconds for rate in its),

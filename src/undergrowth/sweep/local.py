@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ from undergrowth.store.verify import unfinished_files
 from undergrowth.store.writer import keep_names
 from undergrowth.sweep.forecast import refuse_what_does_not_fit
 from undergrowth.sweep.pool import Died, Pool, SweepError, Worker
-from undergrowth.sweep.waiting import Handed, Waiting
-from undergrowth.training.interventions import AnyForkPoint, AtStep
+from undergrowth.sweep.waiting import Handed, Trunks, Waiting
+from undergrowth.training.interventions import AtStep
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,13 @@ class Progress:
     latest: dict[str, float]
     ended: str = ""
     message: str = ""
+
+    @classmethod
+    def of(cls, spec: RunSpec, answer: Mapping[str, Any]) -> Progress:
+        """As a worker tells of it."""
+        latest = {name: value for name, value in answer.items() if name not in NO_READING}
+        ended, message = answer.get("ended", ""), answer.get("message", "")
+        return cls(spec, answer["step"], latest, ended=ended, message=message)
 
 
 TRIES = 2
@@ -115,6 +123,27 @@ def train(
     Raises SpecError for a spec that cannot be run, StoreError for a directory that cannot be used,
     SweepError where training could not go on.
     """
+    with prepared(specs, out, progress, names, parts) as (todo, right_to_write):
+        root = Path(out)
+        _check_memory(todo, layout)
+        for threads in sorted({spec.threads for spec in todo}):
+            some = [spec for spec in todo if spec.threads == threads]
+            _Sweep(root, some, threads, layout, progress).run(right_to_write)
+    return Store(root)
+
+
+@contextmanager
+def prepared(
+    specs: RunSpec | Sequence[RunSpec],
+    out: str | Path,
+    progress: Callable[[Progress], None],
+    names: Mapping[str, Sequence[str]] | None,
+    parts: Parts | None,
+) -> Iterator[tuple[list[RunSpec], int]]:
+    """Hold the right to write to a store that is about to get some runs; those that it has not finished.
+
+    What is impossible is refused before anything is trained, as `train` says; names and parts are kept.
+    """
     refuse_while_importing()
     root = Path(out)
     unique = {spec.id: spec for spec in ([specs] if isinstance(specs, RunSpec) else specs)}
@@ -130,12 +159,7 @@ def train(
         for spec in unique.values():
             if spec.id in done:
                 progress(Progress(spec, spec.steps, {}, "stored"))
-        todo = [spec for spec in unique.values() if spec.id not in done]
-        _check_memory(todo, layout)
-        for threads in sorted({spec.threads for spec in todo}):
-            some = [spec for spec in todo if spec.threads == threads]
-            _Sweep(root, some, threads, layout, progress).run(right_to_write)
-    return Store(root)
+        yield [spec for spec in unique.values() if spec.id not in done], right_to_write
 
 
 def _check_memory(specs: Sequence[RunSpec], layout: Layout | None) -> None:
@@ -198,14 +222,7 @@ class _Sweep:
         self.layout = layout or this_machine(threads)
         self.is_guess = layout is None
         self.specs = {spec.id: spec for spec in specs}
-        self.forks: dict[str, list[AnyForkPoint]] = {}
-        for spec in specs:
-            if spec.fork is not None and spec.fork.of in self.specs:
-                points = self.forks.setdefault(spec.fork.of, [])
-                if spec.fork.at not in points:
-                    points.append(spec.fork.at)
-        self.grown: set[tuple[str, int]] = set()
-        self.ended: set[str] = set()
+        self.trunks = Trunks(specs)
         self.died_with: dict[str, list[str]] = {}
         self.died_early = 0
         self.waiting = Waiting(specs, self.layout.pack)
@@ -221,7 +238,7 @@ class _Sweep:
                 elif "broken" in answer:
                     raise SweepError(answer["broken"])
                 elif "branched" in answer:
-                    self.grown.add((answer["run"], answer["branched"]))
+                    self.trunks.grown.add((answer["run"], answer["branched"]))
                 elif "wants" in answer:
                     self._fill_up(worker, answer["wants"])
                     continue
@@ -234,12 +251,10 @@ class _Sweep:
                 self._employ_idle(pool)
 
     def _hear(self, answer: dict[str, Any]) -> None:
-        spec, ended = self.specs[answer["run"]], answer.get("ended", "")
-        if ended:
-            self.ended.add(spec.id)
-        latest = {name: value for name, value in answer.items() if name not in NO_READING}
-        message = answer.get("message", "")
-        self.progress(Progress(spec, answer["step"], latest, ended=ended, message=message))
+        spec = self.specs[answer["run"]]
+        if answer.get("ended"):
+            self.trunks.ended.add(spec.id)
+        self.progress(Progress.of(spec, answer))
 
     def _welcome(self, pool: Pool, worker: Worker, answer: dict[str, Any]) -> None:
         """A worker has come up, or is free again."""
@@ -274,7 +289,7 @@ class _Sweep:
                     f"worker {worker.name} ended before its work began ({died.describe()}): "
                     "fix this and run the same command again"
                 )
-        unfinished = [spec for spec in worker.task or () if spec.id not in self.ended]
+        unfinished = [spec for spec in worker.task or () if spec.id not in self.trunks.ended]
         for spec in unfinished:
             if len(unfinished) == 1 or spec.id not in self.died_with:
                 self.died_with.setdefault(spec.id, []).append(died.describe())
@@ -285,7 +300,7 @@ class _Sweep:
     def _employ_idle(self, pool: Pool) -> None:
         """Hand what can be trained to those who wait; let them go when there is nothing left."""
         for worker in (w for w in pool.workers if w.is_ready and w.task is None):
-            handed = self.waiting.take(self._has_trunk)
+            handed = self.waiting.take(self.trunks.has_trunk)
             if handed is not None:
                 worker.task, self.joined_by[worker] = handed.runs, handed.shape
                 self._hand(worker, handed)
@@ -299,28 +314,14 @@ class _Sweep:
             why = f"a worker died of it {len(deaths)} times (the last: {deaths[-1]})"
             worker.tell(fail=first.model_dump(mode="json"), why=why)
         else:
-            worker.tell(**self._told(handed.runs), pack=handed.pack)
+            worker.tell(**self.trunks.as_order(handed.runs), pack=handed.pack)
 
     def _fill_up(self, worker: Worker, n: int) -> None:
         """Hand runs to a worker in the place of those that have ended there."""
         shape = self.joined_by[worker]
-        runs = [] if shape is None else self.waiting.more(shape, n, self._has_trunk)
-        worker.task = [*(spec for spec in worker.task if spec.id not in self.ended), *runs]
-        worker.tell(**self._told(runs))
-
-    def _told(self, runs: Sequence[RunSpec]) -> dict[str, Any]:
-        """Runs as an order has them, with where others will fork from them."""
-        points = [self.forks.get(spec.id, ()) for spec in runs]
-        return {
-            "runs": [spec.model_dump(mode="json") for spec in runs],
-            "branches": [[point.model_dump(mode="json") for point in its] for its in points],
-        }
-
-    def _has_trunk(self, spec: RunSpec) -> bool:
-        """Whether a run can begin: it is no fork, or its parent is where it leaves it, or has ended."""
-        if spec.fork is None or spec.fork.of not in self.specs or spec.fork.of in self.ended:
-            return True
-        return (spec.fork.of, self.forks[spec.fork.of].index(spec.fork.at)) in self.grown
+        runs = [] if shape is None else self.waiting.more(shape, n, self.trunks.has_trunk)
+        worker.task = [*(spec for spec in worker.task if spec.id not in self.trunks.ended), *runs]
+        worker.tell(**self.trunks.as_order(runs))
 
     def _start_workers(self, pool: Pool) -> None:
         """As many workers as the layout asks for and there is work for, with those there are."""

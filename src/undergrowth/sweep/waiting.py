@@ -7,8 +7,43 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from undergrowth.spec import RunSpec
+from undergrowth.training.interventions import AnyForkPoint
+
+
+class Trunks:
+    """Which of some runs can begin: a fork when its trunk is where it leaves it.
+
+    points: by run, where others of these fork from it; grown: which of those it has come to; ended: runs
+    that have ended.
+    """
+
+    def __init__(self, specs: Sequence[RunSpec]) -> None:
+        self.known = {spec.id for spec in specs}
+        self.points: dict[str, list[AnyForkPoint]] = {}
+        for spec in specs:
+            if spec.fork is not None and spec.fork.of in self.known:
+                points = self.points.setdefault(spec.fork.of, [])
+                if spec.fork.at not in points:
+                    points.append(spec.fork.at)
+        self.grown: set[tuple[str, int]] = set()
+        self.ended: set[str] = set()
+
+    def has_trunk(self, spec: RunSpec) -> bool:
+        """Whether a run can begin: it is no fork, or its parent is where it leaves it, or has ended."""
+        if spec.fork is None or spec.fork.of not in self.known or spec.fork.of in self.ended:
+            return True
+        return (spec.fork.of, self.points[spec.fork.of].index(spec.fork.at)) in self.grown
+
+    def as_order(self, runs: Sequence[RunSpec]) -> dict[str, Any]:
+        """Runs as an order to a worker has them, with where others will fork from them."""
+        points = [self.points.get(spec.id, ()) for spec in runs]
+        return {
+            "runs": [spec.model_dump(mode="json") for spec in runs],
+            "branches": [[point.model_dump(mode="json") for point in its] for its in points],
+        }
 
 
 @dataclass(frozen=True, eq=False)

@@ -120,7 +120,7 @@ def _serve(root: Path, name: str, orders: queue.Queue[dict[str, Any]], channel: 
         if writer is not None:
             writer.close()
     except OF_THE_STORE as error:
-        answer(broken=_plainly(error, root))
+        answer(broken=plainly(error, root))
 
 
 def _carry_out(
@@ -140,7 +140,7 @@ def _carry_out(
         answer(wants=n)
         return orders.get()
 
-    compiled |= _train(writer, *_handed(order), answer, pack=order["pack"], more=more)
+    compiled |= train_handed(writer, *_handed(order), answer, pack=order["pack"], more=more)
 
 
 def _handed(order: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -172,7 +172,7 @@ def _measured(root: Path, order: dict[str, Any]) -> dict[str, Any]:
         return {"wrong": _told(error)}
 
 
-def _train(
+def train_handed(
     writer: Any,
     specs: Sequence[Any],
     branches: Mapping[str, Any],
@@ -305,7 +305,8 @@ def _curves(readings: Mapping[str, Any]) -> dict[str, float]:
     return {name: value for name, value in found.items() if value == value}  # NaN is no JSON
 
 
-def _plainly(error: Exception, root: Path) -> str:
+def plainly(error: Exception, root: Path) -> str:
+    """What to say of an error of a store, in one line with its remedy."""
     full = isinstance(error, sqlite3.OperationalError) and "full" in str(error)
     if full or (isinstance(error, OSError) and error.errno in (28, 27, 122)):
         return (
