@@ -39,10 +39,27 @@ InitMode = Literal["nanda", "torch", "torch_linear", "x_transformers"]
 
 class Embed(eqx.Module):
     """Token embedding: the operands (with separate embeddings those of x, then those of y), then the
-    special tokens in the order of `prompts.SPECIAL`.
+    special tokens in the order of `prompts.SPECIAL`, of which there are so many.
     """
 
     W_E: Float[Array, "d_vocab d_model"]
+    n_special: int = eqx.field(static=True, default=1)
+    operands: OperandEmbeddings = eqx.field(static=True, default="shared")
+
+    def of_operand(self, which: int) -> Float[Array, "operand d_model"]:
+        """The embedding of x (0) or of y (1)."""
+        return self.W_E[self.rows(which)]
+
+    def rows(self, which: int) -> slice:
+        """Where the embedding of x (0) or of y (1) is."""
+        n = len(self.W_E) - self.n_special
+        if self.operands == "shared":
+            return slice(0, n)
+        return slice(which * n // 2, (which + 1) * n // 2)
+
+    def row(self, token: str) -> int:
+        """That of a special token."""
+        return len(self.W_E) - self.n_special + prompts.SPECIAL.index(token)
 
 
 class PosEmbed(eqx.Module):
@@ -71,7 +88,6 @@ class Transformer(Model):
     ln_final: LayerNorm | None
     unembed: Unembed
     prompt: Prompt = eqx.field(static=True, default="x y =")
-    operand_embeddings: OperandEmbeddings = eqx.field(static=True, default="shared")
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -107,14 +123,14 @@ class Transformer(Model):
         return self.unembed.W_U
 
     def element_weights(self) -> ElementWeights:
-        if self.operand_embeddings == "shared":
-            return {"W_E": ("x", self._operand(0))}
-        return {"W_E[x]": ("x", self._operand(0)), "W_E[y]": ("y", self._operand(1))}
+        embed = self.embed
+        if embed.operands == "shared":
+            return {"W_E": ("x", embed.of_operand(0))}
+        return {"W_E[x]": ("x", embed.of_operand(0)), "W_E[y]": ("y", embed.of_operand(1))}
 
     def element_rows(self) -> ElementRows:
-        if self.operand_embeddings == "shared":
-            return {"embed.W_E": {"x": self._rows(0)}}
-        return {"embed.W_E": {"x": self._rows(0), "y": self._rows(1)}}
+        operands = ("x",) if self.embed.operands == "shared" else ("x", "y")
+        return {"embed.W_E": {operand: self.embed.rows("xy".index(operand)) for operand in operands}}
 
     @property
     def operand_positions(self) -> tuple[int, int]:
@@ -164,9 +180,9 @@ class Transformer(Model):
         self, inputs: Inputs, hook: Hook, write_hook: WriteHook
     ) -> Float[Array, "example position d_model"]:
         tokens = [
-            inputs[:, token] + self._rows(token).start
+            inputs[:, token] + self.embed.rows(token).start
             if isinstance(token, int)
-            else jnp.full(len(inputs), self._index(token))
+            else jnp.full(len(inputs), self.embed.row(token))
             for token in prompts.positions(self.prompt)
         ]
         token = jax.nn.one_hot(jnp.stack(tokens, axis=1), len(self.embed.W_E))
@@ -180,26 +196,12 @@ class Transformer(Model):
         found = []
         for token, W_pos in zip(prompts.positions(self.prompt), self._W_pos(), strict=True):
             if isinstance(token, int):
-                found.append(Position(self._operand(token) + W_pos, frozenset({token})))
+                found.append(Position(self.embed.of_operand(token) + W_pos, frozenset({token})))
             else:
-                found.append(Position((self.embed.W_E[self._index(token)] + W_pos)[None], frozenset()))
+                found.append(
+                    Position((self.embed.W_E[self.embed.row(token)] + W_pos)[None], frozenset())
+                )
         return found
-
-    def _operand(self, which: int) -> Float[Array, "operand d_model"]:
-        """The embedding of x (0) or of y (1)."""
-        return self.embed.W_E[self._rows(which)]
-
-    def _rows(self, which: int) -> slice:
-        """Where the embedding of x (0) or of y (1) is."""
-        n_rows = self.embed.W_E.shape[0] - prompts.n_special(self.prompt)
-        if self.operand_embeddings == "shared":
-            return slice(0, n_rows)
-        return slice(which * n_rows // 2, (which + 1) * n_rows // 2)
-
-    def _index(self, token: str) -> int:
-        """A special token's row of the embedding."""
-        n_rows = self.embed.W_E.shape[0] - prompts.n_special(self.prompt)
-        return n_rows + prompts.SPECIAL.index(token)
 
     def _W_pos(self) -> Float[Array, "position d_model"]:  # noqa: N802
         if self.pos_embed is not None:
@@ -299,7 +301,8 @@ class TransformerSpec(ModelSpec):
         d_out = n_labels + (n_more if self.logits == "vocabulary" else 0)
         draw = Drawer(rng, self._scheme(d_vocab), self.init_scale)
         blocks = tuple(self._block(draw) for _ in range(self.n_layers))
-        embed = Embed(draw("W_E", d_vocab, self.d_model, fan_in=self.d_model))
+        W_E = draw("W_E", d_vocab, self.d_model, fan_in=self.d_model)
+        embed = Embed(W_E, prompts.n_special(self.prompt), self.operand_embeddings)
         return Transformer(
             embed,
             self._pos_embed(draw),
@@ -310,7 +313,6 @@ class TransformerSpec(ModelSpec):
                 draw("b_U", d_out, fan_in=self.d_model) if self.unembed_bias else None,
             ),
             self.prompt,
-            self.operand_embeddings,
         )
 
     def _ends_normed(self) -> bool:
