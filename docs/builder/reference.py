@@ -50,7 +50,13 @@ GROUPS = {
         "Figures",
         (
             *("report.ablation", "report.curves", "report.saliency", "report.spikes"),
-            *("report.aligned", "report.fork_tree", "report.readings", "report.own_runs"),
+            *(
+                "report.aligned",
+                "report.fork_tree",
+                "report.readings",
+                "report.own_runs",
+                "report.mapped",
+            ),
         ),
     ),
     "studies": (
