@@ -72,6 +72,16 @@ def test_seeds_trained_one_after_the_other_are_published_together(tmp_path: Path
     assert found.about["seeds"] == [0, 1, 2]
 
 
+def test_runs_that_were_planned_and_not_trained_leave_the_rest_what_it_is(tmp_path: Path) -> None:
+    planned = STUDY.planned("quick", 2)
+    trained = [each for each in planned if each.part.seed == 0 or each.part.role == "trunk"]
+    specs = [each.spec for each in trained[:-1]]
+    part = train(specs, tmp_path / "store", layout=Layout(workers=1), parts=parts_in(planned))
+    found = publish(part, STUDY, (), tmp_path)
+    assert any(verdict["missing"].get("not trained") for verdict in found.verdicts)
+    assert found.about["from_curves_alone"]
+
+
 def test_thinned_curves_keep_their_ends_and_do_not_stand_beside_others(
     there: Published, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,11 +7,11 @@ import importlib.metadata
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from undergrowth.analysis.verdicts import Verdict
+from undergrowth.analysis.verdicts import Verdict, Verdicts
 from undergrowth.plain_text import json_text
 from undergrowth.published.columns import as_columns, readings_of
 from undergrowth.published.reading import (
@@ -37,6 +37,7 @@ from undergrowth.studies import Answer, Study, Table
 from undergrowth.studies.conducting import SCHEMA as VERDICTS_SCHEMA
 from undergrowth.studies.named import studies
 from undergrowth.studies.study import table_of
+from undergrowth.studies.table import NOT_THERE
 
 MOST_BYTES = 990_000
 """Of all files of a study: what ships stays small."""
@@ -95,7 +96,17 @@ def _says_the_same(study: Study, its: Published, answer: Answer) -> bool:
         again = study.answer(its.table(study))
     except LookupError:
         return False
-    return _verdicts(again) == _verdicts(answer)
+    return _verdicts(_of_what_is_there(again)) == _verdicts(_of_what_is_there(answer))
+
+
+def _of_what_is_there(answer: Answer) -> Answer:
+    """Without how many runs were planned and not trained, of which published runs do not tell."""
+
+    def of(verdict: Verdict) -> Verdict:
+        missing = {why: n for why, n in verdict.missing.items() if why != NOT_THERE}
+        return replace(verdict, missing=missing)
+
+    return replace(answer, verdicts=Verdicts(map(of, answer.verdicts)))
 
 
 def _published_before(study: str, folder: Path) -> Published | None:
