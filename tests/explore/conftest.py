@@ -36,8 +36,8 @@ measures = [
   { name = "deletion", n_nodes = 2, repeats = 2, ks = [0, 1, 4, 8], schedule = { every = 80, REST } },
 ]
 """.replace("REST", "until = 400, per_decade = 1")
-UNPUBLISHED = {"titration": ["Guess first, then look", "Who was right"]}
-"""Scenes of verdicts whose study has no published results."""
+LEFT_OUT = {"titration": ["Guess first, then look"]}
+"""Scenes for which nothing is there: its study asks nothing to be guessed, or nothing is published."""
 RUNS = {
     "race": '[[runs]]\nname = "true labels"\n[[runs]]\nname = "shuffled labels"\nlabels = "shuffled"\n',
     "lr-boost": '[[runs]]\nname = "trunk"\n'
@@ -117,5 +117,5 @@ def site(store: Store, stories: dict[str, Story], tmp_path_factory: pytest.TempP
     out = tmp_path_factory.mktemp("site")
     for name, story in stories.items():
         _, left_out = write_story(store, story, out)
-        assert [each.title for each in left_out] == UNPUBLISHED.get(name, [])
+        assert [each.title for each in left_out] == LEFT_OUT.get(name, [])
     return out

@@ -272,11 +272,11 @@ def test_other_colours_unfold_with_the_same_cell_open_and_a_narrow_page_has_its_
     page.locator("summary", has_text="Phase, by lr and weight_decay").click()
     page.locator("#plot-map_phase .ring.is-open:visible").wait_for()
     page.set_viewport_size({"width": 390, "height": 800})
-    page.wait_for_function("document.querySelector('#plot-map_phase').data[0].showscale === false")
-    page.wait_for_function("document.documentElement.scrollWidth === 390")
+    page.wait_for_function("() => document.querySelector('#plot-map_phase').data[0].showscale === false")
+    page.wait_for_function("() => document.documentElement.scrollWidth === 390")
     assert page.locator(".colours:visible").count() == 2
     page.locator("#theme").click()
-    page.wait_for_function("document.querySelector('#plot-map_phase').dataset.theme === 'dark'")
+    page.wait_for_function("() => document.querySelector('#plot-map_phase').dataset.theme === 'dark'")
 
 
 @pytest.mark.browser

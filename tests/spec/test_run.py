@@ -463,6 +463,7 @@ def test_nearly_every_field_of_every_kind_has_been_moved() -> None:
         *("fork", "origin", "interventions", "seeds", "at", "filter", "annealing", "components", "name"),
         *("noise", "stop", "betas", "adam_betas", "indices", "component"),
         *("init_mode", "logits", "residual_from_layer_norm", "layer_norm", "layer", "n"),
+        "operand_embeddings",
     }
 
 

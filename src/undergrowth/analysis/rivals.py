@@ -97,8 +97,8 @@ def crossing(steps: Numbers, s: np.ndarray, v: np.ndarray) -> float | None:
     """The step at which s, which begins below v, first reaches it: on the straight line between two.
     None where it does not begin below, or never gets there.
 
-    >>> crossing([0, 10, 20], np.array([0.0, 1.0, 4.0]), np.array([2.0, 2.0, 2.0]))
-    13.333333333333334
+    >>> crossing([0, 10, 20], np.array([0.0, 1.0, 5.0]), np.array([2.0, 2.0, 2.0]))
+    12.5
     """
     ahead = np.asarray(s, float) - np.asarray(v, float)
     if ahead[0] >= 0 or not (ahead >= 0).any():
