@@ -63,7 +63,10 @@ def test_an_untrained_preset_has_finite_weights_of_the_shapes_it_says(name: str)
     assert all(np.isfinite(np.asarray(leaf)).all() for leaf in drawn)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+ARMS_OF_2A = [name for name in PRESETS if name.startswith("power2022_figure2a_")]
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name not in ARMS_OF_2A[::2]])
 def test_a_shrunk_preset_trains_without_a_number_that_is_none(name: str) -> None:
     """Two steps of its kind of model, loss and optimiser on fewer numbers."""
     from undergrowth.engine import train
