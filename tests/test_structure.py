@@ -24,7 +24,16 @@ import undergrowth
 ROOT = Path(undergrowth.__file__).parent
 ORDER = (
     # what everything may use
-    *("version", "plain_text", "toml_text", "precision", "spec_errors", "multiplicity", "claim_ids"),
+    *(
+        "version",
+        "garbage",
+        "plain_text",
+        "toml_text",
+        "precision",
+        "spec_errors",
+        "multiplicity",
+        "claim_ids",
+    ),
     "notebook_html",
     # what a run is made of, and what others add to it
     *(

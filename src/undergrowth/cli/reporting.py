@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +16,7 @@ from undergrowth.cli.app import (
     say_wrong,
     this_command,
 )
+from undergrowth.garbage import collected_seldom
 from undergrowth.plain_text import command
 from undergrowth.printing import print_answers, print_json
 
@@ -63,16 +63,12 @@ def write_report_of(store: Store, out: Path | None) -> Report:
             f"{', '.join(unknown)}: no such study, so its runs are reported as runs of your own: give "
             "the file that has it, --with FILE"
         )
-    often = gc.get_threshold()
-    # looking for cycles, of which a report makes few, among all that it holds takes a tenth of its time
-    gc.set_threshold(200_000, 20, 20)
     try:
-        return write_report(store, studies().values(), this_command(), places(store, out))
+        with collected_seldom():
+            return write_report(store, studies().values(), this_command(), places(store, out))
     except OSError as error:
         again = command("undergrowth", "report", store.root, "--out", "PLACE")
         raise NotWrittenError(
             f"{error.filename or out or store.root}: {error.strerror or error}: the report was not "
             f"written, but the store is intact; free space or fix permissions there, or run `{again}`"
         ) from None
-    finally:
-        gc.set_threshold(*often)

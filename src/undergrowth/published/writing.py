@@ -7,7 +7,7 @@ import importlib.metadata
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from undergrowth.store import Part, Run, Store
 from undergrowth.store.files import write_whole
 from undergrowth.store.listing import damage
 from undergrowth.store.parts import Parts, parts_of
+from undergrowth.store.predicted import Predicted
 from undergrowth.studies import Answer, Study, Table
 from undergrowth.studies.conducting import SCHEMA as VERDICTS_SCHEMA
 from undergrowth.studies.named import studies
@@ -57,7 +58,8 @@ def publish(
     """
     study = studies()[study] if isinstance(study, str) else study
     folder = (shipped() if into is None else Path(into)) / study.name
-    kept = _published_before(study.name, folder)
+    before = _published_before(study.name, folder)
+    kept = before if before and before.has_all_steps else None  # its runs can stand beside others
     table, parts = _together(study, store, kept)
     answer = study.answer(table)
     runs = list(dict.fromkeys(table.all))
@@ -67,9 +69,11 @@ def publish(
         VALUES: _values(answer.verdicts).encode(),
         VERDICTS: _verdicts(answer),
     }
+    is_kept = before is not None and (kept or set(before.ids) == {run.id for run in runs})
+    commands = before.about["commands"] if before and is_kept else ()
     about = {
         **_about(table, runs),
-        "commands": list(dict.fromkeys((*_commands_before(folder, kept, runs), *given))),
+        "commands": list(dict.fromkeys((*commands, *given))),
     }
     room = MOST_BYTES - sum(map(len, (*contents.values(), _text(about))))
     contents[CURVES], most_steps = _curves(runs, room)
@@ -110,21 +114,8 @@ def _of_what_is_there(answer: Answer) -> Answer:
 
 
 def _published_before(study: str, folder: Path) -> Published | None:
-    """What is there already, if its runs can stand beside others."""
-    if not (folder / ABOUT).exists():
-        return None
-    before = results(study, folder.parent)
-    return before if before.has_all_steps else None
-
-
-def _commands_before(folder: Path, kept: Published | None, runs: Sequence[Run]) -> Sequence[str]:
-    """The commands that trained what is published already, if any of it stays: runs beside which others
-    are put, or the same ones once more.
-    """
-    if kept or not (folder / ABOUT).exists():
-        return kept.about["commands"] if kept else ()
-    before = results(folder.name, folder.parent)
-    return before.about["commands"] if set(before.ids) == {run.id for run in runs} else ()
+    """What is there already."""
+    return results(study, folder.parent) if (folder / ABOUT).exists() else None
 
 
 def _together(study: Study, store: Store, kept: Published | None) -> tuple[Table, Parts]:
@@ -205,17 +196,21 @@ def _about(table: Table, runs: Sequence[Run]) -> dict[str, Any]:
         "hours": round(seconds / 3600, 2),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "versions": {name: importlib.metadata.version(name) for name in RECORDED},
-        **({"predicted": _rounded(asdict(table.predicted))} if table.predicted else {}),
+        **({"predicted": _told(table.predicted)} if table.predicted else {}),
     }
 
 
+def _told(predicted: Predicted) -> dict[str, Any]:
+    """What was predicted, to five digits; the store has all of them."""
+    return {"stated": predicted.stated, "numbers": _rounded(predicted.numbers)}
+
+
 def _rounded(value: Any) -> Any:
-    """Numbers to five digits; the store has all of them. A time as it is."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {name: _rounded(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [_rounded(each) for each in value]
-    return float(f"{value:.5g}") if isinstance(value, float) and value < 1e7 else value
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 def _are_of_curves(table: Table) -> bool:

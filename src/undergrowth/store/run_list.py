@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pydantic_core import from_json
 
+from undergrowth.garbage import collected_seldom
 from undergrowth.store import measured, rows
 from undergrowth.store.database import sealed_with
 from undergrowth.store.errors import StoreError
@@ -31,6 +30,7 @@ FROM runs LEFT JOIN summaries USING (run_id)"""
 Unreadable = tuple[tuple[str, str], ...]
 
 
+@collected_seldom()
 def read(
     root: Path,
     run_of: Callable[[rows.Row], Stored | str],
@@ -42,17 +42,6 @@ def read(
 
     run_of: makes the run of a row of `runs`, or says why it cannot; names, parts: by run id.
     """
-    with _none_is_let_go():
-        return _read(root, run_of, names, parts, rules)
-
-
-def _read(
-    root: Path,
-    run_of: Callable[[rows.Row], Stored | str],
-    names: Mapping[str, Sequence[str]],
-    parts: Mapping[str, Sequence[Part]],
-    rules: Rules,
-) -> tuple[list[Listed], Unreadable]:
     found: list[Listed] = []
     unreadable: list[tuple[str, str]] = []
     afterwards = _measured(root)
@@ -70,20 +59,6 @@ def _read(
             found.append(listed(run, rules))
     found.sort(key=lambda each: (each.settings["labels"] != "true", each.described, each.id))
     return found, tuple(unreadable)
-
-
-@contextmanager
-def _none_is_let_go() -> Iterator[None]:
-    """Without Python's search for rings of objects, which takes half of the time where so many are made
-    and none is to be let go.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _latest(root: Path, rules: Rules) -> dict[str, tuple[rows.Row, Summary | None]]:

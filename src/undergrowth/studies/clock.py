@@ -9,7 +9,7 @@ memorised, all arrive together, and the order of the batches hardly matters.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -138,16 +138,17 @@ def wait(run: Run) -> tuple[float, bool] | Missing:
     return max(0.0, middle - memorised.first), False
 
 
-def waits(runs: Sequence[Run], missing: Counter[str]) -> tuple[list[float], list[float]]:
+def waits(
+    found: Iterable[tuple[float, bool] | Missing], missing: Counter[str]
+) -> tuple[list[float], list[float]]:
     """Those that were over, and how long the others had lasted."""
     over: list[float] = []
     still: list[float] = []
-    for run in runs:
-        found = wait(run)
-        if isinstance(found, Missing):
-            missing[found.why] += 1
+    for each in found:
+        if isinstance(each, Missing):
+            missing[each.why] += 1
         else:
-            (still if found[1] else over).append(found[0])
+            (still if each[1] else over).append(each[0])
     return over, still
 
 
@@ -158,7 +159,7 @@ def of_orders(table: Table, endpoint: Endpoint) -> Measured:
     values = {}
     for seed in sorted({s for each in forks for s in table.runs.get(each.name, {})}):
         its = [table.runs[f.name][seed] for f in forks if seed in table.runs.get(f.name, {})]
-        found = variation_between(*waits(its, Counter()))
+        found = variation_between(*waits(map(wait, its), Counter()))
         if found is None:
             missing[f"fewer than {LEAST} forks, or none that grokked"] += 1
             continue
@@ -171,8 +172,8 @@ def of_seeds(table: Table, endpoint: Endpoint) -> Measured:
     """1 minus the coefficient of variation of the trunks, one a seed."""
     missing: Counter[str] = Counter(table.absent.get(endpoint.arm, {}).values())
     runs = table.runs.get(endpoint.arm, {})
-    found = _from_one(estimated_variation(*waits(list(runs.values()), missing)))
     each = {seed: wait(run) for seed, run in sorted(runs.items())}
+    found = _from_one(estimated_variation(*waits(each.values(), missing)))
     bounds: dict[int, Value] = {
         seed: (steps[0], np.inf if steps[1] else steps[0])
         for seed, steps in each.items()
@@ -240,7 +241,7 @@ def endpoints(budget: Budget) -> tuple[Endpoint, ...]:
 
 def shuffled_labels(table: Table) -> str:
     """How many of the control's waits are ever over."""
-    over, still = waits(table.of(SHUFFLED), Counter())
+    over, still = waits(map(wait, table.of(SHUFFLED)), Counter())
     n = len(over) + len(still)
     return f"With shuffled labels {len(over)} of {n} that memorised grok." if n else ""
 

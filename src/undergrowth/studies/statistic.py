@@ -52,6 +52,16 @@ def beside(of: Callable[[Run], float | Missing]) -> Callable[..., float | Missin
     return measured
 
 
+def lost(of: Callable[[Run], float | Missing]) -> Callable[..., float | Missing]:
+    """A number of the control's run minus that of a run."""
+
+    def negative(run: Run) -> float | Missing:
+        found = of(run)
+        return found if isinstance(found, Missing) else -found
+
+    return beside(negative)
+
+
 def times(more: str, less: str) -> Words:
     """Of a decimal logarithm of a ratio.
 

@@ -33,7 +33,7 @@ from undergrowth.studies import complexity
 from undergrowth.studies.arm import Arm, Budget
 from undergrowth.studies.endpoint import Endpoint
 from undergrowth.studies.shared_claims import GENERAL_REPLACES
-from undergrowth.studies.statistic import Missing, Statistic, beside, points, times
+from undergrowth.studies.statistic import Missing, Statistic, beside, lost, points, times
 from undergrowth.studies.study import Study
 from undergrowth.studies.table import Table
 from undergrowth.studies.threshold import moved
@@ -180,26 +180,19 @@ HYSTERESIS = Statistic(
 )
 
 
-def _reach(run: Run) -> float | Missing:
+def decades_of_reach(run: Run) -> float | Missing:
+    """log10 of the reach of all weights at the last step."""
     if "reach_whole" not in run.names:
         return Missing("its reach was not measured")
     last = float(run["reach_whole"][-1])
-    return last if np.isfinite(last) and last > 0 else Missing("nothing is pushed")
-
-
-def lost_reach(run: Run, control: Run) -> float | Missing:
-    """How many times fewer examples a push serves than in the control."""
-    mine, its = _reach(run), _reach(control)
-    if isinstance(mine, Missing):
-        return mine
-    return its if isinstance(its, Missing) else float(np.log10(its / mine))
+    return float(np.log10(last)) if np.isfinite(last) and last > 0 else Missing("nothing is pushed")
 
 
 LOST = Statistic(
     "log10(reach at the end with all examples / with few, at the same decay)",
     "On how many examples of the whole training side a step on one of them pushes the margin, P = 1, "
     "all weights (measure `reach`), at the last step.",
-    lost_reach,
+    lost(decades_of_reach),
     says=times("less reach", "more reach"),
 )
 

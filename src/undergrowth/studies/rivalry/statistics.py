@@ -15,7 +15,7 @@ from undergrowth.analysis.rivals import crossing, exponent
 from undergrowth.store import Run
 from undergrowth.studies.endpoint import Endpoint, Measured, aggregate, values_of
 from undergrowth.studies.rivalry.theory import planted, rivals_of
-from undergrowth.studies.statistic import Missing, Statistic, points, times, times_predicted, unit
+from undergrowth.studies.statistic import Missing, Statistic, lost, points, times, times_predicted, unit
 from undergrowth.studies.table import Table
 
 NO_STRENGTHS = Missing("has no strengths")
@@ -79,14 +79,6 @@ def of_share(of: Callable[[float], float]) -> Callable[[Run], float | Missing]:
     return value
 
 
-def difference_of_shares(run: Run, control: Run) -> float | Missing:
-    """What the control's general circuit has more: what was done to this one took that away."""
-    mine, its = share(run), share(control)
-    if isinstance(mine, Missing):
-        return mine
-    return its if isinstance(its, Missing) else its - mine
-
-
 def overtakes(run: Run) -> float | tuple[float, float] | Missing:
     """log10 of the step at which the general circuit's strength reaches that of the look-ups of training
     examples, the mean over them; after the last step where it does not.
@@ -110,14 +102,6 @@ def share_of_logit(run: Run) -> float | Missing:
     gained = part[-1] - part[0]
     general, shallow = float(gained[-1]), float(gained[:-1].sum())
     return general / (general + shallow) if general + shallow > 0 else Missing("nothing was gained")
-
-
-def difference_of_shares_of_logit(run: Run, control: Run) -> float | Missing:
-    """As `difference_of_shares`."""
-    mine, its = share_of_logit(run), share_of_logit(control)
-    if isinstance(mine, Missing):
-        return mine
-    return its if isinstance(its, Missing) else its - mine
 
 
 def observed_exponent(run: Run) -> float | Missing:
@@ -179,7 +163,7 @@ IS_AHEAD = Statistic(
 TAKEN = Statistic(
     "share of the general circuit with its full push, minus the share with what was changed",
     SHARE_HOW,
-    difference_of_shares,
+    lost(share),
     range=(-1.0, 1.0),
     says=points("of what both gained"),
 )
@@ -202,7 +186,7 @@ TAKEN_OF_LOGIT = Statistic(
     "share of the general circuit with its full push, minus the share with what was changed",
     "Of what all blocks came to add to the centred logit of a training label, |slope times activation| "
     "of each block, the mean over training examples, at the last step minus the first.",
-    difference_of_shares_of_logit,
+    lost(share_of_logit),
     range=(-1.0, 1.0),
     says=points("of what both gained"),
 )
