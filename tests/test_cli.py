@@ -21,6 +21,7 @@ import tomli_w
 
 import undergrowth
 from tests import tiny
+from tests.commands import ran
 from undergrowth import cli
 from undergrowth.analysis import Above, Estimate, Verdict
 from undergrowth.analysis.claims import answered
@@ -52,15 +53,7 @@ class Said:
 def say(capsys: pytest.CaptureFixture[str]):
     """Run a command in this process."""
 
-    def run(*arguments: object) -> Said:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        printed = capsys.readouterr()
-        code = ended.value.code
-        assert isinstance(code, int)
-        return Said(code, printed.out, printed.err)
-
-    return run
+    return lambda *arguments: Said(*ran(capsys, *arguments))
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ import pytest
 
 import undergrowth as ug
 from tests import tiny
+from tests.commands import ran
 from undergrowth import kinds, own_parts
 from undergrowth.cli import main
 from undergrowth.live import snapshot
@@ -133,10 +134,7 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
 
     def run(*arguments: object) -> Said:
         forget()
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        printed = capsys.readouterr()
-        return Said(ended.value.code, printed.out, printed.err)
+        return Said(*ran(capsys, *arguments))
 
     return run
 

@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ import pytest
 
 import undergrowth as ug
 from tests import tiny
+from tests.commands import ran
 from undergrowth import printing
-from undergrowth.cli import main, run_list, stores
+from undergrowth.cli import run_list, stores
 from undergrowth.cli.run_list import as_listed, column, in_order, matching
 from undergrowth.printing import PlainConsole, RunRow, print_table, run_rows
 from undergrowth.store.comparing import compare
@@ -46,14 +48,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ug.Store:
 
 @pytest.fixture
 def say(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        assert isinstance(ended.value.code, int)
-        out, wrong = capsys.readouterr()
-        return ended.value.code, out, wrong
-
-    return run
+    return partial(ran, capsys)
 
 
 def ids(out: str) -> set[str]:

@@ -10,8 +10,8 @@ import pytest
 import tomli_w
 
 from tests import tiny
+from tests.commands import ran
 from tests.test_cli import Said
-from undergrowth.cli import main
 from undergrowth.spec.file import read_grid
 from undergrowth.store import Store, verify
 from undergrowth.store.parts import parts_of
@@ -30,14 +30,7 @@ Say = Callable[..., Said]
 def say(capsys: pytest.CaptureFixture[str]) -> Say:
     """Run a command in this process."""
 
-    def run(*arguments: object) -> Said:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        printed = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return Said(ended.value.code, printed.out, printed.err)
-
-    return run
+    return lambda *arguments: Said(*ran(capsys, *arguments))
 
 
 @pytest.fixture

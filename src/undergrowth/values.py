@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cached_property
 from typing import Any, ClassVar, Self, TypeVar, cast
 
 import numpy as np
@@ -220,29 +219,6 @@ def settings_in(fields: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     _flatten(fields.items(), "", found)
     return found
-
-
-class SettingsIn(Mapping[str, Any]):
-    """As `settings_in`, laid out only where more is asked for than one field of the value itself: of ten
-    thousand runs few are looked at.
-    """
-
-    def __init__(self, fields: Mapping[str, Any]) -> None:
-        self._fields = fields
-
-    @cached_property
-    def _settings(self) -> dict[str, Any]:
-        return settings_in(self._fields)
-
-    def __getitem__(self, name: str) -> Any:
-        found = self._fields.get(name)
-        return found if isinstance(found, str | int | float) else self._settings[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._settings)
-
-    def __len__(self) -> int:
-        return len(self._settings)
 
 
 def _flatten(items: Iterable[tuple[str, Any]], before: str, found: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.report.driving import opened
 from undergrowth.analysis import Above, Verdict, estimate
 from undergrowth.analysis.predictions import Prediction, Scored
 from undergrowth.report.ablation import deletion_by_k_figure
@@ -97,14 +98,5 @@ def report(runs: tuple[Run, ...], tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture
 def page(browser: Browser, report: Path) -> Iterator[Page]:
     """The report as opened from disk; fails on any request but that for the file, and on any error."""
-    requests: list[str] = []
-    errors: list[str] = []
-    opened = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
-    opened.on("request", lambda request: requests.append(request.url))
-    opened.on("console", lambda message: errors.append(f"{message.type}: {message.text}"))
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.goto(report.as_uri())
-    yield opened
-    opened.close()
-    assert requests == [report.as_uri()]
-    assert errors == []
+    with opened(report, browser) as page:
+        yield page

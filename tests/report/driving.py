@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 
 UNFOLD = "it => { for (; it; it = it.parentElement) if (it.matches('details')) it.open = true; }"
@@ -41,3 +44,19 @@ def wait_for(page: Page, name: str, condition: str) -> None:
 
 def press(plot: Locator, label: str) -> None:
     plot.locator(".updatemenu-button").filter(has_text=label).click()
+
+
+@contextmanager
+def opened(path: Path, browser: Browser, scheme: Any = "light") -> Iterator[Page]:
+    """A page as opened from disk; fails on any request but that for the file, and on any error."""
+    requests: list[str] = []
+    errors: list[str] = []
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: errors.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(path.as_uri())
+    yield page
+    page.close()
+    assert requests == [path.as_uri()]
+    assert errors == []

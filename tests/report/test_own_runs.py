@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.report.conftest import SELDOM, SPEC
+from tests.report.driving import opened
 from tests.report.test_page import unpacked
 from undergrowth.analysis import Rules, events
 from undergrowth.measures import Context, Measure, Observed, Reading, scalar
@@ -391,17 +392,8 @@ def scheme() -> str:
 @pytest.fixture
 def page(browser: Browser, written: Path, scheme: Any) -> Iterator[Page]:
     """The report as opened from disk; fails on any other request and on any error."""
-    requests: list[str] = []
-    errors: list[str] = []
-    opened = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
-    opened.on("request", lambda request: requests.append(request.url))
-    opened.on("console", lambda message: errors.append(f"{message.type}: {message.text}"))
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.goto(written.as_uri())
-    yield opened
-    opened.close()
-    assert requests == [written.as_uri()]
-    assert errors == []
+    with opened(written, browser, scheme) as page:
+        yield page
 
 
 ACCURACY, LOSS = "curves-accuracy-aligned", "curves-loss-aligned"

@@ -8,6 +8,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,10 @@ import pytest
 
 import undergrowth as ug
 from tests import tiny
+from tests.commands import ran
 from tests.planted_runs import Course, planted
+from tests.report.driving import opened
 from undergrowth.analysis.run_map import run_map
-from undergrowth.cli import main
 from undergrowth.report.mapped import Mapped
 from undergrowth.report.run_map import key_of, map_figure
 from undergrowth.spec import RunSpec
@@ -197,17 +199,8 @@ def test_the_page_tells_rules_runs_under_way_and_each_run_of_a_cell(page_file: P
 
 @pytest.fixture
 def page(browser: Browser, page_file: Path) -> Iterator[Page]:
-    requests: list[str] = []
-    errors: list[str] = []
-    opened = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
-    opened.on("request", lambda request: requests.append(request.url))
-    opened.on("console", lambda message: errors.append(message.text))
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.goto(page_file.as_uri())
-    yield opened
-    opened.close()
-    assert requests == [page_file.as_uri()]
-    assert errors == []
+    with opened(page_file, browser) as page:
+        yield page
 
 
 def middle_of(page: Page, x: int, y: int, name: str = "map_grokked") -> tuple[float, float]:
@@ -295,14 +288,7 @@ def test_a_link_to_a_run_leads_to_its_row_in_the_report(
 
 @pytest.fixture
 def say(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        assert isinstance(ended.value.code, int)
-        out, wrong = capsys.readouterr()
-        return ended.value.code, out, wrong
-
-    return run
+    return partial(ran, capsys)
 
 
 def test_the_command_writes_a_page_a_picture_or_the_table(

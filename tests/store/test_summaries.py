@@ -25,7 +25,7 @@ from undergrowth.store.measured import adding
 from undergrowth.sweep import Layout, train
 from undergrowth.training.interventions import AtStep, Intervention
 from undergrowth.training.stopping import Stop
-from undergrowth.values import SettingsIn, settings, settings_in
+from undergrowth.values import settings, settings_in
 
 
 def boost(**trigger: Any) -> Intervention:
@@ -165,9 +165,3 @@ def test_settings_are_the_same_from_plain_data(name: str) -> None:
     assert settings_in(spec.model_dump(mode="json")) == settings(spec)
     fork = spec.forked(AtStep(step=20), seeds=spec.seeds.model_copy(update={"noise": 3}))
     assert settings_in(fork.model_dump(mode="json")) == settings(fork)
-    lazily = SettingsIn(fork.model_dump(mode="json"))
-    assert lazily["labels"] == "true"
-    assert "_settings" not in vars(lazily)
-    assert lazily == settings(fork)
-    assert {name: lazily[name] for name in lazily} == settings(fork)
-    assert lazily.get("optimiser") is None

@@ -145,8 +145,7 @@ class Transformer(Model):
         """Logits at the last position, sharing prefixes (`sharing`); exact up to rounding.
 
         One layer without layer norm is folded as well (`folding`), where the last token is the same for
-        all examples. In the last layer a hook sees the
-        last position only, in the others all of them.
+        all examples. In the last layer a hook sees the last position only, in the others all of them.
         """
         (block, *others), W_U, b_U = self.blocks, self.unembed.W_U, self.unembed.b_U
         embedded = self._embedded()

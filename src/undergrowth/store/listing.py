@@ -14,7 +14,7 @@ from undergrowth.store.outcomes import in_words
 from undergrowth.store.parts import Part
 from undergrowth.store.stored import Stored
 from undergrowth.store.summaries import Summary
-from undergrowth.values import SettingsIn, settings
+from undergrowth.values import settings, settings_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,6 +100,7 @@ def of_summary(
     parts: Sequence[Part],
 ) -> Listed:
     """A run that has ended as a row, from its summary and its spec as plain data."""
+    chosen = settings_in(fields)
     times: dict[str, int | bool | None] = {}
     for name, (first, stable) in summary.events.items():
         times |= {name: first, f"{name}_stable": stable, f"{name}_censored": first is None}
@@ -108,9 +109,9 @@ def of_summary(
         names=tuple(names),
         studies=tuple(dict.fromkeys(part.study for part in parts)),
         arms=tuple(dict.fromkeys(part.arm for part in parts)),
-        seed=fields["seeds"]["model"],
+        seed=chosen["seeds.model"],
         status=status,
-        settings=SettingsIn(fields),
+        settings=chosen,
         last_step=summary.last_step,
         events=times,
         readings={name: value for name, (_, value) in summary.ends.items()},
