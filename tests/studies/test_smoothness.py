@@ -11,11 +11,12 @@ import xarray as xr
 from tests.studies.made_up import MadeUpRun
 from tests.studies.planted import ruling_of, table_of, verdict_of
 from undergrowth.studies import smoothness
+from undergrowth.studies.arm import Arm, Budget
 from undergrowth.studies.smoothness import (
     ALGORITHMIC,
     COMPARED,
+    DIGITS,
     RL,
-    RL_SMALL,
     SHAPES,
     SMALL,
     STUDY,
@@ -71,11 +72,21 @@ def test_its_parts_fit_one_another_and_the_claim_has_one_primary(budget) -> None
     STUDY.check(budget)
     (primary,) = (each for each in STUDY.endpoints(budget) if each.is_primary)
     assert primary.claim == "C13"
-    assert "three numbers of features" in primary.waits_for
+    assert not primary.waits_for
+    features = {arm.spec.task.input_space.n_features for arm in worlds(budget)}
+    assert len(features) == len(worlds(budget)) >= 3
+
+
+def worlds(budget: Budget = "quick") -> list[Arm]:
+    """The arms in which one task has another number of features, fewest first."""
+    arms = [arm for arm in STUDY.arms(budget) if arm.name.startswith("RL, side") or arm.name == RL]
+    return sorted(arms, key=lambda arm: arm.spec.task.side)
 
 
 def dosed(small: float, large: float, n: int = 6) -> Runs:
-    return {RL_SMALL: seeds(RL_SMALL, small, n), RL: seeds(RL, large, n)}
+    """Worlds from the smallest to the largest, their curves' widths in between, evenly by log."""
+    widths = np.geomspace(small, large, len(worlds()))
+    return {arm.name: seeds(arm.name, width, n) for arm, width in zip(worlds(), widths, strict=True)}
 
 
 def test_a_world_of_fewer_features_that_jumps_more_supports_c13() -> None:
@@ -84,20 +95,39 @@ def test_a_world_of_fewer_features_that_jumps_more_supports_c13() -> None:
     assert ruling_of(STUDY, "dose", dosed(SLOW, SLOW)) == "no effect"
 
 
-def test_a_dose_that_works_in_some_seeds_is_inconclusive_and_the_primary_waits() -> None:
+def test_a_dose_that_works_in_some_seeds_is_inconclusive() -> None:
     mixed = dosed(STEEP, SLOW, 3)
-    mixed[RL_SMALL].append(run(RL_SMALL, 3, ramp(SLOW)))
-    mixed[RL].append(run(RL, 3, ramp(STEEP)))
+    for name, other_way in dosed(SLOW, STEEP, 6).items():
+        mixed[name].extend(other_way[3:])
     assert ruling_of(STUDY, "dose", mixed) == "inconclusive"
-    assert verdict_of(STUDY, "dose", dosed(STEEP, SLOW)).ruling == "open"
 
 
-def test_the_dose_is_the_difference_by_doublings_of_the_features() -> None:
-    """Of 4 x 4 and of 6 x 6 cells: 16 and 24 features, 0.585 doublings."""
+def test_the_dose_is_each_seeds_slope_over_the_doublings_of_the_features() -> None:
     runs = dosed(STEEP, SLOW)
-    difference = verdict_of(STUDY, "small-large-linear", runs).estimate.effect
-    slope = verdict_of(STUDY, "dose", runs).estimate.effect
-    assert slope == pytest.approx(difference / np.log2(24 / 16))
+    doublings = np.log2([4 * arm.spec.task.side for arm in worlds()])
+    slopes = [
+        -np.polyfit(doublings, [SHAPES["loss"].of(runs[arm.name][seed]) for arm in worlds()], 1)[0]
+        for seed in range(6)
+    ]
+    assert verdict_of(STUDY, "dose", runs).estimate.effect == pytest.approx(np.mean(slopes))
+
+
+def test_a_seed_that_learned_nothing_in_a_world_has_no_slope() -> None:
+    runs = dosed(STEEP, SLOW)
+    runs[RL][0] = run(RL, 0, ramp(STEEP, top=0.02))
+    found = verdict_of(STUDY, "dose", runs)
+    assert found.estimate.n == 5
+    assert found.missing == {"learned nothing": 1}
+
+
+def test_the_dose_is_drawn_by_features_and_without_a_seed_that_did_not_learn() -> None:
+    runs = dosed(STEEP, SLOW)
+    runs[RL][0] = run(RL, 0, ramp(STEEP, top=0.02))
+    table = next(x for x in STUDY.figures(table_of(STUDY, runs)) if x.name == "jump_by_features").table
+    dots = table[table["layer"] == "seed"].groupby("features")["value"]
+    means = table[table["layer"] == "mean"].set_index("features")["value"]
+    assert dict(dots.count()) == {12: 6, 16: 6, 20: 6, 24: 5, 32: 6}
+    assert means.to_dict() == pytest.approx(dots.mean().to_dict())
 
 
 @each_compared
@@ -143,21 +173,21 @@ def test_the_loss_has_its_own_jump_and_with_a_policy_gradient_is_the_return() ->
 
 
 def test_what_never_learns_or_diverged_has_no_jump_and_is_counted() -> None:
-    runs = dosed(STEEP, SLOW, 4)
+    runs = {DIGITS: seeds(DIGITS, SLOW), RL: seeds(RL, STEEP)}
     failed = run(RL, 5, ramp(STEEP))
     failed.__dict__["status"] = "failed"
     runs[RL].extend([run(RL, 4, ramp(STEEP, top=0.02)), failed])
-    found = verdict_of(STUDY, "small-large-linear", runs)
-    assert found.estimate.n_control == 4
+    found = verdict_of(STUDY, "rl-digits-linear", runs)
+    assert found.estimate.n == 4
     assert found.missing == {"learned nothing": 1, "diverged": 1}
 
 
 def test_noise_has_its_floor_and_evaluations_too_far_apart_are_lower_bounds() -> None:
     coarse = ramp(1).sel(step=range(0, 1001, 100), method="nearest")
-    runs = {RL_SMALL: [run(RL_SMALL, 0, coarse), *seeds(RL_SMALL, STEEP)[1:]], RL: seeds(RL, SLOW)}
-    note = verdict_of(STUDY, "small-large-linear", runs).note
+    runs = {RL: [run(RL, 0, coarse), *seeds(RL, STEEP)[1:]], DIGITS: seeds(DIGITS, SLOW)}
+    note = verdict_of(STUDY, "rl-digits-linear", runs).note
     assert "in 0 of 4, 1 lower bounds" in note
-    assert "RL: a straight line with its noise has a jump of 0.0" in note
+    assert "digits: a straight line with its noise has a jump of 0.0" in note
 
 
 def everything() -> Runs:
@@ -178,8 +208,8 @@ def test_missing_arms_and_what_learned_nothing_answer_nothing() -> None:
 
 
 def test_the_control_is_in_the_figure_of_training_alone() -> None:
-    learning, validation, training = STUDY.figures(table_of(STUDY, everything()))
-    assert set(learning.table["setting"]) == set(SMALL)
+    learning, _, validation, training = STUDY.figures(table_of(STUDY, everything()))
+    assert set(learning.table["setting"]) == {name for name in SMALL if "side" not in name}
     assert set(validation.table["arm"]) == set(SMALL)
     assert set(training.table["arm"]) == {*SMALL, *map(shuffled, ALGORITHMIC)}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -15,6 +15,7 @@ import xarray as xr
 from undergrowth.analysis import Exceeds, difference, estimate
 from undergrowth.analysis.hypotheses import FREQUENCY
 from undergrowth.analysis.jumps import LEARNED, RULE, Jump, StepAxis, jump, mean_rise, noise_floor
+from undergrowth.analysis.means import columns_of
 from undergrowth.analysis.predictions import Expected, Prediction
 from undergrowth.measures import SIDES, Curves, ExpectedReturn
 from undergrowth.models import MLPSpec, TransformerSpec, TwoTokenMLPSpec
@@ -49,11 +50,12 @@ ALGORITHMIC = (ADDITION, GROUP, PARITY)
 DIGITS, TEXT = "digits", "text"
 IMITATION = "imitation"
 RL, RL_SHAPED, RL_EXPLORING = "RL", "RL, shaped", "RL, exploring"
-RL_SMALL = "RL, small"
+OTHER_SIDE = ", side "
+"""Between RL and the rows and columns of a world that has other ones."""
 GLOSSARY = (
     "Imitation, RL: shortest paths in one gridworld, learned from labels, and by policy gradient "
     "from every state. Shaped, exploring: from the corner farthest from each goal, with a shaped or the "
-    "sparse reward. Small: a smaller world."
+    "sparse reward. Side: the same as RL in a world of that many rows and columns."
 )
 
 OBSERVED = Schedule(every=1, until=20, per_decade=60)
@@ -63,8 +65,8 @@ SELDOM = Schedule(every=1000, until=1000, per_decade=1)
 BASE = RunSpec(measures=(Curves(schedule=OBSERVED),), checkpoints=SELDOM)
 
 
-def gridworlds(base: RunSpec, side: int, small: int) -> dict[str, RunSpec]:
-    """The same network on the same table, imitated and by policy gradient; `small`: a smaller table."""
+def gridworlds(base: RunSpec, side: int, other_sides: Sequence[int]) -> dict[str, RunSpec]:
+    """The same network on the same table, imitated and by policy gradient; and on other tables."""
     measures = (Curves(schedule=OBSERVED), ExpectedReturn(schedule=OBSERVED))
     base = base.replace(
         task=Gridworld(side=side, horizon=3), split=WholeGroups(frac_train=0.8), measures=measures
@@ -75,7 +77,10 @@ def gridworlds(base: RunSpec, side: int, small: int) -> dict[str, RunSpec]:
         RL: rl,
         RL_SHAPED: rl.replace(task=Gridworld(side=side, horizon=3, start="far_corner", reward="shaped")),
         RL_EXPLORING: rl.replace(task=Gridworld(side=side, horizon=3, start="far_corner")),
-        RL_SMALL: rl.replace(task=Gridworld(side=small, horizon=3)),
+        **{
+            f"{RL}{OTHER_SIDE}{each}": rl.replace(task=Gridworld(side=each, horizon=3))
+            for each in other_sides
+        },
     }
 
 
@@ -124,7 +129,7 @@ SMALL: dict[str, RunSpec] = {
             steps=1000,
         ),
         side=6,
-        small=4,
+        other_sides=(3, 4, 5, 8),
     ),
 }
 """Settings as small as possible.
@@ -163,7 +168,7 @@ PAPER: dict[str, RunSpec] = {
         batch=MiniBatch(batch_size=512),
         steps=20_000,
     ),
-    **gridworlds(WIDE.replace(steps=10_000), side=10, small=5),
+    **gridworlds(WIDE.replace(steps=10_000), side=10, other_sides=(4, 5, 6, 8)),
 }
 """The scale of Nanda et al. 2023 (arXiv:2301.05217) and Merrill et al. 2023 (arXiv:2303.11873)."""
 
@@ -285,7 +290,6 @@ COMPARED = (
     Comparison("rl-digits", (RL,), DIGITS),
     Comparison("rl-text", (RL,), TEXT),
     Comparison("rl-imitation", (RL,), IMITATION),
-    Comparison("small-large", (RL_SMALL,), RL),
 )
 
 
@@ -310,15 +314,18 @@ def _told(table: Table, arm: str, shape: Shape) -> str:
     )
 
 
-DOSE = (RL_SMALL, RL)
-"""Arms that differ in the number of their features."""
+def features_of_worlds(table: Table) -> dict[str, int]:
+    """The number of features of each world that is learned by reward from everywhere, by arm."""
+    specs = {name: arm.spec for name, arm in table.arms.items() if name == RL or OTHER_SIDE in name}
+    return {name: spec.task.input_space.n_features for name, spec in specs.items()}  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def by_dose(table: Table, endpoint: Endpoint) -> Measured:
-    """Of each seed the slope over the doses, a gridworld's rows and columns of agent and of goal."""
+    """Of each seed that learned in every world the slope over log2 of the features, turned round."""
     missing: Counter[str] = Counter()
-    each = [values_of(table, arm, endpoint.statistic, missing) for arm in DOSE]
-    dose = np.log2([table.arms[arm].spec.task.input_space.n_features for arm in DOSE])  # pyright: ignore[reportAttributeAccessIssue]
+    worlds = features_of_worlds(table)
+    each = [values_of(table, arm, endpoint.statistic, missing) for arm in worlds]
+    dose = np.log2([*worlds.values()])
     slopes = {
         seed: -float(np.polyfit(dose, [float(values[seed]) for values in each], 1)[0])  # pyright: ignore[reportArgumentType]
         for seed in sorted(set.intersection(*map(set, each)))
@@ -333,16 +340,12 @@ DOSED = Statistic(
     SHAPES["loss"].of,
     says=unit("more of the rise in one jump with half the features"),
 )
-TWO_DOSES = (
-    "runs of one task with at least three numbers of features: here only two gridworlds differ in it"
-)
 
 
 def endpoints(budget: Budget) -> tuple[Endpoint, ...]:
     """The dose, then every comparison; of worlds that are learned by reward score and loss are one."""
-    decides = {"is_primary": True, "waits_for": TWO_DOSES, "measured": by_dose}
-    dosed = Endpoint("dose", "C13", DOSED, RL_SMALL, Exceeds(SESOI), control=RL, **decides)
-    by_reward = {RL, RL_SHAPED, RL_EXPLORING, RL_SMALL}
+    dosed = Endpoint("dose", "C13", DOSED, RL, Exceeds(SESOI), is_primary=True, measured=by_dose)
+    by_reward = {RL, RL_SHAPED, RL_EXPLORING}
     compared = (
         each.endpoint(shape, ending)
         for each in COMPARED
@@ -353,17 +356,25 @@ def endpoints(budget: Budget) -> tuple[Endpoint, ...]:
 
 
 def figures(table: Table) -> Iterator[Figure]:
-    """The learning curves on one axis, and the shapes of all settings; nothing where nobody learned."""
+    """The learning curves on one axis, the dose, and the shapes of all settings, of what has learned."""
     learned = [
         mean_rise(curves).assign(setting=arm, n=len(curves), series=f"{arm} (n = {len(curves)})")
-        for arm in table.among(SMALL)
-        if (curves := _learned(table, arm))
+        for arm in table.among(_settings(table))
+        if OTHER_SIDE not in arm and (curves := _learned(table, arm))
     ]
+    if learned:
+        yield _learning_figure(pd.concat(learned, ignore_index=True))
+    if (features := _jumps_by_features(table)) is not None:
+        yield _dose_figure(features)
     if not learned:
         return
-    yield _learning_figure(pd.concat(learned, ignore_index=True))
     for side, name in zip(SIDES[::-1], ("validation", "training"), strict=True):
         yield _jumps_figure(table, side, name)
+
+
+def _settings(table: Table) -> list[str]:
+    """The arms that are no controls."""
+    return [name for name, arm in table.arms.items() if arm.role != "control"]
 
 
 def _learned(table: Table, arm: str) -> list[tuple[xr.DataArray, Jump]]:
@@ -388,12 +399,46 @@ def _learning_figure(learned: pd.DataFrame) -> Figure:
     )
 
 
+def _jumps_by_features(table: Table) -> pd.DataFrame | None:
+    """A row for each run of each world that learned, and one for their mean; None where none did."""
+    rows = []
+    for arm, n_features in features_of_worlds(table).items():
+        sizes = {run: SHAPES["loss"].of(run) for run in table.of(arm)}
+        known = {run: size for run, size in sizes.items() if not isinstance(size, Missing)}
+        its = {"features": n_features, "world": arm}
+        rows += [
+            its | {"layer": "seed", "value": size, "run": run.id, "seed": run.spec.seeds.model}
+            for run, size in known.items()
+        ]
+        if known:
+            rows.append(its | {"layer": "mean"} | columns_of(estimate([*known.values()])))
+    return pd.DataFrame(rows) if rows else None
+
+
+def _dose_figure(features: pd.DataFrame) -> Figure:
+    return chart(
+        "jump_by_features",
+        "How much of the rise of the expected return is one jump, by the number of features",
+        f"{JUMP} On linear steps, of validation. A dot is a seed that learned; beside them their mean "
+        "with its 95 % interval. Features: the rows and columns of a gridworld, of agent and of goal. "
+        "The claim expects a fall to the right.",
+        features,
+        {
+            "seed": Layer("dots", "features", "value", tell=("world", "run", "seed")),
+            "mean": Layer("intervals", "features", "value", tell=("world", "n", "method")),
+        },
+        x=Scale("features", kind="log"),
+        y=Scale("jump"),
+    )
+
+
 def _jumps_figure(table: Table, side: str, name: str) -> Figure:
     def number(shape: Shape, run: Run) -> float:
         found = shape.of(run, side)
         return float("nan") if isinstance(found, Missing) else found
 
-    shown = [arm for arm in table.among(table.arms) if side == "train" or arm in SMALL]
+    settings = _settings(table)
+    shown = [arm for arm in table.among(table.arms) if side == "train" or arm in settings]
     panels = {
         shape.name: {arm: [(run, number(shape, run)) for run in table.of(arm)] for arm in shown}
         for shape in SHAPES.values()
