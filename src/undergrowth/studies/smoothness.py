@@ -19,8 +19,9 @@ from undergrowth.analysis.means import columns_of
 from undergrowth.analysis.predictions import Expected, Prediction
 from undergrowth.measures import SIDES, Curves, ExpectedReturn
 from undergrowth.models import MLPSpec, TransformerSpec, TwoTokenMLPSpec
+from undergrowth.report import theme
 from undergrowth.report.axes import ZERO_ON_LOG
-from undergrowth.report.charts import Layer, Scale
+from undergrowth.report.charts import Layer, Look, Scale
 from undergrowth.report.estimates import by_arm_figure
 from undergrowth.report.figure import Figure, chart
 from undergrowth.schedules import Schedule
@@ -315,9 +316,10 @@ def _told(table: Table, arm: str, shape: Shape) -> str:
 
 
 def features_of_worlds(table: Table) -> dict[str, int]:
-    """The number of features of each world that is learned by reward from everywhere, by arm."""
+    """The number of features of each world that is learned by reward from everywhere, fewest first."""
     specs = {name: arm.spec for name, arm in table.arms.items() if name == RL or OTHER_SIDE in name}
-    return {name: spec.task.input_space.n_features for name, spec in specs.items()}  # pyright: ignore[reportAttributeAccessIssue]
+    features = {name: spec.task.input_space.n_features for name, spec in specs.items()}  # pyright: ignore[reportAttributeAccessIssue]
+    return {name: features[name] for name in sorted(features, key=lambda name: features[name])}
 
 
 def by_dose(table: Table, endpoint: Endpoint) -> Measured:
@@ -406,12 +408,14 @@ def _jumps_by_features(table: Table) -> pd.DataFrame | None:
         sizes = {run: SHAPES["loss"].of(run) for run in table.of(arm)}
         known = {run: size for run, size in sizes.items() if not isinstance(size, Missing)}
         its = {"features": n_features, "world": arm}
+        seed = its | {"layer": "seed", "series": "one seed"}
+        mean = its | {"layer": "mean", "series": "mean"}
         rows += [
-            its | {"layer": "seed", "value": size, "run": run.id, "seed": run.spec.seeds.model}
+            seed | {"value": size, "run": run.id, "seed": run.spec.seeds.model}
             for run, size in known.items()
         ]
         if known:
-            rows.append(its | {"layer": "mean"} | columns_of(estimate([*known.values()])))
+            rows.append(mean | columns_of(estimate([*known.values()])))
     return pd.DataFrame(rows) if rows else None
 
 
@@ -429,6 +433,10 @@ def _dose_figure(features: pd.DataFrame) -> Figure:
         },
         x=Scale("features", kind="log"),
         y=Scale("jump"),
+        looks={
+            "one seed": Look(theme.SIDES["train"], opacity=0.6),
+            "mean": Look(theme.SIDES["val"]),
+        },
     )
 
 
