@@ -62,7 +62,7 @@ def campaign(n: int, seed: int) -> int:
     failures: list[str] = []
     tally: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="undergrowth-commands-") as folder:
-        commands = _commands(Path(folder))
+        commands = _commands(Path(folder), n)
         for case in range(n):
             rng = random.Random(f"{seed} {case}")
             name = list(commands)[case % len(commands)]
@@ -79,8 +79,8 @@ def campaign(n: int, seed: int) -> int:
     return tell("trials", seed, tally, failures)
 
 
-def _commands(folder: Path) -> dict[str, Command]:
-    """Each command and what it leaves when nobody kills it."""
+def _commands(folder: Path, n: int) -> dict[str, Command]:
+    """Each command that n trials take up, and what it leaves when nobody kills it."""
     trunk, both = folder / "trunk.toml", folder / "fork.toml"
     trunk.write_text(TRUNK.to_toml())
     both.write_text(SpecFile((TRUNK, ARM), ("trunk", "arm")).to_toml())
@@ -97,7 +97,7 @@ def _commands(folder: Path) -> dict[str, Command]:
         "run": _whole(words["run"], None, trained),
         "run a fork": _whole(words["run a fork"], trained, forked),
     }
-    for name in ("measure", "report", "verify", "replay"):
+    for name in ("measure", "report", "verify", "replay")[: max(0, n - len(found))]:
         found[name] = _whole(words[name], forked, folder / name)
     return found
 

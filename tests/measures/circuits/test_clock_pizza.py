@@ -72,13 +72,17 @@ def test_the_distance_says_all_or_nothing() -> None:
     assert np.isnan(distance_irrelevance(np.ones((3, 3))))
 
 
-def test_the_logits_are_those_of_the_correct_labels() -> None:
+def test_the_logits_are_those_of_the_correct_labels_and_the_highest_of_the_others() -> None:
     model = tiny.mlp()
     x, y = np.divmod(np.arange(P * P), P)
     logits = brute_force.mlp(state_dict(model), np.stack([x, y], axis=1))
-    table = logits[np.arange(P * P), (x + y) % P].reshape(P, P)
-    spread = np.mean([np.std([table[i, (i + d) % P] for i in range(P)]) for d in range(P)])
-    assert observed(model)["distance_irrelevance"] == pytest.approx(spread / table.std(), rel=1e-5)
+    right = np.array([its[label] for its, label in zip(logits, (x + y) % P, strict=True)])
+    wrong = np.array([np.delete(its, i).max() for its, i in zip(logits, (x + y) % P, strict=True)])
+    for ending, its in (("", right), ("_of_wrong", wrong)):
+        table = its.reshape(P, P)
+        spread = np.mean([np.std([table[i, (i + d) % P] for i in range(P)]) for d in range(P)])
+        found = observed(model)[f"distance_irrelevance{ending}"]
+        assert found == pytest.approx(spread / table.std(), rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ class ClockPizza(Measure):
     of x and by that of y (section 4.1), over `n_triples` drawn (x, y, label): 1 where both are only
     added, as in a pizza. distance_irrelevance: see `distance_irrelevance`, of the logits of the correct
     labels; near 1 in a clock. Theirs are 0.9937 and 0.17 of a pizza, 0.3336 and 0.85 of a clock.
+    distance_irrelevance_of_wrong: the same of the highest logit of a wrong label at each pair, which is
+    what their training code stores under that name.
     """
 
     name: Literal["clock_pizza"] = "clock_pizza"
@@ -34,7 +36,7 @@ class ClockPizza(Measure):
 
     @property
     def scalars(self) -> tuple[str, ...]:
-        return "gradient_symmetricity", "distance_irrelevance"
+        return "gradient_symmetricity", "distance_irrelevance", "distance_irrelevance_of_wrong"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,12 +66,15 @@ class ClockPizza(Measure):
             ]
         )
         x, y = np.divmod(np.arange(p * p, dtype=np.int32), p)
-        logits = _logits_of(model, jnp.asarray(np.stack([x, y], axis=1)), jnp.asarray((x + y) % p))
-        of_labels = np.asarray(logits, np.float64).reshape(p, p)
+        pairs, labels = jnp.asarray(np.stack([x, y], axis=1)), jnp.asarray((x + y) % p)
+        right, wrong = (
+            np.asarray(its, np.float64).reshape(p, p) for its in _right_and_wrong(model, pairs, labels)
+        )
         known = cosines[np.isfinite(cosines)]
         return {
             "gradient_symmetricity": scalar(float(known.mean()) if len(known) else float("nan")),
-            "distance_irrelevance": scalar(distance_irrelevance(of_labels)),
+            "distance_irrelevance": scalar(distance_irrelevance(right)),
+            "distance_irrelevance_of_wrong": scalar(distance_irrelevance(wrong)),
         }
 
 
@@ -110,6 +115,11 @@ def _cosines(model: Model, pairs: Inputs, labels: Int[Array, " example"]) -> Flo
 
 
 @eqx.filter_jit
-def _logits_of(model: Model, pairs: Inputs, labels: Int[Array, " example"]) -> Float[Array, " example"]:
-    """The logit of a label for each pair."""
-    return jnp.take_along_axis(model(pairs), labels[:, None], axis=1)[:, 0]
+def _right_and_wrong(
+    model: Model, pairs: Inputs, labels: Int[Array, " example"]
+) -> tuple[Float[Array, " example"], Float[Array, " example"]]:
+    """The logit of the label of each pair, and the highest of the other logits."""
+    logits = model(pairs)
+    of_label = jax.nn.one_hot(labels, logits.shape[1], dtype=bool)
+    right = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+    return right, jnp.where(of_label, -jnp.inf, logits).max(axis=1)
