@@ -513,6 +513,15 @@ def test_two_files_with_one_name_are_refused(say: Say, tmp_path: Path) -> None:
     assert say("presets", "--with", tmp_path / "a.py", "--with", tmp_path / "b.py").code == 0
 
 
+def test_a_command_that_is_proposed_brings_what_is_in_use(root: Path, say: Say, tmp_path: Path) -> None:
+    folder = tmp_path / "of my own"
+    folder.mkdir()
+    (folder / "__init__.py").write_text(NAMED.format(name="mine"))
+    said = say("replay", root, "nosuch", *with_("task"), "--with", folder)
+    given = f"--with {PARTS / 'task.py'} --with '{folder}'"
+    assert f"`undergrowth runs {root} {given}` lists them" in said.line
+
+
 def test_an_unknown_name_says_how_to_give_ones_own(say: Say, tmp_path: Path) -> None:
     (tmp_path / "spec.toml").write_text('[task]\nname = "largest"\n')
     said = say("run", tmp_path / "spec.toml", "--out", tmp_path / "store")

@@ -21,7 +21,7 @@ from types import CodeType, ModuleType
 from pydantic import BaseModel
 
 from undergrowth import kinds
-from undergrowth.plain_text import in_one_line
+from undergrowth.plain_text import command, in_one_line
 from undergrowth.spec_errors import SpecError
 
 GROUP = "undergrowth"
@@ -107,6 +107,17 @@ def module_of(path: Path) -> ModuleType:
 def sources() -> tuple[Source, ...]:
     """What is in use, in the order in which it came."""
     return tuple(_HERE.sources.values())
+
+
+def undergrowth_command(*words: object) -> str:
+    """A shell's line that gives these words to `undergrowth`, with the files of one's own in use here.
+
+    >>> undergrowth_command("runs", "my runs")
+    "undergrowth runs 'my runs'"
+    """
+    files = [source.path for source in sources() if not source.name]
+    given = [path.parent if path.name == FRONT else path for path in files]
+    return command("undergrowth", *words, *(word for path in given for word in ("--with", path)))
 
 
 def sources_of(value: object) -> tuple[Source, ...]:

@@ -100,8 +100,10 @@ def runs_named(store: Store, ids: Sequence[str]) -> list[Run]:
 
 
 def _run_named(store: Store, stored: Sequence[Run], begins: str) -> Run:
+    from undergrowth.own_parts import undergrowth_command
+
     matching = [run for run in stored if run.id.startswith(begins)]
-    listing = f"`{command('undergrowth', 'runs', store.root)}` lists them"
+    listing = f"`{undergrowth_command('runs', store.root)}` lists them"
     if not matching:
         raise WrongUseError(f"{begins!r}: no run in {store.root} has an id that starts so: {listing}")
     if len(matching) > 1:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from undergrowth.cli.app import AsJson, WrongUseError, app
-from undergrowth.plain_text import command, in_one_line, visible
+from undergrowth.plain_text import in_one_line, visible
 from undergrowth.printing import console, errors, print_json
 
 if TYPE_CHECKING:  # the command line starts without JAX
@@ -88,6 +88,8 @@ def _as_json(found: Imported) -> dict[str, Any]:
 
 
 def _print(found: Imported, store: Path) -> None:
+    from undergrowth.own_parts import undergrowth_command
+
     for run in found.runs:
         origin = run.spec.origin
         assert origin is not None
@@ -102,7 +104,7 @@ def _print(found: Imported, store: Path) -> None:
         console.print()
     for name, why in found.left_out:
         errors.print(in_one_line(f"left out   {name}: {why}"))
-    console.print(f"next       {command('undergrowth', 'runs', store)}")
+    console.print(f"next       {undergrowth_command('runs', store)}")
 
 
 def _steps(steps: tuple[int, ...]) -> str:

@@ -17,7 +17,6 @@ from undergrowth.cli.app import (
     this_command,
 )
 from undergrowth.garbage import collected_seldom
-from undergrowth.plain_text import command
 from undergrowth.printing import print_answers, print_json
 
 if TYPE_CHECKING:  # the command line starts without JAX
@@ -55,6 +54,7 @@ def report(
 
 def write_report_of(store: Store, out: Path | None) -> Report:
     """Write the page of a store, by default into it."""
+    from undergrowth.own_parts import undergrowth_command
     from undergrowth.studies.conducting import places, write_report
     from undergrowth.studies.named import studies, unknown_in
 
@@ -67,7 +67,7 @@ def write_report_of(store: Store, out: Path | None) -> Report:
         with collected_seldom():
             return write_report(store, studies().values(), this_command(), places(store, out))
     except OSError as error:
-        again = command("undergrowth", "report", store.root, "--out", "PLACE")
+        again = undergrowth_command("report", store.root, "--out", "PLACE")
         raise NotWrittenError(
             f"{error.filename or out or store.root}: {error.strerror or error}: the report was not "
             f"written, but the store is intact; free space or fix permissions there, or run `{again}`"

@@ -15,7 +15,6 @@ from undergrowth.cli.app import AsJson, Out, WrongUseError, app, which_seeds
 from undergrowth.cli.merging import in_bytes
 from undergrowth.cli.studies import BudgetName
 from undergrowth.cli.training import report_ends
-from undergrowth.plain_text import command
 from undergrowth.printing import console, print_json
 
 if TYPE_CHECKING:  # the command line starts without JAX
@@ -224,6 +223,7 @@ def _called(asked: _Asked, found: Plan) -> Names:
 def _train_here(
     asked: _Asked, found: Plan, out: Path, layout: Layout | None, on_ray: OnRay | None
 ) -> int:
+    from undergrowth.own_parts import undergrowth_command
     from undergrowth.store import Store
     from undergrowth.sweep import train
     from undergrowth.sweep.parcels import take_in_what_was_left
@@ -242,7 +242,7 @@ def _train_here(
             else:
                 store = _train_on_ray(found.todo, out, on_ray, told)
     code = report_ends(store, found.todo)
-    listing = command("undergrowth", "runs", out)
+    listing = undergrowth_command("runs", out)
     told = f"{found.n_runs} runs, {len(found.left)} of them new"
     console.print(f"{told}: `{listing}` lists them", markup=False)
     return code
@@ -263,6 +263,7 @@ def _train_shard(
     layout: Layout | None,
     work: Path,
 ) -> int:
+    from undergrowth.own_parts import undergrowth_command
     from undergrowth.sweep.planning import finished
     from undergrowth.sweep.publishing import Shard
     from undergrowth.terminal import watching
@@ -275,7 +276,7 @@ def _train_shard(
     done = set(finished(out))
     left = [spec for spec in found.todo if spec.id not in done]
     known = sum(run_id in done for run_id in {*found.done, *(spec.id for spec in found.todo)})
-    into = command("undergrowth", "merge", out / "shards", "--into", out)
+    into = undergrowth_command("merge", out / "shards", "--into", out)
     console.print(f"shard {which}/{of} is done: {known} of {found.n_runs} runs are stored", markup=False)
     console.print(f"when all shards are done: `{into}`", markup=False)
     return 1 if failed or left else 0

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from undergrowth.cli.app import Out, app, say_wrong, which_seeds
 from undergrowth.cli.specs import SpecName, read_specs
-from undergrowth.plain_text import command, in_one_line
+from undergrowth.plain_text import in_one_line
 from undergrowth.printing import console, run_rows
 
 if TYPE_CHECKING:  # the command line starts without JAX
@@ -112,8 +112,10 @@ def report_ends(store: Store, specs: Sequence[RunSpec]) -> int:
 
 
 def _say_each(lines: Sequence[str], store: Store) -> None:
+    from undergrowth.own_parts import undergrowth_command
+
     for line in lines[:MOST_SAID]:
         say_wrong(line)
     if (more := len(lines) - MOST_SAID) > 0:
-        listing = command("undergrowth", "runs", store.root)
+        listing = undergrowth_command("runs", store.root)
         say_wrong(f"and {more} more: `{listing}` lists them")

@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from undergrowth.own_parts import told_to_others, use_what_was_told
+from undergrowth.own_parts import told_to_others, undergrowth_command, use_what_was_told
 from undergrowth.plain_text import command, in_one_line
 from undergrowth.spec_errors import SpecError
 from undergrowth.store import Store, StoreError
@@ -69,7 +69,7 @@ def main() -> int:
 
     root, page = Path(sys.argv[1]), Path(sys.argv[2])
     beside = page.with_suffix(".verdicts.json"), page.with_suffix(".claims.json")
-    given = f"{command('cd', os.getcwd())} && {command('undergrowth', 'report', root)}"
+    given = f"{command('cd', os.getcwd())} && {undergrowth_command('report', root)}"
     try:
         use_what_was_told(os.environ)
         store = Store(root)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from undergrowth.analysis.phases import PHASES, phase_of, rules_of
 from undergrowth.analysis.run_map import PHASE, Cell, MapError, RunMap, exact
-from undergrowth.plain_text import command as shell
+from undergrowth.own_parts import undergrowth_command
 from undergrowth.report.curves import accuracy_figure
 from undergrowth.report.figure import Figure
 from undergrowth.report.groups import plural
@@ -175,7 +175,7 @@ def _panels(
                 where(cells, cell),
                 tuple(told),
                 tuple(_line(run, cells, link) for run in cell.runs),
-                shell("undergrowth", "runs", store.root, *conditions),
+                undergrowth_command("runs", store.root, *conditions),
                 figure,
             )
         )

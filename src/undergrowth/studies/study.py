@@ -11,7 +11,7 @@ from undergrowth.analysis.claims import adjusted
 from undergrowth.analysis.predictions import Prediction, Scored
 from undergrowth.analysis.verdicts import Verdict, Verdicts
 from undergrowth.notebook_html import html_table
-from undergrowth.plain_text import command
+from undergrowth.own_parts import undergrowth_command
 from undergrowth.report.figure import Figure
 from undergrowth.spec import RunSpec
 from undergrowth.store import Run, Store
@@ -182,7 +182,7 @@ def what_adds(lacking: Mapping[str, str], store: Store) -> tuple[str, ...]:
     by_command: dict[str, list[str]] = {}
     for reading, adds in lacking.items():
         folder = os.path.abspath(store.root)
-        by_command.setdefault(command("undergrowth", "measure", folder, "--measure", adds), []).append(
+        by_command.setdefault(undergrowth_command("measure", folder, "--measure", adds), []).append(
             reading
         )
     return tuple(
@@ -200,7 +200,7 @@ def _of_store(study: Study, store: Store) -> Answer:
         try:
             table = table_of(study, runs, parts, damaged, store.root)
         except LookupError as error:
-            again = command("undergrowth", "study", "run", study.name, "--out", store.root)
+            again = undergrowth_command("study", "run", study.name, "--out", store.root)
             raise LookupError(f"{error} in {store.root}: `{again}` trains them") from None
         if lacking := study.lacks(table):
             raise LookupError(f"study {study.name!r}: {' '.join(what_adds(lacking, store))}")
