@@ -96,7 +96,7 @@ def test_a_general_block_of_several_layers_begins_with_its_strength_and_grows_as
     def loss(model: Planted) -> Any:
         return -jnp.mean(jax.nn.log_softmax(model(inputs))[np.arange(25), labels])
 
-    slopes = jax.grad(loss)(several)
+    slopes = jax.jit(jax.grad(loss))(several)
     assert isinstance(several, Planted)
     assert isinstance(slopes, Planted)
     rho = Rivals(25, 5).residual(np.array(0.5))

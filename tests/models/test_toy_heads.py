@@ -27,7 +27,7 @@ def made(**fields: Any) -> ToyHeads:
 def gradient(model: ToyHeads, points: Any) -> dict[str, np.ndarray]:
     at = jnp.asarray(points)
     loss = lambda m: jnp.mean(cross_entropy(m(POINTS[at]), LABELS[at]))  # noqa: E731
-    return state_dict(jax.grad(loss)(model))
+    return state_dict(jax.jit(jax.grad(loss))(model))
 
 
 @pytest.mark.parametrize("sharing", [0.0, 0.3, 1.0])
@@ -78,7 +78,8 @@ def test_what_points_push_together_on_each_margin_is_one_plus_the_others_share(s
     model = made(sharing=sharing)
     (site,) = model.sites
     assert model.W_OV is not None
-    slopes = np.stack([np.asarray(jax.grad(margin)(model.W_OV, i)).ravel() for i in range(N)])
+    slope = jax.jit(jax.grad(margin), static_argnums=1)
+    slopes = np.stack([np.asarray(slope(model.W_OV, i)).ravel() for i in range(N)])
     kernel = slopes @ slopes.T
     reach = kernel.sum(axis=1) / np.diag(kernel)
     np.testing.assert_allclose(reach, 1 + (N - 1) * sharing, rtol=1e-5)

@@ -308,7 +308,7 @@ def test_a_kill_at_any_change_loses_nothing_and_merging_again_completes_it(
         n_changes = changes_before_dying(float("inf"), patched)
         merge([done], tmp_path / "counted")
     moving = 22  # the last of them move what is ready into its place; before that, files are linked
-    moments = [*range(1, n_changes[0] - moving, 7), *range(n_changes[0] - moving, n_changes[0] + 1)]
+    moments = [*range(1, n_changes[0] - moving, 15), *range(n_changes[0] - moving, n_changes[0] + 1)]
     for number in moments:
         into = tmp_path / f"into-{number}"
         shutil.copytree(start, into)
