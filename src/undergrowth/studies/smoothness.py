@@ -358,18 +358,19 @@ def endpoints(budget: Budget) -> tuple[Endpoint, ...]:
 
 
 def figures(table: Table) -> Iterator[Figure]:
-    """The learning curves on one axis, the dose, and the shapes of all settings, of what has learned."""
+    """The learning curves on one axis, the dose, and the shapes of all settings; nothing where nobody
+    learned.
+    """
     learned = [
         mean_rise(curves).assign(setting=arm, n=len(curves), series=f"{arm} (n = {len(curves)})")
         for arm in table.among(_settings(table))
         if OTHER_SIDE not in arm and (curves := _learned(table, arm))
     ]
-    if learned:
-        yield _learning_figure(pd.concat(learned, ignore_index=True))
-    if (features := _jumps_by_features(table)) is not None:
-        yield _dose_figure(features)
     if not learned:
         return
+    yield _learning_figure(pd.concat(learned, ignore_index=True))
+    if (features := _jumps_by_features(table)) is not None:
+        yield _dose_figure(features)
     for side, name in zip(SIDES[::-1], ("validation", "training"), strict=True):
         yield _jumps_figure(table, side, name)
 
