@@ -16,6 +16,8 @@ from undergrowth.spec.file import read_grid
 from undergrowth.store import Store, verify
 from undergrowth.store.parts import parts_of
 from undergrowth.store.predicted import stated
+from undergrowth.studies import STUDIES
+from undergrowth.studies.arm import of_arms
 from undergrowth.sweep.expecting import WORTH_A_TRIAL, expected
 
 TEXT = (
@@ -79,6 +81,27 @@ def test_a_sweep_is_planned_trained_sharded_merged_and_pruned(
     assert "removed" in said.out
     assert all(run.checkpoints == (0, 30) for run in Store(out).runs)
     assert verify(out).damage == ()
+
+
+def test_arms_of_a_study_are_swept_with_their_trunks(say: Say, tmp_path: Path) -> None:
+    def plan(*arms: str) -> int:
+        given = [part for arm in arms for part in ("--arm", arm)]
+        asked = ("sweep", "forgetting", "--seeds", 1, "--workers", 4, "--out", tmp_path / "out", *given)
+        return json.loads(say(*asked, "--dry-run", "--json").out)["runs"]
+
+    whole = STUDIES["forgetting"].planned("quick", 1)
+    some = of_arms(whole, ["leak 0: withheld, decay off"])
+    assert plan() == len({each.spec.id for each in whole})
+    assert plan("leak 0: withheld, decay off") == len({each.spec.id for each in some}) < plan()
+    assert {each.spec.fork is None for each in some} == {True, False}
+    said = say("sweep", "forgetting", "--arm", "nothing of this", "--out", tmp_path / "out", "--dry-run")
+    assert (said.code, "--arm 'nothing of this' is in no arm's name" in said.wrong) == (2, True)
+
+
+def test_a_spec_file_has_no_arms(say: Say, spec: Path, tmp_path: Path) -> None:
+    said = say("sweep", spec, "--arm", "boost", "--out", tmp_path / "out")
+    assert said.code == 2
+    assert f"--arm boost: only a study has arms, and {spec} is none: leave it out" in said.wrong
 
 
 def test_a_sweep_of_a_study_keeps_parts_and_predictions(

@@ -398,6 +398,19 @@ def test_a_run_alone_stops_where_it_diverges() -> None:
     assert max(fact.step for fact in found if isinstance(fact, Measured)) == 10
 
 
+def test_an_instrument_reads_infinity_where_its_numbers_overflow() -> None:
+    """Squares of weights beyond 2e19 have no place in float32: that is neither warning nor error."""
+    seen = {"name": "component_norms", "schedule": {"every": 1, "until": 10}}
+    sgd = {"name": "sgd", "lr": 1e22}
+    found = facts(tiny.spec(optimiser=sgd, measures=[CURVES, seen], steps=10))
+    (norms,) = (
+        fact.readings["component_norm"]
+        for fact in found
+        if isinstance(fact, Measured) and fact.step == 1 and "component_norm" in fact.readings
+    )
+    assert np.isinf(norms.values).any()
+
+
 @pytest.mark.parametrize("action", ["scale_learning_rate", "set_weight_decay"])
 def test_what_an_intervention_changed_is_told(action: str) -> None:
     field = {"scale_learning_rate": "factor", "set_weight_decay": "weight_decay"}[action]

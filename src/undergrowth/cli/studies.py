@@ -34,6 +34,15 @@ SeedsOrWhich = Annotated[
     Parameter(help="Number of seeds of each arm, or which: 108-115 is eight. By default the budget's."),
 ]
 
+Arms = Annotated[
+    tuple[str, ...],
+    Parameter(
+        negative="",
+        help="Of a study: only arms whose names contain this text, and their trunks; repeat for more. "
+        "By default all arms.",
+    ),
+]
+
 StudyName = Annotated[str, Parameter(help="A name from 'undergrowth study list'.")]
 
 DEMO = ("grokking", "saliency", "ablation")
@@ -124,31 +133,19 @@ def run_study(
         Parameter(help="quick: minutes, to see that it works; standard: 16 seeds; full: paper scale."),
     ] = "quick",
     seeds: SeedsOrWhich = None,
-    arm: Annotated[
-        tuple[str, ...],
-        Parameter(
-            negative="",
-            help="Only arms whose names contain this text, and their trunks; repeat for more. "
-            "By default all arms.",
-        ),
-    ] = (),
+    arm: Arms = (),
     out: Out = Path("runs"),
 ) -> int:
     """Train the runs of a study that are not stored yet; write report.html and verdicts.json.
 
     The page covers every study whose runs are in the store.
     """
-    from undergrowth.studies.arm import of_arms
     from undergrowth.studies.named import studies
 
     names = tuple(studies()) if name == "all" else (study_named(name).name,)
     which = None if seeds is None else which_seeds(seeds)
     planned = [each for name in names for each in studies()[name].planned(budget, which)]
-    try:
-        planned = of_arms(planned, arm) if arm else planned
-    except ValueError as error:
-        raise WrongUseError(f"--arm {error}") from None
-    return _conduct(names, planned, out)
+    return _conduct(names, only_arms(planned, arm), out)
 
 
 def _conduct(names: Sequence[str], planned: Sequence[Planned], out: Path) -> int:
@@ -166,6 +163,18 @@ def _conduct(names: Sequence[str], planned: Sequence[Planned], out: Path) -> int
     store = train_watched(specs, out, called=called, parts=parts)
     print_answers(write_report_of(store, None).of(names))
     return report_ends(store, specs)
+
+
+def only_arms(planned: Sequence[Planned], naming: Sequence[str]) -> Sequence[Planned]:
+    """The runs of the arms given with --arm, refused where a text is in no arm's name; of none, all."""
+    from undergrowth.studies.arm import of_arms
+
+    if not naming:
+        return planned
+    try:
+        return of_arms(planned, naming)
+    except ValueError as error:
+        raise WrongUseError(f"--arm {error}") from None
 
 
 def study_named(name: str) -> Study:

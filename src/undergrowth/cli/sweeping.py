@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from undergrowth.cli.app import AsJson, Out, WrongUseError, app, which_seeds
 from undergrowth.cli.merging import in_bytes
-from undergrowth.cli.studies import BudgetName
+from undergrowth.cli.studies import Arms, BudgetName, only_arms
 from undergrowth.cli.training import report_ends
 from undergrowth.printing import console, print_json
 
@@ -77,6 +77,7 @@ def sweep(
         Parameter(help="Number of seeds, or which: 108-115; by default the file's or the budget's."),
     ] = None,
     budget: Annotated[BudgetName, Parameter(help="Of a study: which of its sizes.")] = "quick",
+    arm: Arms = (),
     engine: Engine = "local",
     address: Address = None,
     gpus_per_worker: GpusPerWorker = 0.0,
@@ -103,7 +104,8 @@ def sweep(
     layout = None if workers is None else Layout(workers=_of_workers(workers))
     on_ray = _on_ray(engine, address, workers, gpus_per_worker, shard)
     which, of = _shard(shard)
-    asked = _asked(what, budget, None if seeds is None else which_seeds(seeds), out, state=not dry_run)
+    which_of = None if seeds is None else which_seeds(seeds)
+    asked = _asked(what, budget, which_of, arm, out, state=not dry_run)
     found = plan(asked.specs, out, which, of)
     takes = _expected(found, out, layout or (Layout(workers=1) if on_ray else None))
     if dry_run or found.left:
@@ -157,7 +159,14 @@ def _shard(given: str | None) -> tuple[int, int]:
     )
 
 
-def _asked(what: str, budget: BudgetName, seeds: int | range | None, out: Path, state: bool) -> _Asked:
+def _asked(
+    what: str,
+    budget: BudgetName,
+    seeds: int | range | None,
+    arms: Sequence[str],
+    out: Path,
+    state: bool,
+) -> _Asked:
     """The runs of a spec file or study. state: whether the study's predictions are kept in the store."""
     import time
 
@@ -168,12 +177,13 @@ def _asked(what: str, budget: BudgetName, seeds: int | range | None, out: Path, 
 
     known = studies()
     if Path(what).exists() or not (what == "all" or what in known):
+        if arms:
+            raise WrongUseError(
+                f"--arm {arms[0]}: only a study has arms, and {what} is none: leave it out"
+            )
         return _Asked(read_grid_named(what, seeds), {})
-    planned = [
-        each
-        for name in (known if what == "all" else (what,))
-        for each in known[name].planned(budget, seeds)
-    ]
+    names = known if what == "all" else (what,)
+    planned = only_arms([each for name in names for each in known[name].planned(budget, seeds)], arms)
     if state:
         create(out)
         state_predictions(out, planned, known.values(), time.time())

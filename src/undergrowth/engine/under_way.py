@@ -211,7 +211,10 @@ class UnderWay:
         rng = stream(self.spec.seeds.noise, "measures", self.step)
         gradient = partial(self.side.gradient, self.state, self.step)
         at = Context(self.step, rng, self.spec, self.state, self.next_update, gradient)
-        with products_in("float32"):  # an instrument is exact, whatever the network trains in
+        with (
+            products_in("float32"),  # an instrument is exact, whatever the network trains in
+            np.errstate(over="ignore"),  # infinity is what it reads of weights that are about to be none
+        ):
             return measure.observe(self.state.seen(), self.side.observed, at)
 
     def next_update(self) -> Update:
