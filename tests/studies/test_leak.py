@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from tests.studies.made_up import STEPS, made_up
+from tests.studies.made_up import STEPS, MadeUpRun, made_up
 from tests.studies.planted import ruling_of, table_of, verdict_of
 from undergrowth.spec.presets import preset
 from undergrowth.store import Run
@@ -79,14 +79,33 @@ def test_commuting_gives_the_share_of_pairs_whose_swap_is_in_training() -> None:
     assert leak.share_with_swap(LEAKS[SAFE][0]) == pytest.approx(0, abs=0.02)  # the diagonal alone
 
 
-def test_the_plateau_is_from_memorised_to_onset() -> None:
-    late = made_up(0, base=SPECS[LEAKY_HALF], grokked=5, level=0.4)
-    late.curves["val_accuracy"][1:4] = [0.4, 0.43, 0.44]
-    assert leak.on_the_plateau(late) == pytest.approx(0.43)
-    assert leak.when_memorised(late) == pytest.approx(0.4)
+def test_the_plateau_is_where_validation_dwells_after_it_was_memorised() -> None:
+    steps = np.arange(0, 1000, 10)
+    train = np.where(steps < 200, 0.1, 1.0)
+    climbs = np.interp(steps, [0, 150, 300, 500, 600], [0.0, 0.2, 0.45, 0.46, 1.0])
+    falls_back = np.where(steps == 900, 0.3, climbs)
+    for val in (climbs, falls_back):
+        curves = {"train_accuracy": train, "val_accuracy": val, "val_loss": 1 - val}
+        listed = {name: values.tolist() for name, values in curves.items()}
+        run = MadeUpRun(SPECS[LEAKY_HALF], listed, steps.tolist())
+        assert leak.on_the_plateau(run) == pytest.approx(0.45, abs=0.01)
+        assert leak.when_memorised(run) == pytest.approx(climbs[20])
+    before = leak.until_onset(run)
+    assert isinstance(before, float)
+    assert before > 0.6  # the onset is after the fall
+
+
+def test_what_rises_at_once_has_the_value_when_memorised() -> None:
     at_once = made_up(0, base=SPECS[LEAKY_HALF], grokked=2, level=0.4)
     at_once.curves["val_accuracy"][2:] = 1.0
     assert leak.on_the_plateau(at_once) == pytest.approx(float(at_once.curves["val_accuracy"][1]))
+
+
+def test_what_decided_before_is_from_memorised_to_onset() -> None:
+    late = made_up(0, base=SPECS[LEAKY_HALF], grokked=5, level=0.4)
+    late.curves["val_accuracy"][1:4] = [0.4, 0.43, 0.44]
+    assert leak.until_onset(late) == pytest.approx(0.43)
+    assert leak.when_memorised(late) == pytest.approx(0.4)
 
 
 def test_a_leak_that_commuting_explains_supports_every_other_endpoint_but_a_half_at_70_percent() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -11,6 +11,7 @@ import xarray as xr
 
 from undergrowth.analysis import Above, Exceeds, Within
 from undergrowth.analysis.means import median_events
+from undergrowth.analysis.plateaus import RULE as PLATEAU, plateau
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.analysis.stages import at_event, between_events
 from undergrowth.measures import Curves, Swaps
@@ -21,7 +22,7 @@ from undergrowth.report.panels import panels_figure
 from undergrowth.schedules import Schedule
 from undergrowth.spec.presets import preset
 from undergrowth.store import Run
-from undergrowth.store.events import DEFAULT_RULES as RULES
+from undergrowth.store.events import DEFAULT_RULES as RULES, events
 from undergrowth.store.reader import together
 from undergrowth.studies import confidence
 from undergrowth.studies.arm import Arm, Budget
@@ -80,6 +81,15 @@ def when_memorised(run: Run, reading: str = "val_accuracy") -> float | Missing:
 
 
 def on_the_plateau(run: Run) -> float | Missing:
+    """Validation accuracy where it dwells; when memorised, if it does not dwell anywhere."""
+    memorised = events(run.curves)["memorised"].first
+    if memorised is None or run.status != "done":
+        return when_memorised(run)
+    found = plateau(run["val_accuracy"], memorised)
+    return when_memorised(run) if found is None else found
+
+
+def until_onset(run: Run) -> float | Missing:
     """The median of validation accuracy from memorised to onset; the first if the onset is immediate."""
     stage = between_events(run, run["val_accuracy"].dropna("step"), "memorised", "onset")
     return when_memorised(run) if stage is None else float(stage.median())
@@ -92,9 +102,9 @@ def share_with_swap(run: Run) -> float:
     return float(np.mean([(int(y), int(x)) in trained for x, y in data.inputs[~data.is_train]]))
 
 
-def beyond_commuting(run: Run) -> float | Missing:
-    """Of the plateau: what commuting alone does not give."""
-    found = on_the_plateau(run)
+def beyond_commuting(run: Run, level: Callable[[Run], float | Missing]) -> float | Missing:
+    """Of a level of validation accuracy: what commuting alone does not give."""
+    found = level(run)
     return found if isinstance(found, Missing) else found - share_with_swap(run)
 
 
@@ -115,12 +125,21 @@ ACCURACY = points("of accuracy")
 
 COMMUTING = Statistic(
     "validation accuracy on the plateau minus the share of its pairs whose swap is in training",
-    "The plateau: the median from memorised to onset, or the value when memorised if the onset is "
-    f"immediate. {MEMORISED} Onset: {RULES.describe('onset')}.",
-    beyond_commuting,
+    f"The plateau, from memorised on: {PLATEAU}; the value when memorised if it rises at once. "
+    f"{MEMORISED}",
+    partial(beyond_commuting, level=on_the_plateau),
     range=(-1.0, 1.0),
     says=ACCURACY,
 )
+UNTIL_ONSET = replace(
+    COMMUTING,
+    name="validation accuracy from memorised to onset, median, minus the share of its pairs whose swap "
+    "is in training",
+    how=f"The value when memorised if the onset is immediate. {MEMORISED} Onset: "
+    f"{RULES.describe('onset')}: in a run that falls back later this is long after it has risen.",
+    of=partial(beyond_commuting, level=until_onset),
+)
+"""What decided before it was seen to reach beyond the plateau."""
 VALIDATION = Statistic(
     "validation accuracy when memorised", MEMORISED, when_memorised, range=(-1.0, 1.0), says=ACCURACY
 )
@@ -172,6 +191,7 @@ ENDPOINTS = (
         is_primary=True,
         note=said_by_commuting,
     ),
+    Endpoint("as-commuting-until-onset", "C10", UNTIL_ONSET, LEAKY_HALF, NEAR),
     Endpoint("as-commuting-base", "C10", COMMUTING, LEAKY, NEAR),
     Endpoint("as-commuting-product", "C10", COMMUTING, PRODUCT_LEAKY, NEAR),
     Endpoint("near-a-half", "C10", NEAR_HALF, LEAKY_HALF, Within(0.1)),
