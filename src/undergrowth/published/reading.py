@@ -38,7 +38,8 @@ class ResultsError(Exception):
 class Published:
     """The published results of one study.
 
-    where: their directory; about: study, budget, seeds, date, commands, versions and hours of training.
+    where: their directory; about: study, budget, seeds, date, commands, versions and hours (from start
+    to end of each run, waits and pauses too, added up).
     """
 
     where: Path
@@ -63,7 +64,8 @@ class Published:
         seeds, hours = self.about["seeds"], self.about["hours"]
         return (
             f"{self.study}, budget {self.budget}: {self.about['runs']} runs of {len(seeds)} seeds "
-            f"({seeds[0]} to {seeds[-1]}), {hours} hours of one core, {self.about['date']}"
+            f"({seeds[0]} to {seeds[-1]}), {hours} hours in all from start to end of each, "
+            f"{self.about['date']}"
         )
 
     @property
