@@ -36,6 +36,7 @@ from undergrowth.store import Store
 from undergrowth.store.layout import create
 from undergrowth.store.lock import writing
 from undergrowth.store.writer import Writer
+from undergrowth.studies import STUDIES
 from undergrowth.studies.arm import Planned
 from undergrowth.studies.conducting import Places, Report
 from undergrowth.sweep import Layout, train
@@ -307,10 +308,12 @@ def test_a_run_that_diverges_is_exit_code_1_and_said_in_one_line(say, spec_file,
 def test_studies_are_listed_and_shown_with_what_they_predict(say) -> None:
     listed = json.loads(say("study", "list", "--json").out)
     assert {claim for study in listed for claim in study["claims"]} >= {"P1", "P2", "P14", "P16", "P17"}
-    for study in listed:
+    assert all(study["budgets"]["standard"]["runs"] >= 20 for study in listed)
+    assert all(len(study.hypotheses) >= 2 for study in STUDIES.values())
+    for study in listed[::6]:
         shown = json.loads(say("study", "show", study["name"], "--json").out)
-        assert len(shown["hypotheses"]) >= 2
-        assert shown["runs"]["standard"] >= 20
+        assert shown["hypotheses"] == dict(STUDIES[study["name"]].hypotheses)
+        assert shown["runs"]["standard"] == study["budgets"]["standard"]["runs"]
         assert study["question"] in " ".join(say("study", "show", study["name"]).out.split())
 
 

@@ -103,10 +103,11 @@ def show_study(name: StudyName, /, *, as_json: AsJson = False) -> int:
     from undergrowth.studies.arm import BUDGETS
 
     study = study_named(name)
-    sizes: dict[BudgetName, int] = {budget: len(study.runs(budget, None)) for budget in BUDGETS}
+    runs = {budget: study.runs(budget, None) for budget in BUDGETS}
     if as_json:
         claims = [{"id": claim.id, "says": claim.says} for claim in study.claims]
         described = {"name": study.name, "question": study.question, "claims": claims}
+        sizes = {budget: len(specs) for budget, specs in runs.items()}
         print_json({**described, "hypotheses": dict(study.hypotheses), "runs": sizes})
         return 0
     console.print(study.question, style="bold")
@@ -116,8 +117,8 @@ def show_study(name: StudyName, /, *, as_json: AsJson = False) -> int:
     for hypothesis, expects in study.hypotheses.items():
         console.print(f"  {hypothesis}: {expects}")
     console.print("Runs", style="bold")
-    for budget, n_runs in sizes.items():
-        console.print(f"  {budget:9} {n_runs} runs of {study.runs(budget, None)[0].steps:,} steps")
+    for budget, specs in runs.items():
+        console.print(f"  {budget:9} {len(specs)} runs of {specs[0].steps:,} steps")
     return 0
 
 
