@@ -6,13 +6,19 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from undergrowth.analysis.plateaus import RISEN, plateau
+from undergrowth.analysis import plateaus
+from undergrowth.analysis.plateaus import RISEN
 
 STEPS = np.arange(0, 3001, 10)
 
 
 def curve(values: np.ndarray, steps: np.ndarray = STEPS) -> xr.DataArray:
     return xr.DataArray(values, dims="step", coords={"step": steps})
+
+
+def plateau(curve: xr.DataArray, since: int) -> float | None:
+    """Of a curve from a step on."""
+    return plateaus.plateau(curve.dropna("step").sel(step=slice(since, None)))
 
 
 def climbing(level: float, rises: float = 900, width: float = 60) -> np.ndarray:

@@ -226,7 +226,7 @@ def test_workers_and_sweeps_killed_at_random_finish_each_run_once(tmp_path: Path
     deadline = time.monotonic() + 400
     while True:
         assert time.monotonic() < deadline, killed
-        process = swept(spec_file, "--out", out, "--workers", 2)
+        process = swept(spec_file, "--out", out, "--workers", 4)
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(rng.uniform(0.2, 0.8))
             busy = out.exists() and any(out.glob("readings/*.sqlite-wal"))

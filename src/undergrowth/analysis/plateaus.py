@@ -18,23 +18,17 @@ RULE = (
 )
 
 
-def plateau(curve: xr.DataArray, since: int) -> float | None:
-    """The level of a curve over `step`, which is a share, on its plateau from step `since` > 0 on.
+def plateau(curve: xr.DataArray) -> float | None:
+    """The level of a curve over `step`, a share without gaps, on its plateau; of one evaluation or more.
 
     Where the curve never comes to `RISEN` stretches end by its last step. None where no stretch has
     `LEAST_EVALUATIONS` of the curve's evaluations: it rose at once, or was looked at too rarely. A
     curve that rises evenly has a value all the same: that of the part of its rise that is slowest.
     """
     steps, values = (np.asarray(array, np.float64) for array in (curve["step"], curve))
-    counts = (steps >= since) & ~np.isnan(values)
-    risen = np.flatnonzero(counts & (values >= RISEN))
-    if len(risen):
-        counts &= steps < steps[risen[0]]
-    steps, values = steps[counts], values[counts]
-    if not len(steps):
-        return None
-    ends = np.searchsorted(steps, LENGTH * steps, side="right")
-    is_whole = LENGTH * steps <= (curve["step"].values[risen[0]] if len(risen) else steps[-1])
+    n = int(np.argmax(np.append(values >= RISEN, True)))  # evaluations before it has risen
+    ends = np.searchsorted(steps[:n], LENGTH * steps[:n], side="right")
+    is_whole = LENGTH * steps[:n] <= steps[min(n, len(steps) - 1)]
     stretches = [
         values[begin:end]
         for begin, end in enumerate(ends)

@@ -22,7 +22,7 @@ from undergrowth.report.panels import panels_figure
 from undergrowth.schedules import Schedule
 from undergrowth.spec.presets import preset
 from undergrowth.store import Run
-from undergrowth.store.events import DEFAULT_RULES as RULES, events
+from undergrowth.store.events import DEFAULT_RULES as RULES
 from undergrowth.store.reader import together
 from undergrowth.studies import confidence
 from undergrowth.studies.arm import Arm, Budget
@@ -82,10 +82,8 @@ def when_memorised(run: Run, reading: str = "val_accuracy") -> float | Missing:
 
 def on_the_plateau(run: Run) -> float | Missing:
     """Validation accuracy where it dwells; when memorised, if it does not dwell anywhere."""
-    memorised = events(run.curves)["memorised"].first
-    if memorised is None or run.status != "done":
-        return when_memorised(run)
-    found = plateau(run["val_accuracy"], memorised)
+    since = between_events(run, run["val_accuracy"].dropna("step"), "memorised", None)
+    found = None if since is None else plateau(since)
     return when_memorised(run) if found is None else found
 
 
