@@ -9,6 +9,9 @@ OUT ?= demo
 # compiled as a user's programs are.
 QUICKLY_COMPILED := --xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0
 
+# Tests and sites start hundreds of interpreters: without bytecode each would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-oracles lint format bench docs docs-picture clean
 
 demo: $(VENV)/installed

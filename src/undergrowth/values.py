@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any, ClassVar, Self, TypeVar, cast
 
 import numpy as np
@@ -275,10 +276,18 @@ def _kinds_name(value: Value) -> tuple[str, ...]:
 
 def _told(value: Value) -> dict[str, Any]:
     """The name of a value, and the fields that are not at their defaults."""
-    fields = type(value).model_fields
-    told = {name: getattr(value, name) for name in fields}
+    defaults = _defaults(type(value))  # pyright: ignore[reportArgumentType] (a class, so it hashes)
+    its = {name: getattr(value, name) for name in type(value).model_fields}
     return {
-        name: told[name]
-        for name, field in fields.items()
-        if name == "name" or field.is_required() or told[name] != field.get_default()
+        name: item
+        for name, item in its.items()
+        if name == "name" or name not in defaults or item != defaults[name]
+    }
+
+
+@cache
+def _defaults(kind: type[Value]) -> dict[str, Any]:
+    """The default of each field that has one: asked for once, for pydantic copies it each time."""
+    return {
+        name: field.get_default() for name, field in kind.model_fields.items() if not field.is_required()
     }

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy import optimize, special, stats
 
 BEYOND = 32.0
 """How far from the best mean others are looked at, in spreads of the known bounds."""
@@ -75,7 +75,7 @@ class Profile:
     def interval(self, level: float) -> tuple[float, float]:
         """The means whose likelihood is not too low for the level: see `censored_estimate`."""
         n = len(self.bounds)
-        quantile = float(stats.t.ppf((1 + level) / 2, n - 1))
+        quantile = float(scipy.stats.t.ppf((1 + level) / 2, n - 1))
         most = float(n / 2 * np.log1p(quantile**2 / (n - 1)))
         low, high = (
             _crossing(lambda mean: most - self._fall(mean), self._best, side) for side in (-1.0, 1.0)
@@ -87,7 +87,7 @@ class Profile:
         n, at = len(self.bounds), (threshold - self.centre) / self.scale
         at = float(np.clip(at, self._best - BEYOND, self._best + BEYOND))
         fall = max(0.0, self._fall(at))
-        return float(2 * stats.t.sf(np.sqrt((n - 1) * np.expm1(2 * fall / n)), n - 1))
+        return float(2 * scipy.stats.t.sf(np.sqrt((n - 1) * np.expm1(2 * fall / n)), n - 1))
 
 
 def log_probability(z: Float[np.ndarray, "value 2"], spread: float) -> Float[np.ndarray, " value"]:
@@ -98,7 +98,7 @@ def log_probability(z: Float[np.ndarray, "value 2"], spread: float) -> Float[np.
     """
     low, high = z.T
     is_known = low == high
-    found = stats.norm.logpdf(low) - np.log(spread)
+    found = scipy.stats.norm.logpdf(low) - np.log(spread)
     found[~is_known] = _log_between(low[~is_known], high[~is_known])
     return found
 
@@ -107,7 +107,7 @@ def _log_between(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """The logarithm of the normal probability between bounds, in the tail where it is not lost."""
     flip = low > 0
     a, b = np.where(flip, -high, low), np.where(flip, -low, high)
-    upper, lower = special.log_ndtr(b), special.log_ndtr(a)
+    upper, lower = scipy.special.log_ndtr(b), scipy.special.log_ndtr(a)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(np.isneginf(lower), upper, upper + np.log(-np.expm1(lower - upper)))
 
@@ -118,6 +118,6 @@ def _crossing(excess: Callable[[float], float], start: float, direction: float) 
     while step <= BEYOND:
         outer = start + direction * step
         if excess(outer) < 0:
-            return float(optimize.brentq(excess, inner, outer, xtol=1e-7))  # pyright: ignore[reportArgumentType]
+            return float(scipy.optimize.brentq(excess, inner, outer, xtol=1e-7))  # pyright: ignore[reportArgumentType]
         inner, step = outer, step * 2
     return direction * np.inf

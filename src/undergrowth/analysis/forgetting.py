@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
-from scipy import interpolate
 
 ALIKE_WITHIN = 0.1
 """Largest relative difference at which two examples count as matched."""
@@ -16,7 +16,7 @@ def along(
     distance: Float[np.ndarray, " reading"], values: np.ndarray, grid: Float[np.ndarray, " place"]
 ) -> np.ndarray:
     """Values [reading, ...] at each place of a grid of distances, linear in between; NaN beyond."""
-    between = interpolate.interp1d(distance, values, axis=0, bounds_error=False)
+    between = scipy.interpolate.interp1d(distance, values, axis=0, bounds_error=False)
     return between(grid)
 
 

@@ -9,9 +9,9 @@ from math import factorial
 from typing import Literal, get_args
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
-from scipy import optimize, stats
 
 from undergrowth.analysis.censored import log_probability
 from undergrowth.analysis.intervals import Estimate, unknown
@@ -197,7 +197,7 @@ def _fitted(design: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, float, 
         z = scaled * at[-1] - (design @ at[:-1])[:, None]
         height = log_probability(z, 1 / at[-1])
         with np.errstate(over="ignore"):
-            along = np.exp(stats.norm.logpdf(z) - height[:, None]) * [-1, 1]
+            along = np.exp(scipy.stats.norm.logpdf(z) - height[:, None]) * [-1, 1]
         return height, np.where(is_known[:, None], -z / 2, along)
 
     def minus(at: np.ndarray) -> tuple[float, np.ndarray]:
@@ -207,7 +207,7 @@ def _fitted(design: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, float, 
 
     start = np.linalg.lstsq(design, y, rcond=None)[0]
     sharp = 1 / max(1e-2, float((y - design @ start).std()))
-    found = optimize.minimize(
+    found = scipy.optimize.minimize(
         minus,
         np.append(start, 1.0) * sharp,
         jac=True,
@@ -246,9 +246,9 @@ def exponential_over_power_law(ladder: Ladder, level: float = 0.95) -> Estimate:
     of_law = {law: found.log_likelihood for law, found in fits.items() if found}
     gains = np.bincount(ladder.task, of_law["exponential"] - of_law["power law"])
     gain, error = float(gains.mean()), float(gains.std() / np.sqrt(left))
-    reach = error * float(stats.t.ppf((1 + level) / 2, left))
+    reach = error * float(scipy.stats.t.ppf((1 + level) / 2, left))
 
     def p(threshold: float) -> float:
-        return float(2 * stats.t.sf(abs(gain - threshold) / max(error, 1e-12), left))
+        return float(2 * scipy.stats.t.sf(abs(gain - threshold) / max(error, 1e-12), left))
 
     return Estimate(gain, gain - reach, gain + reach, level, ladder.seeds, VUONG, p=p)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 
 import numpy as np
-from scipy import special, stats
+import scipy
 
 P = Callable[[float], float]
 """From a threshold to the two-sided p of the number being that."""
@@ -142,7 +142,7 @@ def corrected_t(
 
     error: the standard error of the mean; skewness: c; freedom: degrees of freedom.
     """
-    quantile = float(special.stdtrit(freedom, (1 + level) / 2))
+    quantile = float(scipy.special.stdtrit(freedom, (1 + level) / 2))
     low, high = (mean - error * _untransformed(sign * quantile, skewness) for sign in (1, -1))
     p = partial(_corrected_p, mean, error, skewness, freedom)
     return Estimate(mean, low, high, level, n, method, n_control, p)
@@ -151,7 +151,7 @@ def corrected_t(
 def _corrected_p(mean: float, error: float, skewness: float, freedom: float, threshold: float) -> float:
     t = (mean - threshold) / error
     y = t + skewness * t**2 / 3 + skewness**2 * t**3 / 27 + skewness / 6
-    return float(2 * special.stdtr(freedom, -abs(y)))
+    return float(2 * scipy.special.stdtr(freedom, -abs(y)))
 
 
 def _untransformed(y: float, skewness: float) -> float:
@@ -182,15 +182,18 @@ def censored_proportion(
     if not n:
         return unknown(np.nan, level, 0)
     tail = (1 - level) / 2
-    low = float(stats.beta.ppf(tail, k, n - k + 1)) if k else 0.0
-    high = float(stats.beta.isf(tail, most + 1, n - most)) if most < n else 1.0
+    low = float(scipy.stats.beta.ppf(tail, k, n - k + 1)) if k else 0.0
+    high = float(scipy.stats.beta.isf(tail, most + 1, n - most)) if most < n else 1.0
     return Estimate(k / n, low, high, level, n, EXACT, p=partial(_share_p, k, most, n))
 
 
 def _share_p(certain: int, possible: int, n: int, threshold: float) -> float:
     if not 0 <= threshold <= 1:
         return 0.0
-    tails = stats.binom.sf(certain - 1, n, threshold), stats.binom.cdf(possible, n, threshold)
+    tails = (
+        scipy.stats.binom.sf(certain - 1, n, threshold),
+        scipy.stats.binom.cdf(possible, n, threshold),
+    )
     return min(1.0, 2 * float(min(tails)))
 
 
@@ -246,12 +249,12 @@ def median_rank(n: int, level: float = 0.95) -> int:
     >>> [median_rank(n) for n in (1, 5, 6, 16)]
     [0, 0, 1, 4]
     """
-    return int(stats.binom.ppf((1 - level) / 2, n, 0.5))
+    return int(scipy.stats.binom.ppf((1 - level) / 2, n, 0.5))
 
 
 def _median_p(low: np.ndarray, high: np.ndarray, threshold: float) -> float:
     beyond = max(int((low > threshold).sum()), int((high < threshold).sum()))
-    return min(1.0, 2 * float(stats.binom.sf(beyond - 1, len(low), 0.5)))
+    return min(1.0, 2 * float(scipy.stats.binom.sf(beyond - 1, len(low), 0.5)))
 
 
 def _middle(low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -8,9 +8,8 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+import scipy
 import xarray as xr
-from scipy.ndimage import median_filter
-from scipy.optimize import isotonic_regression
 
 StepAxis = Literal["linear", "log"]
 
@@ -125,8 +124,8 @@ def _known(curve: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
 
 def _rising(values: np.ndarray) -> np.ndarray:
     """The curve that never falls and is nearest to the running median."""
-    smooth = median_filter(values, size=SMOOTHED, mode="nearest")
-    return np.asarray(isotonic_regression(smooth).x)
+    smooth = scipy.ndimage.median_filter(values, size=SMOOTHED, mode="nearest")
+    return np.asarray(scipy.optimize.isotonic_regression(smooth).x)
 
 
 def _positions(steps: np.ndarray, axis: StepAxis) -> np.ndarray:

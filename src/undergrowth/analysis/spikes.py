@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy
 import xarray as xr
 from jaxtyping import Float
-from scipy.ndimage import median_filter
-from scipy.signal import find_peaks, peak_widths
 
 Level = Float[np.ndarray, " step"]
 
@@ -54,13 +53,13 @@ def spikes(
     level = _level(curve, floor if log else None)
     half = _half(window, spacing, len(level))
     base, noise = _base(level, half), _noise(level, half)
-    least = np.maximum(height, deviations * noise)
-    peaks, found = find_peaks(level, height=base + least, prominence=(None, None), wlen=2 * half + 1)
+    least, across = np.maximum(height, deviations * noise), 2 * half + 1
+    peaks, found = scipy.signal.find_peaks(level, base + least, prominence=(None, None), wlen=across)
     prominences, *sides = (found[name] for name in ("prominences", "left_bases", "right_bases"))
     heights = level[peaks] - base[peaks]
-    widths = peak_widths(level, peaks, 0.5, prominence_data=(prominences, *sides))[0]
+    widths = scipy.signal.peak_widths(level, peaks, 0.5, prominence_data=(prominences, *sides))[0]
     lesser = np.minimum(heights, prominences), *sides
-    _, _, left, right = peak_widths(level, peaks, 1 - foot, prominence_data=lesser)
+    _, _, left, right = scipy.signal.peak_widths(level, peaks, 1 - foot, prominence_data=lesser)
     steps = curve["step"].values
     table = pd.DataFrame(
         {
@@ -93,14 +92,14 @@ def _base(level: Level, half: int) -> Level:
     Before its first step it stood where it began; after its last one it is its own mirror image.
     """
     padded = np.concatenate([np.full(half, level[0]), level, level[: -half - 1 : -1]])
-    before = median_filter(padded, half, origin=(half - 1) // 2)
-    return np.minimum(before, median_filter(padded, 2 * half + 1))[half:-half]
+    before = scipy.ndimage.median_filter(padded, half, origin=(half - 1) // 2)
+    return np.minimum(before, scipy.ndimage.median_filter(padded, 2 * half + 1))[half:-half]
 
 
 def _noise(level: Level, half: int) -> Level:
     """The standard deviation of white noise, from step to step, to which leaps add nothing."""
     changes = np.abs(np.diff(level))
-    noise = 1.4826 / math.sqrt(2) * median_filter(changes, 2 * half + 1, mode="reflect")
+    noise = 1.4826 / math.sqrt(2) * scipy.ndimage.median_filter(changes, 2 * half + 1, mode="reflect")
     return np.append(noise, noise[-1])
 
 

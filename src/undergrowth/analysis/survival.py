@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 Times = Sequence[float] | Sequence[int]
 
@@ -53,7 +53,7 @@ def survival(times: Times, happened: Sequence[bool]) -> Survival:
     """
     if not len(times):
         raise ValueError("a survival curve needs at least one time")
-    sf = stats.ecdf(_sample(times, happened)).sf
+    sf = scipy.stats.ecdf(_sample(times, happened)).sf
     censored = [t for t, seen in zip(times, happened, strict=True) if not seen]
     return Survival(
         np.concatenate([[0.0], sf.quantiles]),
@@ -75,10 +75,10 @@ def log_rank(
     if not (len(times) and len(other_times)) or not (any(happened) or any(other_happened)):
         return float("nan")
     with np.errstate(all="ignore"):
-        found = stats.logrank(_sample(times, happened), _sample(other_times, other_happened))
+        found = scipy.stats.logrank(_sample(times, happened), _sample(other_times, other_happened))
     return float(found.pvalue)
 
 
-def _sample(times: Times, happened: Sequence[bool]) -> stats.CensoredData:
+def _sample(times: Times, happened: Sequence[bool]) -> scipy.stats.CensoredData:
     at, seen = np.asarray(times, np.float64), np.asarray(happened, bool)
-    return stats.CensoredData(uncensored=at[seen], right=at[~seen])
+    return scipy.stats.CensoredData(uncensored=at[seen], right=at[~seen])

@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import scipy
 import xarray as xr
-from scipy import stats
 
 from undergrowth.store.events import DEFAULT_RULES, Event, Rules, events
 
@@ -128,7 +128,7 @@ class Switched:
         mine, its = (np.diff(np.log(np.maximum(loss, 1e-30))) for loss in (train, val))
         if np.ptp(mine) == 0 or np.ptp(its) == 0:
             return float("nan")
-        found: Any = stats.spearmanr(mine, its)
+        found: Any = scipy.stats.spearmanr(mine, its)
         return float(found.statistic)
 
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 import numpy as np
+import scipy
 import xarray as xr
-from scipy import stats
 
 from undergrowth.analysis import Above, Exceeds
 from undergrowth.analysis.areas import MIDWAY
@@ -224,7 +224,7 @@ def partial_rank_correlation(target: np.ndarray, predictors: np.ndarray, k: int)
     >>> round(partial_rank_correlation(x**3, np.stack([x, other]), 0), 6)
     1.0
     """
-    ranks = stats.rankdata(np.concatenate([target[None], predictors]), axis=1)
+    ranks = scipy.stats.rankdata(np.concatenate([target[None], predictors]), axis=1)
     others = np.delete(ranks, (0, k + 1), axis=0)
     design = np.stack([np.ones(len(target)), *others], axis=1)
     y = ranks[[0, k + 1]].T
@@ -249,7 +249,7 @@ def rank_correlation(predictor: str, component: str, run: Run) -> float | Missin
     early, last = known_early(run, component)[place], last_share(run, component)
     if np.ptp(early) == 0 or np.ptp(last) == 0:
         return Missing("all components are alike")
-    found = stats.spearmanr(early, last)
+    found = scipy.stats.spearmanr(early, last)
     return float(found.statistic)  # pyright: ignore[reportAttributeAccessIssue]
 
 

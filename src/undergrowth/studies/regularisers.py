@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from undergrowth.analysis import (
     Above,
@@ -363,7 +363,7 @@ def _by_chance(run: Run) -> float:
     """The validation accuracy that guessing stays below, but for one in a thousand."""
     data = run.spec.data()
     n_val = len(data.labels) - data.n_train
-    return float(stats.binom.ppf(0.999, n_val, 1 / run.spec.task.n_labels)) / n_val
+    return float(scipy.stats.binom.ppf(0.999, n_val, 1 / run.spec.task.n_labels)) / n_val
 
 
 COMPARISONS = (
