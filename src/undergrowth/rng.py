@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from pydantic import Field
@@ -43,6 +43,11 @@ class Seeds(Value):
     model: int = Field(default=0, ge=0, lt=2**31)
     data: int = Field(default=0, ge=0, lt=2**31)
     noise: int = Field(default=0, ge=0, lt=2**31)
+
+    @classmethod
+    def of(cls, seed: int) -> Self:
+        """One seed for all three."""
+        return cls(model=seed, data=seed, noise=seed)
 
 
 def stream(seed: int, purpose: Purpose, index: int = 0) -> np.random.Generator:

@@ -276,7 +276,7 @@ def _kinds_name(value: Value) -> tuple[str, ...]:
 
 def _told(value: Value) -> dict[str, Any]:
     """The name of a value, and the fields that are not at their defaults."""
-    defaults = _defaults(type(value))  # pyright: ignore[reportArgumentType] (a class, so it hashes)
+    defaults = defaults_of(type(value))  # pyright: ignore[reportArgumentType] (a class, so it hashes)
     its = {name: getattr(value, name) for name in type(value).model_fields}
     return {
         name: item
@@ -286,7 +286,7 @@ def _told(value: Value) -> dict[str, Any]:
 
 
 @cache
-def _defaults(kind: type[Value]) -> dict[str, Any]:
+def defaults_of(kind: type[Value]) -> dict[str, Any]:
     """The default of each field that has one: asked for once, for pydantic copies it each time."""
     return {
         name: field.get_default() for name, field in kind.model_fields.items() if not field.is_required()

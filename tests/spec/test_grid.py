@@ -102,6 +102,18 @@ def test_what_is_tabulated_is_what_each_run_gives(varied: dict[Any, Any]) -> Non
     assert list(found.tabulated(of, ("steps", "task"))) == [of(spec) for spec in found]
 
 
+OWN_NOISE = """
+[sweep]
+seeds = [5, 6]
+[[runs]]
+name = "trunk"
+[[runs]]
+name = "noisier"
+fork = { of = "trunk", at = { name = "at_step", step = 10 } }
+seeds = { noise = 5 }
+"""
+
+
 def test_a_grid_is_the_product_seed_by_seed() -> None:
     rates, decays = [0.001, 0.003], [0.0, 1.0, 2.0]
     found = grid(
@@ -205,7 +217,21 @@ def test_no_run_is_made_for_an_id(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(RunSpec, "from_dict", counted)
     assert len(set(found.ids())) == 20_000
-    assert len(made) <= 1 + 40 + 500
+    assert len(made) <= 1 + 40 + 2
+
+
+def test_a_fork_may_have_a_seed_of_its_own() -> None:
+    found = read_grid(TOP + OWN_NOISE)
+    assert [(spec.seeds.model, spec.seeds.noise) for spec in found] == [(5, 5), (5, 5), (6, 6), (6, 5)]
+    assert list(found.ids()) == [spec.id for spec in found]
+
+
+def test_values_are_compared_by_their_kinds_and_as_a_whole() -> None:
+    tables = [{"name": "adamw", "lr": 0.1}, {"lr": 0.1, "name": "adamw"}, {"name": "adamw", "lr": 0.2}]
+    with pytest.raises(SpecError, match="is there twice"):
+        grid(tiny.spec(), {"optimiser": tables})
+    assert len(grid(tiny.spec(), {"optimiser": tables[1:]})) == 2
+    assert len(grid(tiny.spec(), {"temperature": [1, 2.0]})) == 2
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ import hashlib
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from tests.sweep.in_process import killed_at, work
 from tests.sweep.test_packing import bits
 from undergrowth.measures import Norms, Reading
 from undergrowth.spec import RunSpec
-from undergrowth.store import Part, Store, StoreError, rows, verify
+from undergrowth.store import Part, Store, StoreError, gathering, rows, verify
 from undergrowth.store.database import seal_of
 from undergrowth.store.gathering import opened
 from undergrowth.store.layout import create, databases
@@ -84,6 +86,26 @@ def test_what_is_put_together_is_what_one_worker_wrote(whole: Path, tmp_path: Pa
     assert one.events.equals(other.events)
     assert (one.trunks, one.environment, one.began) == (other.trunks, other.environment, other.began)
     assert not (tmp_path / "all" / STAGE).exists()
+
+
+@pytest.mark.parametrize("worked", [lambda: 0.0, time.perf_counter], ids=["waits", "works"])
+def test_files_are_placed_by_threads_or_one_after_the_other(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worked: Callable[[], float]
+) -> None:
+    pools: list[str] = []
+
+    class Pool(ThreadPoolExecutor):
+        def map(self, *given: Any, **named: Any) -> Any:
+            pools.append("used")
+            return super().map(*given, **named)
+
+    monkeypatch.setattr(gathering, "PORTION", 1)
+    monkeypatch.setattr(gathering, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(gathering.time, "thread_time", worked)
+    merge([whole], tmp_path / "all")
+    assert contents(tmp_path / "all") == contents(whole)
+    assert verify(tmp_path / "all").damage == ()
+    assert bool(pools) == (worked() == 0.0)
 
 
 def test_a_merged_store_can_be_trained_into(whole: Path, tmp_path: Path) -> None:

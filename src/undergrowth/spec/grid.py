@@ -41,9 +41,12 @@ class Axis:
         told = " and ".join(self.fields)
         if not self.values:
             raise SpecError(f"{told} = []: no value to vary over: give at least one")
-        for i, row in enumerate(self.values):
-            if row in self.values[:i] and all(map(_same, row, self.values[self.values.index(row)])):
+        seen: set[Any] = set()
+        for row in self.values:
+            key = tuple((type(value), _hashable(value)) for value in row)
+            if key in seen:
                 raise SpecError(f"{told}: {shown(row[0])} is there twice: give each value once")
+            seen.add(key)
 
 
 @dataclass(frozen=True)
@@ -176,6 +179,15 @@ class Grid(Sequence[RunSpec]):
                 varied = self._name(point, Node({}))
                 raise SpecError(f"{node.place}{f'at {varied}: ' if varied else ''}{error}") from None
         return made
+
+
+def _hashable(value: Any) -> Any:
+    """What is equal where values of a spec file are, and can be in a set."""
+    if isinstance(value, Mapping):
+        return frozenset((key, _hashable(item)) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(map(_hashable, value))
+    return value
 
 
 def _point(number: int, lengths: Sequence[int]) -> Point:

@@ -11,11 +11,13 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Protocol
+from typing import Any, Protocol
 
+from undergrowth.rng import Seeds
 from undergrowth.spec.run import FORMAT, RunSpec
-from undergrowth.values import essence
+from undergrowth.values import defaults_of, essence
 
+_DEFAULTS = defaults_of(RunSpec)  # pyright: ignore[reportArgumentType] (a class, so it hashes)
 PARENT = "\0"
 """Stands for the parent's id in a text: no JSON has it."""
 
@@ -87,6 +89,9 @@ def _clusters(grid: Points) -> list[_Cluster]:
 
 def _texts_of(grid: Points, cluster: _Cluster) -> dict[tuple[int, ...], list[list[str]]]:
     """By what is chosen in a cluster: of each node, the texts of its fields."""
+    if cluster == _Cluster((0,), ("seeds",)) and _seeds_alone_decide(grid):
+        plain = (_text("seeds", Seeds.of(seed)) for seed in grid.seeds or ())
+        return {(at,): [[text]] * len(grid.above) for at, text in enumerate(plain)}
     found: dict[tuple[int, ...], list[list[str]]] = {}
     for choice in product(*(range(grid.lengths[i]) for i in cluster.positions)):
         at = dict(zip(cluster.positions, choice, strict=True))
@@ -95,9 +100,20 @@ def _texts_of(grid: Points, cluster: _Cluster) -> dict[tuple[int, ...], list[lis
     return found
 
 
+def _seeds_alone_decide(grid: Points) -> bool:
+    """Whether every run has the seed of its point for all three; a fork may have been given one of its
+    own, which equals that of one point, but not of two.
+    """
+    return all(
+        spec.seeds == Seeds.of(seed)
+        for at, seed in enumerate((grid.seeds or ())[:2])
+        for spec in grid.made((at, *(0 for _ in grid.lengths[1:])))
+    )
+
+
 def _texts(grid: Points, made: Sequence[RunSpec], fields: Sequence[str]) -> list[list[str]]:
     return [
-        [_text(spec, field, forks=up is not None) for field in fields]
+        [_text(field, getattr(spec, field), forks=up is not None) for field in fields]
         for up, spec in zip(grid.above, made, strict=True)
     ]
 
@@ -115,13 +131,12 @@ def _slots(grid: Points, clusters: Sequence[_Cluster]) -> list[list[Slot]]:
     return [[slot for slot in slots if slot] for slots in found]
 
 
-def _text(spec: RunSpec, field: str, *, forks: bool) -> str:
+def _text(field: str, value: Any, *, forks: bool = False) -> str:
     """What a field adds to the JSON of a run's essence; nothing where it is at its default.
 
     forks: whether the run forks from one of the same point, whose id is filled in later.
     """
-    value = getattr(spec, field)
-    if value == RunSpec.model_fields[field].get_default():
+    if value == _DEFAULTS.get(field):
         return ""
     told = json.dumps(essence(value), sort_keys=True)
     if forks and field == "fork":

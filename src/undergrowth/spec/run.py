@@ -149,7 +149,7 @@ class RunSpec(Value):
 
     def seeded(self, seed: int) -> RunSpec:
         """This run with all three seeds set to `seed`; no rule for specs depends on seeds."""
-        return unchecked(self, seeds=Seeds(model=seed, data=seed, noise=seed))
+        return unchecked(self, seeds=Seeds.of(seed))
 
     def replace(self, **fields: Any) -> RunSpec:
         """This run with some fields replaced, validated anew; raises SpecError as `from_dict` does."""

@@ -9,6 +9,7 @@ import platform
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import jax
@@ -200,16 +201,20 @@ def _json(changed: Mapping[str, tuple[float, float]]) -> dict[str, list[float | 
 
 def environment(threads: int) -> dict[str, str]:
     """What a run ran on and with: kept beside its results."""
-    versions = {name: importlib.metadata.version(name) for name in ("undergrowth", *RECORDED)}
-    machine = f"{platform.system()} {platform.machine()}, {_processor()}, {os.cpu_count()} cores"
     return {
-        **versions,
-        "python": platform.python_version(),
-        "machine": machine,
+        **_software_and_machine(),
         "xla_threads": str(threads),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "device": jax.devices()[0].device_kind,
     }
+
+
+@cache
+def _software_and_machine() -> dict[str, str]:
+    """What stays the same in a process: looked up once, for it takes some milliseconds."""
+    versions = {name: importlib.metadata.version(name) for name in ("undergrowth", *RECORDED)}
+    machine = f"{platform.system()} {platform.machine()}, {_processor()}, {os.cpu_count()} cores"
+    return {**versions, "python": platform.python_version(), "machine": machine}
 
 
 def _processor() -> str:
