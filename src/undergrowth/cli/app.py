@@ -91,7 +91,7 @@ def which_seeds(given: str) -> int | range:
 def runs_named(store: Store, ids: Sequence[str]) -> list[Run]:
     """The runs whose ids begin so, all of them where none is named."""
     stored = store.runs
-    for id_, why in store.unreadable:
+    for id_, why in store.unreadable if ids or not stored else ():
         if not stored or any(id_.startswith(begins) for begins in ids):
             raise WrongUseError(f"run {id_} cannot be read: {why}")
     if not stored:
