@@ -21,9 +21,8 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+from benchmarks.works import smallest
 from undergrowth.engine import train
-from undergrowth.measures import Curves
-from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.spec.grid import grid
 from undergrowth.store import Store
@@ -31,28 +30,15 @@ from undergrowth.store.layout import create
 from undergrowth.store.merging import merge
 from undergrowth.store.writer import Writer
 from undergrowth.sweep.planning import plan
-from undergrowth.tasks import Modular
 
+SMALLEST = smallest(steps=20)
 RUNS_A_STORE = 100
 SHARE_MEASURED = 10
 """`measure` is timed on all runs, and on one in so many: its time grows in proportion or it does not."""
 
 
-def small() -> RunSpec:
-    """The smallest run that trains, is measured and keeps checkpoints."""
-    return RunSpec.from_dict(
-        {
-            "task": Modular(p=5).model_dump(),
-            "model": {"name": "two_token_mlp", "d_embed": 4, "d_mlp": 6},
-            "steps": 20,
-            "measures": [Curves(schedule=Schedule(every=20, until=20)).model_dump()],
-            "checkpoints": Schedule(every=20, until=20).model_dump(),
-        }
-    )
-
-
 def time_plan(n: int) -> None:
-    runs = grid(small(), {"optimiser.lr": [1e-3, 3e-3]}, seeds=range(n // 2))
+    runs = grid(SMALLEST, {"optimiser.lr": [1e-3, 3e-3]}, seeds=range(n // 2))
     began = time.perf_counter()
     left = plan(runs, Path("nothing-is-stored-here")).n_runs
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -66,11 +52,11 @@ def make(folder: Path, n: int) -> None:
 
 def _make_some(folder: Path, which: int) -> None:
     seeds = range(RUNS_A_STORE * which, RUNS_A_STORE * (which + 1))
-    _store(folder / f"store-{which:04}", (small().seeded(seed) for seed in seeds))
+    _store(folder / f"store-{which:04}", (SMALLEST.seeded(seed) for seed in seeds))
 
 
 def _store(root: Path, specs: Iterable[RunSpec]) -> None:
-    facts = [fact for _, fact in train([small()], [None])]
+    facts = [fact for _, fact in train([SMALLEST], [None])]
     create(root)
     writer = Writer(root, "made")
     for spec in specs:

@@ -23,13 +23,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from undergrowth.measures import Curves
-from undergrowth.schedules import Schedule
+from benchmarks.works import smallest
 from undergrowth.spec import RunSpec
 from undergrowth.store import Store, verify
 from undergrowth.sweep import Layout, Progress, train
 from undergrowth.sweep.ray_engine import OnRay, library, train_on_ray
-from undergrowth.tasks import Modular
 
 SLOTS = 2
 MARK = "UNDERGROWTH_BENCHMARK"
@@ -41,16 +39,7 @@ KILLS = (0.2, 0.5)
 
 def specs(n: int, steps: int) -> list[RunSpec]:
     """The smallest runs that still train, measure and keep a checkpoint."""
-    ends = Schedule(every=steps, until=steps)
-    base = RunSpec.from_dict(
-        {
-            "task": Modular(p=5).model_dump(),
-            "model": {"name": "two_token_mlp", "d_embed": 4, "d_mlp": 6},
-            "steps": steps,
-            "measures": [Curves(schedule=ends).model_dump()],
-            "checkpoints": ends.model_dump(),
-        }
-    )
+    base = smallest(steps)
     return [base.seeded(seed) for seed in range(n)]
 
 

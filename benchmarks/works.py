@@ -8,8 +8,10 @@ from typing import Literal
 
 from benchmarks import flops
 from benchmarks.rows import Bar
+from undergrowth.measures import Curves
 from undergrowth.models import TransformerSpec, TwoTokenMLPSpec
 from undergrowth.models.prompts import n_special
+from undergrowth.schedules import Schedule
 from undergrowth.spec import RunSpec
 from undergrowth.spec.presets import preset
 from undergrowth.tasks import Modular, Tokens
@@ -36,6 +38,18 @@ class Work:
     reference_stretch: int = 0
     rounds: int = 5
     note: str = ""
+
+
+def smallest(steps: int) -> RunSpec:
+    """A run that does least, and yet trains, is measured and keeps its first and last checkpoint."""
+    ends = Schedule(every=steps, until=steps)
+    return RunSpec(
+        task=Modular(p=5),
+        model=TwoTokenMLPSpec(d_embed=4, d_mlp=6),
+        steps=steps,
+        measures=(Curves(schedule=ends),),
+        checkpoints=ends,
+    )
 
 
 def tiny() -> RunSpec:
