@@ -7,11 +7,13 @@ import json
 import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from tests.commands import ran
 from undergrowth import printing
 from undergrowth.cli import run_list, stores
 from undergrowth.cli.run_list import as_listed, column, in_order, matching
-from undergrowth.printing import PlainConsole, RunRow, print_table, run_rows
+from undergrowth.printing import PlainConsole, RunRow, ToldApart, print_table, run_rows
 from undergrowth.store.comparing import compare
 from undergrowth.store.listing import Listed
 from undergrowth.sweep import Layout, train
@@ -127,7 +129,9 @@ def listed_row(settings: dict[str, Any], **fields: Any) -> Listed:
 
 
 def printed(rows: Sequence[Listed]) -> tuple[list[dict[str, Any]], str]:
-    return as_listed([RunRow(row, "a run") for row in rows])
+    among = ToldApart(cast(ug.Store, None), rows)
+    vars(among)["words"] = dict.fromkeys((row.id for row in rows), "a run")
+    return as_listed([RunRow(row, among) for row in rows])
 
 
 def test_runs_are_sorted_and_what_never_came_is_last_either_way() -> None:
@@ -326,3 +330,12 @@ def test_a_damaged_reading_is_one_line(store: ug.Store, say, tmp_path: Path) -> 
             connection.execute("UPDATE readings SET content = x'00' WHERE run_id = ?", (BASE.id,))
     code, out, wrong = say("diff", copy, BASE.id, FAST.id)
     assert (code, out, wrong.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize("more", [(), ("--columns", "lr,grokked"), ("--where", "lr<1", "--sort", "lr")])
+def test_a_list_of_runs_that_have_ended_needs_no_jax(store: ug.Store, more: tuple[str, ...]) -> None:
+    """Which takes a second to be imported."""
+    code = "import sys; from undergrowth.cli.entry import exit_code; "
+    code += "sys.exit(exit_code(sys.argv[1:]) or 'jax' in sys.modules)"
+    command = [sys.executable, "-c", code, "runs", str(store.root), *more]
+    assert subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
@@ -55,17 +56,24 @@ WIDE, PIPED = 120, 200
 class RunRow:
     """A run of a list.
 
-    listed: who it is, its settings, events and last readings, and how it ended; told: which it is among
-    the others, in words.
+    listed: who it is, its settings, events and last readings, and how it ended; among: tells it apart
+    from the other runs of the list.
     """
 
     listed: Listed
-    told: str
+    among: ToldApart
 
-    def as_printed(self) -> dict[str, Any]:
-        """What a table has of it: events as first and stable step in one where they differ."""
-        row = self.listed
-        first = {"id": row.id, "status": row.status, "run": self.told, "step": row.last_step}
+    @property
+    def told(self) -> str:
+        """Which it is among the others, in words."""
+        return self.among.words.get(self.listed.id, self.listed.described)
+
+    def as_printed(self, called: str | None = None) -> dict[str, Any]:
+        """What a table has of it: events as first and stable step in one where they differ; called: in
+        place of the words that tell it from the others.
+        """
+        row, run = self.listed, self.told if called is None else called
+        first = {"id": row.id, "status": row.status, "run": run, "step": row.last_step}
         times = {name: _time(name, row.events) for name in EVENTS if name in row.events}
         last = {"val accuracy": row.readings.get("val_accuracy")} if row.events else {}
         return {**first, **times, **last, "note": self.listed.note}
@@ -89,15 +97,28 @@ MOST_TOLD_APART = 1000
 """Runs whose descriptions are compared; of more, each has its own."""
 
 
+@dataclass(frozen=True, eq=False)
+class ToldApart:
+    """What tells runs of a store apart, made out when somebody asks: that takes their specs, and JAX."""
+
+    store: Store
+    listed: Sequence[Listed]
+
+    @cached_property
+    def words(self) -> dict[str, str]:
+        """By id which of them a run is; of more than a thousand each is only described."""
+        from undergrowth.naming import runs_told_apart
+
+        if len(self.listed) > MOST_TOLD_APART:
+            return {}
+        specs = [run.spec for run in self.store.of_ids([row.id for row in self.listed])]
+        return runs_told_apart(specs, {row.id: row.called for row in self.listed})
+
+
 def run_rows(store: Store, listed: Sequence[Listed]) -> list[RunRow]:
     """Some runs of a store as rows of a list, told apart from one another."""
-    from undergrowth.naming import runs_told_apart
-
-    if len(listed) > MOST_TOLD_APART:
-        return [RunRow(row, row.described) for row in listed]
-    specs = [run.spec for run in store.of_ids([row.id for row in listed])]
-    told = runs_told_apart(specs, {row.id: row.called for row in listed})
-    return [RunRow(row, told.get(row.id, row.described)) for row in listed]
+    among = ToldApart(store, listed)
+    return [RunRow(row, among) for row in listed]
 
 
 def _time(name: str, events: Mapping[str, Any]) -> object:

@@ -19,7 +19,7 @@ from undergrowth.spec import RunSpec
 from undergrowth.store import Run, Store, StoreError, together, verify
 from undergrowth.store.database import reading
 from undergrowth.store.layout import create, databases
-from undergrowth.store.lineage import resume_point
+from undergrowth.store.start_points import resume_point
 from undergrowth.store.updates import GATHERED, joined, known_until, stored_until
 from undergrowth.store.writer import Writer
 from undergrowth.training.interventions import AtStep

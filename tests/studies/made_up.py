@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from undergrowth.spec import RunSpec
@@ -34,8 +33,7 @@ class MadeUpRun(Run):
     ) -> None:
         arrays = xr.Dataset({n: ("step", list(v)) for n, v in curves.items()}, {"step": list(steps)})
         self.__dict__.update(spec=spec, status="done", curves=arrays, names=(*curves, *readings))
-        events = pd.DataFrame(columns=["step", "kind", "detail"])
-        self.__dict__.update(readings=readings, events=events, given_names=(), message="", parts=())
+        self.__dict__.update(readings=readings, happened=(), given_names=(), message="", parts=())
 
     def __getitem__(self, name: str) -> xr.DataArray:
         return self.readings[name] if name in self.readings else self.curves[name]

@@ -16,7 +16,8 @@ from undergrowth.spec import RunSpec
 from undergrowth.store import Store, verify
 from undergrowth.store.checkpoints import load_rolling, rolling_path
 from undergrowth.store.layout import databases
-from undergrowth.store.lineage import curves_of, resume_point
+from undergrowth.store.lineage import curves_of
+from undergrowth.store.start_points import resume_point
 from undergrowth.training.interventions import AtStep
 
 RARELY = {"every": 1000, "until": 1000, "per_decade": 1}

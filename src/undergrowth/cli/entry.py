@@ -5,16 +5,12 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from cyclopts import CycloptsError
 
 from undergrowth.cli.app import NotWrittenError, WrongUseError, app, given_arguments, say_wrong
 from undergrowth.plain_text import command
 from undergrowth.printing import survive_any_text
-
-if TYPE_CHECKING:  # the command line starts without JAX
-    pass
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from undergrowth.cli.app import AsJson, StoreName, app, runs_named
 from undergrowth.printing import console, in_figures, print_entry, print_json, print_table, reading_rows
-
-if TYPE_CHECKING:  # the command line starts without JAX
-    pass
 
 
 @app.command

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from undergrowth.cli.app import AsJson, StoreName, WrongUseError, app
 from undergrowth.cli.studies import study_named
 from undergrowth.printing import console, print_json, print_verdicts
-
-if TYPE_CHECKING:  # the command line starts without JAX
-    pass
 
 
 @app.command

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +21,7 @@ from undergrowth.garbage import collected_seldom
 from undergrowth.printing import print_answers, print_json
 
 if TYPE_CHECKING:  # the command line starts without JAX
-    from undergrowth.store import Store
+    from undergrowth.store import Run, Store
     from undergrowth.studies.conducting import Report
 
 
@@ -43,8 +44,7 @@ def report(
     from undergrowth.store import Store
 
     store = Store(directory)
-    runs_named(store, ())
-    written = write_report_of(store, out)
+    written = write_report_of(store, out, runs_named(store, ()))
     if as_json:
         print_json([claim.to_dict() for claim in written.claims])
     else:
@@ -52,8 +52,8 @@ def report(
     return 0
 
 
-def write_report_of(store: Store, out: Path | None) -> Report:
-    """Write the page of a store, by default into it."""
+def write_report_of(store: Store, out: Path | None, runs: Sequence[Run] | None = None) -> Report:
+    """Write the page of a store, by default into it; runs: its runs, where they were read already."""
     from undergrowth.own_parts import undergrowth_command
     from undergrowth.studies.conducting import places, write_report
     from undergrowth.studies.named import studies, unknown_in
@@ -65,7 +65,8 @@ def write_report_of(store: Store, out: Path | None) -> Report:
         )
     try:
         with collected_seldom():
-            return write_report(store, studies().values(), this_command(), places(store, out))
+            where = places(store, out)
+            return write_report(store, studies().values(), this_command(), where, runs)
     except OSError as error:
         again = undergrowth_command("report", store.root, "--out", "PLACE")
         raise NotWrittenError(

@@ -204,7 +204,7 @@ def as_listed(rows: Sequence[RunRow]) -> tuple[list[dict[str, Any]], str]:
     from undergrowth.store.listing import that_tell
 
     is_narrow = console.is_terminal and console.width < WIDE
-    plain = [_with_short_id(row.as_printed(), is_narrow) for row in rows]
+    plain = [_with_short_id(row.as_printed(called=""), is_narrow) for row in rows]
     listed = [row.listed for row in rows]
     differing = that_tell(listed)
     heads = _heads(differing, plain)
@@ -222,7 +222,7 @@ def as_listed(rows: Sequence[RunRow]) -> tuple[list[dict[str, Any]], str]:
     called = [", ".join(row.called) for row in listed]
     own = {(name, row.seed) for name, row in zip(called, listed, strict=True) if name}
     if len(rows) == 1 or (left_out and len(own) < len(rows)):
-        called = [row["run"] for row in plain]
+        called = [row.told for row in rows]
     found = [
         {
             "id": row["id"],

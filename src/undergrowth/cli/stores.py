@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from undergrowth.cli.app import AsJson, RunId, StoreName, WrongUseError, app, runs_named
 from undergrowth.plain_text import in_one_line, visible
 from undergrowth.printing import console, errors, print_json, print_table, run_rows
-
-if TYPE_CHECKING:  # the command line starts without JAX
-    pass
 
 MOST_PRINTED = 200
 """Runs that `runs` prints unless told otherwise."""

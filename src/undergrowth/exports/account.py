@@ -5,24 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, get_args
 
 from undergrowth.exports.format import ExportError
 from undergrowth.store import Run, StoreError
 from undergrowth.store.events import EventName
 from undergrowth.store.listing import Listed, listed
+from undergrowth.store.stored import Happened
 from undergrowth.store.updates import UPDATE_LOSS
 
 if TYPE_CHECKING:
     import xarray as xr
-
-
-class Happened(NamedTuple):
-    """Something that happened at a step: `memorised`, `onset`, `grokked`, or a stored event's kind."""
-
-    step: int
-    event: str
-    detail: dict[str, Any]
 
 
 def one_by_one(runs: Sequence[Run], readings: Sequence[str]) -> Iterator[tuple[Run, Listed]]:
@@ -47,17 +40,12 @@ def happened(run: Run, row: Listed) -> list[Happened]:
     """By step what happened in a run: its events by the usual rules, and those that are stored."""
     steps = {name: row.events.get(name) for name in get_args(EventName)}
     found = [Happened(step, name, {}) for name, step in steps.items() if step is not None]
-    stored = run.events
-    found += [
-        Happened(int(step), kind, detail)
-        for step, kind, detail in zip(stored["step"], stored["kind"], stored["detail"], strict=True)
-    ]
-    return sorted(found, key=lambda each: each[:2])
+    return sorted([*found, *run.happened], key=lambda each: each[:2])
 
 
 def in_words(each: Happened) -> str:
     """An event in one line."""
-    return f"{each.event} {json.dumps(each.detail)}" if each.detail else each.event
+    return f"{each.kind} {json.dumps(each.detail)}" if each.detail else each.kind
 
 
 def readings_of(run: Run, readings: Sequence[str]) -> Iterator[xr.DataArray]:

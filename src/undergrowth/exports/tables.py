@@ -101,7 +101,7 @@ def _of_events(run: Run, row: Listed) -> Columns:
     return {
         "run": Column("text", [run.id] * len(found)),
         "step": Column("whole", [each.step for each in found]),
-        "event": Column("text", [each.event for each in found]),
+        "event": Column("text", [each.kind for each in found]),
         "detail": Column("text", [json.dumps(each.detail) if each.detail else None for each in found]),
     }
 

@@ -52,7 +52,7 @@ def _summaries(run: Run, row: Listed, readings: Sequence[str]) -> Iterator[tuple
     numbers: dict[int, list[tuple[str, float]]] = {}
     for each in happened(run, row):
         yield each.step, text.text_pb("events", in_words(each))
-        numbers.setdefault(each.step, []).append((f"events/{each.event}", each.step))
+        numbers.setdefault(each.step, []).append((f"events/{each.kind}", each.step))
     for reading in shown(run, readings):
         for step, values in zip(reading.steps.tolist(), reading.values, strict=True):
             if not isinstance(reading, Spread):

@@ -84,7 +84,7 @@ def _history(wandb: Any, run: Run, row: Listed, readings: Sequence[str]) -> dict
     found: dict[int, dict[str, Any]] = {}
     for each in happened(run, row):
         at = found.setdefault(each.step, {})
-        at[f"events/{each.event}"] = each.step
+        at[f"events/{each.kind}"] = each.step
         at["event"] = "; ".join(filter(None, (at.get("event"), in_words(each))))
     for reading in shown(run, readings):
         for step, values in zip(reading.steps.tolist(), reading.values, strict=True):

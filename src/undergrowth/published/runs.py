@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from undergrowth.rng import Seeds
 from undergrowth.spec import RunSpec
 from undergrowth.store import Part, Run
+from undergrowth.store.stored import Happened
 
 if TYPE_CHECKING:
-    import pandas as pd
     import xarray as xr
 
 
@@ -26,7 +26,7 @@ class PublishedRun(Run):
         spec: RunSpec,
         parts: tuple[Part, ...],
         curves: xr.Dataset,
-        happened: pd.DataFrame,
+        happened: tuple[Happened, ...],
         about: Mapping[str, Any],
     ) -> None:
         trunks = tuple((trunk, step) for trunk, step in about.get("trunks", ()))
@@ -40,7 +40,7 @@ class PublishedRun(Run):
             began=0.0,
             ended=float(about["seconds"]),
             trunks=trunks,
-            events=happened,
+            happened=happened,
             curves=curves,
             names=tuple(map(str, curves.data_vars)),
         )
@@ -62,7 +62,7 @@ def account(run: Run, parts: Sequence[Part]) -> dict[str, Any]:
     """What `runs.json` has of a run and the parts that it plays in its study; nothing of what is empty,
     and one number where all seeds are equal.
     """
-    events, spec = run.events.to_dict("records"), run.spec
+    spec = run.spec
     seeds = spec.seeds.model_dump()
     told = {
         "id": run.id,
@@ -73,7 +73,7 @@ def account(run: Run, parts: Sequence[Part]) -> dict[str, Any]:
         "message": run.message,
         "seconds": round((run.ended or run.began) - run.began, 1),
         "trunks": [list(trunk) for trunk in run.trunks],
-        "events": [[int(e["step"]), e["kind"], _brief(e["detail"], spec)] for e in events],
+        "events": [[step, kind, _brief(detail, spec)] for step, kind, detail in run.happened],
     }
     return {name: value for name, value in told.items() if value not in (None, "", [])}
 
@@ -96,8 +96,6 @@ def from_account(
     told: Mapping[str, Any], arm: RunSpec, curves: xr.Dataset, study: str, budget: str
 ) -> PublishedRun:
     """The run of an account; raises ValueError where its spec is not the one that its id is of."""
-    import pandas as pd
-
     seeds = told["seeds"]
     changed: dict[str, Any] = {
         "seeds": dict.fromkeys(Seeds.model_fields, seeds) if isinstance(seeds, int) else seeds
@@ -108,9 +106,8 @@ def from_account(
     if spec.id != told["id"]:
         raise ValueError(f"run {told['id']} has a spec whose id is {spec.id}")
     parts = tuple(Part(study, budget, name, role, seed) for name, role, seed in told["parts"])
-    happened = [
-        (step, kind, {**_said(detail, spec), **detail} if "intervention" in detail else detail)
+    happened = tuple(
+        Happened(step, kind, {**_said(detail, spec), **detail} if "intervention" in detail else detail)
         for step, kind, detail in told.get("events", ())
-    ]
-    events = pd.DataFrame(happened, columns=["step", "kind", "detail"])
-    return PublishedRun(spec, parts, curves, events, told)
+    )
+    return PublishedRun(spec, parts, curves, happened, told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice, zip_longest
 from typing import Any
 
 import numpy as np
@@ -57,16 +58,16 @@ def aligned_figure(
         raise ValueError(f"at = {at!r}: no event of a run: use one of {', '.join(MOMENTS)}")
     readings = readings or ("val_accuracy", "train_accuracy")
     arms = arms_of(runs)
+    most = most_runs(len(readings))
     panels = {
-        name: {run: run.curves[name].dropna("step") for run in having(arms, name)} for name in readings
+        name: {
+            run: run.curves[name].dropna("step")
+            for run in islice((run for run in in_rounds(arms) if name in run.curves), most)
+        }
+        for name in readings
     }
     named = {"name": readings[0], "title": ", ".join(map(in_text, readings)), "y": _scales(panels)}
     return curves_figure(arms, panels, at=at, rules=rules, **{**named, **how})
-
-
-def having(arms: Sequence[Arm], reading: str) -> list[Run]:
-    """The runs of some arms that have a reading without axes."""
-    return [run for arm in arms for run in arm.runs if reading in run.curves]
 
 
 def curves_figure(
@@ -82,7 +83,7 @@ def curves_figure(
     marks: Sequence[Moment] = tuple(MARKS),
 ) -> Figure:
     """The same of any curves by panel and run; marks: what is marked on them."""
-    chosen, left_out = _chosen(arms, len(panels))
+    chosen, left_out = _chosen(arms, panels)
     its = {course.run.id: course for course in courses([r for arm in arms for r in arm.runs], rules)}
     rows = [
         frame
@@ -158,18 +159,24 @@ def scale_of(curves: Sequence[xr.DataArray], name: str = "") -> Scale:
     return Scale(kind="log" if is_wide else "linear")
 
 
-def _chosen(arms: Sequence[Arm], panels: int) -> tuple[set[str], str]:
-    """The ids of the runs that are drawn, and what to say of the others: every arm's first seed comes
-    before any arm's second.
-    """
-    ranked = sorted(
-        (place, i, run.id) for i, arm in enumerate(arms) for place, run in enumerate(arm.runs)
-    )
-    most = max(1, MOST_LINES // max(1, panels))
-    if len(ranked) <= most:
-        return {run_id for *_, run_id in ranked}, ""
-    told = f"Of {len(ranked)} runs {most} are drawn, the first seeds of each arm; the tables have all. "
-    return {run_id for *_, run_id in ranked[:most]}, told
+def _chosen(arms: Sequence[Arm], panels: Panels) -> tuple[set[str], str]:
+    """The ids of the runs that are drawn, and what to say of the others."""
+    runs, most = sum(len(arm.runs) for arm in arms), most_runs(len(panels))
+    there = (run for run in in_rounds(arms) if any(run in curves for curves in panels.values()))
+    chosen = {run.id for run in islice(there, most)}
+    told = f"Of {runs} runs {most} are drawn, the first seeds of each arm; the tables have all. "
+    return chosen, told if runs > most else ""
+
+
+def most_runs(panels: int) -> int:
+    """The runs that a figure of so many panels draws."""
+    return max(1, MOST_LINES // max(1, panels))
+
+
+def in_rounds(arms: Sequence[Arm]) -> Iterator[Run]:
+    """All runs, every arm's first seed before any arm's second."""
+    for seeds in zip_longest(*(arm.runs for arm in arms)):
+        yield from (run for run in seeds if run is not None)
 
 
 def _rest(arms: Sequence[Arm]) -> str:

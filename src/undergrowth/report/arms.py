@@ -152,17 +152,22 @@ def courses(runs: Runs, rules: Rules = RULES) -> tuple[Course, ...]:
     for run in given:
         if run.spec.fork and run.forked_at is not None:
             leaves.setdefault(run.spec.fork.of, set()).add(run.forked_at)
-    return tuple(_course(run, frozenset(leaves.get(run.id, ())), rules) for run in given)
+    return tuple(_kept_course(run, frozenset(leaves.get(run.id, ())), rules) for run in given)
 
 
-@lru_cache(maxsize=4096)
+def _kept_course(run: Run, leaves: frozenset[int], rules: Rules) -> Course:
+    """A run's course, kept with it: a page asks for it half a dozen times, of 10,000 runs too."""
+    kept: dict[object, Course] = vars(run).setdefault("_courses", {})
+    if (leaves, rules) not in kept:
+        kept[leaves, rules] = _course(run, leaves, rules)
+    return kept[leaves, rules]
+
+
 def _course(run: Run, leaves: frozenset[int], rules: Rules) -> Course:
     own = inherited(run)
-    fired = of_kind(run.events, "fired")
+    fired = of_kind(run.happened, "fired")
     by_position = {
-        detail["intervention"]: int(step)
-        for step, detail in zip(fired["step"], fired["detail"], strict=True)
-        if detail["intervention"] >= own
+        detail["intervention"]: step for step, detail in fired if detail["intervention"] >= own
     }
     forked_at = run.forked_at
     if forked_at is None and len(leaves) == 1:

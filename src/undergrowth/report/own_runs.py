@@ -10,7 +10,7 @@ import xarray as xr
 
 from undergrowth.analysis import Rules, spikes
 from undergrowth.measures.named import kinds
-from undergrowth.report.aligned import aligned_figure, in_text
+from undergrowth.report.aligned import aligned_figure, in_text, most_runs
 from undergrowth.report.arms import Arm, arms_of, courses, telling
 from undergrowth.report.charts import Scale
 from undergrowth.report.described import said_of, summary
@@ -262,7 +262,7 @@ def _section(measured: Measured, name: str, arms: Sequence[Arm], rules: Rules) -
             size = f"{values.nbytes / 2**20:,.0f} MiB a run"
             problems.append(f"Not drawn: {reading}, {size}; it is in the store.")
         elif not shape.long and shape.n_panels <= BESIDE:
-            curves |= panels_of(readings_of(arms, reading), reading)
+            curves |= panels_of(readings_of(arms, reading, most_runs(1)), reading)
         else:
             spreads += [spread_figure(arms, reading, told)] if shape.long else []
             maps += [map_figure(arms, reading, told)] if len(shape.long) < 2 else []

@@ -14,7 +14,15 @@ import xarray as xr
 
 from undergrowth.analysis import Rules
 from undergrowth.analysis.distributions import pooled_quantiles
-from undergrowth.report.aligned import COLOURED, Panels, curves_figure, in_text, scale_of
+from undergrowth.report.aligned import (
+    COLOURED,
+    Panels,
+    curves_figure,
+    in_rounds,
+    in_text,
+    most_runs,
+    scale_of,
+)
 from undergrowth.report.areas import DIVERGING, VIRIDIS
 from undergrowth.report.arms import Arm, arms_of, looks_of, telling
 from undergrowth.report.axes import ZERO_ON_LOG
@@ -79,7 +87,7 @@ def reading_figure(runs: Runs, reading: str, rules: Rules = RULES, told: str = "
     shape = shape_of(sample(arms, reading))
     if shape.long or shape.n_panels > MOST_PANELS:
         return spread_figure(arms, reading, told)
-    curves = panels_of(readings_of(arms, reading), reading)
+    curves = panels_of(readings_of(arms, reading, most_runs(shape.n_panels)), reading)
     return numbers_figure(arms, curves, name=reading, title=sentence(reading), told=told, rules=rules)
 
 
@@ -101,16 +109,16 @@ def numbers_figure(
 
 def sample(arms: Sequence[Arm], reading: str) -> xr.DataArray:
     """A reading of the first run that has it; KeyError where none has it."""
-    return next(iter(readings_of(arms, reading, most=1).values()))
+    return next(iter(readings_of(arms, reading, 1).values()))
 
 
 def readings_of(arms: Sequence[Arm], reading: str, most: int | None = None) -> dict[Run, xr.DataArray]:
-    """A reading of each run that has it on the axes that the first has, of so many at most; KeyError
-    where none has it.
+    """A reading of each run that has it on the axes that the first has, of so many at most, every arm's
+    first seed before any arm's second; KeyError where none has it.
     """
     found: dict[Run, xr.DataArray] = {}
     axes: Any = None
-    for run in (run for arm in arms for run in arm.runs if reading in run.names):
+    for run in (run for run in in_rounds(arms) if reading in run.names):
         if most is not None and len(found) == most:
             break
         values = run[reading]

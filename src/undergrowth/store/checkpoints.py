@@ -21,12 +21,11 @@ from undergrowth.spec import RunSpec
 from undergrowth.store import rows
 from undergrowth.store.errors import StoreError
 from undergrowth.store.files import content, inside, is_regular
-from undergrowth.store.layout import checkpoint_folder, run_folder
+from undergrowth.store.layout import CONFIG, MODEL, TRAINING, checkpoint_folder, run_folder
 from undergrowth.tasks import Data
 from undergrowth.training.state import Curve, Snapshot, TrainState
 
 NOW, GOOD = "now", "good"
-MODEL, TRAINING, CONFIG = "model.safetensors", "training.safetensors", "config.json"
 BESIDE = ("knobs", "gates", "baselines", "frozen", "groups", "owners", "subspaces", "scales")
 """Fields of the state that are arrays by name; in a file as knobs/temperature and so on."""
 

@@ -68,7 +68,8 @@ class Event:
 def events(curves: xr.Dataset, rules: Rules = DEFAULT_RULES) -> dict[EventName, Event]:
     """The three events of a run from its `train_accuracy` and `val_accuracy`, dim (step)."""
     train, val = (_known(curves, f"{side}_accuracy") for side in ("train", "val"))
-    last = int(curves["step"].values[-1]) if curves["step"].size else 0
+    steps = curves.variables["step"].values
+    last = int(steps[-1]) if len(steps) else 0
     return events_between(train, val, last, rules)
 
 
@@ -96,7 +97,7 @@ class Curve(NamedTuple):
 
 def _known(curves: xr.Dataset, name: str) -> Curve:
     """A curve where it was evaluated."""
-    values, steps = curves[name].values, curves["step"].values
+    values, steps = curves.variables[name].values, curves.variables["step"].values  # no arrays: dear
     is_known = ~np.isnan(values)
     return Curve(steps[is_known], values[is_known])
 

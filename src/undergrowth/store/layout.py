@@ -10,6 +10,9 @@ from undergrowth.store.files import UNFINISHED, content, entries, folder, is_reg
 
 MARKER = "undergrowth.json"
 
+MODEL, TRAINING, CONFIG = "model.safetensors", "training.safetensors", "config.json"
+"""The files of a checkpoint's folder."""
+
 IMPORTED = "imported"
 """The kind of the event that a run which was trained elsewhere ends with."""
 

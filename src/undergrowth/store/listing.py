@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from undergrowth.plain_text import in_one_line
@@ -63,7 +64,7 @@ def damage(run: Stored, *, thoroughly: bool = False) -> str:
     try:
         if run.status == "done" and "train_accuracy" not in run.curves:
             return "its curves are missing: restore its database from a copy"
-        _ = run.events
+        _ = run.happened
         for name in run.names if thoroughly else ():
             _ = run[name]
     except (StoreError, sqlite3.Error, LookupError, ValueError, TypeError, OSError) as error:
@@ -100,7 +101,6 @@ def of_summary(
     parts: Sequence[Part],
 ) -> Listed:
     """A run that has ended as a row, from its summary and its spec as plain data."""
-    chosen = settings_in(fields)
     times: dict[str, int | bool | None] = {}
     for name, (first, stable) in summary.events.items():
         times |= {name: first, f"{name}_stable": stable, f"{name}_censored": first is None}
@@ -109,15 +109,35 @@ def of_summary(
         names=tuple(names),
         studies=tuple(dict.fromkeys(part.study for part in parts)),
         arms=tuple(dict.fromkeys(part.arm for part in parts)),
-        seed=chosen["seeds.model"],
+        seed=fields["seeds"]["model"],
         status=status,
-        settings=chosen,
+        settings=_Settings(fields),
         last_step=summary.last_step,
         events=times,
         readings={name: value for name, (_, value) in summary.ends.items()},
         note=summary.note,
         described=summary.described,
     )
+
+
+class _Settings(Mapping[str, Any]):
+    """The settings in a spec's plain data, made out when one is asked for: of a long list few are."""
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self._fields = fields
+
+    @cached_property
+    def _told(self) -> dict[str, Any]:
+        return settings_in(self._fields)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._told[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._told)
+
+    def __len__(self) -> int:
+        return len(self._told)
 
 
 def _of_curves(curves: xr.Dataset, rules: Rules) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from undergrowth.measures import Measure, Reading
 from undergrowth.store import rows
 from undergrowth.store.database import InUseError, close_whole, open_for_writing, seal_of
 from undergrowth.store.errors import StoreError
@@ -20,13 +20,16 @@ from undergrowth.store.files import folder, is_regular, regular
 from undergrowth.store.layout import measured_database
 from undergrowth.values import essence
 
+if TYPE_CHECKING:  # runs are listed without JAX
+    from undergrowth.measures import Measure, Reading
+
 KIND = "measured"
 READS = "reads:"
 """Beside the fields of a measure (no field has such a name): the names of what it read."""
 SAYS = "says:"
 """Of a measure of one's own its docstring too, which nobody else who reads the store has."""
 
-Add = Callable[[str, int, Measure, Mapping[str, Reading]], None]
+Add = Callable[[str, int, "Measure", "Mapping[str, Reading]"], None]
 
 
 @contextmanager

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
 
-from undergrowth.spec import RunSpec
-from undergrowth.store.stored import Stored
+from undergrowth.store.stored import Happened, Stored
 
-if TYPE_CHECKING:
-    import pandas as pd
+if TYPE_CHECKING:  # runs are listed without JAX
+    from undergrowth.spec import RunSpec
 
 
-def of_kind(events: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """Those of a run's events that are of one kind."""
-    return events.loc[events["kind"] == kind]
+def of_kind(happened: Sequence[Happened], kind: str) -> list[tuple[int, dict[str, Any]]]:
+    """The steps and details of those of a run's events that are of one kind."""
+    return [(step, detail) for step, its, detail in happened if its == kind]
 
 
 def diverged_at(run: Stored) -> int | None:
     """The step at which its loss was no longer finite; None where it did not diverge."""
     if run.status != "failed":
         return None
-    steps = of_kind(run.events, "diverged")["step"]
-    return int(steps.iloc[-1]) if len(steps) else None
+    found = of_kind(run.happened, "diverged")
+    return found[-1][0] if found else None
 
 
 def never_fired(run: Stored) -> tuple[str, ...]:
     """The interventions that a run that has ended did not come to, each in a few words."""
     if not run.has_ended or not run.spec.interventions:
         return ()
-    fired = {detail["intervention"] for detail in of_kind(run.events, "fired")["detail"]}
+    fired = {detail["intervention"] for _, detail in of_kind(run.happened, "fired")}
     return not_among(fired, run.spec)
 
 

@@ -13,25 +13,27 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from undergrowth.measures import Reading
-from undergrowth.models import Model
 from undergrowth.notebook_html import html_list, html_table
-from undergrowth.spec import RunSpec
 from undergrowth.store import lineage, listing, measured, rows, run_list, series
-from undergrowth.store.checkpoints import MODEL, load_model
 from undergrowth.store.database import kept_open
 from undergrowth.store.errors import StoreError
 from undergrowth.store.events import DEFAULT_RULES, EventName, Rules
-from undergrowth.store.layout import check, checkpoint_folder
+from undergrowth.store.layout import MODEL, check, checkpoint_folder
 from undergrowth.store.lock import is_being_written
 from undergrowth.store.outcomes import of_kind
 from undergrowth.store.parts import Part, names_of, parts_of
+from undergrowth.store.series import Series
+from undergrowth.store.stored import Happened
 from undergrowth.store.updates import UPDATE_LOSS
 from undergrowth.values import settings
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+
+    from undergrowth.measures import Reading
+    from undergrowth.models import Model
+    from undergrowth.spec import RunSpec
 
 SMALL = 65_536
 """Bytes of a reading up to which it is kept once it was read."""
@@ -44,6 +46,10 @@ MOST_SETTINGS = 8
 EVENTS = get_args(EventName)
 ENDS = ("train_accuracy", "val_accuracy")
 """The readings whose last values are shown of a run."""
+
+
+def _run_in_a_line(run: Run) -> str:
+    return f"Run({run.id}: {run.spec.describe()}, {run.status})"
 
 
 def _run_as_html(run: Run) -> str:
@@ -84,12 +90,9 @@ class Run:
     given_names: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()
     # What was read of a run that has ended: a study asks for it again at each endpoint.
-    _small: dict[str, xr.DataArray] = field(default_factory=dict, init=False, repr=False)
+    _small: dict[str, Series] = field(default_factory=dict, init=False, repr=False)
 
-    def __repr__(self) -> str:
-        return f"Run({self.id}: {self.spec.describe()}, {self.status})"
-
-    _repr_html_ = _run_as_html
+    __repr__, _repr_html_ = _run_in_a_line, _run_as_html
 
     @property
     def id(self) -> str:
@@ -115,13 +118,11 @@ class Run:
 
         Raises StoreError where a run that has ended lacks the loss of an update amid others.
         """
-        if name not in self._small:
-            found = _read(self, name)
-            if not self.has_ended or found.nbytes > SMALL:
-                return found
+        found = self._small.get(name) or _read(self, name)
+        if self.has_ended and found.values.nbytes <= SMALL:
             self._small[name] = found
-        found = self._small[name]
-        return found.copy(deep=False, data=found.values.copy())
+            found = found.copied()
+        return found.labelled(name)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -148,8 +149,8 @@ class Run:
         """The step at which a rule of its spec stopped it early, and why; None if none did."""
         if not self.spec.stop:
             return None
-        found = of_kind(self.events, "stopped")
-        return (int(found["step"].iloc[-1]), found["detail"].iloc[-1]["reason"]) if len(found) else None
+        found = of_kind(self.happened, "stopped")
+        return (found[-1][0], found[-1][1]["reason"]) if found else None
 
     @property
     def last_step(self) -> int:
@@ -162,7 +163,7 @@ class Run:
         """All scalar readings of training, dim (step), with what was measured of these since."""
         found = series.read_scalars(self.store.root, _sources(self))
         if self.has_ended:
-            self._small.update({name: x for name, x in found.items() if x.nbytes <= SMALL})
+            self._small.update({name: x for name, x in found.items() if x.values.nbytes <= SMALL})
         return series.together(found)
 
     @cached_property
@@ -173,8 +174,12 @@ class Run:
         """
         import pandas as pd
 
-        happened = lineage.events_of(self.store.root, self.id, self.trunks)
-        return pd.DataFrame(happened, columns=["step", "kind", "detail"])
+        return pd.DataFrame(list(self.happened), columns=["step", "kind", "detail"])
+
+    @cached_property
+    def happened(self) -> tuple[Happened, ...]:
+        """The same as plain data, (step, kind, detail)."""
+        return lineage.events_of(self.store.root, self.id, self.trunks)
 
     @cached_property
     def checkpoints(self) -> tuple[int, ...]:
@@ -186,6 +191,8 @@ class Run:
 
     def model(self, step: int | None = None) -> Model:
         """The model at a checkpoint (the last one by default)."""
+        from undergrowth.store.checkpoints import load_model
+
         if not self.checkpoints:
             raise KeyError(f"run {self.id} has no checkpoint yet")
         step = self.checkpoints[-1] if step is None else step
@@ -204,7 +211,7 @@ def _sources(run: Run) -> tuple[tuple[str, int], ...]:
     return *reversed(run.trunks), (run.id, run.spec.steps + 1)
 
 
-def _read(run: Run, name: str) -> xr.DataArray:
+def _read(run: Run, name: str) -> Series:
     root, sources = run.store.root, _sources(run)
     if name == UPDATE_LOSS and name in run.names:
         losses, gap = series.read_updates(root, sources)

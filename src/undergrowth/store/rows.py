@@ -16,20 +16,22 @@ from hashlib import blake2b
 from math import prod
 from pathlib import Path
 from sqlite3 import Row
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from undergrowth.kinds import when_kinds_change
-from undergrowth.measures import Reading
-from undergrowth.measures.reading import Coordinate
 from undergrowth.own_parts import sources, sources_of
 from undergrowth.plain_text import in_one_line
-from undergrowth.spec import RunSpec, SpecError
-from undergrowth.spec_errors import UnknownKindError
+from undergrowth.spec_errors import SpecError, UnknownKindError
 from undergrowth.store.database import damaged, kept_or_opened
 from undergrowth.store.errors import StoreError, UnknownPartError
 from undergrowth.store.layout import databases
+
+if TYPE_CHECKING:  # runs are listed without JAX
+    from undergrowth.measures import Reading
+    from undergrowth.measures.reading import Coordinate
+    from undergrowth.spec import RunSpec
 
 IS_RUN_ID = re.compile(r"[0-9a-f]{16}")
 STATUSES = ("running", "done", "failed")
@@ -239,6 +241,8 @@ def _number(dtype: str) -> np.dtype:
 
 def reading_of(row: Row) -> Reading:
     """The reading in a row of `readings`; raises StoreError where it is not what was written."""
+    from undergrowth.measures import Reading
+
     found = stored_in(row)
     return Reading(found.axes.dims, found.values, found.axes.coords)
 
@@ -293,6 +297,8 @@ GIVE = (
 
 @lru_cache(maxsize=512)
 def _spec(text: str) -> RunSpec:
+    from undergrowth.spec import RunSpec
+
     fields = parsed(text)
     if _names_a_path(fields):
         raise ValueError("it would read a file of this machine")

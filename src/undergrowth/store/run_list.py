@@ -42,7 +42,7 @@ def read(
 
     run_of: makes the run of a row of `runs`, or says why it cannot; names, parts: by run id.
     """
-    found: list[Listed] = []
+    found: list[tuple[bool, Listed]] = []  # whether its labels are not the true ones, and the run
     unreadable: list[tuple[str, str]] = []
     afterwards = _measured(root)
     for run_id, (row, summary) in _latest(root, rules).items():
@@ -50,15 +50,16 @@ def read(
             summary = _with_measured(summary, afterwards.get(run_id, ()))
             fields = from_json(row["spec"])
             its = names.get(run_id, ()), parts.get(run_id, ())
-            found.append(of_summary(run_id, row["status"], fields, summary, *its))
+            each = of_summary(run_id, row["status"], fields, summary, *its)
+            found.append((fields["labels"] != "true", each))
             continue
         run = run_of(row)
         if isinstance(run, str):
             unreadable.append((run_id, run))
         else:
-            found.append(listed(run, rules))
-    found.sort(key=lambda each: (each.settings["labels"] != "true", each.described, each.id))
-    return found, tuple(unreadable)
+            found.append((run.spec.labels != "true", listed(run, rules)))
+    found.sort(key=lambda each: (each[0], each[1].described, each[1].id))
+    return [each for _, each in found], tuple(unreadable)
 
 
 def _latest(root: Path, rules: Rules) -> dict[str, tuple[rows.Row, Summary | None]]:

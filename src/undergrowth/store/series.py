@@ -7,19 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from sqlite3 import Row
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from undergrowth.measures import Reading
-from undergrowth.measures.reading import Coordinate
 from undergrowth.store import measured, rows
 from undergrowth.store.errors import StoreError
 from undergrowth.store.rows import Axes, Stored
-from undergrowth.store.updates import UPDATE_LOSS, joined, stretches_of
+from undergrowth.store.updates import joined, stretches_of
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from undergrowth.measures import Reading
+    from undergrowth.measures.reading import Coordinate
 
 OF_RUN = "readings WHERE run_id = ?1 AND step < ?2"
 
@@ -28,15 +29,38 @@ Sources = Sequence[tuple[str, int]]
 ByStep = dict[int, Stored]
 
 
-def read(root: Path, sources: Sources, name: str) -> xr.DataArray | None:
-    """A reading over steps, dims (step, ...); None where the run has none of that name."""
+class Series(NamedTuple):
+    """A reading over its steps as plain numbers, values[step, ...].
+
+    An array with labels takes a tenth of a millisecond to make: in a large store few runs are asked for
+    one.
+    """
+
+    steps: tuple[int, ...] | range
+    values: np.ndarray
+    axes: Axes
+
+    def labelled(self, name: str) -> xr.DataArray:
+        """The same numbers as an array, dims (step, ...)."""
+        import xarray as xr
+
+        coords = _coordinates(self.steps, self.axes.labels)
+        return xr.DataArray(self.values, dims=("step", *self.axes.dims), coords=coords, name=name)
+
+    def copied(self) -> Series:
+        """The same with numbers of its own."""
+        return self._replace(values=self.values.copy())
+
+
+def read(root: Path, sources: Sources, name: str) -> Series | None:
+    """A reading over steps; None where the run has none of that name."""
     parts = [rows.attempts(root, f"{OF_RUN} AND name = ?3", (*source, name)) for source in sources]
     afterwards = measured.rows_of(root, sources[-1][0], name)
     by_step = _joined(map(_by_step, parts), _by_step(afterwards))
     return _stacked(name, by_step) if by_step else None
 
 
-def read_scalars(root: Path, sources: Sources) -> dict[str, xr.DataArray]:
+def read_scalars(root: Path, sources: Sources) -> dict[str, Series]:
     """By name, all readings of a run that have no axes, as `read` gives each; in few queries."""
     parts = [rows.attempts(root, f"{OF_RUN} AND shape = '[]'", source) for source in sources]
     counts = Counter[str](row["name"] for part in parts for row in part)
@@ -46,7 +70,7 @@ def read_scalars(root: Path, sources: Sources) -> dict[str, xr.DataArray]:
         counts[row["name"]] -= row["n"]
     by_name = [_by_name(part) for part in parts]
     afterwards = _by_name(measured.scalar_rows_of(root, sources[-1][0]))
-    found: dict[str, xr.DataArray] = {}
+    found: dict[str, Series] = {}
     for name in names:
         its = (part.get(name, {}) for part in by_name)
         by_step = _joined(its, afterwards.get(name, {}))
@@ -56,29 +80,22 @@ def read_scalars(root: Path, sources: Sources) -> dict[str, xr.DataArray]:
     return found
 
 
-def together(arrays: Mapping[str, xr.DataArray]) -> xr.Dataset:
-    """Arrays by name as one dataset; those that share their steps, as most do, are not aligned."""
+def together(series: Mapping[str, Series]) -> xr.Dataset:
+    """Readings by name as one dataset; those that share their steps, as most do, are not aligned."""
     import xarray as xr
 
-    first = next(iter(arrays.values()), None)
-    if first is None or any(not _share_steps(array, first) for array in arrays.values()):
-        return xr.Dataset(arrays)
-    variables = {name: ("step", array.values) for name, array in arrays.items()}
-    return xr.Dataset(variables, coords=first.coords)
+    first = next(iter(series.values()), None)
+    if first is None or any(each.axes.dims or each.steps != first.steps for each in series.values()):
+        return xr.Dataset({name: each.labelled(name) for name, each in series.items()})
+    variables = {name: ("step", each.values.copy()) for name, each in series.items()}
+    return xr.Dataset(variables, coords=_coordinates(first.steps, ()))
 
 
-def _share_steps(one: xr.DataArray, other: xr.DataArray) -> bool:
-    return one.dims == other.dims == ("step",) and one.indexes["step"].is_(other.indexes["step"])
-
-
-def read_updates(root: Path, sources: Sources) -> tuple[xr.DataArray, int | None]:
-    """The loss of every update that is stored, dim (step), up to the first gap, and that gap's step."""
-    import xarray as xr
-
+def read_updates(root: Path, sources: Sources) -> tuple[Series, int | None]:
+    """The loss of every update that is stored, up to the first gap, and that gap's step."""
     stretches = [stretch for source in sources for stretch in stretches_of(root, *source)]
     first, losses, gap = joined(stretches)
-    steps = np.arange(first, first + len(losses))
-    return xr.DataArray(losses, dims="step", coords={"step": steps}, name=UPDATE_LOSS), gap
+    return Series(range(first, first + len(losses)), losses, Axes((), (), ())), gap
 
 
 def _by_step(found: Iterable[Row]) -> ByStep:
@@ -112,7 +129,7 @@ def _has_axes(by_step: ByStep, stored: Stored) -> bool:
     return not by_step or next(reversed(by_step.values())).axes == stored.axes
 
 
-def _stacked(name: str, by_step: ByStep) -> xr.DataArray:
+def _stacked(name: str, by_step: ByStep) -> Series:
     stored = list(by_step.values())
     axes, dtype = stored[0].axes, stored[0].dtype
     _check_alike(name, {step: each.axes for step, each in by_step.items()})
@@ -122,7 +139,7 @@ def _stacked(name: str, by_step: ByStep) -> xr.DataArray:
         values = flat.reshape(len(stored), *axes.shape)
     else:
         values = np.stack([each.values for each in stored])
-    return _array(name, list(by_step), values, axes)
+    return Series(tuple(by_step), values, axes)
 
 
 def over_steps(name: str, by_step: Mapping[int, Reading]) -> xr.DataArray:
@@ -130,7 +147,7 @@ def over_steps(name: str, by_step: Mapping[int, Reading]) -> xr.DataArray:
     axes = {step: Axes(r.dims, r.values.shape, tuple(r.coords.items())) for step, r in by_step.items()}
     _check_alike(name, axes)
     values = np.stack([reading.values for reading in by_step.values()])
-    return _array(name, list(by_step), values, next(iter(axes.values())))
+    return Series(tuple(by_step), values, next(iter(axes.values()))).labelled(name)
 
 
 def _check_alike(name: str, by_step: Mapping[int, Axes]) -> None:
@@ -142,15 +159,10 @@ def _check_alike(name: str, by_step: Mapping[int, Axes]) -> None:
             )
 
 
-def _array(name: str, steps: list[int], values: np.ndarray, axes: Axes) -> xr.DataArray:
-    import xarray as xr
-
-    coords = _coordinates(tuple(steps), axes.labels)
-    return xr.DataArray(values, dims=("step", *axes.dims), coords=coords, name=name)
-
-
 @lru_cache(maxsize=256)
-def _coordinates(steps: tuple[int, ...], labels: tuple[tuple[str, Coordinate], ...]) -> xr.Coordinates:
+def _coordinates(
+    steps: tuple[int, ...] | range, labels: tuple[tuple[str, Coordinate], ...]
+) -> xr.Coordinates:
     """Those that many arrays share, since they cannot be changed in place."""
     import xarray as xr
 

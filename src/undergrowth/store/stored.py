@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
-
-from undergrowth.spec import RunSpec
-from undergrowth.store.parts import Part
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    import pandas as pd
     import xarray as xr
+
+    from undergrowth.spec import RunSpec
+    from undergrowth.store.parts import Part
+
+
+class Happened(NamedTuple):
+    """Something that happened in a run at a step: what kind of event, and what there is to say of it."""
+
+    step: int
+    kind: str
+    detail: dict[str, Any]
 
 
 class Stored(Protocol):
@@ -35,5 +42,5 @@ class Stored(Protocol):
     @cached_property
     def curves(self) -> xr.Dataset: ...
     @cached_property
-    def events(self) -> pd.DataFrame: ...
+    def happened(self) -> tuple[Happened, ...]: ...
     def __getitem__(self, name: str) -> xr.DataArray: ...

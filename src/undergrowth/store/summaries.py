@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic_core import from_json
 
-from undergrowth.spec import RunSpec
 from undergrowth.store import lineage, rows
 from undergrowth.store.events import DEFAULT_RULES, Curve, Rules, events_between
-from undergrowth.store.outcomes import not_among, told
+from undergrowth.store.outcomes import not_among, of_kind, told
+from undergrowth.store.stored import Happened
+
+if TYPE_CHECKING:  # runs are listed without JAX
+    from undergrowth.spec import RunSpec
 
 VERSION = 1
 """Of what is summed up: a list makes its own of a run whose summary is of another, or by other rules."""
@@ -69,15 +73,10 @@ def _known(points: list[tuple[int, float]]) -> Curve:
     return Curve(steps[is_known], values[is_known])
 
 
-def _in_words(
-    spec: RunSpec, status: str, message: str, happened: list[tuple[int, str, dict[str, Any]]]
-) -> tuple[str, ...]:
-    of_kind: dict[str, list[tuple[int, dict[str, Any]]]] = {}
-    for step, kind, detail in happened:
-        of_kind.setdefault(kind, []).append((step, detail))
-    diverged = [step for step, _ in of_kind.get("diverged", ()) if status == "failed"]
-    stops = [(step, detail["reason"]) for step, detail in of_kind.get("stopped", ()) if spec.stop]
-    fired = {detail["intervention"] for _, detail in of_kind.get("fired", ())}
+def _in_words(spec: RunSpec, status: str, message: str, happened: Sequence[Happened]) -> tuple[str, ...]:
+    diverged = [step for step, _ in of_kind(happened, "diverged") if status == "failed"]
+    stops = [(step, detail["reason"]) for step, detail in of_kind(happened, "stopped") if spec.stop]
+    fired = {detail["intervention"] for _, detail in of_kind(happened, "fired")}
     return told(
         message, diverged[-1] if diverged else None, stops[-1] if stops else None, not_among(fired, spec)
     )

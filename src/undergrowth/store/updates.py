@@ -5,14 +5,16 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
-from undergrowth.engine.facts import Stepped
-from undergrowth.measures import Reading
 from undergrowth.store import rows
 from undergrowth.store.errors import StoreError
+
+if TYPE_CHECKING:  # runs are listed without JAX
+    from undergrowth.engine.facts import Stepped
 
 UPDATE_LOSS = "update_loss"
 """The reading: at step s the loss of the weights at s over the batch of the update made from there."""
@@ -26,6 +28,8 @@ Stretch = tuple[int, np.ndarray]
 
 def stretch_row(run_id: str, facts: Sequence[Stepped]) -> tuple[object, ...]:
     """A row of `readings` for successive facts: where training was cut says nothing."""
+    from undergrowth.measures import Reading
+
     losses = np.concatenate([fact.losses for fact in facts])
     return rows.reading_row(run_id, UPDATE_LOSS, facts[0].step, Reading(("update",), losses))
 

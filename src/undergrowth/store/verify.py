@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from undergrowth.spec import RunSpec
 from undergrowth.store import measured, rows
 from undergrowth.store.database import reading, sealed_with
 from undergrowth.store.errors import StoreError, UnknownPartError
@@ -16,6 +16,9 @@ from undergrowth.store.layout import IMPORTED, check, databases, measured_databa
 from undergrowth.store.lock import is_being_written
 from undergrowth.store.staged import is_ready
 from undergrowth.store.updates import UPDATE_LOSS, known_until, span
+
+if TYPE_CHECKING:  # runs are listed without JAX
+    from undergrowth.spec import RunSpec
 
 MISSING = "readings are missing: restore them from a copy"
 MEND = "train its run again into this store to mend it"

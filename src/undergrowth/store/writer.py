@@ -31,8 +31,8 @@ from undergrowth.store.checkpoints import checkpoint_files, data_file, rolling_f
 from undergrowth.store.errors import StoreError
 from undergrowth.store.kept import Kept
 from undergrowth.store.layout import run_folder
-from undergrowth.store.lineage import branch_point, resume_point
 from undergrowth.store.parts import Part, Parts, part_row, parts_of
+from undergrowth.store.start_points import branch_point, resume_point
 from undergrowth.store.summaries import summary_of, summary_row
 from undergrowth.store.updates import Gathered
 from undergrowth.training.state import Snapshot

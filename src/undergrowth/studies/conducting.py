@@ -103,21 +103,28 @@ def state_predictions(
 
 
 def write_report(
-    store: Store, studies: Iterable[Study], given: str, where: Places | None = None
+    store: Store,
+    studies: Iterable[Study],
+    given: str,
+    where: Places | None = None,
+    runs: Sequence[Run] | None = None,
 ) -> Report:
     """Answer every study whose runs are in the store; write the page, its verdicts and its claims, by
     default into the store, each complete or not at all.
 
-    given: the command that it comes from. Runs that belong to no study come after those, with all that
-    was measured of them. The store is only read: it may be in use by a writer. A run that cannot be read
-    is left out, and said to be.
+    given: the command that it comes from; runs: all of the store, where they were read already. Those
+    that belong to no study come after those that do, with all that was measured of them. The store is
+    only read: it may be in use by a writer. A run that cannot be read is left out, and said to be.
     """
     with kept_open():
-        return _written(store, studies, given, where or places(store))
+        found = store.runs if runs is None else tuple(runs)
+        return _written(store, found, studies, given, where or places(store))
 
 
-def _written(store: Store, studies: Iterable[Study], given: str, where: Places) -> Report:
-    runs, parts = store.runs, parts_of(store.root)
+def _written(
+    store: Store, runs: tuple[Run, ...], studies: Iterable[Study], given: str, where: Places
+) -> Report:
+    parts = parts_of(store.root)
     by_id = {run.id: run for run in runs}
     damaged = {run.id: why for run in runs if (why := damage(run))}
     sections: list[Section] = []

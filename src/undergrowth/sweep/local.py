@@ -15,9 +15,9 @@ from undergrowth.precision import refuse_what_is_not_there
 from undergrowth.spec import Fork, RunSpec, SpecError, check_parent
 from undergrowth.store import Run, Store
 from undergrowth.store.layout import create
-from undergrowth.store.lineage import reached
 from undergrowth.store.lock import writing
 from undergrowth.store.parts import Parts
+from undergrowth.store.start_points import reached
 from undergrowth.store.verify import unfinished_files
 from undergrowth.store.writer import keep_names
 from undergrowth.sweep.forecast import refuse_what_does_not_fit

@@ -244,7 +244,7 @@ class _Queue:
     def _begun(self, spec: Any) -> list[Any]:
         """The run as it begins, with what others fork from it, and what others once forked from."""
         from undergrowth.engine import Beginning, shape_key
-        from undergrowth.store.lineage import unscheduled
+        from undergrowth.store.start_points import unscheduled
 
         try:
             snapshot = self.writer.begin(spec)

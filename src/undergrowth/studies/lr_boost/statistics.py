@@ -35,7 +35,7 @@ def _was_there(run: Run) -> bool:
     """Whether a rule stopped it for a validation accuracy at the level of grokking, or above."""
     if run.stopped is None:
         return False
-    rule = of_kind(run.events, "stopped")["detail"].iloc[-1]
+    rule = of_kind(run.happened, "stopped")[-1][1]
     is_high = rule["reading"] == "val_accuracy" and rule["direction"] == "above"
     return is_high and rule["level"] >= RULES.grokked
 
