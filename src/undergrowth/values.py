@@ -134,8 +134,14 @@ class Value(BaseModel, metaclass=_OneLineErrors):
 
 
 def unchecked(value: V, **fields: Any) -> V:
-    """A value with fields replaced that are known to be possible, or are traced arrays."""
-    return cast(V, BaseModel.model_copy(value, update=fields))
+    """A value with fields replaced that are known to be possible, or are traced arrays.
+
+    What was worked out of the value and lies beside its fields is not the other's, so it has none.
+    """
+    copied = BaseModel.model_copy(value, update=fields)
+    for name in vars(copied).keys() - type(copied).model_fields.keys():
+        del vars(copied)[name]
+    return cast(V, copied)
 
 
 def _instead(value: Value, field: str) -> str:

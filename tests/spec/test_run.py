@@ -75,7 +75,7 @@ from undergrowth.training.optimisers import (
     SignSGD,
 )
 from undergrowth.training.stopping import Stop
-from undergrowth.values import Value, essence
+from undergrowth.values import Value, essence, unchecked
 
 
 def _with_a_follower(interventions: list[Intervention]) -> tuple[Intervention, ...]:
@@ -288,6 +288,19 @@ def test_a_changed_copy_has_an_id_of_its_own() -> None:
     assert copy.without_seeds() == other.without_seeds()
     assert dict(spec) == dict(RunSpec())
     assert spec.model_dump() == RunSpec().model_dump()
+
+
+def test_what_was_worked_out_of_a_spec_is_no_other_specs() -> None:
+    first = tiny.spec().seeded(0)
+    first_id, bare = first.id, first.without_seeds()
+    second = first.seeded(1)
+    del first
+    third = second.seeded(2)  # where the first lay, perhaps
+    for spec in (second, third):
+        anew = RunSpec.from_dict(dict(spec))
+        assert spec.id == anew.id != first_id
+        assert spec.without_seeds() == bare
+        assert vars(unchecked(spec)).keys() == RunSpec.model_fields.keys()
 
 
 def test_a_released_spec_keeps_its_id() -> None:

@@ -213,18 +213,17 @@ def _arm(run: RunSpec) -> list[str]:
 def _kept(spec: RunSpec, name: str, of: Callable[[RunSpec], T]) -> T:
     """What follows from a spec, computed once, for a report asks some thousand times.
 
-    It lies beside the fields, where pydantic does not compare, dump or hash it, but copies it: so it
-    says whose it is.
+    It lies beside the fields, where pydantic does not compare, dump or hash it; `unchecked` leaves it out.
     """
     told = vars(spec)
-    if name not in told or told[name][0] != id(spec):
-        told[name] = id(spec), of(spec)
-    return told[name][1]
+    if name not in told:
+        told[name] = of(spec)
+    return told[name]
 
 
 def _without_seeds(spec: RunSpec) -> RunSpec:
     fork = spec.fork and Fork(of="0" * 16, at=spec.fork.at)
-    return spec.replace(fork=fork, seeds=Seeds())
+    return unchecked(spec, fork=fork, seeds=Seeds())
 
 
 @lru_cache(maxsize=256)

@@ -48,8 +48,8 @@ ENDS = ("train_accuracy", "val_accuracy")
 """The readings whose last values are shown of a run."""
 
 
-def _run_in_a_line(run: Run) -> str:
-    return f"Run({run.id}: {run.spec.describe()}, {run.status})"
+def _run_in_a_line(self: Run) -> str:
+    return f"Run({self.id}: {self.spec.describe()}, {self.status})"
 
 
 def _run_as_html(run: Run) -> str:
