@@ -213,7 +213,7 @@ def _arm(run: RunSpec) -> list[str]:
 def _kept(spec: RunSpec, name: str, of: Callable[[RunSpec], T]) -> T:
     """What follows from a spec, computed once, for a report asks some thousand times.
 
-    It lies beside the fields, where pydantic does not compare, dump or hash it; `unchecked` leaves it out.
+    It lies beside the fields, where pydantic does not compare, dump or hash it; `unchecked` drops it.
     """
     told = vars(spec)
     if name not in told:
