@@ -102,10 +102,15 @@ def entries(path: Path) -> list[Path]:
 
     Raises StoreError where it cannot be read, which must not pass for an empty one.
     """
+    return [path / name for name in names_in(path)]
+
+
+def names_in(path: Path) -> list[str]:
+    """The names of what lies there, as `entries` has it."""
     if not is_folder(folder(path)):
         return []
     try:
-        return sorted(path.iterdir())
+        return sorted(os.listdir(path))
     except OSError as error:
         raise unreadable(path, error) from None
 

@@ -149,6 +149,7 @@ class Gathered:
 
     def __init__(self, root: Path) -> None:
         self.root, self.stage = root, empty_stage(root)
+        self._stage = str(self.stage)  # said of every file
         there = {path.name for path in entries(root / "readings")}
         name = next(n for i in count() if (n := f"merged-{i}.sqlite") not in there)
         self.path = self.stage / "readings" / name
@@ -168,13 +169,13 @@ class Gathered:
             found: list[tuple] = []
             for run_id in some:
                 try:
-                    found += self._place_run(source.root, run_id, files[run_id])
+                    found += self._place_run(root, run_id, files[run_id])
                 except (StoreError, OSError) as error:
                     wrong[run_id] = str(error)
                     shutil.rmtree(self.stage / "runs" / run_id, ignore_errors=True)
             return found
 
-        files = _files(source, run_ids)
+        root, files = str(source.root), _files(source, run_ids)
         ids = list(files)
         portions = [ids[i : i + PORTION] for i in range(0, len(ids), PORTION)]
         began, worked = time.perf_counter(), time.thread_time()
@@ -182,39 +183,49 @@ class Gathered:
         waits = time.thread_time() - worked < (time.perf_counter() - began) / 2
         with ThreadPoolExecutor(AT_ONCE) as threads:
             told += (threads.map if waits else map)(place, portions[1:])
-        _insert(self.connection, "files", [row for rows_of in told for row in rows_of])
+        self._insert_files(source, files, [row for rows_of in told for row in rows_of])
         return wrong
 
+    def _insert_files(self, source: Source, files: Files, placed: list[tuple]) -> None:
+        """The rows of the files that were put in place: where these are all of a database, as it is."""
+        by_database = source.known.items()
+        is_whole = len(placed) == sum(len(its) for of_run in files.values() for its in of_run.values())
+        if is_whole and len(by_database) == 1 and all(ids <= files.keys() for _, ids in by_database):
+            ((path, _),) = by_database
+            with self._beside(source, path) as beside:
+                beside.copy("files", None)
+        else:
+            _insert(self.connection, "files", placed)
+
     def _place_run(
-        self, root: Path, run_id: str, written: Mapping[str, Mapping[str, tuple]]
+        self, root: str, run_id: str, written: Mapping[str, Mapping[str, tuple]]
     ) -> list[tuple]:
         """Put all files of a run in place; their rows."""
         found: list[tuple] = []
         made = {"runs"}
         for place, digests in written.items():
-            folder, _, _ = place.rpartition("/")
             if not place.startswith(f"runs/{run_id}/") or not IS_PLACE.fullmatch(place):
                 shown = place[:60]
                 raise StoreError(f"{shown!r} is no file of run {run_id}: do not trust this store")
-            _check_no_link(root, folder, self.looked_at)
+            folder = place.rpartition("/")[0]
+            if folder not in made:
+                _check_no_link(root, folder, self.looked_at)
+                self._have_folder(folder, made)
             digest = _digest(f"{root}/{place}")
             if digest is None or digest not in digests:
                 told = "is missing" if digest is None else "differs from its digest"
                 raise StoreError(f"{place} {told}")
-            self._put(f"{root}/{place}", place, made)
+            self._put(f"{root}/{place}", place)
             found.append(digests[digest])
-        standing = root / "runs" / run_id / NOW
-        if is_regular(standing):
-            self._put(standing, f"runs/{run_id}/{NOW}", made)
+        standing = f"{root}/runs/{run_id}/{NOW}"
+        if os.path.lexists(standing) and is_regular(Path(standing)):
+            self._have_folder(f"runs/{run_id}", made)
+            self._put(standing, f"runs/{run_id}/{NOW}")
         return found
 
-    def _put(self, found: str | Path, place: str, made: set[str]) -> None:
-        """A file in its place: the same one under a second name, or a copy where that cannot be.
-
-        made: folders of the stage that are there.
-        """
-        self._have_folder(place.rpartition("/")[0], made)
-        to = f"{self.stage}/{place}"
+    def _put(self, found: str, place: str) -> None:
+        """A file in its place: the same one under a second name, or a copy where that cannot be."""
+        to = f"{self._stage}/{place}"
         try:
             os.link(found, to, follow_symlinks=False)
             return
@@ -226,9 +237,10 @@ class Gathered:
             os.fsync(copy.fileno())
 
     def _have_folder(self, folder: str, made: set[str]) -> None:
+        """A folder of the stage and those above it; made: those that are there."""
         if folder not in made:
             self._have_folder(folder.rpartition("/")[0], made)
-            os.mkdir(f"{self.stage}/{folder}")
+            os.mkdir(f"{self._stage}/{folder}")
             made.add(folder)
 
     def insert(self, source: Source, run_ids: Collection[str]) -> None:
@@ -361,18 +373,22 @@ def _layers(source: Source, run_ids: Collection[str]) -> list[dict[Path, set[str
     return found
 
 
-def _files(source: Source, run_ids: Collection[str]) -> dict[str, dict[str, dict[str, tuple]]]:
-    """Of each run its files, and of each the rows that tell of it, by the digest in them."""
-    found: dict[str, dict[str, dict[str, tuple]]] = {run_id: {} for run_id in run_ids}
+Files = dict[str, dict[str, dict[str, tuple]]]
+"""Of each run its files, and of each the rows that tell of it, by the digest in them."""
+
+
+def _files(source: Source, run_ids: Collection[str]) -> Files:
+    found: Files = {run_id: {} for run_id in run_ids}
     for path in {account.database for run_id in run_ids for account in source.accounts[run_id]}:
+        every = source.known[path] <= found.keys()
         with reading(path) as connection:
-            for row in _rows_of(connection, "files", run_ids):
+            for row in _rows_of(connection, "files", None if every else run_ids):
                 its = found[row["run_id"]].setdefault(str(row["path"]), {})
                 its[row["sha256"]] = tuple(row)
     return found
 
 
-def _check_no_link(root: Path, folder: str, looked_at: set[str]) -> None:
+def _check_no_link(root: str, folder: str, looked_at: set[str]) -> None:
     """Raise StoreError where a place within a store is reached through something other than folders."""
     place = f"{root}/{folder}"
     if place in looked_at:

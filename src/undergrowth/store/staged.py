@@ -7,12 +7,21 @@ whatever kill, goes on with the moving.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from undergrowth.store.database import TABLES, close_whole, mend, open_for_writing, seal_of
-from undergrowth.store.files import content, entries, is_folder, is_regular, sha256, write_whole
+from undergrowth.store.files import (
+    content,
+    entries,
+    is_folder,
+    is_regular,
+    names_in,
+    sha256,
+    write_whole,
+)
 from undergrowth.store.layout import databases
 
 STAGE = ".merging"
@@ -60,12 +69,12 @@ def finish(root: Path) -> None:
     instead = json.loads(content(ready / INSTEAD)) if is_regular(ready / INSTEAD) else []
     if instead:
         remove_rows(root, instead)
-    for folder in entries(ready / "runs"):
-        place = root / "runs" / folder.name
-        if is_folder(place):
+    for run_id in names_in(ready / "runs"):  # of a hundred thousand: paths are text
+        place = f"{root}/runs/{run_id}"
+        if os.path.isdir(place) and not os.path.islink(place):
             (ready / "replaced").mkdir(exist_ok=True)
-            place.rename(ready / "replaced" / folder.name)
-        folder.rename(place)
+            os.rename(place, ready / "replaced" / run_id)
+        os.rename(f"{ready}/runs/{run_id}", place)
     for database in (*databases(ready), *_measured(ready)):
         place = root / database.parent.name / database.name
         place.parent.mkdir(exist_ok=True)
