@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 OUT ?= demo
 
-# Tests and sites compile much and compute little: XLA compiles seven times faster so. The oracles and the
-# demo are compiled as a user's programs are.
+# Tests compile much and compute little: XLA compiles seven times faster so. The oracles and the demo are
+# compiled as a user's programs are.
 QUICKLY_COMPILED := --xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0
 
 # Tests and sites start hundreds of interpreters: without bytecode each would compile the package anew.
@@ -18,7 +18,7 @@ demo: $(VENV)/installed
 	$(BIN)/undergrowth demo --out $(OUT)
 
 test: $(VENV)/installed-dev
-	XLA_FLAGS="$(QUICKLY_COMPILED) $$XLA_FLAGS" $(BIN)/python -m pytest -n 3 # of two cores, for some wait
+	XLA_FLAGS="$(QUICKLY_COMPILED) $$XLA_FLAGS" $(BIN)/python -m pytest -n 2
 
 test-oracles: $(VENV)/installed-oracles
 	$(BIN)/python -m pytest -n 2 tests/oracles
@@ -36,7 +36,7 @@ bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks
 
 docs: $(VENV)/installed-docs
-	XLA_FLAGS="$(QUICKLY_COMPILED) $$XLA_FLAGS" $(BIN)/sphinx-build -q -W -n --keep-going -b html docs docs/_build/html
+	$(BIN)/sphinx-build -q -W -n --keep-going -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 docs-picture: $(VENV)/installed-dev

@@ -88,6 +88,21 @@ def test_what_is_put_together_is_what_one_worker_wrote(whole: Path, tmp_path: Pa
     assert not (tmp_path / "all" / STAGE).exists()
 
 
+@pytest.mark.parametrize("n_databases", [1, 2])
+@pytest.mark.parametrize("is_sealed", [True, False])
+def test_checkpoints_come_along_whether_a_database_was_closed_or_not(
+    whole: Path, tmp_path: Path, n_databases: int, is_sealed: bool
+) -> None:
+    store = shutil.copytree(whole, tmp_path / "two")  # names are in a database of their own
+    store = some_of(whole, SPECS, tmp_path / "one") if n_databases == 1 else store
+    assert len(databases(store)) == n_databases
+    for path in [] if is_sealed else databases(store):
+        seal_of(path).unlink()
+    merge([store], tmp_path / "all")
+    assert contents(tmp_path / "all") == contents(whole)
+    assert verify(tmp_path / "all") == verify(whole)
+
+
 @pytest.mark.parametrize("worked", [lambda: 0.0, time.perf_counter], ids=["waits", "works"])
 def test_files_are_placed_by_threads_or_one_after_the_other(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worked: Callable[[], float]

@@ -187,12 +187,14 @@ class Gathered:
         return wrong
 
     def _insert_files(self, source: Source, files: Files, placed: list[tuple]) -> None:
-        """The rows of the files that were put in place: where these are all of a database, as it is."""
-        by_database = source.known.items()
-        is_whole = len(placed) == sum(len(its) for of_run in files.values() for its in of_run.values())
-        if is_whole and len(by_database) == 1 and all(ids <= files.keys() for _, ids in by_database):
-            ((path, _),) = by_database
-            with self._beside(source, path) as beside:
+        """The rows of the files that were put in place: by SQLite itself where these are all of a
+        database that is as it was closed.
+        """
+        n_rows = sum(len(its) for of_run in files.values() for its in of_run.values())
+        having = [path for path, run_ids in source.known.items() if run_ids]
+        is_one = len(having) == 1 and having[0] in source.sealed
+        if is_one and len(placed) == n_rows and source.known[having[0]] <= files.keys():
+            with self._beside(source, having[0]) as beside:
                 beside.copy("files", None)
         else:
             _insert(self.connection, "files", placed)
