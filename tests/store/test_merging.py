@@ -103,6 +103,24 @@ def test_checkpoints_come_along_whether_a_database_was_closed_or_not(
     assert verify(tmp_path / "all") == verify(whole)
 
 
+def test_what_is_added_while_a_store_is_read_is_left_to_the_next_merge(
+    whole: Path, tmp_path: Path
+) -> None:
+    (path,) = databases(some_of(whole, [TRUNKS[0]], tmp_path / "in-use"))
+    seal_of(path).unlink()
+    source, later = opened(tmp_path / "in-use"), "f" * 16
+    with sqlite3.connect(path) as connection:
+        columns = f"'{later}', 'runs/{later}/model', step, bytes, sha256"
+        connection.execute(f"INSERT INTO files SELECT {columns} FROM files LIMIT 1")
+    connection.close()
+    create(tmp_path / "all")
+    assert gather(tmp_path / "all", [source]).new == 1
+    assert contents(tmp_path / "all") == {TRUNKS[0].id: contents(whole)[TRUNKS[0].id]}
+    assert {row["run_id"] for row in rows.query(tmp_path / "all", "SELECT * FROM files")} == {
+        TRUNKS[0].id
+    }
+
+
 @pytest.mark.parametrize("worked", [lambda: 0.0, time.perf_counter], ids=["waits", "works"])
 def test_files_are_placed_by_threads_or_one_after_the_other(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worked: Callable[[], float]

@@ -20,7 +20,7 @@ UNFINISHED = ".tmp"
 """How the name of a file ends that is being written; it begins with a dot."""
 
 
-def is_regular(path: Path) -> bool:
+def is_regular(path: Path | str) -> bool:
     """Whether a file is there, and neither a link nor a device, pipe, socket or directory.
 
     Raises StoreError where the system does not let us look.
@@ -28,7 +28,7 @@ def is_regular(path: Path) -> bool:
     return stat.S_ISREG(_mode(path))
 
 
-def is_folder(path: Path) -> bool:
+def is_folder(path: Path | str) -> bool:
     """Whether a directory is there itself, not a link to one; raises StoreError as `is_regular` does."""
     return stat.S_ISDIR(_mode(path))
 
@@ -52,10 +52,10 @@ def folder(path: Path) -> Path:
     return path
 
 
-def _mode(path: Path) -> int:
+def _mode(path: Path | str) -> int:
     """The mode of what is there, 0 where nothing is."""
     try:
-        return path.lstat().st_mode
+        return os.lstat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
         return 0
     except (OSError, ValueError) as error:
@@ -70,7 +70,7 @@ def _kind(mode: int) -> str:
     return "a file" if stat.S_ISREG(mode) else "a pipe, socket or device"
 
 
-def unreadable(path: Path, error: Exception) -> StoreError:
+def unreadable(path: Path | str, error: Exception) -> StoreError:
     """What to say of a file or directory that the system does not let us read."""
     reason = getattr(error, "strerror", None) or error
     return StoreError(f"{path} cannot be read ({reason}): make it readable, or name another store")

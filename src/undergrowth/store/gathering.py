@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import stat
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -69,6 +69,12 @@ class Source:
         """How a run stands here; None where it is not, or is damaged."""
         its = [account for account in self.accounts.get(run_id, ()) if account.status]
         return max(its, key=lambda account: account.rank) if its and run_id not in self.wrong else None
+
+    def are_all(self, run_ids: Set[str], path: Path) -> bool:
+        """Whether a database has no other runs and gets none: one that was not closed may be in use, and
+        have more by the time that it is copied.
+        """
+        return path in self.sealed and self.known[path] <= run_ids
 
 
 def opened(root: Path, of: Collection[str] | None = None) -> Source:
@@ -192,8 +198,7 @@ class Gathered:
         """
         n_rows = sum(len(its) for of_run in files.values() for its in of_run.values())
         having = [path for path, run_ids in source.known.items() if run_ids]
-        is_one = len(having) == 1 and having[0] in source.sealed
-        if is_one and len(placed) == n_rows and source.known[having[0]] <= files.keys():
+        if len(having) == 1 and len(placed) == n_rows and source.are_all(files.keys(), having[0]):
             with self._beside(source, having[0]) as beside:
                 beside.copy("files", None)
         else:
@@ -220,7 +225,7 @@ class Gathered:
             self._put(f"{root}/{place}", place)
             found.append(digests[digest])
         standing = f"{root}/runs/{run_id}/{NOW}"
-        if os.path.lexists(standing) and is_regular(Path(standing)):
+        if is_regular(standing):
             self._have_folder(f"runs/{run_id}", made)
             self._put(standing, f"runs/{run_id}/{NOW}")
         return found
@@ -258,7 +263,7 @@ class Gathered:
         for layer in _layers(source, run_ids):
             for path, ids in layer.items():
                 with self._beside(source, path) as beside:
-                    every = len(ids) == len(source.known[path])
+                    every = source.are_all(ids, path)
                     for table in BY_ATTEMPT:
                         beside.copy(table, None if every else ids)
 
@@ -382,7 +387,7 @@ Files = dict[str, dict[str, dict[str, tuple]]]
 def _files(source: Source, run_ids: Collection[str]) -> Files:
     found: Files = {run_id: {} for run_id in run_ids}
     for path in {account.database for run_id in run_ids for account in source.accounts[run_id]}:
-        every = source.known[path] <= found.keys()
+        every = source.are_all(found.keys(), path)
         with reading(path) as connection:
             for row in _rows_of(connection, "files", None if every else run_ids):
                 its = found[row["run_id"]].setdefault(str(row["path"]), {})

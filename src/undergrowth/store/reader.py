@@ -1,6 +1,7 @@
 """Reading: runs, readings, events and checkpoints of a store as labelled arrays and tables.
 
-pandas and xarray are imported when they are first used: a worker, which only writes, starts without.
+pandas, xarray and JAX are imported when they are first used: a worker, which only writes, starts without
+the first two, and a list of runs without any.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def finish(root: Path) -> None:
         remove_rows(root, instead)
     for run_id in names_in(ready / "runs"):  # of a hundred thousand: paths are text
         place = f"{root}/runs/{run_id}"
-        if os.path.isdir(place) and not os.path.islink(place):
+        if is_folder(place):
             (ready / "replaced").mkdir(exist_ok=True)
             os.rename(place, ready / "replaced" / run_id)
         os.rename(f"{ready}/runs/{run_id}", place)
