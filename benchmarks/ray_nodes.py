@@ -31,7 +31,7 @@ from undergrowth.sweep.ray_engine import OnRay, library, train_on_ray
 
 SLOTS = 2
 MARK = "UNDERGROWTH_BENCHMARK"
-AT_WORK = (b"benchmarks.ray_nodes", b"undergrowth.sweep.worker", b"ray::_task", b"ray::IDLE")
+AT_WORK = (b"benchmarks.ray_nodes", b"undergrowth.sweep.forkserver", b"ray::_task", b"ray::IDLE")
 TICK = os.sysconf("SC_CLK_TCK")
 KILLS = (0.2, 0.5)
 """When a node is killed, as shares of the runs that have ended."""

@@ -33,18 +33,33 @@ def at_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder / "sitecustomize.py"
 
 
+@pytest.fixture(params=["forked", "interpreters"])
+def by_either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers as on Linux, and as elsewhere."""
+    monkeypatch.setattr("undergrowth.sweep.processes.FORKS", request.param == "forked")
+
+
 def workers_of(process: int) -> list[psutil.Process]:
-    """The workers of a process that are alive; one may end while it is looked at."""
-    return [
-        child for child in psutil.Process(process).children(recursive=True) if _is_a_living_worker(child)
-    ]
+    """The workers of a process that are alive; it, or one of them, may end while it is looked at."""
+    try:
+        children = psutil.Process(process).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+    return [child for child in children if _is_a_living_worker(child)]
 
 
 def _is_a_living_worker(process: psutil.Process) -> bool:
     try:
-        return any("undergrowth.sweep.worker" in part for part in process.cmdline())
+        parent = process.parent()
+        return _runs("worker", process) or (
+            _runs("forkserver", process) and parent is not None and _runs("forkserver", parent)
+        )
     except psutil.NoSuchProcess:  # a zombie too
         return False
+
+
+def _runs(module: str, process: psutil.Process) -> bool:
+    return f"undergrowth.sweep.{module}" in process.cmdline()
 
 
 def test_what_is_printed_in_a_worker_is_no_answer(tmp_path: Path, at_start: Path) -> None:
@@ -196,6 +211,7 @@ main()
 """
 
 
+@pytest.mark.usefixtures("by_either_way")
 def test_a_pool_leaves_no_process_behind(tmp_path: Path) -> None:
     create(tmp_path)
     with writing(tmp_path) as lock, Pool(tmp_path, 1, lock) as pool:
@@ -208,4 +224,6 @@ def test_a_pool_leaves_no_process_behind(tmp_path: Path) -> None:
         assert isinstance(died, Died)
         assert died.code == -9
         other = pool.start("worker-1")
-    assert other.process.poll() is not None
+        assert psutil.pid_exists(other.process.pid)
+    assert other.process.returncode == -9
+    assert not psutil.pid_exists(other.process.pid)

@@ -19,6 +19,7 @@ from hypothesis import given, strategies as st
 
 from tests import tiny
 from tests.store.test_merging import contents
+from tests.sweep.test_pool import workers_of
 from undergrowth.spec import RunSpec
 from undergrowth.spec.file import read_grid
 from undergrowth.spec.grid import grid
@@ -208,15 +209,6 @@ def swept(*arguments: object) -> subprocess.Popen[bytes]:
     )
 
 
-def workers_of(process: subprocess.Popen[bytes]) -> list[int]:
-    """The processes that it started, by the kernel's account."""
-    try:
-        told = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
-    except OSError:
-        return []
-    return [int(pid) for pid in told.split()]
-
-
 def test_workers_and_sweeps_killed_at_random_finish_each_run_once(tmp_path: Path) -> None:
     spec_file, out = tmp_path / "s.toml", tmp_path / "out"
     spec_file.write_text(MANY_TEXT)
@@ -230,7 +222,7 @@ def test_workers_and_sweeps_killed_at_random_finish_each_run_once(tmp_path: Path
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(rng.uniform(0.2, 0.8))
             busy = out.exists() and any(out.glob("readings/*.sqlite-wal"))
-            workers = workers_of(process)
+            workers = [worker.pid for worker in workers_of(process.pid)]
             if not busy or not workers:
                 continue
             if killed["worker"] < 2:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import selectors
 import subprocess
-import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from undergrowth.own_parts import told_to_others
+from undergrowth.sweep.processes import CannotStartError, Forked, begun
 
 KEPT_LINES, KEPT_OF_A_LINE = 20, 1000
 """What is kept of what a worker prints: the last lines, and of each the last bytes."""
@@ -47,7 +47,7 @@ class Worker:
     """A process, and what it is at: None while it waits for something to do."""
 
     name: str
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     channel: Connection
     task: Any = None
     is_ready: bool = False
@@ -73,8 +73,7 @@ class Worker:
     def last_words(self) -> str:
         """The last line that it printed."""
         self.listen()
-        lines = [line.decode("utf-8", "replace").strip() for line in self.said]
-        return next((line for line in reversed(lines) if line), "")
+        return _last_line(self.said)
 
     def end(self) -> None:
         """See it gone, however it stands."""
@@ -105,22 +104,7 @@ class Pool:
         """One more worker, which writes to the database of that name, or only measures."""
         ours, its = Pipe()
         with its:
-            # -P: files of the working directory must not stand in for modules of the same name
-            command = (sys.executable, "-P", "-m", "undergrowth.sweep.worker")
-            process = subprocess.Popen(
-                (*command, str(self.root), name if writes else "", cache(), str(its.fileno())),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                # XLA's CPU backend takes the size of its one thread pool from NPROC.
-                env={
-                    **os.environ,
-                    **told_to_others(only_kinds=True),
-                    "NPROC": str(self.threads),
-                    "PYTHONUNBUFFERED": "1",
-                },
-                pass_fds=(self.right_to_write, its.fileno()),
-            )
+            process = self._begun((str(self.root), name if writes else "", cache()), its.fileno())
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
         worker = Worker(name, process, ours)
@@ -128,6 +112,22 @@ class Pool:
         self.heard.register(ours, selectors.EVENT_READ, (worker, True))
         self.heard.register(process.stdout, selectors.EVENT_READ, (worker, False))
         return worker
+
+    def _begun(self, arguments: tuple[str, ...], channel: int) -> subprocess.Popen[bytes] | Forked:
+        # XLA's CPU backend takes the size of its one thread pool from NPROC.
+        environment = {
+            **os.environ,
+            **told_to_others(only_kinds=True),
+            "NPROC": str(self.threads),
+            "PYTHONUNBUFFERED": "1",
+        }
+        try:
+            return begun(arguments, environment, channel, self.right_to_write)
+        except CannotStartError as error:
+            died = Died(error.code, _last_line(error.said.split(b"\n")))
+            raise SweepError(
+                f"workers cannot start ({died.describe()}): fix this and run the same command again"
+            ) from None
 
     def answers(self) -> Iterator[tuple[Worker, dict[str, Any] | Died]]:
         """What workers answer, as it comes, until there is no worker any more."""
@@ -152,6 +152,12 @@ class Pool:
                 self.heard.unregister(heard)  # pyright: ignore[reportArgumentType]
         worker.end()
         return died
+
+
+def _last_line(printed: Iterable[bytes]) -> str:
+    """The last line with words."""
+    lines = [line[-KEPT_OF_A_LINE:].decode("utf-8", "replace").strip() for line in printed]
+    return next((line for line in reversed(lines) if line), "")
 
 
 def cache() -> str:

@@ -54,18 +54,18 @@ MOST_COMPILED = int(os.environ.get("UNDERGROWTH_MOST_COMPILED", "24"))
 CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     """Serve until the channel closes.
 
     Arguments: the store's directory, the database's name (none for who only measures), where compiled
     steps are kept, the descriptor of the channel.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started this
-    root, name, cache = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-    channel = Connection(int(sys.argv[4]))
+    root, name, cache, descriptor = arguments
+    channel = Connection(int(descriptor))
     orders = _orders(channel)
     configure(cache)
-    _serve(root, name, orders, channel)
+    _serve(Path(root), name, orders, channel)
 
 
 def configure(cache: str) -> None:
@@ -317,4 +317,4 @@ def plainly(error: Exception, root: Path) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
