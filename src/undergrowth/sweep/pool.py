@@ -119,7 +119,6 @@ class Pool:
             **os.environ,
             **told_to_others(only_kinds=True),
             "NPROC": str(self.threads),
-            "PYTHONUNBUFFERED": "1",
         }
         try:
             return begun(arguments, environment, channel, self.right_to_write)

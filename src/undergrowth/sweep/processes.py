@@ -23,7 +23,10 @@ FORKS = sys.platform == "linux"
 PYTHON = (sys.executable, "-P", "-m")
 """-P: files of the working directory must not stand in for modules of the same name."""
 
-READ_AT_START = ("CUDA", "JAX", "LD_", "MKL", "OMP", "OPENBLAS", "PYTHON", "TF_", "UNDERGROWTH", "XLA")
+UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
+"""What a worker prints is there when it dies."""
+
+READ_AT_START = ("CUDA", "JAX", "LD_", "MKL", "OMP", "OPENBLAS", "PYTHON", "UNDERGROWTH", "XLA")
 """How the names of variables begin that are read once, as an interpreter or a library starts."""
 
 READ_BY_A_WORKER = ("UNDERGROWTH_WITH",)
@@ -51,7 +54,7 @@ def begun(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=environment,
+        env={**environment, **UNBUFFERED},
         pass_fds=(channel, right_to_write),
     )
 
@@ -91,7 +94,7 @@ class ForkServer:
                 stdin=subprocess.DEVNULL,
                 stdout=self.said,
                 stderr=subprocess.STDOUT,
-                env=environment,
+                env={**environment, **UNBUFFERED},
                 pass_fds=(its.fileno(),),
             )
         weakref.finalize(self, _let_go, self.channel, self.process, self.said)
