@@ -8,6 +8,7 @@ import xarray as xr
 from hypothesis import given, strategies as st
 
 from undergrowth.analysis import Event, Rules, events
+from undergrowth.store.events import onset_by_loss
 
 STEPS = (0, 10, 20, 40, 80, 160)
 
@@ -74,6 +75,22 @@ def test_the_onset_is_for_good() -> None:
     assert found["onset"] == Event("onset", first=80, stable=80, before=40, last=160)
     relapse = events(curves([0, 1, 1, 1, 1, 1], [0.1, 0.1, 0.9, 0.9, 0.3, 0.1]))
     assert relapse["onset"].censored
+
+
+def test_what_is_lost_after_grokking_moves_no_onset() -> None:
+    val = [0.1, 0.1, 0.5, 0.99, 0.1, 0.3]
+    for train in ([0, 1, 1, 1, 1, 1], [0, 1, 1, 0.2, 0.2, 0.2]):
+        found = events(curves(train, val))
+        assert found["onset"] == Event("onset", first=20, stable=20, before=10, last=160)
+        assert found["grokked"].collapsed
+    data = curves([0, 1, 1, 1, 1, 1], val)
+    data["val_loss"] = ("step", [4.0, 9.0, 4.0, 1.0, 9.0, 9.0])
+    assert onset_by_loss(data, 0.05) == Event("onset", first=20, stable=20, before=10, last=160)
+
+
+def test_of_a_run_that_groks_before_it_memorises_all_evaluations_count() -> None:
+    found = events(curves([0, 0.5, 0.5, 1, 1, 1], [0.1, 0.99, 0.5, 0.5, 0.5, 0.9]))
+    assert found["onset"].first == 160
 
 
 def test_the_onset_needs_more_than_its_margin() -> None:

@@ -219,7 +219,9 @@ def test_across_keeps_the_axes_of_a_reading_and_reaches_no_further_than_asked() 
 
 def test_matched_windows_are_as_long_of_like_phase_and_touch_no_spike() -> None:
     found = spikes(curve(np.exp(tent(5.0, 20))))
-    matched = matched_windows(found, steps=(0, N), rng=np.random.default_rng(4), n=25, ratio=1.25)
+    matched = matched_windows(
+        found, steps=(0, N), rng=np.random.default_rng(4), within=0, n=25, ratio=1.25
+    )
     assert matched.groupby("spike").size().tolist() == [25] * len(PLANTED)
     assert not matched.duplicated().any()
     for spike, left, right in matched.itertuples(index=False):
@@ -228,16 +230,33 @@ def test_matched_windows_are_as_long_of_like_phase_and_touch_no_spike() -> None:
         assert 1 / 1.25 <= left / own["left"] <= 1.25
         assert right <= N
         assert all(right < taken[0] or left > taken[1] for taken in found[["left", "right"]].values)
-    again = matched_windows(found, steps=(0, N), rng=np.random.default_rng(4), n=25)
+    again = matched_windows(found, steps=(0, N), rng=np.random.default_rng(4), within=0, n=25)
     pd.testing.assert_frame_equal(again, matched)
 
 
 def test_matched_windows_fill_what_room_there_is() -> None:
     """From 80 to 125 a window of 10 begins; the spike itself takes those from 90 to 110."""
-    matched = matched_windows(windows((100, 110)), steps=(0, 130), rng=np.random.default_rng(5), n=99)
+    rng, steps = np.random.default_rng(5), (0, 130)
+    matched = matched_windows(windows((100, 110)), steps=steps, rng=rng, within=0, n=99)
     assert matched["left"].tolist() == [*range(80, 90), *range(111, 121)]
-    none = matched_windows(windows((100, 200)), steps=(100, 200), rng=np.random.default_rng(5))
-    assert none.empty
+    farther = matched_windows(windows((100, 110)), steps=steps, rng=rng, within=4, n=99)
+    assert farther["left"].tolist() == [*range(80, 86), *range(115, 121)]
+    assert matched_windows(windows((100, 200)), steps=(100, 200), rng=rng, within=0).empty
+
+
+@pytest.mark.parametrize(("every", "apart"), [(40, 1_200), (200, 1_200), (200, 600)])
+def test_what_happens_at_spikes_alone_is_no_change_of_their_matches(every: int, apart: int) -> None:
+    """However rarely a reading is taken: it rises by 1 across each spike, and nowhere else."""
+    peaks = np.arange(5_000, 50_000, apart)
+    found = windows(*((peak, peak + 40) for peak in peaks))
+    at = np.arange(0, 60_001, every)
+    reading = xr.DataArray(
+        (at[:, None] > peaks + 20).sum(axis=1).astype(float), dims="step", coords={"step": at}
+    )
+    matched = matched_windows(found, steps=(0, 60_000), rng=np.random.default_rng(9), within=every)
+    held = against_matched(reading, found, matched, within=every)
+    assert held["n_matched"].values.min() > 0
+    np.testing.assert_array_equal(held["matched"], 0.0)
 
 
 def test_the_excess_is_what_was_planted_at_the_spikes() -> None:
@@ -246,7 +265,7 @@ def test_the_excess_is_what_was_planted_at_the_spikes() -> None:
     at = np.arange(0, N, 5)
     leaps = (at[:, None] > np.array(PLANTED)).sum(axis=1)
     reading = xr.DataArray(0.01 * at + 2.0 * leaps, dims="step", coords={"step": at})
-    matched = matched_windows(found, steps=(0, N - 10), rng=np.random.default_rng(6))
+    matched = matched_windows(found, steps=(0, N - 10), rng=np.random.default_rng(6), within=5)
     held = against_matched(reading, found, matched, within=5)
     np.testing.assert_allclose(held["excess"], 2.0, atol=0.06)  # windows are cut to multiples of 5
     np.testing.assert_allclose(held["change"] - held["matched"], held["excess"])
@@ -260,7 +279,7 @@ def test_the_excess_of_an_array_has_its_axes() -> None:
     found = windows((100, 110))
     reading = xr.DataArray(np.random.default_rng(7).random((300, 4)), dims=("step", "neuron"))
     reading = reading.assign_coords(step=np.arange(300))
-    matched = matched_windows(found, steps=(0, 280), rng=np.random.default_rng(8), n=3)
+    matched = matched_windows(found, steps=(0, 280), rng=np.random.default_rng(8), within=1, n=3)
     held = against_matched(reading, found, matched, within=1)
     by_hand = [
         reading[right + 1] - reading[left - 1] for left, right in matched[["left", "right"]].values

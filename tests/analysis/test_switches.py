@@ -56,6 +56,8 @@ def test_the_climb_made_before_train_accuracy_is_back() -> None:
     run = switched(val, [1, 1, 1, 0.3, 0.6, 1, 1, 1, 1, 1, 1])
     assert run.climbed_while_below == pytest.approx(0.5)
     assert switched(val).climbed_while_below == 0
+    dips_later = switched(val, [1, 1, 1, 0.3, 0.6, 1, 1, 1, 1, 0.9, 1])
+    assert dips_later.climbed_while_below == run.climbed_while_below
 
 
 def test_a_ratio_of_steps_with_a_side_that_never_came_is_open_there() -> None:

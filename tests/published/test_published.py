@@ -72,6 +72,16 @@ def test_seeds_trained_one_after_the_other_are_published_together(tmp_path: Path
     assert found.about["seeds"] == [0, 1, 2]
 
 
+def test_the_commands_of_another_budget_are_not_kept(tmp_path: Path, store: Store) -> None:
+    publish(store, STUDY, ["quick"], tmp_path)
+    planned = STUDY.planned("full", 1)
+    specs = [each.spec for each in planned]
+    other = train(specs, tmp_path / "store", layout=Layout(workers=1), parts=parts_in(planned))
+    found = publish(other, STUDY, ["full"], tmp_path)
+    assert found.about["budget"] == "full"
+    assert found.about["commands"] == ["full"]
+
+
 def test_runs_that_were_planned_and_not_trained_leave_the_rest_what_it_is(tmp_path: Path) -> None:
     planned = STUDY.planned("quick", 2)
     trained = [each for each in planned if each.part.seed == 0 or each.part.role == "trunk"]

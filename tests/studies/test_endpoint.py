@@ -98,6 +98,27 @@ def test_a_run_that_diverged_has_a_value_only_where_the_statistic_takes_it() -> 
     assert endpoint(replace(SEED, takes_failed=True)).verdict(there).missing == {}
 
 
+def test_a_seed_of_which_nothing_is_known_is_counted_and_has_no_value() -> None:
+    of = lambda run: (-np.inf, np.inf if run.spec.seeds.model else 0.0)  # noqa: E731
+    found = endpoint(Statistic("s", "", of)).verdict(table(treated=3))
+    assert (found.estimate.n, [*found.values]) == (1, [0])
+    assert found.missing == {"nothing is known: neither ended in time": 2}
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [
+        ((2.0, np.inf), "2 or more"),
+        ((-np.inf, 2.0), "2 or less"),
+        ((-np.inf, -2.0), "−2 or more"),
+        ((2.0, 2.0), "2"),
+    ],
+)
+def test_an_effect_that_is_only_a_bound_says_so(bounds: tuple[float, float], said: str) -> None:
+    found = endpoint(Statistic("s", "", lambda run: bounds)).verdict(table(treated=6))
+    assert found.says == said
+
+
 @pytest.mark.parametrize(
     ("value", "method"),
     [

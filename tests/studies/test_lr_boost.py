@@ -145,6 +145,18 @@ def test_boosted_seeds_that_never_get_there_contradict_c3() -> None:
     assert (found.estimate.low, found.estimate.n) == (-np.inf, 6)
 
 
+@pytest.mark.parametrize("endpoint", ["destroys-5", "works-3", "proportional"])
+def test_a_boost_by_which_training_diverges_counts_as_one_that_never_gets_there(endpoint: str) -> None:
+    its = next(e for e in STUDY.endpoints("full") if e.name == endpoint)
+    boost = next(b for b in BOOSTS["full"] if b.name == its.arm)
+    runs = pairs([boost], lambda seed: None if seed % 2 else 1_500)
+    for run in runs[boost.name][1::2]:
+        run.__dict__["status"] = "failed"
+    found = verdict_of(STUDY, endpoint, runs, "full")
+    assert (found.estimate.n, found.missing) == (6, {})
+    assert all(np.isinf(found.values[seed]).any() for seed in (1, 3, 5))
+
+
 def test_when_neither_ever_gets_there_nothing_is_known() -> None:
     boost = lr(10, "onset")
     runs = {b.name: [stored(b, seed, None) for seed in range(6)] for b in (boost, boost.control)}

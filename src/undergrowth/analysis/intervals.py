@@ -86,7 +86,7 @@ def estimate(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Estim
     """
     x = np.sort(np.asarray(values, np.float64))
     n = len(x)
-    mean = float(x.mean()) if n else np.nan
+    mean = float(x[0] if n and x[0] == x[-1] else x.mean()) if n else np.nan  # equal ones unrounded
     if n < 2 or np.isnan(mean):
         return unknown(mean, level, n)
     if _are_alike(x):

@@ -253,6 +253,7 @@ def matched_windows(
     *,
     steps: tuple[int, int],
     rng: np.random.Generator,
+    within: int,
     n: int = 10,
     ratio: float = 1.25,
 ) -> pd.DataFrame:
@@ -260,7 +261,8 @@ def matched_windows(
 
     For each spike up to `n` different windows of its own length, drawn at random among those of similar
     phase, which start at most a factor of `ratio` later or earlier in log-step, lie between the first
-    and the last of `steps`, and touch no spike. A spike without such a window has no row.
+    and the last of `steps`, and touch no spike with up to `within` steps on either side, where readings
+    are taken for theirs. A spike without such a window has no row.
     """
     first, last = steps
     taken = spikes[["left", "right"]].to_numpy()
@@ -270,7 +272,8 @@ def matched_windows(
         earliest, latest = math.ceil(left / ratio), math.floor(left * ratio)
         starts = np.arange(max(earliest, first), min(latest, last - length) + 1)
         for its_left, its_right in taken:
-            starts = starts[(starts > its_right) | (starts + length < its_left)]
+            is_clear = (starts - within > its_right) | (starts + length + within < its_left)
+            starts = starts[is_clear]
         chosen = np.sort(rng.choice(starts, min(n, len(starts)), replace=False))
         rows += [(spike, start, start + length) for start in chosen]
     return pd.DataFrame(rows, columns=["spike", "left", "right"])

@@ -101,11 +101,13 @@ class Switched:
     @property
     def climbed_while_below(self) -> float:
         """The share of validation's way to the level of grokking that it had made before train accuracy
-        was back for good at the level of memorisation; 0 where that never fell below it.
+        was back at the level of memorisation until validation got there, or to the end; 0 where that
+        never fell below it.
 
         NaN where validation was at its level at the switch.
         """
-        train, val = (self.after(f"{side}_accuracy").values for side in ("train", "val"))
+        until = self.grokked.first
+        train, val = (self.after(f"{side}_accuracy", until).values for side in ("train", "val"))
         if not len(val) or val[0] >= self.rules.grokked:
             return float("nan")
         below = np.flatnonzero(train < self.rules.memorised)

@@ -14,7 +14,7 @@ from undergrowth.printing import console, print_json, print_verdicts
 
 @app.command
 def publish(
-    directory: StoreName,
+    directory: StoreName | None = None,
     /,
     *,
     study: Annotated[
@@ -32,19 +32,22 @@ def publish(
 ) -> int:
     """Write the results of a store's studies as small files that can be read without training.
 
-    Runs published earlier are kept, so seeds may be trained in several stores.
+    Runs published earlier are kept, so seeds may be trained in several stores. Without a directory the
+    studies named are answered anew from their published curves, as after a rule was changed.
     """
-    from undergrowth.published.writing import publish as publish_study
+    from undergrowth.published.writing import answer_anew, publish as publish_study
     from undergrowth.store import Store
 
-    store = Store(directory)
-    names = [study_named(name).name for name in study] or sorted(
-        {part.study for run in store.runs for part in run.parts}
-    )
+    names = [study_named(name).name for name in study]
+    if directory is None and (given or not names):
+        raise WrongUseError("publish what? Give a store, or --study NAME alone to answer it anew")
+    store = None if directory is None else Store(directory)
+    if store is not None and not names:
+        names = sorted({part.study for run in store.runs for part in run.parts})
     if not names:
         raise WrongUseError(f"{directory} has no runs of a study: use `undergrowth study run` first")
     for name in names:
-        found = publish_study(store, name, given, into)
+        found = answer_anew(name, into) if store is None else publish_study(store, name, given, into)
         size = sum(path.stat().st_size for path in found.where.iterdir())
         console.print(f"{name}: {found.about['runs']} runs, {size / 1e6:.2f} MB, {found.where}")
     return 0

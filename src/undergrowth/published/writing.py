@@ -61,6 +61,30 @@ def publish(
     before = _published_before(study.name, folder)
     kept = before if before and before.has_all_steps else None  # its runs can stand beside others
     table, parts = _together(study, store, kept)
+    ids = {run.id for run in table.all}
+    is_kept = before is not None and (set(before.ids) <= ids if kept else set(before.ids) == ids)
+    commands = before.about["commands"] if before and is_kept else ()
+    return _written(study, folder, table, parts, (*commands, *given))
+
+
+def answer_anew(study: str | Study, into: str | Path | None = None) -> Published:
+    """Answer a study from its published curves, by the rules of now, and write that in their place.
+
+    Raises ResultsError where there are none, or where more than curves at every evaluation decides.
+    """
+    study = studies()[study] if isinstance(study, str) else study
+    folder = (shipped() if into is None else Path(into)) / study.name
+    before = _published_before(study.name, folder)
+    if before is None or not before.has_all_steps:
+        lack = "there are no results" if before is None else "more decides than the published curves"
+        raise ResultsError(f"{folder}: {lack}: publish the store in which the runs were trained")
+    parts = {run.id: run.parts for run in before.runs}
+    return _written(study, folder, before.table(study), parts, before.about["commands"])
+
+
+def _written(
+    study: Study, folder: Path, table: Table, parts: Parts, commands: Sequence[str]
+) -> Published:
     answer = study.answer(table)
     runs = list(dict.fromkeys(table.all))
     contents = {
@@ -69,12 +93,7 @@ def publish(
         VALUES: _values(answer.verdicts).encode(),
         VERDICTS: _verdicts(answer),
     }
-    is_kept = before is not None and (kept or set(before.ids) == {run.id for run in runs})
-    commands = before.about["commands"] if before and is_kept else ()
-    about = {
-        **_about(table, runs),
-        "commands": list(dict.fromkeys((*commands, *given))),
-    }
+    about = {**_about(table, runs), "commands": list(dict.fromkeys(commands))}
     room = MOST_BYTES - sum(map(len, (*contents.values(), _text(about))))
     contents[CURVES], most_steps = _curves(runs, room)
     about |= {

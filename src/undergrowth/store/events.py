@@ -18,7 +18,8 @@ class Rules:
     """The levels that define the events; stated with every number that depends on them.
 
     memorised: train accuracy at or above this; grokked: validation accuracy at or above this; onset:
-    validation accuracy this far above its level when the run had memorised.
+    validation accuracy this far above its level when the run had memorised, and from then on until it
+    has grokked, or to the end where it never does.
     """
 
     memorised: float = 0.99
@@ -29,7 +30,8 @@ class Rules:
         """The rule of an event in words."""
         return {
             "memorised": f"train accuracy ≥ {self.memorised:g}",
-            "onset": f"validation accuracy stays > its level when memorised + {self.onset:g}",
+            "onset": f"validation accuracy stays > its level when memorised + {self.onset:g}"
+            " until the run has grokked",
             "grokked": f"validation accuracy ≥ {self.grokked:g}",
         }[event]
 
@@ -83,7 +85,7 @@ def events_between(
     grokked = _reached("grokked", val.steps, val.values >= rules.grokked)
     return {
         "memorised": memorised,
-        "onset": _onset(val, memorised, rules),
+        "onset": _onset(val, memorised, grokked, rules),
         "grokked": grokked,
     }
 
@@ -102,26 +104,33 @@ def _known(curves: xr.Dataset, name: str) -> Curve:
     return Curve(steps[is_known], values[is_known])
 
 
-def _onset(val: Curve, memorised: Event, rules: Rules) -> Event:
+def _onset(val: Curve, memorised: Event, grokked: Event, rules: Rules) -> Event:
     """Validation leaves its chance or leak level for good: only the stable time counts."""
     if memorised.first is None:
         return Event("onset", None, None, None, int(val.steps[-1]))
     level = float(val.values[_nearest(val.steps, memorised.first)])
     above = (val.values > level + rules.onset) & (val.steps >= memorised.first)
-    return _for_good(_reached("onset", val.steps, above), val.steps)
+    return _for_good("onset", val.steps, above, memorised.first, grokked.first)
 
 
 def _nearest(steps: np.ndarray, step: int) -> int:
     return int(np.argmin(np.abs(steps - step)))
 
 
-def _for_good(reached: Event, steps: np.ndarray) -> Event:
-    """The same counted from when the rule held to the end."""
+def _for_good(
+    name: EventName, steps: np.ndarray, holds: np.ndarray, memorised: int, grokked: int | None
+) -> Event:
+    """From when a rule held until a run grokked, whatever it lost after; to the end where it never did,
+    or before it memorised.
+    """
+    last = int(steps[-1])
+    if grokked is not None and grokked >= memorised:
+        steps, holds = steps[steps <= grokked], holds[steps <= grokked]
+    reached = _reached(name, steps, holds)
     if reached.stable is None:
-        return Event(reached.name, None, None, None, reached.last)
-    at = int(np.searchsorted(steps, reached.stable))
-    before = int(steps[max(at - 1, 0)])
-    return Event(reached.name, reached.stable, reached.stable, before, reached.last)
+        return Event(name, None, None, None, last)
+    before = int(steps[max(int(np.searchsorted(steps, reached.stable)) - 1, 0)])
+    return Event(name, reached.stable, reached.stable, before, last)
 
 
 def onset_by_loss(curves: xr.Dataset, drop: float, rules: Rules = DEFAULT_RULES) -> Event:
@@ -130,13 +139,14 @@ def onset_by_loss(curves: xr.Dataset, drop: float, rules: Rules = DEFAULT_RULES)
     From `train_accuracy` and `val_loss`, dim (step); only the stable time counts, as in the onset by
     accuracy.
     """
-    memorised, loss = events(curves, rules)["memorised"].first, _known(curves, "val_loss")
+    times, loss = events(curves, rules), _known(curves, "val_loss")
+    memorised, grokked = (times[name].first for name in ("memorised", "grokked"))
     if memorised is None:
         return Event("onset", None, None, None, int(loss.steps[-1]))
     since = loss.steps >= memorised
     steps, values = loss.steps[since], loss.values[since]
-    highest = np.maximum.accumulate(values)
-    return _for_good(_reached("onset", steps, values < (1 - drop) * highest), steps)
+    has_fallen = values < (1 - drop) * np.maximum.accumulate(values)
+    return _for_good("onset", steps, has_fallen, memorised, grokked)
 
 
 def _reached(name: EventName, steps: np.ndarray, holds: np.ndarray) -> Event:

@@ -83,7 +83,7 @@ class Endpoint:
             arm=self.arm,
             control=self.control,
             how=self.statistic.how,
-            says=self.statistic.says(estimate.effect) if estimate.n else "",
+            says=self._says(estimate) if estimate.n else "",
             note=self.note(table) if self.note else "",
             missing=dict(Counter(found.missing) + Counter(found.missing_control)),
             worst_case=worst_case(found, self),
@@ -92,6 +92,14 @@ class Endpoint:
             waits_for=self.waits_for or self._too_few(estimate.n),
             chosen=chosen(table),
         )
+
+    def _says(self, found: Estimate) -> str:
+        """The effect in words; of one that is only a bound, on which side of it the truth lies."""
+        said = self.statistic.says(found.effect)
+        is_open = np.isinf([found.low, found.high])
+        if is_open.sum() != 1 or not np.isfinite(found.effect):
+            return said
+        return f"{said} or {'more' if is_open[1] == (found.effect >= 0) else 'less'}"
 
     def _of_control(self, values: Mapping[int, Value]) -> Mapping[str, Mapping[int, Value]]:
         return {self.control: values} if self.control is not None and values else {}
@@ -146,6 +154,9 @@ def _value(statistic: Statistic, missing: Counter[str], *runs) -> Value | None:
     value = statistic.of(*runs)
     if isinstance(value, Missing):
         missing[value.why] += 1
+        return None
+    if isinstance(value, tuple) and np.isinf(value).all():
+        missing["nothing is known: neither ended in time"] += 1
         return None
     if isinstance(value, float | np.floating) and np.isnan(value):
         missing["has no value"] += 1

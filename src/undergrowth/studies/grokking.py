@@ -94,7 +94,7 @@ def later_if_ever(table: Table, endpoint: Endpoint) -> Measured:
 
 def overfit_then_fall(run: Run) -> float:
     """The smallest of three margins in decades: the claim holds in full where it is positive."""
-    curves = run.curves.dropna("step")
+    curves = run.curves[["train_loss", "val_loss"]].dropna("step")  # others are read more rarely
     guessing = np.log(run.spec.task.n_labels)
     peak = int(curves["val_loss"].values.argmax())
     at_peak, end = curves.isel(step=peak), curves.isel(step=-1)
@@ -127,7 +127,8 @@ def _of_falls(drop: float, of: Callable[[Falls], Value]) -> Callable[[Run], Valu
         found = falls(run.curves, drop, RULES)
         if found is None:
             return Missing(NEVER_MEMORISED)
-        return of(found) if np.isfinite(found.val[1]) else Missing("validation loss does not fall")
+        fell = np.isfinite([found.train[1], found.val[1]])
+        return of(found) if fell.any() else Missing("neither loss falls")
 
     return measured
 
@@ -138,7 +139,7 @@ def first_to_fall(drop: float) -> Statistic:
         "steps by which validation loss falls before the floor of train loss",
         f"Each has fallen when its running minimum is {drop:g} decades lower than where validation "
         "loss was highest since memorised (of the least of three evaluations); bounds are the "
-        "evaluations around it. A train loss that never falls counts as falling after the last step.",
+        "evaluations around it. A loss that never falls counts as falling after the last step.",
         _of_falls(drop, lambda found: found.lead),
         says=lambda steps: (
             f"validation loss falls {abs(steps):,.0f} steps "

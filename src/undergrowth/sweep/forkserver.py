@@ -11,12 +11,13 @@ import importlib
 import os
 import signal
 import sys
-import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
-from typing import Any, NoReturn
+from typing import NamedTuple
+
+import numpy as np
 
 WORKER = "undergrowth.sweep.worker"
 """The module whose `main` a fork runs."""
@@ -35,56 +36,61 @@ PRELOADED = (
 
 
 def main() -> None:
-    """Fork what is asked for, and say how it ended, until the channel closes.
+    """Fork what is asked for, and say how it ended, until the channel closes; in a fork, do its work.
 
     Argument: the channel's descriptor.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started this
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where they are ignored nobody can be waited for
     channel = Connection(int(sys.argv[1]))
     for module in PRELOADED:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()  # forks share the pages of what no collection looks at
+    order: Order | None = None
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        while True:
-            order = channel.recv()
-            if "wait" in order:
-                _, status = os.waitpid(order["wait"], 0)
-                channel.send(os.waitstatus_to_exitcode(status))
-            else:
-                channel.send(_forked(order, channel))
+        order = _serve(channel)
+    if order is not None:
+        _work(order)
 
 
-def _forked(order: Mapping[str, Any], channel: Connection) -> int:
-    files = [recv_handle(channel) for _ in range(order["files"])]
-    pid = os.fork()
-    if pid == 0:
-        channel.close()
-        _work(order, *files)
-    for file in files:
-        os.close(file)
-    return pid
+class Order(NamedTuple):
+    """What a fork is for: its arguments and environment, what it prints to, and its channel."""
+
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+    printed: int
+    channel: int
 
 
-def _work(order: Mapping[str, Any], printed: int, channel: int, *_: int) -> NoReturn:
-    """What a fork does, to its end; the other files it holds open."""
-    code = 1
-    try:
-        os.dup2(printed, 1)
-        os.dup2(printed, 2)
-        os.close(printed)
-        os.environ.clear()
-        os.environ.update(order["environment"])
-        os.chdir(order["folder"])
-        sys.modules[WORKER].main([*order["arguments"], str(channel)])
-        code = 0
-    except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else 1
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        os._exit(code)
+def _serve(channel: Connection) -> Order | None:
+    """Ends with the channel, and in each fork with what that is for."""
+    while True:
+        order = channel.recv()
+        if "wait" in order:
+            _, status = os.waitpid(order["wait"], 0)
+            channel.send(os.waitstatus_to_exitcode(status))
+            continue
+        files = [recv_handle(channel) for _ in range(order["files"])]
+        pid = os.fork()
+        if pid == 0:
+            channel.close()
+            return Order(
+                order["arguments"], order["environment"], *files[:2]
+            )  # it holds the others open
+        for file in files:
+            os.close(file)
+        channel.send(pid)
+
+
+def _work(order: Order) -> None:
+    os.dup2(order.printed, 1)
+    os.dup2(order.printed, 2)
+    os.close(order.printed)
+    os.environ.clear()
+    os.environ.update(order.environment)
+    np.random.seed()  # of its own, not that of every fork
+    sys.modules[WORKER].main([*order.arguments, str(order.channel)])
 
 
 if __name__ == "__main__":

@@ -103,8 +103,13 @@ class Pool:
     def start(self, name: str, *, writes: bool = True) -> Worker:
         """One more worker, which writes to the database of that name, or only measures."""
         ours, its = Pipe()
-        with its:
+        try:
             process = self._begun((str(self.root), name if writes else "", cache()), its.fileno())
+        except BaseException:
+            ours.close()  # should there be a worker, it ends at once
+            raise
+        finally:
+            its.close()
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
         worker = Worker(name, process, ours)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
+from pathlib import Path
 from typing import IO, Any
 
 FORKS = sys.platform == "linux"
@@ -30,6 +32,8 @@ READ_AT_START = ("CUDA", "JAX", "LD_", "MKL", "OMP", "OPENBLAS", "PYTHON", "UNDE
 """How the names of variables begin that are read once, as an interpreter or a library starts."""
 
 READ_BY_A_WORKER = ("UNDERGROWTH_WITH",)
+
+RLIMITS = sorted(name for name in dir(resource) if name.startswith("RLIMIT_"))
 
 
 class CannotStartError(Exception):
@@ -69,8 +73,10 @@ class Forked:
     returncode: int | None = None
 
     def kill(self) -> None:
-        """End it; until it is waited for, its number is nobody else's."""
-        if self.returncode is None:
+        """End it, while its server is there and so its number nobody else's; else it ends with its
+        channel.
+        """
+        if self.returncode is None and self.server.serves:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
 
@@ -112,7 +118,7 @@ class ForkServer:
         Raises CannotStartError.
         """
         ours, its = os.pipe()
-        order = {"arguments": arguments, "environment": {**environment}, "folder": os.getcwd()}
+        order = {"arguments": arguments, "environment": {**environment}}
         printed = open(ours, "rb", buffering=0)  # noqa: SIM115
         try:
             return Forked(self._ask(order, (its, *files)), printed, self)
@@ -124,6 +130,8 @@ class ForkServer:
 
     def wait(self, pid: int) -> int:
         """Wait for a worker's end; its exit code, or this server's where it was killed before."""
+        if not self.serves:
+            return self.process.wait()
         try:
             return self._ask({"wait": pid})
         except CannotStartError as error:
@@ -136,11 +144,12 @@ class ForkServer:
                 for file in files:
                     send_handle(self.channel, file, self.process.pid)
                 return self.channel.recv()
-            except (EOFError, OSError):
+            except (EOFError, BrokenPipeError, ConnectionResetError):
                 self.said.seek(0)
                 raise CannotStartError(self.process.wait(), self.said.read()) from None
-            except BaseException:  # Ctrl-C: the answer would be taken for that to the next order
+            except BaseException:  # Ctrl-C: its answer would be taken for that to the next order
                 self.channel.close()
+                self.process.kill()
                 raise
 
 
@@ -153,19 +162,30 @@ def _let_go(channel: Connection, process: subprocess.Popen[bytes], said: IO[byte
 
 _KEPT: dict[object, ForkServer] = {}
 """The last one, by what it was started with."""
+_KEEPING = threading.Lock()
 
 
 def fork_server(environment: Mapping[str, str]) -> ForkServer:
-    """One for this environment, kept for the next time."""
+    """One for this environment, kept for as long as a process that is started here inherits the same."""
     at_start = {
         name: value
         for name, value in environment.items()
         if name.startswith(READ_AT_START) and name not in READ_BY_A_WORKER
     }
-    path = at_start.get("PYTHONPATH", "")
-    is_relative = any(not os.path.isabs(part) for part in path.split(os.pathsep) if part)
-    key = os.getpid(), os.getcwd() if is_relative else "", *sorted(at_start.items())
-    if key not in _KEPT or not _KEPT[key].serves:
-        _KEPT.clear()
-        _KEPT[key] = ForkServer(environment)
-    return _KEPT[key]
+    key = *_inherited(), *sorted(at_start.items())
+    with _KEEPING:
+        kept = _KEPT.get(key)
+        if kept is None or not kept.serves:
+            _KEPT.clear()
+            kept = _KEPT[key] = ForkServer(environment)
+        return kept
+
+
+def _inherited() -> Iterator[object]:
+    """What a process has from the one that starts it, besides its environment and open files."""
+    folder = os.stat(".")
+    yield from (os.getpid(), folder.st_dev, folder.st_ino)
+    yield from (frozenset(os.sched_getaffinity(0)), os.getpriority(os.PRIO_PROCESS, 0))
+    yield from (resource.getrlimit(getattr(resource, name)) for name in RLIMITS)
+    status = Path("/proc/self/status").read_text()
+    yield next((line for line in status.splitlines() if line.startswith("Umask:")), None)

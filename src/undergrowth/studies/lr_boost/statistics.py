@@ -100,6 +100,7 @@ def proportional(factor: float) -> Statistic:
         f"{SPEED} 1: proportional to the rate; 0: no speed-up at all.",
         in_time(lambda run, control: proportion_of_rate(factor, "the switch", run, control)),
         says=lambda slope: f"{factor:g} × the rate, × {format_number(factor**slope)} sooner",
+        takes_failed=True,
     )
 
 
@@ -109,14 +110,23 @@ def straddles(factor: float) -> Statistic:
         f"how far log(speed-up) / log({factor:g}) extends to both sides of ½, over definitions of start",
         f"Starts: {', '.join(STARTS)}. For each seed the smaller of (highest - ½) and (½ - lowest).",
         in_time(lambda run, control: straddle(factor, run, control)),
+        takes_failed=True,
     )
 
 
 FASTER = Statistic(
-    "log10(steps without the boost / steps)", SPEED, in_time(faster), says=times("sooner", "later")
+    "log10(steps without the boost / steps)",
+    SPEED,
+    in_time(faster),
+    says=times("sooner", "later"),
+    takes_failed=True,
 )
 SLOWER = Statistic(
-    "log10(steps / steps without the boost)", SPEED, in_time(slower), says=times("later", "sooner")
+    "log10(steps / steps without the boost)",
+    SPEED,
+    in_time(slower),
+    says=times("later", "sooner"),
+    takes_failed=True,
 )
 LOST = Statistic(
     "share of seeds that do not end at a lasting 99 %",
@@ -150,7 +160,8 @@ NARROWER = Statistic(
 CLIMBS = Statistic(
     "share of validation's climb made while train accuracy is below 0.99",
     f"The climb is from validation's level at the switch to {RULES.grokked:g}; train accuracy is back "
-    f"once it stays ≥ {RULES.memorised:g}, and at once if it never falls.",
+    f"once it stays ≥ {RULES.memorised:g} until validation is first there, or to the end; at once if it "
+    "never falls.",
     in_time(lambda run: run.climbed_while_below),
     range=(0.0, 1.0),
     says=share("of the climb"),

@@ -177,8 +177,8 @@ def excess(run: Run, structure: Structure, windows: pd.DataFrame) -> np.ndarray:
     sides = [each[["left", "right"]] for each in (windows, spikes_of(run))]
     taken: pd.DataFrame = pd.concat(sides, ignore_index=True)  # pyright: ignore[reportAssignmentType]
     rng = np.random.default_rng(run.spec.seeds.model)
-    matched = matched_windows(taken, steps=(memorised(run), last(run)), rng=rng)
     within = int(np.diff(reading["step"].values).max())
+    matched = matched_windows(taken, steps=(memorised(run), last(run)), rng=rng, within=within)
     found = against_matched(reading, taken, matched, within=within)["excess"].values[: len(windows)]
     return found[np.isfinite(found)]
 
