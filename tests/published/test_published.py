@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from tests.studies.test_study import small, stored
 from undergrowth.published.columns import as_columns, from_columns
 from undergrowth.published.reading import ABOUT, FILES, Published, ResultsError, claims, results
 from undergrowth.published.writing import publish
-from undergrowth.store import Store
+from undergrowth.store import Run, Store
+from undergrowth.studies import Statistic
 from undergrowth.studies.conducting import parts_in
+from undergrowth.studies.statistic import Missing
 from undergrowth.sweep import Layout, train
 
 STUDY = small()
@@ -70,6 +73,59 @@ def test_seeds_trained_one_after_the_other_are_published_together(tmp_path: Path
     assert found.verdicts == whole.verdicts
     assert found.about["commands"] == ["first", "second"]
     assert found.about["seeds"] == [0, 1, 2]
+
+
+def last_update(run: Run) -> float | Missing:
+    if run.spec.labels == "true" and run.spec.seeds.model == 2:
+        return Missing("too noisy")
+    return float(run["update_loss"][-1])
+
+
+OF_UPDATES = small(
+    endpoints=lambda budget: tuple(
+        replace(each, statistic=Statistic("last update", how, last_update))
+        for each, how in zip(STUDY.endpoints(budget), ("at the end", "of all"), strict=True)
+    )
+)
+"""What decides is no curve, so it cannot be measured again in published runs."""
+
+
+def test_values_that_no_curve_gives_stay_when_other_seeds_are_published(
+    tmp_path: Path, store: Store
+) -> None:
+    whole = publish(store, OF_UPDATES, (), tmp_path / "whole")
+    assert not whole.has_all_steps
+    planned = OF_UPDATES.planned("quick", 3)
+    for name, seeds in (("first", (0, 2)), ("second", (1,))):
+        some = [each for each in planned if each.part.seed in seeds]
+        specs = [each.spec for each in some]
+        part = train(specs, tmp_path / name, layout=Layout(workers=1), parts=parts_in(some))
+        found = publish(part, OF_UPDATES, [name], tmp_path)
+    assert found.about["commands"] == ["first", "second"]
+    assert (found.about["seeds"], set(found.ids)) == ([0, 1, 2], set(whole.ids))
+    for mine, its in zip(found.verdicts, whole.verdicts, strict=True):
+        assert mine["missing"] == its["missing"] == {"too noisy": 1}
+        assert mine["effect"] == pytest.approx(its["effect"], abs=1e-6)  # seven digits are published
+        assert mine["n_seeds"] == its["n_seeds"]
+
+
+def test_values_that_were_measured_otherwise_do_not_stay(tmp_path: Path, store: Store) -> None:
+    otherwise = small(
+        endpoints=lambda budget: tuple(
+            replace(each, statistic=replace(each.statistic, how=f"{each.statistic.how}, squared"))
+            for each in OF_UPDATES.endpoints(budget)
+        )
+    )
+    some = [each for each in OF_UPDATES.planned("quick", 3) if each.part.seed in (0, 2)]
+    specs, parts = [each.spec for each in some], parts_in(some)
+    publish(
+        train(specs, tmp_path / "one", layout=Layout(workers=1), parts=parts), OF_UPDATES, (), tmp_path
+    )
+    other = [each for each in OF_UPDATES.planned("quick", 3) if each.part.seed == 1]
+    specs, parts = [each.spec for each in other], parts_in(other)
+    part = train(specs, tmp_path / "other", layout=Layout(workers=1), parts=parts)
+    found = publish(part, otherwise, (), tmp_path)
+    assert set(found.values["seed"]) == {1}
 
 
 def test_the_commands_of_another_budget_are_not_kept(tmp_path: Path, store: Store) -> None:

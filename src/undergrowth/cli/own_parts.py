@@ -10,8 +10,8 @@ from cyclopts import Parameter
 from undergrowth.cli.app import app
 
 HELP = (
-    "A Python file of your own, or a folder with __init__.py: its tasks, models, measures, actions and "
-    "studies are then known by name; repeat for more."
+    "A Python file of your own, or a folder with `__init__.py`: its tasks, models, measures, actions "
+    "and studies are then known by name; repeat for more."
 )
 
 

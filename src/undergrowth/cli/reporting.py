@@ -36,7 +36,7 @@ def report(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Rebuild report.html and verdicts.json from a store, without training.
+    """Rebuild report.html, verdicts.json and claims.json from a store, without training.
 
     The store is only read, so another command may be training into it; the page then says that it is a
     snapshot.

@@ -51,7 +51,7 @@ DEMO = ("grokking", "saliency", "ablation")
 
 @app.command
 def demo(*, out: Out = Path("demo"), seeds: Seeds = None) -> int:
-    """Train a network that groks, and its control; write report.html and verdicts.json.
+    """Train a network that groks, and its control; write report.html, verdicts.json and claims.json.
 
     A one-layer transformer learns x+y mod 53 with 4 seeds, and with 2 seeds of shuffled labels; the
     report answers P1 to P3, P14 (grokking), P15, P16 (saliency) and P17 (ablation). Two to three
@@ -137,7 +137,7 @@ def run_study(
     arm: Arms = (),
     out: Out = Path("runs"),
 ) -> int:
-    """Train the runs of a study that are not stored yet; write report.html and verdicts.json.
+    """Train a study's runs that are not stored yet; write report.html, verdicts.json and claims.json.
 
     The page covers every study whose runs are in the store.
     """

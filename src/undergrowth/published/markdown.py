@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,9 +64,14 @@ def _in_a_line(row: Mapping[str, Any], claim: str) -> str:
     few = "" if row["n_seeds"] >= CLAIM_SEEDS else f", a demonstration: a claim takes {CLAIM_SEEDS}"
     told = f"{row['statistic']}: {number(row['effect'])}"
     effect = told if _is_bare(row) else row["says"]
-    return (
-        f"**{row['claim']} {row['ruling']}** ({row['n_seeds']} seeds{few}). {claim} *Found: {effect}.*"
-    )
+    found = f"*Found: {effect}.*{_noted(row)}"
+    return f"**{row['claim']} {row['ruling']}** ({row['n_seeds']} seeds{few}). {claim} {found}"
+
+
+def _noted(row: Mapping[str, Any]) -> str:
+    """The first sentence of what is noted beside an answer."""
+    first = re.split(r"(?<=[.!?])\s", row["note"].strip(), maxsplit=1)[0]
+    return f" {first}" if first else ""
 
 
 def within(text: str, table: str) -> str:
@@ -84,7 +90,8 @@ def _row(claim: str, says: str, study: str, row: Mapping[str, Any] | None) -> Se
         return claim, says, f"open: waits for {row['waits_for']}", "", "", "", "", f"`{row['study']}`"
     low, high = bounds(row)
     told = f"{row['statistic']}: {number(row['effect'])}"
-    effect = told if _is_bare(row) else f"{row['says']} ({told})"
+    said = told if _is_bare(row) else f"{row['says']} ({told})"
+    effect = f"{said}.{_noted(row)}"
     adjusted = "" if row["p_adjusted"] is None else f"{row['p_adjusted']:.2g}"
     ruling = f"**{row['ruling']}**" + ("" if row["n_seeds"] >= CLAIM_SEEDS else " (demonstration)")
     return (

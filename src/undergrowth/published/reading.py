@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from undergrowth.published.runs import PublishedRun
+    from undergrowth.spec import RunSpec
     from undergrowth.studies import Study, Table
 
 SCHEMA = 1
@@ -114,14 +115,20 @@ class Published:
         ids, arms, seeds = (np.array(column)[place] for column in zip(*told, strict=True))
         return pd.DataFrame({"run": ids, "arm": arms, "seed": seeds, **columns})
 
+    @property
+    def arms(self) -> dict[str, RunSpec]:
+        """The spec of each arm, of which its runs have other seeds."""
+        from undergrowth.spec import RunSpec
+
+        return {arm: RunSpec.from_dict(spec) for arm, spec in json.loads(self._bytes(ARMS)).items()}
+
     @cached_property
     def runs(self) -> tuple[PublishedRun, ...]:
         """The runs with specs, events and curves: figures and statistics take them."""
         from undergrowth.published.columns import from_columns
         from undergrowth.published.runs import from_account
-        from undergrowth.spec import RunSpec
 
-        specs = {arm: RunSpec.from_dict(spec) for arm, spec in json.loads(self._bytes(ARMS)).items()}
+        specs = self.arms
         curves = from_columns(self._bytes(CURVES))
         try:
             return tuple(

@@ -38,7 +38,7 @@ from undergrowth.studies import Answer, Study, Table
 from undergrowth.studies.conducting import SCHEMA as VERDICTS_SCHEMA
 from undergrowth.studies.named import studies
 from undergrowth.studies.study import table_of
-from undergrowth.studies.table import NOT_THERE
+from undergrowth.studies.table import NOT_THERE, Carried, Value
 
 MOST_BYTES = 990_000
 """Of all files of a study: what ships stays small."""
@@ -53,18 +53,55 @@ def publish(
     """Write the results of a study's runs in a store; those of `into`, by default the package's own.
 
     given: the commands that trained it. Runs that are published already and are not in the store stay
-    among them, where they are of the same budget and their curves alone decide: seeds may be trained one
-    after the other, in several stores. Raises ResultsError where no run of the study has ended.
+    among them, where they are of the same budget: seeds may be trained one after the other, in several
+    stores. Where more than curves decides, their values stay as they were, of each endpoint that has one
+    for each seed and is still measured the same way; one that is over all runs of an arm is of those in
+    the store. Raises ResultsError where no run of the study has ended.
     """
     study = studies()[study] if isinstance(study, str) else study
     folder = (shipped() if into is None else Path(into)) / study.name
     before = _published_before(study.name, folder)
     kept = before if before and before.has_all_steps else None  # its runs can stand beside others
     table, parts = _together(study, store, kept)
-    ids = {run.id for run in table.all}
-    is_kept = before is not None and (set(before.ids) <= ids if kept else set(before.ids) == ids)
-    commands = before.about["commands"] if before and is_kept else ()
-    return _written(study, folder, table, parts, (*commands, *given))
+    beside = _beside(before, table) if before and not kept else []
+    if before and beside:
+        table = replace(table, carried=_carried(before, table, study))
+    ids = {run.id for run in (*table.all, *beside)}
+    commands = before.about["commands"] if before and set(before.ids) <= ids else ()
+    parts = {**{run.id: run.parts for run in beside}, **parts}
+    return _written(study, folder, table, parts, (*commands, *given), beside)
+
+
+def _beside(before: Published, table: Table) -> list[Run]:
+    """The runs published before whose values can stand beside those of a table: of its budget and arms
+    as they are now, at all steps, and not in it.
+    """
+    if before.budget != table.budget or before.about["most_steps"] is not None:
+        return []
+    there, arms = {run.id for run in table.all}, before.arms
+    same = {name for name, arm in table.arms.items() if arms.get(name) == arm.spec}
+    return [
+        run for run in before.runs if run.id not in there and {part.arm for part in run.parts} <= same
+    ]
+
+
+def _carried(before: Published, table: Table, study: Study) -> Carried:
+    """What was found of published runs that are not in a table."""
+    how = {endpoint.name: endpoint.statistic.how for endpoint in study.endpoints(table.budget)}
+    same = {row["endpoint"] for row in before.verdicts if how.get(row["endpoint"]) == row["how"]}
+    there = {(arm, seed) for arm, by_seed in table.runs.items() for seed in by_seed}
+    values: dict[tuple[str, str, int], Value] = {}
+    columns = (before.values[name] for name in ("endpoint", "arm", "seed", "low", "high"))
+    for endpoint, arm, seed, low, high in zip(*columns, strict=True):
+        if endpoint in same and (arm, seed) not in there:
+            values[endpoint, arm, int(seed)] = low if low == high else (low, high)
+    is_apart = not set(before.ids) & {run.id for run in table.all}
+    missing = {
+        row["endpoint"]: {why: n for why, n in row["missing"].items() if why != NOT_THERE}
+        for row in before.verdicts
+        if row["endpoint"] in same and is_apart
+    }
+    return Carried(values, missing)
 
 
 def answer_anew(study: str | Study, into: str | Path | None = None) -> Published:
@@ -79,26 +116,31 @@ def answer_anew(study: str | Study, into: str | Path | None = None) -> Published
         lack = "there are no results" if before is None else "more decides than the published curves"
         raise ResultsError(f"{folder}: {lack}: publish the store in which the runs were trained")
     parts = {run.id: run.parts for run in before.runs}
-    return _written(study, folder, before.table(study), parts, before.about["commands"])
+    return _written(study, folder, before.table(study), parts, before.about["commands"], ())
 
 
 def _written(
-    study: Study, folder: Path, table: Table, parts: Parts, commands: Sequence[str]
+    study: Study,
+    folder: Path,
+    table: Table,
+    parts: Parts,
+    commands: Sequence[str],
+    beside: Sequence[Run],
 ) -> Published:
     answer = study.answer(table)
-    runs = list(dict.fromkeys(table.all))
+    runs = list(dict.fromkeys((*table.all, *beside)))
     contents = {
         ARMS: _lines({name: arm.spec.model_dump(mode="json") for name, arm in table.arms.items()}),
         RUNS: _lines([account(run, _in_study(parts[run.id], table)) for run in runs]),
         VALUES: _values(answer.verdicts).encode(),
         VERDICTS: _verdicts(answer),
     }
-    about = {**_about(table, runs), "commands": list(dict.fromkeys(commands))}
+    about = {**_about(table, runs, parts), "commands": list(dict.fromkeys(commands))}
     room = MOST_BYTES - sum(map(len, (*contents.values(), _text(about))))
     contents[CURVES], most_steps = _curves(runs, room)
     about |= {
         "most_steps": most_steps,
-        "from_curves_alone": not study.needs and _are_of_curves(table),
+        "from_curves_alone": not (study.needs or beside) and _are_of_curves(table),
         "files": {name: write_whole(folder / name, content) for name, content in contents.items()},
     }
     its = _described(folder, about)
@@ -203,8 +245,8 @@ def _bounds(value: float | bool | tuple[float, float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _about(table: Table, runs: Sequence[Run]) -> dict[str, Any]:
-    seeds = sorted({seed for by_seed in table.runs.values() for seed in by_seed})
+def _about(table: Table, runs: Sequence[Run], parts: Parts) -> dict[str, Any]:
+    seeds = sorted({part.seed for run in runs for part in _in_study(parts[run.id], table)})
     seconds = sum((run.ended or run.began) - run.began for run in runs)
     return {
         "schema": SCHEMA,

@@ -76,7 +76,7 @@ class Endpoint:
             claim=self.claim,
             study=table.study,
             endpoint=self.name,
-            statistic=self.statistic.name,
+            statistic=self._compared,
             estimate=estimate,
             rule=self.rule,
             is_primary=self.is_primary,
@@ -92,6 +92,12 @@ class Endpoint:
             waits_for=self.waits_for or self._too_few(estimate.n),
             chosen=chosen(table),
         )
+
+    @property
+    def _compared(self) -> str:
+        """What the estimate is of: of an arm, or how much more it is than a control's."""
+        is_difference = self.control is not None and not self.paired and self.measured is None
+        return f"{self.statistic.name}, minus the control's" if is_difference else self.statistic.name
 
     def _says(self, found: Estimate) -> str:
         """The effect in words; of one that is only a bound, on which side of it the truth lies."""
@@ -117,13 +123,20 @@ def chosen(table: Table) -> Chosen:
 
 def measured_by_seed(table: Table, endpoint: Endpoint) -> Measured:
     """The statistic of each seed, and the estimate that fits its kind."""
-    missing: Counter[str] = Counter()
+    missing = Counter(table.carried.missing.get(endpoint.name, {}))
     if endpoint.control is None or not endpoint.paired:
-        values = values_of(table, endpoint.arm, endpoint.statistic, missing)
+        values = _with_carried(
+            values_of(table, endpoint.arm, endpoint.statistic, missing), table, endpoint, endpoint.arm
+        )
         if endpoint.control is None:
             return Measured(aggregate(list(values.values())), values, missing=missing)
         without: Counter[str] = Counter()
-        control = values_of(table, endpoint.control, endpoint.statistic, without)
+        control = _with_carried(
+            values_of(table, endpoint.control, endpoint.statistic, without),
+            table,
+            endpoint,
+            endpoint.control,
+        )
         found = difference([*map(float, values.values())], [*map(float, control.values())])  # pyright: ignore[reportArgumentType]
         return Measured(found, values, control, missing=missing, missing_control=without)
     missing += Counter(table.absent.get(endpoint.arm, {}).values())
@@ -134,7 +147,18 @@ def measured_by_seed(table: Table, endpoint: Endpoint) -> Measured:
             missing[f"no run of its control, {endpoint.control}"] += 1
         elif (value := _value(endpoint.statistic, missing, run, control)) is not None:
             values[seed] = value
+    values = _with_carried(values, table, endpoint, endpoint.arm)
     return Measured(aggregate(list(values.values())), values, missing=missing)
+
+
+def _with_carried(
+    values: Mapping[int, Value], table: Table, endpoint: Endpoint, arm: str
+) -> dict[int, Value]:
+    """The values of seeds, with those that were found before of other seeds, of the same kind."""
+    carried = table.carried.of(endpoint.name, arm)
+    if any(isinstance(value, bool | np.bool_) for value in values.values()):
+        carried = {seed: bool(value) for seed, value in carried.items()}
+    return dict(sorted({**carried, **values}.items()))
 
 
 def values_of(table: Table, arm: str, statistic: Statistic, missing: Counter[str]) -> dict[int, Value]:

@@ -336,7 +336,7 @@ def by_dose(table: Table, endpoint: Endpoint) -> Measured:
 
 
 DOSED = Statistic(
-    "increase of the jump of the validation loss on linear steps when the features are halved",
+    "increase of the jump of the expected return, on linear steps, when the features are halved",
     f"{JUMP} Curve: {WHICH['loss']}. For each seed the negated slope over log2 of the number of "
     "features (a gridworld's rows and columns, of agent and goal).",
     SHAPES["loss"].of,

@@ -14,13 +14,36 @@ from undergrowth.studies.arm import Arm, Budget
 NOT_THERE = "not trained"
 
 
+Value = float | bool | tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What was found before in runs that are not here to be measured again.
+
+    values: by endpoint, arm and seed; missing: by endpoint, how many had no value, and why.
+    """
+
+    values: Mapping[tuple[str, str, int], Value]
+    missing: Mapping[str, Mapping[str, int]]
+
+    def of(self, endpoint: str, arm: str) -> dict[int, Value]:
+        """An endpoint's values in an arm, by seed."""
+        return {
+            seed: value for (its, of, seed), value in self.values.items() if (its, of) == (endpoint, arm)
+        }
+
+
+NOTHING_CARRIED = Carried({}, {})
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """The stored runs that have ended, as a study's arms.
 
     arms: those that were planned, by name; runs: by arm, by seed; absent: by arm and seed, why there is
     no run: not trained, damaged, or a fork whose switch never came; predicted: the numbers that the
-    store has of what theory says, None where it has none.
+    store has of what theory says, None where it has none; carried: what is known of seeds without a run.
     """
 
     study: str
@@ -29,6 +52,7 @@ class Table:
     runs: Mapping[str, Mapping[int, Run]]
     absent: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     predicted: Predicted | None = None
+    carried: Carried = NOTHING_CARRIED
 
     def __repr__(self) -> str:
         there = f"{len(self.all)} runs of {len(self.among(self.arms))} arms"
