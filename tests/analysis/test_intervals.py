@@ -374,4 +374,6 @@ def test_bounds_that_contradict_no_mean_leave_both_sides_open() -> None:
 @pytest.mark.parametrize("value", [0.99, 0.3, 0.1])
 def test_equal_values_are_not_beyond_a_threshold_that_is_their_own(value: float) -> None:
     for n in range(6, 17):
-        assert estimate([value] * n).p(value) == 1.0
+        found = estimate([value] * n)
+        assert found.p is not None
+        assert found.p(value) == 1.0

@@ -248,7 +248,7 @@ def test_matched_windows_fill_what_room_there_is() -> None:
 def test_what_happens_at_spikes_alone_is_no_change_of_their_matches(every: int, apart: int) -> None:
     """However rarely a reading is taken: it rises by 1 across each spike, and nowhere else."""
     peaks = np.arange(5_000, 50_000, apart)
-    found = windows(*((peak, peak + 40) for peak in peaks))
+    found = windows(*((int(peak), int(peak) + 40) for peak in peaks))
     at = np.arange(0, 60_001, every)
     reading = xr.DataArray(
         (at[:, None] > peaks + 20).sum(axis=1).astype(float), dims="step", coords={"step": at}

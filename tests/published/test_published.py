@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from undergrowth.published.columns import as_columns, from_columns
 from undergrowth.published.reading import ABOUT, FILES, Published, ResultsError, claims, results
 from undergrowth.published.writing import publish
 from undergrowth.store import Run, Store
-from undergrowth.studies import Statistic
+from undergrowth.studies import Endpoint, Statistic
 from undergrowth.studies.conducting import parts_in
+from undergrowth.studies.endpoint import measured_by_seed
 from undergrowth.studies.statistic import Missing
 from undergrowth.sweep import Layout, train
 
@@ -109,12 +111,20 @@ def test_values_that_no_curve_gives_stay_when_other_seeds_are_published(
         assert mine["n_seeds"] == its["n_seeds"]
 
 
-def test_values_that_were_measured_otherwise_do_not_stay(tmp_path: Path, store: Store) -> None:
+def squared(endpoint: Endpoint) -> Endpoint:
+    return replace(endpoint, statistic=replace(endpoint.statistic, how="squared"))
+
+
+def of_the_whole_arm(endpoint: Endpoint) -> Endpoint:
+    return replace(endpoint, measured=measured_by_seed)
+
+
+@pytest.mark.parametrize("changed", [squared, of_the_whole_arm])
+def test_values_that_are_measured_otherwise_do_not_stay(
+    tmp_path: Path, changed: Callable[[Endpoint], Endpoint]
+) -> None:
     otherwise = small(
-        endpoints=lambda budget: tuple(
-            replace(each, statistic=replace(each.statistic, how=f"{each.statistic.how}, squared"))
-            for each in OF_UPDATES.endpoints(budget)
-        )
+        endpoints=lambda budget: tuple(changed(each) for each in OF_UPDATES.endpoints(budget))
     )
     some = [each for each in OF_UPDATES.planned("quick", 3) if each.part.seed in (0, 2)]
     specs, parts = [each.spec for each in some], parts_in(some)

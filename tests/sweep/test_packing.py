@@ -76,7 +76,7 @@ def test_runs_side_by_side_under_vmap_agree_up_to_rounding(
     store = trained(SPECS[:3], tmp_path / "store", Layout(workers=1, pack=3))
     loss = store.select(SPECS[:1])[0]["train_loss"].values
     expected = np.frombuffer(alone["train_loss"], loss.dtype)
-    until = 5  # up to step 40: past it, training multiplies the rounding
+    until = 3  # up to step 20: past it, training multiplies the rounding, by how much processors differ
     np.testing.assert_allclose(loss[:until], expected[:until], rtol=1e-4)
 
 

@@ -217,6 +217,7 @@ def interrupt(when_begun=processes.ForkServer.__init__):
     return begun
 
 processes.ForkServer.__init__ = interrupt()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a shell put in the background
 root = Path(sys.argv[1])
 try:
     train([tiny.spec()], root, layout=Layout(workers=1))

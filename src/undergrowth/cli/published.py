@@ -7,14 +7,16 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from undergrowth.cli.app import AsJson, StoreName, WrongUseError, app
+from undergrowth.cli.app import AsJson, WrongUseError, app
 from undergrowth.cli.studies import study_named
 from undergrowth.printing import console, print_json, print_verdicts
 
 
 @app.command
 def publish(
-    directory: StoreName | None = None,
+    directory: Annotated[
+        Path | None, Parameter(help="The --out directory of a run, study or demo.")
+    ] = None,
     /,
     *,
     study: Annotated[

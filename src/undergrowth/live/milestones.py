@@ -12,7 +12,8 @@ class Milestones:
     """The first steps of `store.events` so far, each None where it has not come yet.
 
     Points come in the order of their steps, train and validation accuracy of one step together, NaN
-    where one was not evaluated. The onset counts only if it holds to the end, so it may be taken back.
+    where one was not evaluated. The onset counts only if it holds until the run groks, or to the end, so
+    until then it may be taken back.
     """
 
     rules: Rules = DEFAULT_RULES
@@ -30,12 +31,16 @@ class Milestones:
             return
         if self.grokked is None and val >= self.rules.grokked:
             self.grokked = step
-        if self.memorised is not None:
+        if self.memorised is not None and not self._grokked_before(step):
             if self._level is None:
                 self._level = self._nearest(step, val)
             is_above = val > self._level + self.rules.onset
             self.onset = (step if self.onset is None else self.onset) if is_above else None
         self._latest = step, val
+
+    def _grokked_before(self, step: int) -> bool:
+        """Whether it had, once it had memorised, before a step."""
+        return self.grokked is not None and (self.memorised or 0) <= self.grokked < step
 
     def _nearest(self, step: int, val: float) -> float:
         """The validation accuracy nearest to when the run had memorised, the earlier of two as near."""

@@ -87,7 +87,8 @@ def _beside(before: Published, table: Table) -> list[Run]:
 
 def _carried(before: Published, table: Table, study: Study) -> Carried:
     """What was found of published runs that are not in a table."""
-    how = {endpoint.name: endpoint.statistic.how for endpoint in study.endpoints(table.budget)}
+    of_seeds = [each for each in study.endpoints(table.budget) if each.measured is None]
+    how = {endpoint.name: endpoint.statistic.how for endpoint in of_seeds}
     same = {row["endpoint"] for row in before.verdicts if how.get(row["endpoint"]) == row["how"]}
     there = {(arm, seed) for arm, by_seed in table.runs.items() for seed in by_seed}
     values: dict[tuple[str, str, int], Value] = {}
@@ -140,7 +141,7 @@ def _written(
     contents[CURVES], most_steps = _curves(runs, room)
     about |= {
         "most_steps": most_steps,
-        "from_curves_alone": not (study.needs or beside) and _are_of_curves(table),
+        "from_curves_alone": not (study.needs or beside),
         "files": {name: write_whole(folder / name, content) for name, content in contents.items()},
     }
     its = _described(folder, about)
@@ -272,11 +273,6 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_rounded(each) for each in value]
     return float(f"{value:.5g}") if isinstance(value, float) else value
-
-
-def _are_of_curves(table: Table) -> bool:
-    """Whether no run has a reading other than curves, on which an answer might rest."""
-    return all(set(run.names) <= {*map(str, run.curves.data_vars), "update_loss"} for run in table.all)
 
 
 def _text(value: object) -> bytes:

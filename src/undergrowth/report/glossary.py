@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 GLOSSARY = {
+    "memorised": "The first evaluation at which train accuracy is at least 0.99 (`ug.Rules`).",
+    "grokked": (
+        "The first at which validation accuracy is at least 0.99; stable: the first from which it held "
+        "to the end."
+    ),
+    "shallow circuit": (
+        "A part of the network that makes the answers of one or a few examples, such as a look-up; a "
+        "general circuit makes those of many."
+    ),
     "arm": "Runs that differ only in their seeds. A study compares arms.",
     "trunk": "The run that a fork branches off from, up to the step at which it branches.",
     "fork": (
@@ -15,12 +24,16 @@ GLOSSARY = {
     "onset": (
         "The start of generalisation: the first evaluation from which validation accuracy stays above "
         "its level at memorisation. By default, above by more than 5 points; other rules are named "
-        "where they are used."
+        "where they are used. What a run loses after it has grokked moves no onset."
     ),
     "lead": "How many training steps, or decades of steps, one event comes before another.",
     "breadth": (
         "How many examples a component's attribution is spread over, as a share of all examples: 1 if "
         "it matters equally for every example, 1/n if it matters for only one."
+    ),
+    "push": (
+        "What one update adds to a component's part of a margin, to first order: the step's product "
+        "with that part's gradient."
     ),
     "reach": (
         "On how many examples' margins a step on one example pushes through a component: 1 where each "
