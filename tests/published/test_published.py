@@ -85,7 +85,11 @@ def last_update(run: Run) -> float | Missing:
 
 OF_UPDATES = small(
     endpoints=lambda budget: tuple(
-        replace(each, statistic=Statistic("last update", how, last_update))
+        replace(
+            each,
+            statistic=Statistic("last update", how, last_update),
+            note=lambda table: f"{len(table.of('shuffled'))} runs.",
+        )
         for each, how in zip(STUDY.endpoints(budget), ("at the end", "of all"), strict=True)
     )
 )
@@ -109,6 +113,7 @@ def test_values_that_no_curve_gives_stay_when_other_seeds_are_published(
         assert mine["missing"] == its["missing"] == {"too noisy": 1}
         assert mine["effect"] == pytest.approx(its["effect"], abs=1e-6)  # seven digits are published
         assert mine["n_seeds"] == its["n_seeds"]
+        assert (its["note"], mine["note"]) == ("2 runs.", "Of seeds 1: 1 runs.")
 
 
 def squared(endpoint: Endpoint) -> Endpoint:

@@ -129,6 +129,8 @@ def _written(
     beside: Sequence[Run],
 ) -> Published:
     answer = study.answer(table)
+    if beside:
+        answer = _of_fewer_seeds(answer, table)
     runs = list(dict.fromkeys((*table.all, *beside)))
     contents = {
         ARMS: _lines({name: arm.spec.model_dump(mode="json") for name, arm in table.arms.items()}),
@@ -148,6 +150,14 @@ def _written(
     if its.has_all_steps and not _says_the_same(study, its, answer):
         its = _described(folder, {**about, "from_curves_alone": False})
     return its
+
+
+def _of_fewer_seeds(answer: Answer, table: Table) -> Answer:
+    """What is noted beside a ruling is of a table's runs alone, where its values are of more seeds."""
+    seeds = sorted({seed for by_seed in table.runs.values() for seed in by_seed})
+    of = f"Of seeds {', '.join(map(str, seeds))}: "
+    noted = (replace(each, note=each.note and of + each.note) for each in answer.verdicts)
+    return replace(answer, verdicts=Verdicts(noted))
 
 
 def _described(folder: Path, about: Mapping[str, Any]) -> Published:
