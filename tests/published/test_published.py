@@ -15,7 +15,7 @@ from undergrowth.published.columns import as_columns, from_columns
 from undergrowth.published.reading import ABOUT, FILES, Published, ResultsError, claims, results
 from undergrowth.published.writing import publish
 from undergrowth.store import Run, Store
-from undergrowth.studies import Endpoint, Statistic
+from undergrowth.studies import Endpoint, Statistic, Study
 from undergrowth.studies.conducting import parts_in
 from undergrowth.studies.endpoint import measured_by_seed
 from undergrowth.studies.statistic import Missing
@@ -64,13 +64,21 @@ def test_published_runs_are_those_of_the_store_and_give_the_same_answer(
     assert again == there.verdicts
 
 
+def seeds_of(study: Study, seeds: tuple[int, ...], root: Path) -> Store:
+    """A store of some seeds of a study."""
+    some = [each for each in study.planned("quick", 3) if each.part.seed in seeds]
+    specs = [each.spec for each in some]
+    return train(specs, root, layout=Layout(workers=1), parts=parts_in(some))
+
+
+def published_in_turn(study: Study, into: Path) -> Published:
+    """A study whose seeds were trained in two stores."""
+    publish(seeds_of(study, (0, 2), into / "first"), study, ["first"], into)
+    return publish(seeds_of(study, (1,), into / "second"), study, ["second"], into)
+
+
 def test_seeds_trained_one_after_the_other_are_published_together(tmp_path: Path, store: Store) -> None:
-    planned = STUDY.planned("quick", 3)
-    for name, seeds in (("first", (0, 2)), ("second", (1,))):
-        some = [each for each in planned if each.part.seed in seeds]
-        specs = [each.spec for each in some]
-        part = train(specs, tmp_path / name, layout=Layout(workers=1), parts=parts_in(some))
-        found = publish(part, STUDY, [name], tmp_path)
+    found = published_in_turn(STUDY, tmp_path)
     whole = publish(store, STUDY, (), tmp_path / "whole")
     assert found.verdicts == whole.verdicts
     assert found.about["commands"] == ["first", "second"]
@@ -101,12 +109,7 @@ def test_values_that_no_curve_gives_stay_when_other_seeds_are_published(
 ) -> None:
     whole = publish(store, OF_UPDATES, (), tmp_path / "whole")
     assert not whole.has_all_steps
-    planned = OF_UPDATES.planned("quick", 3)
-    for name, seeds in (("first", (0, 2)), ("second", (1,))):
-        some = [each for each in planned if each.part.seed in seeds]
-        specs = [each.spec for each in some]
-        part = train(specs, tmp_path / name, layout=Layout(workers=1), parts=parts_in(some))
-        found = publish(part, OF_UPDATES, [name], tmp_path)
+    found = published_in_turn(OF_UPDATES, tmp_path)
     assert found.about["commands"] == ["first", "second"]
     assert (found.about["seeds"], set(found.ids)) == ([0, 1, 2], set(whole.ids))
     for mine, its in zip(found.verdicts, whole.verdicts, strict=True):
@@ -131,15 +134,8 @@ def test_values_that_are_measured_otherwise_do_not_stay(
     otherwise = small(
         endpoints=lambda budget: tuple(changed(each) for each in OF_UPDATES.endpoints(budget))
     )
-    some = [each for each in OF_UPDATES.planned("quick", 3) if each.part.seed in (0, 2)]
-    specs, parts = [each.spec for each in some], parts_in(some)
-    publish(
-        train(specs, tmp_path / "one", layout=Layout(workers=1), parts=parts), OF_UPDATES, (), tmp_path
-    )
-    other = [each for each in OF_UPDATES.planned("quick", 3) if each.part.seed == 1]
-    specs, parts = [each.spec for each in other], parts_in(other)
-    part = train(specs, tmp_path / "other", layout=Layout(workers=1), parts=parts)
-    found = publish(part, otherwise, (), tmp_path)
+    publish(seeds_of(OF_UPDATES, (0, 2), tmp_path / "one"), OF_UPDATES, (), tmp_path)
+    found = publish(seeds_of(OF_UPDATES, (1,), tmp_path / "other"), otherwise, (), tmp_path)
     assert set(found.values["seed"]) == {1}
 
 
