@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from undergrowth.analysis.verdicts import Verdict, Verdicts
+from undergrowth.analysis.verdicts import Value, Verdict, Verdicts
 from undergrowth.plain_text import json_text
 from undergrowth.published.columns import as_columns, readings_of
 from undergrowth.published.reading import (
@@ -38,7 +38,7 @@ from undergrowth.studies import Answer, Study, Table
 from undergrowth.studies.conducting import SCHEMA as VERDICTS_SCHEMA
 from undergrowth.studies.named import studies
 from undergrowth.studies.study import table_of
-from undergrowth.studies.table import NOT_THERE, Carried, Value
+from undergrowth.studies.table import NOT_THERE, Carried
 
 MOST_BYTES = 990_000
 """Of all files of a study: what ships stays small."""
@@ -58,9 +58,7 @@ def publish(
     for each seed and is still measured the same way; one that is over all runs of an arm is of those in
     the store. Raises ResultsError where no run of the study has ended.
     """
-    study = studies()[study] if isinstance(study, str) else study
-    folder = (shipped() if into is None else Path(into)) / study.name
-    before = _published_before(study.name, folder)
+    study, folder, before = _placed(study, into)
     kept = before if before and before.has_all_steps else None  # its runs can stand beside others
     table, parts = _together(study, store, kept)
     beside = _beside(before, table) if before and not kept else []
@@ -110,9 +108,7 @@ def answer_anew(study: str | Study, into: str | Path | None = None) -> Published
 
     Raises ResultsError where there are none, or where more than curves at every evaluation decides.
     """
-    study = studies()[study] if isinstance(study, str) else study
-    folder = (shipped() if into is None else Path(into)) / study.name
-    before = _published_before(study.name, folder)
+    study, folder, before = _placed(study, into)
     if before is None or not before.has_all_steps:
         lack = "there are no results" if before is None else "more decides than the published curves"
         raise ResultsError(f"{folder}: {lack}: publish the store in which the runs were trained")
@@ -185,9 +181,11 @@ def _of_what_is_there(answer: Answer) -> Answer:
     return replace(answer, verdicts=Verdicts(map(of, answer.verdicts)))
 
 
-def _published_before(study: str, folder: Path) -> Published | None:
-    """What is there already."""
-    return results(study, folder.parent) if (folder / ABOUT).exists() else None
+def _placed(study: str | Study, into: str | Path | None) -> tuple[Study, Path, Published | None]:
+    """A study, the directory of its results, and what is there already."""
+    study = studies()[study] if isinstance(study, str) else study
+    folder = (shipped() if into is None else Path(into)) / study.name
+    return study, folder, results(study.name, folder.parent) if (folder / ABOUT).exists() else None
 
 
 def _together(study: Study, store: Store, kept: Published | None) -> tuple[Table, Parts]:

@@ -125,18 +125,13 @@ def measured_by_seed(table: Table, endpoint: Endpoint) -> Measured:
     """The statistic of each seed, and the estimate that fits its kind."""
     missing = Counter(table.carried.missing.get(endpoint.name, {}))
     if endpoint.control is None or not endpoint.paired:
-        values = _with_carried(
-            values_of(table, endpoint.arm, endpoint.statistic, missing), table, endpoint, endpoint.arm
-        )
+        values = values_of(table, endpoint.arm, endpoint.statistic, missing)
+        values = _beside(table.carried.of(endpoint.name, endpoint.arm), values)
         if endpoint.control is None:
             return Measured(aggregate(list(values.values())), values, missing=missing)
         without: Counter[str] = Counter()
-        control = _with_carried(
-            values_of(table, endpoint.control, endpoint.statistic, without),
-            table,
-            endpoint,
-            endpoint.control,
-        )
+        control = values_of(table, endpoint.control, endpoint.statistic, without)
+        control = _beside(table.carried.of(endpoint.name, endpoint.control), control)
         found = difference([*map(float, values.values())], [*map(float, control.values())])  # pyright: ignore[reportArgumentType]
         return Measured(found, values, control, missing=missing, missing_control=without)
     missing += Counter(table.absent.get(endpoint.arm, {}).values())
@@ -147,15 +142,12 @@ def measured_by_seed(table: Table, endpoint: Endpoint) -> Measured:
             missing[f"no run of its control, {endpoint.control}"] += 1
         elif (value := _value(endpoint.statistic, missing, run, control)) is not None:
             values[seed] = value
-    values = _with_carried(values, table, endpoint, endpoint.arm)
+    values = _beside(table.carried.of(endpoint.name, endpoint.arm), values)
     return Measured(aggregate(list(values.values())), values, missing=missing)
 
 
-def _with_carried(
-    values: Mapping[int, Value], table: Table, endpoint: Endpoint, arm: str
-) -> dict[int, Value]:
+def _beside(carried: Mapping[int, Value], values: Mapping[int, Value]) -> dict[int, Value]:
     """The values of seeds, with those that were found before of other seeds, of the same kind."""
-    carried = table.carried.of(endpoint.name, arm)
     if any(isinstance(value, bool | np.bool_) for value in values.values()):
         carried = {seed: bool(value) for seed, value in carried.items()}
     return dict(sorted({**carried, **values}.items()))

@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from undergrowth.analysis.verdicts import Value
 from undergrowth.store import Run
 from undergrowth.store.predicted import Predicted
 from undergrowth.studies.arm import Arm, Budget
 
 NOT_THERE = "not trained"
-
-
-Value = float | bool | tuple[float, float]
 
 
 @dataclass(frozen=True)

@@ -75,9 +75,8 @@ def _serve(channel: Connection) -> Order | None:
         pid = os.fork()
         if pid == 0:
             channel.close()
-            return Order(
-                order["arguments"], order["environment"], *files[:2]
-            )  # it holds the others open
+            printed, own, *_ = files  # the others are only held open
+            return Order(order["arguments"], order["environment"], printed, own)
         for file in files:
             os.close(file)
         channel.send(pid)
