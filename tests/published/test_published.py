@@ -11,8 +11,18 @@ import numpy as np
 import pytest
 
 from tests.studies.test_study import small, stored
+from undergrowth.analysis import Estimate, Value, estimate
+from undergrowth.analysis.verdicts import Several
 from undergrowth.published.columns import as_columns, from_columns
-from undergrowth.published.reading import ABOUT, FILES, Published, ResultsError, claims, results
+from undergrowth.published.reading import (
+    ABOUT,
+    FILES,
+    VALUES,
+    Published,
+    ResultsError,
+    claims,
+    results,
+)
 from undergrowth.published.writing import publish
 from undergrowth.store import Run, Store
 from undergrowth.studies import Endpoint, Statistic, Study
@@ -117,6 +127,37 @@ def test_values_that_no_curve_gives_stay_when_other_seeds_are_published(
         assert mine["effect"] == pytest.approx(its["effect"], abs=1e-6)  # seven digits are published
         assert mine["n_seeds"] == its["n_seeds"]
         assert (its["note"], mine["note"]) == ("2 runs.", "Of seeds 1: 1 runs.")
+
+
+def losses_of(run: Run) -> Several | Missing:
+    found = last_update(run)
+    return found if isinstance(found, Missing) else Several((found, 1.0 / 3 + run.spec.seeds.model))
+
+
+def weighed(given: Mapping[int, Several]) -> tuple[Estimate, dict[int, Value]]:
+    """A ratio of means, which no mean of ratios is."""
+    losses, weights = np.array([its.numbers for its in given.values()]).T
+    return estimate(losses / weights.mean()), dict(zip(given, losses.tolist(), strict=True))
+
+
+def test_what_is_pooled_stays_number_by_number(tmp_path: Path, store: Store) -> None:
+    pooled = small(
+        endpoints=lambda budget: tuple(
+            replace(each, statistic=replace(each.statistic, of=losses_of), control=None, pooled=weighed)
+            for each in OF_UPDATES.endpoints(budget)
+        )
+    )
+    whole = publish(store, pooled, (), tmp_path / "whole")
+    found = published_in_turn(pooled, tmp_path)
+    assert not found.has_all_steps
+    for mine, its in zip(found.verdicts, whole.verdicts, strict=True):
+        assert mine["effect"] == pytest.approx(its["effect"], rel=1e-6)
+        assert mine["n_seeds"] == its["n_seeds"] == 2
+    assert [len(several) for several in found.values["several"]] == [2] * 4
+    assert found.values["several"].tolist() == whole.values["several"].tolist()
+    plain = publish(store, OF_UPDATES, (), tmp_path / "plain")
+    assert "several" not in (plain.where / VALUES).read_text().splitlines()[0]
+    assert not any(plain.values["several"])
 
 
 def squared(endpoint: Endpoint) -> Endpoint:

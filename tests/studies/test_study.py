@@ -19,7 +19,7 @@ import xarray as xr
 
 from tests import tiny
 from tests.studies.made_up import MadeUpRun
-from undergrowth.analysis import Exceeds
+from undergrowth.analysis import Exceeds, estimate
 from undergrowth.store import Run, Store
 from undergrowth.studies import STUDIES, Arm, Claim, Endpoint, Prediction, Statistic, Study
 from undergrowth.studies.arm import BUDGETS, of_arms
@@ -202,7 +202,9 @@ def test_a_check_of_an_arm_that_the_store_was_not_trained_for_is_not_told(
 
 def test_what_does_not_fit_is_a_fault_of_the_study() -> None:
     of_no_arm = replace(small().endpoints("quick")[0], name="other", arm="nowhere")
+    pools = replace(of_no_arm, arm="true", pooled=lambda given: (estimate([]), given))
     wrongs: tuple[dict[str, Any], ...] = (
+        {"endpoints": lambda budget: (*small().endpoints(budget), pools)},
         {"endpoints": lambda budget: (*small().endpoints(budget), of_no_arm)},
         {"predictions": (Prediction("A", "nowhere", ">"), Prediction("B", "differ", ">"))},
         {"predictions": (Prediction("A", "differ", ">"),)},

@@ -17,6 +17,16 @@ demonstration."""
 
 Value = float | bool | tuple[float, float]
 """What one seed gives: a number, a yes or no, or the bounds of a number."""
+
+
+@dataclass(frozen=True)
+class Several:
+    """What one seed gives where it has more than one number, as one for each spike: they are pooled."""
+
+    numbers: tuple[float, ...]
+
+
+Given = Value | Several
 Chosen = Literal["explore", "confirm"]
 """Which seeds: those on which settings were looked at, or those kept for what is reported."""
 
@@ -29,8 +39,9 @@ class Verdict:
     in words, how; arm, control: whose runs; is_primary: whether it gives the claim its ruling, or only
     says how robust that is; says: the effect in the reader's unit; missing: by reason, seeds without a
     value; worst_case: the effect if these had come out as badly, and as well, as they could; values: by
-    seed; by_arm: by arm and seed the numbers of a control that is not paired, or those from which an
-    effect of whole arms is computed; waits_for: why these runs cannot decide it, empty where they can.
+    seed; several: by seed the numbers that were pooled, where each has more than one; by_arm: by arm and
+    seed the numbers of a control that is not paired, or those from which an effect of whole arms is
+    computed; waits_for: why these runs cannot decide it, empty where they can.
     """
 
     claim: str
@@ -48,6 +59,7 @@ class Verdict:
     missing: Mapping[str, int] = field(default_factory=dict)
     worst_case: tuple[float, float] | None = None
     values: Mapping[int, Value] = field(default_factory=dict)
+    several: Mapping[int, Several] = field(default_factory=dict)
     by_arm: Mapping[str, Mapping[int, Value]] = field(default_factory=dict)
     waits_for: str = ""
     chosen: Chosen = "explore"

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 SCHEMA = 1
 ABOUT, ARMS, RUNS = "about.json", "arms.json", "runs.json"
 CURVES, VALUES, VERDICTS = "curves.npz", "values.csv", "verdicts.json"
+SEVERAL = "several"
+"""A column of the values."""
+NAMES_OF_VALUES = ("claim", "endpoint", "arm", "control", SEVERAL)
+"""Columns of the values that are text."""
 FILES = (ARMS, RUNS, CURVES, VALUES, VERDICTS)
 """What is beside `about.json`, which has the digest of each."""
 
@@ -89,12 +93,21 @@ class Published:
     @cached_property
     def values(self) -> pd.DataFrame:
         """One row per endpoint, arm and seed: claim, endpoint, arm, control, seed, low and high, which
-        are equal where the value is known. A control that is not paired has rows of its own; of an
-        endpoint over whole arms the rows have the numbers that its effect is computed from.
+        are equal where the value is known, and `several`, the numbers that were pooled where a seed has
+        more than one. A control that is not paired has rows of its own; of an endpoint over whole arms
+        the rows have the numbers that its effect is computed from.
         """
         import pandas as pd
 
-        return pd.read_csv(io.BytesIO(self._bytes(VALUES)), keep_default_na=False, na_values=["nan"])
+        found = pd.read_csv(
+            io.BytesIO(self._bytes(VALUES)),
+            keep_default_na=False,
+            na_values={"low": ["nan"], "high": ["nan"]},
+            dtype=dict.fromkeys(NAMES_OF_VALUES, str),  # an arm may be called "true", or "1"
+        )
+        cells = found[SEVERAL] if SEVERAL in found else [""] * len(found)
+        found[SEVERAL] = [tuple(map(float, cell.split())) for cell in cells]
+        return found
 
     @property
     def ids(self) -> tuple[str, ...]:

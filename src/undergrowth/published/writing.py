@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from undergrowth.analysis.verdicts import Value, Verdict, Verdicts
+from undergrowth.analysis.verdicts import Given, Several, Verdict, Verdicts
 from undergrowth.plain_text import json_text
 from undergrowth.published.columns import as_columns, readings_of
 from undergrowth.published.reading import (
@@ -20,6 +20,7 @@ from undergrowth.published.reading import (
     CURVES,
     RUNS,
     SCHEMA,
+    SEVERAL,
     VALUES,
     VERDICTS,
     Published,
@@ -54,9 +55,9 @@ def publish(
 
     given: the commands that trained it. Runs that are published already and are not in the store stay
     among them, where they are of the same budget: seeds may be trained one after the other, in several
-    stores. Where more than curves decides, their values stay as they were, of each endpoint that has one
-    for each seed and is still measured the same way; one that is over all runs of an arm is of those in
-    the store. Raises ResultsError where no run of the study has ended.
+    stores. Where more than curves decides, what each seed gave stays as it was, of each endpoint that is
+    still measured the same way, seed by seed; one that is over all runs of an arm is of those in the
+    store. Raises ResultsError where no run of the study has ended.
     """
     study, folder, before = _placed(study, into)
     kept = before if before and before.has_all_steps else None  # its runs can stand beside others
@@ -89,11 +90,12 @@ def _carried(before: Published, table: Table, study: Study) -> Carried:
     how = {endpoint.name: endpoint.statistic.how for endpoint in of_seeds}
     same = {row["endpoint"] for row in before.verdicts if how.get(row["endpoint"]) == row["how"]}
     there = {(arm, seed) for arm, by_seed in table.runs.items() for seed in by_seed}
-    values: dict[tuple[str, str, int], Value] = {}
-    columns = (before.values[name] for name in ("endpoint", "arm", "seed", "low", "high"))
-    for endpoint, arm, seed, low, high in zip(*columns, strict=True):
+    values: dict[tuple[str, str, int], Given] = {}
+    columns = (before.values[name] for name in ("endpoint", "arm", "seed", "low", "high", "several"))
+    for endpoint, arm, seed, low, high, several in zip(*columns, strict=True):
         if endpoint in same and (arm, seed) not in there:
-            values[endpoint, arm, int(seed)] = low if low == high else (low, high)
+            bounds = low if low == high else (low, high)
+            values[endpoint, arm, int(seed)] = Several(several) if several else bounds
     is_apart = not set(before.ids) & {run.id for run in table.all}
     missing = {
         row["endpoint"]: {why: n for why, n in row["missing"].items() if why != NOT_THERE}
@@ -238,15 +240,27 @@ def _values(verdicts: Sequence[Verdict]) -> str:
     import pandas as pd
 
     rows = [
-        (v.claim, v.endpoint, v.is_primary, arm, v.control or "", seed, *_bounds(value))
+        (
+            *(v.claim, v.endpoint, v.is_primary, arm, v.control or "", seed),
+            *(*_bounds(value), _several(v, arm, seed)),
+        )
         for v in verdicts
         for arm, by_seed in ((v.arm, v.values), *v.by_arm.items())
         for seed, value in by_seed.items()
     ]
-    columns = ["claim", "endpoint", "primary", "arm", "control", "seed", "low", "high"]
+    columns = ["claim", "endpoint", "primary", "arm", "control", "seed", "low", "high", SEVERAL]
+    found = pd.DataFrame(rows, columns=columns)
+    if not any(verdict.several for verdict in verdicts):
+        found = found.drop(columns=SEVERAL)
     out = io.StringIO()
-    pd.DataFrame(rows, columns=columns).to_csv(out, index=False, float_format="%.7g", na_rep="nan")
+    found.to_csv(out, index=False, float_format="%.7g", na_rep="nan")
     return out.getvalue()
+
+
+def _several(verdict: Verdict, arm: str, seed: int) -> str:
+    """What was pooled of a seed, in a cell."""
+    its = verdict.several.get(seed) if arm == verdict.arm else None
+    return "" if its is None else " ".join(f"{number:.7g}" for number in its.numbers)
 
 
 def _bounds(value: float | bool | tuple[float, float]) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from undergrowth.analysis import (
     estimate,
     proportion,
 )
-from undergrowth.analysis.verdicts import Chosen
+from undergrowth.analysis.verdicts import Chosen, Several
 from undergrowth.studies.statistic import Missing, Statistic
 from undergrowth.studies.table import NOT_THERE, Table
 
@@ -27,17 +28,23 @@ from undergrowth.studies.table import NOT_THERE, Table
 class Measured:
     """What an endpoint comes to.
 
-    values, control: by seed; by_arm: where the estimate is of whole arms and not of numbers a seed, what
-    it is computed from, by arm and seed; missing: by reason, how many seeds have no value, and of the
-    control where that has values of its own.
+    values, control: by seed; several: by seed what is pooled, where that is more than a number; by_arm:
+    where the estimate is of whole arms and not of numbers a seed, what it is computed from, by arm and
+    seed; missing: by reason, how many seeds have no value, and of the control where that has values of
+    its own.
     """
 
     estimate: Estimate
     values: Mapping[int, Value] = field(default_factory=dict)
     control: Mapping[int, Value] = field(default_factory=dict)
+    several: Mapping[int, Several] = field(default_factory=dict)
     by_arm: Mapping[str, Mapping[int, Value]] = field(default_factory=dict)
     missing: Mapping[str, int] = field(default_factory=dict)
     missing_control: Mapping[str, int] = field(default_factory=dict)
+
+
+Pooled = Callable[[Mapping[int, Any]], tuple[Estimate, Mapping[int, Value]]]
+"""From what each seed gave (a `Value` or `Several`) to the estimate, and a value for each seed."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +54,11 @@ class Endpoint:
     name: unique in a study; claim: its id; rule: what decides; control: an arm, beside whose run of the
     same seed each run is put where it is `paired`, and whose mean is otherwise taken away; is_primary:
     whether it gives the claim its ruling, which one endpoint of one study does; waits_for: why the runs
-    of this budget cannot decide it; at_least: the fewest seeds with a value that do; measured: in place
-    of a number a seed, an estimate from the whole table, of which `arm` and `control` then are only
-    names; note: what else a reader should know, from the table.
+    of this budget cannot decide it; at_least: the fewest seeds with a value that do; pooled: what the
+    seeds' values come to, and one for each, where that is no mean or each has `Several` (of an arm alone
+    or paired);
+    measured: in place of a number a seed, an estimate from the whole table, of which `arm` and `control`
+    then are only names; note: what else a reader should know, from the table.
     """
 
     name: str
@@ -62,6 +71,7 @@ class Endpoint:
     is_primary: bool = False
     waits_for: str = ""
     at_least: int = 0
+    pooled: Pooled | None = None
     measured: Callable[[Table, Endpoint], Measured] | None = None
     note: Callable[[Table], str] | None = None
 
@@ -88,6 +98,7 @@ class Endpoint:
             missing=dict(Counter(found.missing) + Counter(found.missing_control)),
             worst_case=worst_case(found, self),
             values=found.values,
+            several=found.several,
             by_arm=found.by_arm or self._of_control(found.control),
             waits_for=self.waits_for or self._too_few(estimate.n),
             chosen=chosen(table),
@@ -128,32 +139,44 @@ def measured_by_seed(table: Table, endpoint: Endpoint) -> Measured:
         values = values_of(table, endpoint.arm, endpoint.statistic, missing)
         values = _beside(table.carried.of(endpoint.name, endpoint.arm), values)
         if endpoint.control is None:
-            return Measured(aggregate(list(values.values())), values, missing=missing)
+            return _together(endpoint, values, missing)
         without: Counter[str] = Counter()
         control = values_of(table, endpoint.control, endpoint.statistic, without)
         control = _beside(table.carried.of(endpoint.name, endpoint.control), control)
-        found = difference([*map(float, values.values())], [*map(float, control.values())])  # pyright: ignore[reportArgumentType]
+        found = difference(_numbers(values), _numbers(control))
         return Measured(found, values, control, missing=missing, missing_control=without)
     missing += Counter(table.absent.get(endpoint.arm, {}).values())
-    values = {}
+    values: dict[int, Any] = {}
     for seed, run in sorted(table.runs.get(endpoint.arm, {}).items()):
         control = table.runs.get(endpoint.control, {}).get(seed)
         if control is None:
             missing[f"no run of its control, {endpoint.control}"] += 1
         elif (value := _value(endpoint.statistic, missing, run, control)) is not None:
             values[seed] = value
-    values = _beside(table.carried.of(endpoint.name, endpoint.arm), values)
-    return Measured(aggregate(list(values.values())), values, missing=missing)
+    return _together(endpoint, _beside(table.carried.of(endpoint.name, endpoint.arm), values), missing)
 
 
-def _beside(carried: Mapping[int, Value], values: Mapping[int, Value]) -> dict[int, Value]:
+def _together(endpoint: Endpoint, given: Mapping[int, Any], missing: Mapping[str, int]) -> Measured:
+    """The estimate of what each seed gave."""
+    if endpoint.pooled is None:
+        return Measured(aggregate(list(given.values())), given, missing=missing)
+    found, values = endpoint.pooled(given)
+    several = {seed: each for seed, each in given.items() if isinstance(each, Several)}
+    return Measured(found, values, several=several, missing=missing)
+
+
+def _numbers(values: Mapping[int, Any]) -> list[float]:
+    return [float(value) for value in values.values()]
+
+
+def _beside(carried: Mapping[int, Any], values: Mapping[int, Any]) -> dict[int, Any]:
     """The values of seeds, with those that were found before of other seeds, of the same kind."""
     if any(isinstance(value, bool | np.bool_) for value in values.values()):
         carried = {seed: bool(value) for seed, value in carried.items()}
     return dict(sorted({**carried, **values}.items()))
 
 
-def values_of(table: Table, arm: str, statistic: Statistic, missing: Counter[str]) -> dict[int, Value]:
+def values_of(table: Table, arm: str, statistic: Statistic, missing: Counter[str]) -> dict[int, Any]:
     """The statistic of each run of an arm; what has none is counted by its reason in `missing`."""
     missing.update(table.absent.get(arm, {}).values())
     found = {}
@@ -163,7 +186,7 @@ def values_of(table: Table, arm: str, statistic: Statistic, missing: Counter[str
     return found
 
 
-def _value(statistic: Statistic, missing: Counter[str], *runs) -> Value | None:
+def _value(statistic: Statistic, missing: Counter[str], *runs) -> Any:
     if not statistic.takes_failed and any(run.status == "failed" for run in runs):
         missing["diverged"] += 1
         return None
@@ -174,7 +197,8 @@ def _value(statistic: Statistic, missing: Counter[str], *runs) -> Value | None:
     if isinstance(value, tuple) and np.isinf(value).all():
         missing["nothing is known: neither ended in time"] += 1
         return None
-    if isinstance(value, float | np.floating) and np.isnan(value):
+    numbers = value.numbers if isinstance(value, Several) else value
+    if isinstance(numbers, float | np.floating | tuple) and np.isnan(numbers).any():
         missing["has no value"] += 1
         return None
     return value
@@ -205,10 +229,11 @@ def worst_case(found: Measured, endpoint: Endpoint) -> tuple[float, float] | Non
         not n + n_control
         or not found.values
         or endpoint.measured
+        or endpoint.pooled
         or isinstance(_any(found.values), tuple)
     ):
         return None
-    values, control = ([float(v) for v in side.values()] for side in (found.values, found.control))  # pyright: ignore[reportArgumentType]
+    values, control = _numbers(found.values), _numbers(found.control)
     least, most = (
         bound if np.isfinite(bound) else extreme([*values, *control])
         for bound, extreme in zip(_range(found, endpoint), (min, max), strict=True)

@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from undergrowth.analysis import Above, Exceeds, Rule, Rules, Value, events
+from undergrowth.analysis import Above, Estimate, Exceeds, Rule, Rules, Value, events
 from undergrowth.analysis.falls import DROP, Falls, falls
 from undergrowth.analysis.hypotheses import EFFICIENCY, FREQUENCY, TWO_CIRCUITS
 from undergrowth.analysis.intervals import unknown
@@ -24,7 +24,7 @@ from undergrowth.store import Run
 from undergrowth.store.events import DEFAULT_RULES as RULES, onset_by_loss
 from undergrowth.studies import one_layer_addition, replication
 from undergrowth.studies.arm import Arm, Budget
-from undergrowth.studies.endpoint import Endpoint, Measured, measured_by_seed
+from undergrowth.studies.endpoint import Endpoint, aggregate
 from undergrowth.studies.one_layer_addition import SHUFFLED, TRUE
 from undergrowth.studies.own_scale import waits_for
 from undergrowth.studies.statistic import (
@@ -83,13 +83,13 @@ def later(run: Run) -> tuple[float, float] | Missing:
     return float(np.log10(found[0])), float(np.log10(found[1]))
 
 
-def later_if_ever(table: Table, endpoint: Endpoint) -> Measured:
+def later_if_ever(values: Mapping[int, Value]) -> tuple[Estimate, Mapping[int, Value]]:
     """Of seeds none of which groks nothing is known: so would a network with nothing to learn do."""
-    found = measured_by_seed(table, endpoint)
-    bounds = [value for value in found.values.values() if isinstance(value, tuple)]
+    found = aggregate(list(values.values()))
+    bounds = [value for value in values.values() if isinstance(value, tuple)]
     if any(np.isfinite(high) for _, high in bounds) or not bounds:
-        return found
-    return replace(found, estimate=unknown(np.nan, found.estimate.level, found.estimate.n))
+        return found, values
+    return unknown(np.nan, found.level, found.n), values
 
 
 def overfit_then_fall(run: Run) -> float:
@@ -281,7 +281,7 @@ def _of_claim(claim: str, arm: str, control: str) -> Iterator[Endpoint]:
             LATER,
             Above(float(np.log10(LATE))),
             is_primary=True,
-            measured=later_if_ever,
+            pooled=later_if_ever,
             note=chance,
         )
     if claim == "P2":

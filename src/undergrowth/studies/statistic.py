@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from undergrowth.analysis import Value
 from undergrowth.report.numbers import format_number
 from undergrowth.store import Run
 
@@ -26,14 +26,14 @@ class Statistic:
     """What is measured of each seed, turned so that what is claimed is positive, or above its threshold.
 
     name: what it is, with its unit; how: in a sentence or two, how it is computed; of: from a run, or
-    from a run and its control's of the same seed, to its value (NaN or `Missing`: it has none); range:
-    what no value can leave; says: the effect in the reader's unit; takes_failed: whether a run that
-    diverged has a value too.
+    from a run and its control's of the same seed, to its value, to `Several` for an endpoint that pools
+    them, or to `Missing` (or NaN) where it has none; range: what no value can leave; says: the effect in
+    the reader's unit; takes_failed: whether a run that diverged has a value too.
     """
 
     name: str
     how: str
-    of: Callable[..., Value | Missing]
+    of: Callable[..., Any]
     range: tuple[float, float] = (-math.inf, math.inf)
     says: Words = format_number
     takes_failed: bool = False

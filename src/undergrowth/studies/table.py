@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from undergrowth.analysis.verdicts import Value
+from undergrowth.analysis.verdicts import Given
 from undergrowth.store import Run
 from undergrowth.store.predicted import Predicted
 from undergrowth.studies.arm import Arm, Budget
@@ -22,10 +22,10 @@ class Carried:
     values: by endpoint, arm and seed; missing: by endpoint, how many had no value, and why.
     """
 
-    values: Mapping[tuple[str, str, int], Value]
+    values: Mapping[tuple[str, str, int], Given]
     missing: Mapping[str, Mapping[str, int]]
 
-    def of(self, endpoint: str, arm: str) -> dict[int, Value]:
+    def of(self, endpoint: str, arm: str) -> dict[int, Given]:
         """An endpoint's values in an arm, by seed."""
         return {
             seed: value for (its, of, seed), value in self.values.items() if (its, of) == (endpoint, arm)

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
-from undergrowth.analysis import Above, Exceeds, across, estimate, nested_estimate
+from undergrowth.analysis import (
+    Above,
+    Estimate,
+    Exceeds,
+    Value,
+    across,
+    estimate,
+    nested_estimate,
+)
 from undergrowth.analysis.intervals import unknown
+from undergrowth.analysis.verdicts import Several
 from undergrowth.report.groups import plural
+from undergrowth.store import Run
 from undergrowth.store.events import DEFAULT_RULES
 from undergrowth.studies.arm import Budget
-from undergrowth.studies.endpoint import Endpoint, Measured, measured_by_seed
+from undergrowth.studies.endpoint import Endpoint
 from undergrowth.studies.own_scale import waits_for
 from undergrowth.studies.spikes.arms import (
     DECAYS,
@@ -36,7 +46,7 @@ from undergrowth.studies.spikes.statistics import (
     gain,
     gained_early,
     last,
-    mean_over_spikes,
+    of_each_spike,
     onset,
     spikes_of,
 )
@@ -111,17 +121,10 @@ def _across(
         f"{structure.name}: change across a spike minus {minus}, as a share of its range",
         f"{structure.name.capitalize()}: {structure.says}. {EXCESS} {kicks if kicked else ''}Mean over "
         "spikes with a random intercept for each seed.",
-        mean_over_spikes(each),
+        of_each_spike(each),
         says=points("of the range, across a spike"),
         takes_failed=True,
     )
-
-    def measured(table: Table, endpoint: Endpoint) -> Measured:
-        found = measured_by_seed(table, endpoint)
-        arms = [arm for arm in (endpoint.arm, endpoint.control) if arm is not None]
-        values = [each(*(table.runs[arm][seed] for arm in arms)) for seed in found.values]
-        return replace(found, estimate=nested_estimate(values))
-
     return Endpoint(
         f"{structure.name}{' beyond kicks' if kicked else ''}, {at}",
         "P9",
@@ -129,9 +132,15 @@ def _across(
         arm,
         Exceeds(WORTH),
         control=kicked,
-        measured=measured,
+        pooled=over_spikes,
         note=counted(arm),
     )
+
+
+def over_spikes(given: Mapping[int, Several]) -> tuple[Estimate, dict[int, Value]]:
+    """The mean of all spikes, with a random intercept for each seed; for each seed that of its own."""
+    values: dict[int, Value] = {seed: float(np.mean(its.numbers)) for seed, its in given.items()}
+    return nested_estimate([its.numbers for its in given.values()]), values
 
 
 FEWEST = 12
@@ -141,18 +150,9 @@ FEWEST = 12
 def _early(structure: Structure, arm: str) -> Endpoint:
     """C12: the part of the runs' gain that is made across early spikes, as a ratio of means."""
 
-    def of(run) -> float | Missing:
+    def of(run: Run) -> Several | Missing:
         gained = gained_early(run, structure)
-        return gained if isinstance(gained, Missing) else NOTHING * gain(run, structure) - gained
-
-    def measured(table: Table, endpoint: Endpoint) -> Measured:
-        found = measured_by_seed(table, endpoint)
-        runs = table.runs.get(endpoint.arm, {})
-        whole = estimate([gain(runs[seed], structure) for seed in found.values])
-        if not whole.low > 0:
-            return replace(found, estimate=unknown(np.nan, whole.level, whole.n))
-        values = {seed: float(value) / whole.effect for seed, value in found.values.items()}  # pyright: ignore[reportArgumentType]
-        return replace(found, estimate=estimate(list(values.values())), values=values)
+        return gained if isinstance(gained, Missing) else Several((gained, gain(run, structure)))
 
     statistic = Statistic(
         f"{NOTHING:g} minus the share of the runs' gain made across early spikes: {structure.name}",
@@ -169,9 +169,20 @@ def _early(structure: Structure, arm: str) -> Endpoint:
         arm,
         Above(0.0),
         at_least=FEWEST,
-        measured=measured,
+        pooled=share_of_gain,
         note=_never_set_off(arm),
     )
+
+
+def share_of_gain(given: Mapping[int, Several]) -> tuple[Estimate, dict[int, Value]]:
+    """`NOTHING` minus a ratio of means: what seeds gain early, over what they gain in all."""
+    early, whole = np.array([its.numbers for its in given.values()]).reshape(-1, 2).T
+    gain = estimate(whole)
+    values = {seed: float(value) for seed, value in zip(given, NOTHING * whole - early, strict=True)}
+    if not gain.low > 0:
+        return unknown(np.nan, gain.level, gain.n), {**values}
+    shares = {seed: value / gain.effect for seed, value in values.items()}
+    return estimate(list(shares.values())), {**shares}
 
 
 def counted(*names: str) -> Callable[[Table], str]:

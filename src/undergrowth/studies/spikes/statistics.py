@@ -18,6 +18,7 @@ from undergrowth.analysis import (
     matched_windows,
     spikes,
 )
+from undergrowth.analysis.verdicts import Several
 from undergrowth.report.spikes import finite_beginning
 from undergrowth.store import Run
 from undergrowth.studies.spikes.arms import kicked_at
@@ -202,14 +203,14 @@ def beyond_kicks(run: Run, kicked: Run, structure: Structure) -> np.ndarray:
     return across_spikes(run, structure) - pushed.mean() if len(pushed) else np.empty(0)
 
 
-def mean_over_spikes(each: Callable[..., np.ndarray]) -> Callable[..., float | Missing]:
-    """Of a value for each spike of a run."""
+def of_each_spike(each: Callable[..., np.ndarray]) -> Callable[..., Several | Missing]:
+    """A value for each spike of a run."""
 
-    def of(run: Run, *control: Run) -> float | Missing:
+    def of(run: Run, *control: Run) -> Several | Missing:
         if not len(spikes_of(run)):
             return NO_SPIKE
         values = each(run, *control)
-        return float(values.mean()) if len(values) else UNMEASURED
+        return Several(tuple(map(float, values))) if len(values) else UNMEASURED
 
     return of
 
