@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from undergrowth.published.reading import (
     claims,
     results,
 )
-from undergrowth.published.writing import publish
+from undergrowth.published.writing import answer_anew, publish
 from undergrowth.store import Run, Store
 from undergrowth.studies import Endpoint, Statistic, Study
 from undergrowth.studies.conducting import parts_in
@@ -93,6 +93,26 @@ def test_seeds_trained_one_after_the_other_are_published_together(tmp_path: Path
     assert found.verdicts == whole.verdicts
     assert found.about["commands"] == ["first", "second"]
     assert found.about["seeds"] == [0, 1, 2]
+
+
+def test_runs_that_another_study_has_published_are_this_ones_too(tmp_path: Path) -> None:
+    other = small(
+        "other",
+        arms=lambda budget: [replace(a, name=f"its {a.name}") for a in STUDY.arms(budget)],
+        endpoints=lambda budget: [
+            replace(e, arm=f"its {e.arm}", control=e.control and f"its {e.control}")
+            for e in STUDY.endpoints(budget)
+        ],
+    )
+    publish(seeds_of(STUDY, (0, 2), tmp_path / "one"), STUDY, ["mine"], tmp_path)
+    publish(seeds_of(other, (1, 2), tmp_path / "two"), other, ["the other's"], tmp_path)
+    found = answer_anew(STUDY, tmp_path)
+    assert found.about["seeds"] == [0, 1, 2]
+    assert found.about["commands"] == ["mine", "the other's"]
+    whole = published_in_turn(STUDY, tmp_path / "whole")
+    assert found.verdicts == whole.verdicts
+    assert {part.study for run in found.runs for part in run.parts} == {"small"}
+    assert answer_anew(STUDY, tmp_path).about == found.about
 
 
 def last_update(run: Run) -> float | Missing:

@@ -35,7 +35,8 @@ def publish(
     """Write the results of a store's studies as small files that can be read without training.
 
     Runs published earlier are kept, so seeds may be trained in several stores. Without a directory the
-    studies named are answered anew from their published curves, as after a rule was changed.
+    studies named are answered anew from their published curves, as after a rule was changed, and from
+    those of the same runs in other studies.
     """
     from undergrowth.published.writing import answer_anew, publish as publish_study
     from undergrowth.store import Store

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from undergrowth.published.runs import PublishedRun
     from undergrowth.spec import RunSpec
     from undergrowth.studies import Study, Table
+    from undergrowth.studies.arm import Budget
 
 SCHEMA = 1
 ABOUT, ARMS, RUNS = "about.json", "arms.json", "runs.json"
@@ -59,7 +60,7 @@ class Published:
         return self.about["study"]
 
     @property
-    def budget(self) -> str:
+    def budget(self) -> Budget:
         """Of which budget its runs are."""
         return self.about["budget"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,12 @@ class PublishedRun(Run):
             there = ", ".join(self.names)
             raise KeyError(f"run {self.id} was published without {name!r}; it has {there}")
         return self.curves[name].dropna("step")
+
+    def played_as(self, *parts: Part) -> PublishedRun:
+        """The same run in these parts."""
+        its = copy(self)
+        its.__dict__["parts"] = parts
+        return its
 
     @cached_property
     def checkpoints(self) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,18 @@ from undergrowth.published.reading import (
     Published,
     ResultsError,
     digest_of_about,
+    published,
     results,
     shipped,
 )
-from undergrowth.published.runs import account
+from undergrowth.published.runs import PublishedRun, account
 from undergrowth.store import Part, Run, Store
 from undergrowth.store.files import write_whole
 from undergrowth.store.listing import damage
 from undergrowth.store.parts import Parts, parts_of
 from undergrowth.store.predicted import Predicted
 from undergrowth.studies import Answer, Study, Table
+from undergrowth.studies.arm import Budget
 from undergrowth.studies.conducting import SCHEMA as VERDICTS_SCHEMA
 from undergrowth.studies.named import studies
 from undergrowth.studies.study import table_of
@@ -108,14 +111,36 @@ def _carried(before: Published, table: Table, study: Study) -> Carried:
 def answer_anew(study: str | Study, into: str | Path | None = None) -> Published:
     """Answer a study from its published curves, by the rules of now, and write that in their place.
 
-    Raises ResultsError where there are none, or where more than curves at every evaluation decides.
+    Runs that other studies have published and that this one would train as well, of whatever seed, are
+    its runs too. Raises ResultsError where there are no results, or where more than curves at every
+    evaluation decides.
     """
     study, folder, before = _placed(study, into)
     if before is None or not before.has_all_steps:
         lack = "there are no results" if before is None else "more decides than the published curves"
         raise ResultsError(f"{folder}: {lack}: publish the store in which the runs were trained")
-    parts = {run.id: run.parts for run in before.runs}
-    return _written(study, folder, before.table(study), parts, before.about["commands"], ())
+    others = [
+        each
+        for each in map(partial(results, where=folder.parent), published(folder.parent))
+        if each.study != study.name and each.about["most_steps"] is None
+    ]
+    runs: dict[str, Run] = {run.id: run for run in before.runs}
+    commands = list(before.about["commands"])
+    for other in others:
+        found = _of_this_too(other, study, before.budget)
+        commands += other.about["commands"] if found.keys() - runs else ()
+        runs = {**found, **runs}
+    parts = {run.id: run.parts for run in runs.values()}
+    return _written(study, folder, table_of(study, runs, parts, {}), parts, commands, ())
+
+
+def _of_this_too(other: Published, study: Study, budget: Budget) -> dict[str, PublishedRun]:
+    """Runs of another study's results that are a study's as well, as its own: an id is of all that a run
+    is.
+    """
+    planned = {each.spec.id: each.part for each in study.planned(budget, other.about["seeds"])}
+    runs = other.runs if planned.keys() & set(other.ids) else ()
+    return {run.id: run.played_as(planned[run.id]) for run in runs if run.id in planned}
 
 
 def _written(

@@ -93,8 +93,8 @@ class Study:
         for each in endpoints:
             if each.pooled and each.control is not None and not each.paired:
                 raise ValueError(
-                    f"study {self.name!r}, {budget}: endpoint {each.name!r} pools, and its control is not "
-                    "paired: give it no control, or a paired one"
+                    f"study {self.name!r}, {budget}: endpoint {each.name!r} is pooled, and its control "
+                    "is not paired: give it no control, or a paired one"
                 )
         for what, given in (("arm", [arm.name for arm in arms]), ("endpoint", names)):
             if twice := sorted({name for name in given if given.count(name) > 1}):
