@@ -15,6 +15,7 @@ from .analysis import (
     matched_windows as matched_windows,
     number_holding as number_holding,
     resampled as resampled,
+    separated as separated,
     skewness as skewness,
     spikes as spikes,
     who_flips as who_flips,

@@ -8,7 +8,15 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from undergrowth.analysis import across, against_matched, coincidence, matched_windows, spikes, who_flips
+from undergrowth.analysis import (
+    across,
+    against_matched,
+    coincidence,
+    matched_windows,
+    separated,
+    spikes,
+    who_flips,
+)
 
 N = 6_000
 PLANTED = (700, 1_500, 2_900, 4_400, 5_600)
@@ -242,6 +250,15 @@ def test_matched_windows_fill_what_room_there_is() -> None:
     farther = matched_windows(windows((100, 110)), steps=steps, rng=rng, within=4, n=99)
     assert farther["left"].tolist() == [*range(80, 86), *range(115, 121)]
     assert matched_windows(windows((100, 200)), steps=(100, 200), rng=rng, within=0).empty
+
+
+def test_windows_that_no_reading_separates_are_one() -> None:
+    some = windows((10, 14), (16, 22), (26, 30), (31, 90), (40, 50), (95, 99))
+    found = separated(some, np.array([0, 15, 24, 60, 98]))
+    assert found.values.tolist() == [[10, 14], [16, 22], [26, 99]]
+    at_their_edges = separated(windows((10, 15), (15, 20), (24, 30)), np.array([15, 24]))
+    assert at_their_edges.values.tolist() == [[10, 30]], "a reading within a window is not between two"
+    assert separated(windows(), np.array([3])).empty
 
 
 @pytest.mark.parametrize(("every", "apart"), [(40, 1_200), (200, 1_200), (200, 600)])

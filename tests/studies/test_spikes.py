@@ -250,6 +250,20 @@ def test_all_early_spikes_together_are_held_against_the_gain() -> None:
     assert found.says == "20 % of the gain across early spikes"
 
 
+def test_what_two_spikes_between_two_readings_gain_counts_once() -> None:
+    """Of 0.05 each, of a gain of 0.5, with one of 0.4 after the onset."""
+    runs = [Planted(F1, s, (1310, 1390, 2400), jumps=(0.05, 0.05, 0.4), drift=0.0) for s in range(6)]
+    for run in runs:
+        its = {name: run[name] for name in run.names if name not in run.curves}
+        rare = {n: a.isel(step=slice(None, None, 5)) for n, a in its.items() if n != "update_loss"}
+        run.__dict__["readings"] = {**its, **rare}
+    assert [len(spikes_of(run)) for run in runs] == [3] * 6
+    found = verdict_of(STUDY, "early, generality", {F1: runs})
+    assert found.says == "20 % of the gain across early spikes"
+    across = verdict_of(STUDY, "generality, decay 1", {F1: runs})
+    assert across.estimate.effect == pytest.approx((0.1 + 0.4) / 2 / 0.5, abs=1e-6)
+
+
 def test_a_seed_without_an_early_spike_is_told_and_where_runs_gain_nothing_there_is_no_share() -> None:
     runs = planted(F1, peaks=PEAKS, jumps=(0.1,) * 4)
     late = Planted(F1, 6, PEAKS[2:], jumps=(0.1, 0.1))

@@ -26,6 +26,7 @@ from undergrowth.analysis.spikes import (
     against_matched,
     coincidence,
     matched_windows,
+    separated,
     spikes,
     who_flips,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "number_holding",
     "proportion",
     "resampled",
+    "separated",
     "skewness",
     "speed_up",
     "spikes",

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import scipy
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 Level = Float[np.ndarray, " step"]
+Steps = Int[np.ndarray, " reading"]
 
 
 def spikes(
@@ -81,9 +82,25 @@ def _as_one(peaks: pd.DataFrame, apart: int) -> pd.DataFrame:
     """The highest of peaks whose sides are less than so many steps apart, with the sides of them all."""
     reached = peaks["right"].cummax().shift(fill_value=-apart)
     groups = peaks.groupby((peaks["left"] - reached >= apart).cumsum())
-    sides = groups.agg(left=("left", "min"), right=("right", "max"))
+    sides = _outer(groups)
     highest = peaks.loc[groups["value"].idxmax()].reset_index(drop=True)
     return highest.assign(**{side: sides[side].to_numpy() for side in sides})
+
+
+def _outer(groups: Any) -> pd.DataFrame:
+    """The first left and the last right of each."""
+    return groups.agg(left=("left", "min"), right=("right", "max"))
+
+
+def separated(windows: pd.DataFrame, steps: Steps) -> pd.DataFrame:
+    """Windows between which there is a reading: those that none of `steps` separates, so that what
+    changed across one cannot be told from what changed across the next, are one.
+
+    windows: columns left and right, in order of left.
+    """
+    reached = windows["right"].cummax().shift(fill_value=-1).to_numpy()
+    between = np.searchsorted(steps, windows["left"]) - np.searchsorted(steps, reached, side="right")
+    return _outer(windows.groupby((between > 0).cumsum())).reset_index(drop=True)
 
 
 def _base(level: Level, half: int) -> Level:

@@ -16,6 +16,7 @@ from undergrowth.analysis import (
     effective_number,
     events,
     matched_windows,
+    separated,
     spikes,
 )
 from undergrowth.analysis.verdicts import Several
@@ -33,7 +34,7 @@ BESIDE = 30
 EXCESS = (
     "The change across a spike minus the mean change across up to 10 windows of the same run, of equal "
     "length, without a spike, and starting at most a factor of 1.25 earlier or later, as a share of the "
-    "reading's range since the run memorised."
+    "reading's range since the run memorised. Spikes without a reading between them count as one."
 )
 NO_SPIKE = Missing("no spike after memorisation")
 UNMEASURED = Missing("no readings on both sides of a spike and of a matched window")
@@ -171,17 +172,24 @@ def gain(run: Run, structure: Structure) -> float:
 
 
 def excess(run: Run, structure: Structure, windows: pd.DataFrame) -> np.ndarray:
-    """For each window: the change across it minus the mean across windows of its length and phase, which
-    touch neither one of these nor a spike. Those that could not be measured are left out.
+    """What `changes` says of the windows that could be measured."""
+    found = changes(run, structure, windows)
+    return found[np.isfinite(found)]
+
+
+def changes(run: Run, structure: Structure, windows: pd.DataFrame) -> np.ndarray:
+    """For each window that readings separate from the others: the change across it minus the mean across
+    windows of its length and phase, which touch neither one of these nor a spike; NaN where that could
+    not be measured.
     """
     reading = scaled(run, structure)
+    windows = separated(windows, reading["step"].values)
     sides = [each[["left", "right"]] for each in (windows, spikes_of(run))]
     taken: pd.DataFrame = pd.concat(sides, ignore_index=True)  # pyright: ignore[reportAssignmentType]
     rng = np.random.default_rng(run.spec.seeds.model)
     within = int(np.diff(reading["step"].values).max())
     matched = matched_windows(taken, steps=(memorised(run), last(run)), rng=rng, within=within)
-    found = against_matched(reading, taken, matched, within=within)["excess"].values[: len(windows)]
-    return found[np.isfinite(found)]
+    return against_matched(reading, taken, matched, within=within)["excess"].values[: len(windows)]
 
 
 def kicks_of(kicked: Run, run: Run) -> pd.DataFrame:
@@ -220,5 +228,5 @@ def gained_early(run: Run, structure: Structure) -> float | Missing:
     found = early(run)
     if not len(found):
         return Missing("no spike between memorised and the onset") if len(spikes_of(run)) else NO_SPIKE
-    values = excess(run, structure, found)
-    return float(values.mean()) * len(found) if len(values) else UNMEASURED
+    values = changes(run, structure, found)
+    return float(np.nanmean(values)) * len(values) if np.isfinite(values).any() else UNMEASURED
