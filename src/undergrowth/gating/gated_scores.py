@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import partial
 
@@ -18,6 +19,9 @@ Baselines = Mapping[str, Float[Array, "..."]]
 """What stands in the place of what is absent, by site name; zero where none is given."""
 
 PATTERNS_AT_ONCE = 16
+MOST_PATTERNS = 2 * PATTERNS_AT_ONCE
+"""Computed together where that saves a portion, for what lies before the site is computed once in each.
+With fewer examples at a time the products would lose more than the cache gives back."""
 
 
 class GatedScore(eqx.Module):
@@ -52,13 +56,14 @@ def gated_scores(
 ) -> Float[np.ndarray, "example pattern"]:
     """Every example's score with the gates of a site at each of these patterns (1 open, 0 closed)."""
     scored = GatedScore(model, site, score, baseline or {})
-    at_once = min(PATTERNS_AT_ONCE, len(patterns))
+    at_once = math.ceil(len(patterns) / math.ceil(len(patterns) / MOST_PATTERNS))
     gates = np.asarray(patterns, np.float32)
 
     def of_examples(inputs: Array, labels: Array) -> np.ndarray:
         return micro_batched(partial(_under_all, scored, inputs, labels), (gates,), at_once).T
 
-    return micro_batched(of_examples, (inputs, labels), rows_at_once(model, at_once))
+    n_rows = rows_at_once(model, min(at_once, PATTERNS_AT_ONCE))
+    return micro_batched(of_examples, (inputs, labels), n_rows)
 
 
 @eqx.filter_jit
