@@ -14,7 +14,8 @@ from undergrowth.report.figure import Figure, chart
 
 SEEDS, MEAN = "each seed", "estimate, 95 % interval"
 CAPTION = (
-    "A dot is one seed, the bar beneath it the estimate with its 95 % interval. Dashed lines are the "
+    "A dot is one seed (minus the control's mean, where the estimate is a difference of arms), the bar "
+    "beneath it the estimate with its 95 % interval. Dashed lines are the "
     "smallest effect of interest, or the threshold, stated before the runs; the ruling follows from "
     "where the interval lies."
 )
@@ -52,11 +53,12 @@ def _panel(verdict: dict[str, Any]) -> str:
 
 
 def _rows(its: Published, verdict: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    panel, values = _panel(verdict), its.values
-    mine = values[(values["endpoint"] == verdict["endpoint"]) & (values["arm"] == verdict["arm"])]
+    panel, values = _panel(verdict), its.values[its.values["endpoint"] == verdict["endpoint"]]
+    mine, control = (values[values["arm"] == verdict[whose]] for whose in ("arm", "control"))
+    minus = control["low"].mean() if verdict["n_control"] else 0.0
     for seed, least, most in zip(mine["seed"], mine["low"], mine["high"], strict=True):
         if least == most:
-            at = {"x": least, "y": SEEDS, "seed": seed}
+            at = {"x": least - minus, "y": SEEDS, "seed": seed}
             yield {"panel": panel, "layer": "seed", "series": SEEDS, **at}
     low, high = verdict["interval"]
     at = {"x": verdict["effect"], "y": MEAN, "low": low, "high": high}

@@ -92,7 +92,10 @@ def test_the_figure_of_what_decides_has_the_published_values(name: str) -> None:
             verdict["effect"],
             *verdict["interval"],
         )
-        assert len(rows[rows["layer"] == "seed"]) <= verdict["n_seeds"]
+        seeds = rows.loc[rows["layer"] == "seed", "x"].to_numpy()
+        assert len(seeds) <= verdict["n_seeds"]
+        if verdict["n_control"]:  # a difference of two arms' means
+            assert float(seeds.mean()) == pytest.approx(verdict["effect"], rel=1e-4)
         assert verdict["sesoi"] in set(rows[rows["layer"] == "threshold"]["x"])
 
 
