@@ -75,13 +75,10 @@ def test_updates_are_the_transcriptions(name: str) -> None:
     spec = preset(name).replace(steps=last, checkpoints=ALWAYS, measures=[MEASURED_AT_THE_END])
     model = theirs(spec, name)
     run = torch_presets.trained(model, STYLES[name][1])
-    data = spec.data()
-    side = np.flatnonzero(data.is_train)
-    inputs, labels = (torch.from_numpy(a.astype(np.int64)) for a in (data.inputs, data.labels))
+    inputs, labels = _training(spec)
     found = _weights_at(spec)
-    for step, batch in enumerate(_batches(spec, len(side), last), start=1):
-        chosen = side[batch]
-        run.step(inputs[chosen], labels[chosen])
+    for step, batch in enumerate(_batches(spec, len(labels), last), start=1):
+        run.step(inputs[batch], labels[batch])
         if step in (1, last):
             _assert_close(found[step], torch_presets.named(model), step)
 
@@ -99,14 +96,11 @@ def test_updates_long_after_the_warm_up_are_the_transcriptions(name: str) -> Non
     saved = {fact.snapshot.step: fact.snapshot.state for fact in facts if isinstance(fact, Saved)}
     losses = np.concatenate([fact.losses for fact in facts if isinstance(fact, Stepped)])
     run = _continued(spec, name, saved[start], start)
-    data = spec.data()
-    side = np.flatnonzero(data.is_train)
-    inputs, labels = (torch.from_numpy(a.astype(np.int64)) for a in (data.inputs, data.labels))
-    batches = _batches(spec, len(side), end)[start:]
+    inputs, labels = _training(spec)
+    batches = _batches(spec, len(labels), end)[start:]
     assert min(map(len, batches)) < max(map(len, batches)) == 512, "a last batch is among them"
     for i, batch in enumerate(batches, start=start):
-        chosen = side[batch]
-        assert run.step(inputs[chosen], labels[chosen]) == pytest.approx(float(losses[i]), rel=1e-4)
+        assert run.step(inputs[batch], labels[batch]) == pytest.approx(float(losses[i]), rel=1e-4)
     began, found = (state_dict(saved[step].model) for step in (start, end))
     for key, expected in torch_presets.named(run.model).items():
         off = np.abs(found[key] - expected.detach().numpy())
@@ -114,6 +108,14 @@ def test_updates_long_after_the_warm_up_are_the_transcriptions(name: str) -> Non
         if key.endswith("b_K"):
             continue  # attention does not change with it: its gradient is rounding alone
         assert np.median(off) < 1e-3 * np.median(moved), key
+
+
+def _training(spec: RunSpec) -> tuple[torch.Tensor, torch.Tensor]:
+    """The pairs and the labels that are trained on."""
+    data = spec.data()
+    side = np.flatnonzero(data.is_train)
+    inputs, labels = (torch.from_numpy(a[side].astype(np.int64)) for a in (data.inputs, data.labels))
+    return inputs, labels
 
 
 def _continued(spec: RunSpec, name: str, state: TrainState, step: int) -> torch_presets.Trained:

@@ -94,7 +94,7 @@ def _carried(before: Published, table: Table, study: Study) -> Carried:
     same = {row["endpoint"] for row in before.verdicts if how.get(row["endpoint"]) == row["how"]}
     there = {(arm, seed) for arm, by_seed in table.runs.items() for seed in by_seed}
     values: dict[tuple[str, str, int], Given] = {}
-    columns = (before.values[name] for name in ("endpoint", "arm", "seed", "low", "high", "several"))
+    columns = (before.values[name] for name in ("endpoint", "arm", "seed", "low", "high", SEVERAL))
     for endpoint, arm, seed, low, high, several in zip(*columns, strict=True):
         if endpoint in same and (arm, seed) not in there:
             bounds = low if low == high else (low, high)

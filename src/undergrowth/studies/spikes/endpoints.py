@@ -178,11 +178,10 @@ def share_of_gain(given: Mapping[int, Several]) -> tuple[Estimate, dict[int, Val
     """`NOTHING` minus a ratio of means: what seeds gain early, over what they gain in all."""
     early, whole = np.array([its.numbers for its in given.values()]).reshape(-1, 2).T
     gain = estimate(whole)
-    values = {seed: float(value) for seed, value in zip(given, NOTHING * whole - early, strict=True)}
-    if not gain.low > 0:
-        return unknown(np.nan, gain.level, gain.n), {**values}
-    shares = {seed: value / gain.effect for seed, value in values.items()}
-    return estimate(list(shares.values())), {**shares}
+    left, is_known = NOTHING * whole - early, gain.low > 0
+    shares = left / gain.effect if is_known else left
+    found = estimate(shares) if is_known else unknown(np.nan, gain.level, gain.n)
+    return found, dict(zip(given, shares.tolist(), strict=True))
 
 
 def counted(*names: str) -> Callable[[Table], str]:
