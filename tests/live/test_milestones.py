@@ -10,14 +10,15 @@ from hypothesis import given, strategies as st
 
 from undergrowth.analysis import events
 from undergrowth.live.milestones import Milestones
+from undergrowth.store.events import Rules
 
 LEVELS = (0.0, 0.1, 0.5, 0.93, 0.99, 1.0)
 ACCURACY = st.sampled_from(LEVELS)
 VALIDATION = st.sampled_from((*LEVELS, math.nan))
 
 
-def seen(points: list[tuple[int, float, float]]) -> Milestones:
-    found = Milestones()
+def seen(points: list[tuple[int, float, float]], leaked: float = 0.0) -> Milestones:
+    found = Milestones(Rules(leaked=leaked))
     for step, train, val in points:
         found.see(step, train, val)
     return found
@@ -25,11 +26,12 @@ def seen(points: list[tuple[int, float, float]]) -> Milestones:
 
 @given(
     st.lists(st.tuples(st.integers(1, 9), ACCURACY, VALIDATION), max_size=30),
+    st.sampled_from((0.0, 0.3)),
 )
-def test_they_are_those_of_the_analysis(rows: list[tuple[int, float, float]]) -> None:
+def test_they_are_those_of_the_analysis(rows: list[tuple[int, float, float]], leaked: float) -> None:
     steps = np.cumsum([gap for gap, _, _ in rows]).astype(int)
     points = [(int(step), train, val) for step, (_, train, val) in zip(steps, rows, strict=True)]
-    found = seen(points)
+    found = seen(points, leaked)
     curves = xr.Dataset(
         {
             "train_accuracy": ("step", np.array([train for _, train, _ in points], float)),
@@ -37,7 +39,7 @@ def test_they_are_those_of_the_analysis(rows: list[tuple[int, float, float]]) ->
         },
         coords={"step": steps},
     )
-    wanted = {name: event.first for name, event in events(curves).items()}
+    wanted = {name: event.first for name, event in events(curves, Rules(leaked=leaked)).items()}
     if all(math.isnan(val) for _, _, val in points):  # the analysis then has no events at all
         assert found.onset is None
         assert found.grokked is None

@@ -33,7 +33,7 @@ class Milestones:
             self.grokked = step
         if self.memorised is not None and not self._grokked_before(step):
             if self._level is None:
-                self._level = self._nearest(step, val)
+                self._level = max(self._nearest(step, val), self.rules.leaked)
             is_above = val > self._level + self.rules.onset
             self.onset = (step if self.onset is None else self.onset) if is_above else None
         self._latest = step, val

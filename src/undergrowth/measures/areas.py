@@ -20,6 +20,7 @@ from undergrowth.models.micro_batches import micro_batched, rows_at_once
 from undergrowth.models.room import CACHED
 from undergrowth.schedules import Schedule
 from undergrowth.tasks import CommutationSafe, Operation, Task
+from undergrowth.tasks.swaps import swap_is_in_train
 
 AreaKind = Literal["xy_band", "sum_band", "block"]
 SCORED = ("accuracy", "centred_logit")
@@ -149,8 +150,8 @@ class Swaps(Measure):
 
     def observe(self, model: Model, data: Observed, at: Context) -> Mapping[str, Reading]:
         accuracy_and_centred_logit = _scored(model, data)
-        _, is_val = data.sides()
-        swapped = swap_is_in_train(data)
+        is_train, is_val = data.sides()
+        swapped = swap_is_in_train(np.asarray(data.inputs), np.asarray(data.labels), is_train)
         readings = {}
         for group, members in (("swap_in_train", is_val & swapped), ("unseen", is_val & ~swapped)):
             for score, values in zip(SCORED, accuracy_and_centred_logit, strict=True):
@@ -190,16 +191,6 @@ class TableMap(Measure):
             cells[x, y] = values
             readings[f"table_{name}"] = Reading(("x", "y"), cells)
         return readings
-
-
-def swap_is_in_train(data: Observed) -> np.ndarray:
-    """bool [example]: whether (y, x) is another example, trained on with the same label."""
-    (x, y), labels = np.asarray(data.inputs).T, np.asarray(data.labels)
-    n = int(max(x.max(), y.max())) + 1
-    trained = np.full((n, n), -1)
-    is_train, _ = data.sides()
-    trained[x[is_train], y[is_train]] = labels[is_train]
-    return (x != y) & (trained[y, x] == labels)
 
 
 def _with_table(task: Task, measure: str) -> Operation:

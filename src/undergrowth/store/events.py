@@ -19,12 +19,14 @@ class Rules:
 
     memorised: train accuracy at or above this; grokked: validation accuracy at or above this; onset:
     validation accuracy this far above its level when the run had memorised, and from then on until it
-    has grokked, or to the end where it never does.
+    has grokked, or to the end where it never does; leaked: a level that an onset must be as far above as
+    well, which is reached without generalising (see `analysis.leaked`).
     """
 
     memorised: float = 0.99
     grokked: float = 0.99
     onset: float = 0.05
+    leaked: float = 0.0
 
     def describe(self, event: EventName) -> str:
         """The rule of an event in words."""
@@ -105,10 +107,10 @@ def _known(curves: xr.Dataset, name: str) -> Curve:
 
 
 def _onset(val: Curve, memorised: Event, grokked: Event, rules: Rules) -> Event:
-    """Validation leaves its chance or leak level for good: only the stable time counts."""
+    """Validation leaves where it was when memorised for good: only the stable time counts."""
     if memorised.first is None:
         return Event("onset", None, None, None, int(val.steps[-1]))
-    level = float(val.values[_nearest(val.steps, memorised.first)])
+    level = max(float(val.values[_nearest(val.steps, memorised.first)]), rules.leaked)
     above = (val.values > level + rules.onset) & (val.steps >= memorised.first)
     return _for_good("onset", val.steps, above, memorised.first, grokked.first)
 

@@ -10,6 +10,7 @@ import xarray as xr
 
 from undergrowth.analysis import Above, Exceeds, events
 from undergrowth.analysis.hypotheses import COLLAPSE, EFFICIENCY, FREQUENCY, TWO_CIRCUITS
+from undergrowth.analysis.leaked import beyond_leak, describe_onset_beyond_leak
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.analysis.stages import at_event, between_events
 from undergrowth.measures import Confidence, Curves
@@ -97,7 +98,7 @@ def stage(
     """A number of a reading [step] from memorised until an event, or to the end."""
 
     def of(run: Run) -> float | Missing:
-        found = between_events(run, reading(run), "memorised", until)
+        found = between_events(run, reading(run), "memorised", until, beyond_leak(run))
         return Missing(TOO_SHORT) if found is None else number(found)
 
     return of
@@ -167,7 +168,7 @@ def fold(what: str) -> Words:
 
 MEMORISED = f"Memorised: {RULES.describe('memorised')}."
 TO_ONSET = (
-    f"{MEMORISED} Onset: {RULES.describe('onset')}; a run without an onset counts to its last step."
+    f"{MEMORISED} Onset: {describe_onset_beyond_leak()}; a run without an onset counts to its last step."
 )
 TO_GROKKED = (
     f"Median over the readings, which are log-spaced. {MEMORISED} Grokked: "
@@ -256,7 +257,7 @@ def never_set_off(arm: str) -> Callable[[Table], str]:
 
     def note(table: Table) -> str:
         runs = table.of(arm)
-        never = sum(events(run.curves, RULES)["onset"].censored for run in runs)
+        never = sum(events(run.curves, beyond_leak(run))["onset"].censored for run in runs)
         return f"{never} of {len(runs)} runs have no onset." if runs else ""
 
     return note

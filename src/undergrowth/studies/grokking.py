@@ -12,6 +12,7 @@ from undergrowth.analysis import Above, Estimate, Exceeds, Rule, Rules, Value, e
 from undergrowth.analysis.falls import DROP, Falls, falls
 from undergrowth.analysis.hypotheses import EFFICIENCY, FREQUENCY, TWO_CIRCUITS
 from undergrowth.analysis.intervals import unknown
+from undergrowth.analysis.leaked import beyond_leak, describe_onset_beyond_leak
 from undergrowth.analysis.phases import LATE, delay
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.measures import Curves
@@ -165,6 +166,10 @@ def _by_accuracy(level: float) -> Onset:
     return lambda run: events(run.curves, rules)["onset"].first
 
 
+def _beyond_leak(run: Run) -> int | None:
+    return events(run.curves, beyond_leak(run, RULES))["onset"].first
+
+
 def _by_loss(drop: float) -> Onset:
     return lambda run: onset_by_loss(run.curves, drop, RULES).first
 
@@ -174,6 +179,7 @@ ONSETS: Mapping[str, tuple[str, Onset]] = {
     MAIN_ONSET: (RULES.describe("onset"), _by_accuracy(RULES.onset)),
     "accuracy + 0.02": ("validation accuracy, the same with + 0.02", _by_accuracy(0.02)),
     "accuracy + 0.2": ("validation accuracy, the same with + 0.2", _by_accuracy(0.2)),
+    f"{MAIN_ONSET} beyond swaps": (describe_onset_beyond_leak(RULES), _beyond_leak),
     "loss - 5 %": ("validation loss stays 5 % below its highest since memorised", _by_loss(0.05)),
     "loss - 50 %": ("validation loss stays 50 % below its highest since memorised", _by_loss(0.5)),
 }

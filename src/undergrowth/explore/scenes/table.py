@@ -12,9 +12,8 @@ from undergrowth.explore.arrays import Frames
 from undergrowth.explore.scenes.curves import accuracy_at, marks
 from undergrowth.explore.stills import cells
 from undergrowth.explore.story import Beat, LeftOut, Scene, Story, paragraph, sets
-from undergrowth.measures.areas import swap_is_in_train
-from undergrowth.measures.reading import Observed
 from undergrowth.store import Run
+from undergrowth.tasks.swaps import swap_is_in_train
 
 CORRECT, LOGIT = "table_correct", "table_centred_logit"
 TITLE = "The table fills in"
@@ -79,7 +78,7 @@ def facts_of_cells(run: Run) -> dict[str, Any]:
     at = x * p + y
     label, side, swap = (np.full(p * p, -1) for _ in range(3))
     label[at], side[at] = data.labels, np.where(data.is_train, 0, 1)
-    swap[at] = swap_is_in_train(Observed.of(data)) & data.is_val
+    swap[at] = swap_is_in_train(data.inputs, data.labels, data.is_train) & data.is_val
     return {
         "p": p,
         "sign": getattr(run.spec.task, "operation", "x+y"),

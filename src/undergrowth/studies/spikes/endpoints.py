@@ -18,10 +18,10 @@ from undergrowth.analysis import (
     nested_estimate,
 )
 from undergrowth.analysis.intervals import unknown
+from undergrowth.analysis.leaked import describe_onset_beyond_leak
 from undergrowth.analysis.verdicts import Several
 from undergrowth.report.groups import plural
 from undergrowth.store import Run
-from undergrowth.store.events import DEFAULT_RULES
 from undergrowth.studies.arm import Budget
 from undergrowth.studies.endpoint import Endpoint
 from undergrowth.studies.own_scale import waits_for
@@ -157,7 +157,7 @@ def _early(structure: Structure, arm: str) -> Endpoint:
     statistic = Statistic(
         f"{NOTHING:g} minus the share of the runs' gain made across early spikes: {structure.name}",
         f"{structure.name.capitalize()}: {structure.says}. {EXCESS} Summed over the spikes before the "
-        f"onset ({DEFAULT_RULES.describe('onset')}). Gain: from memorised to the end, mean over seeds; "
+        f"onset ({describe_onset_beyond_leak()}). Gain: from memorised to the end, mean over seeds; "
         "if its interval is not above 0, there is no share.",
         of,
         says=lambda left: share("of the gain across early spikes")(NOTHING - left),

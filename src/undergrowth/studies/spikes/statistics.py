@@ -19,6 +19,7 @@ from undergrowth.analysis import (
     separated,
     spikes,
 )
+from undergrowth.analysis.leaked import beyond_leak
 from undergrowth.analysis.verdicts import Several
 from undergrowth.report.spikes import finite_beginning
 from undergrowth.store import Run
@@ -55,8 +56,8 @@ def memorised(run: Run) -> int:
 
 @lru_cache(maxsize=1024)
 def onset(run: Run) -> float:
-    """When; infinite without an onset."""
-    first = events(run.curves)["onset"].first
+    """When, beyond what the split leaks; infinite without an onset."""
+    first = events(run.curves, beyond_leak(run))["onset"].first
     return np.inf if first is None else first
 
 
