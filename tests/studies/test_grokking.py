@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -28,6 +29,7 @@ from undergrowth.studies.grokking import (
     TITLED,
 )
 from undergrowth.studies.one_layer_addition import SHUFFLED, TRUE
+from undergrowth.tasks import LeakyRandom
 
 STEPS = np.arange(0, 20_001, 100)
 
@@ -234,6 +236,26 @@ def test_the_share_of_the_way_is_from_onset_to_99_percent() -> None:
     )
     assert found.values == {0: (0.9, 1.0)}
     assert found.missing == {"no onset": 1}
+
+
+def test_what_leaked_swaps_give_counts_as_part_of_the_way_and_is_told() -> None:
+    def leaky(seed: int, grokked: int | None = 10_000) -> Run:
+        made = run(seed, grokked=grokked)
+        made.__dict__["spec"] = made.spec.replace(split=LeakyRandom(frac_train=0.5))
+        return made
+
+    assert verdict_of(STUDY, "takes-most-of-the-way", seeds(run, 2)).note == ""
+    of = {TRUE: [leaky(0), leaky(1), leaky(2, grokked=None)]}
+    found = verdict_of(STUDY, "takes-most-of-the-way", of)
+    assert found.values == {0: (0.8, 0.8), 1: (0.8, 0.8), 2: (0.9, 1.0)}
+    assert re.fullmatch(
+        r"From 5 points above what swaps of training pairs alone answer \((49|50)% of validation\) on "
+        r"it is 3\d% of the way \(grokked: 2 seeds\)\.",
+        found.note,
+    )
+    assert "No seed groks" in verdict_of(STUDY, "takes-most-of-the-way", {TRUE: of[TRUE][2:]}).note
+    beyond = verdict_of(STUDY, f"takes-most-of-the-way-by-{MAIN_ONSET} beyond swaps", of)
+    assert {low < 0.5 for low, _ in list(beyond.values.values())[:2]} == {True}  # pyright: ignore[reportGeneralTypeIssues]
 
 
 def test_onset_rules_may_differ() -> None:
