@@ -7,6 +7,7 @@ from .analysis import (
     Rules as Rules,
     across as across,
     against_matched as against_matched,
+    beyond_leak as beyond_leak,
     coincidence as coincidence,
     effective_number as effective_number,
     events as events,

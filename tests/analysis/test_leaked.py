@@ -51,3 +51,5 @@ def test_levels_of_ones_own_are_kept_and_said() -> None:
     assert beyond_leak(run, rules).onset == 0.4
     assert onset(run, beyond_leak(run, rules)) == 800
     assert "+ 0.4" in describe_onset_beyond_leak(rules)
+    assert "and > 0.444 + 0.4 until" in beyond_leak(run, rules).describe("onset")
+    assert " and " not in rules.describe("onset")

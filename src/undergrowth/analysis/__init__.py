@@ -16,6 +16,7 @@ from undergrowth.analysis.intervals import (
     estimate,
     proportion,
 )
+from undergrowth.analysis.leaked import beyond_leak
 from undergrowth.analysis.needed import Needed, needed
 from undergrowth.analysis.nested import nested_estimate
 from undergrowth.analysis.resampling import Resampled, resampled
@@ -52,6 +53,7 @@ __all__ = [
     "Within",
     "across",
     "against_matched",
+    "beyond_leak",
     "censored_estimate",
     "censored_proportion",
     "coincidence",

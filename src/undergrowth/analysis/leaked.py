@@ -10,15 +10,19 @@ from undergrowth.store.events import DEFAULT_RULES, Rules
 from undergrowth.tasks.swaps import share_leaked
 
 
-@lru_cache(maxsize=1024)
 def beyond_leak(run: Run, rules: Rules = DEFAULT_RULES) -> Rules:
     """The rules for a run, with an onset only where swaps of training pairs no longer explain it.
 
     On a random split of a commutative task validation accuracy first rises to the share of its pairs
-    whose swap is trained on, which takes no circuit for the other pairs. Where nothing leaks, the rules
-    are the same.
+    whose swap is trained on, which takes no circuit for the other pairs: `events(run.curves,
+    beyond_leak(run))`. Where nothing leaks, the rules are the same.
     """
-    return replace(rules, leaked=share_leaked(run.spec.task, run.spec.data()))
+    return replace(rules, leaked=_share_leaked(run))
+
+
+@lru_cache(maxsize=1024)
+def _share_leaked(run: Run) -> float:
+    return share_leaked(run.spec.task, run.spec.data())
 
 
 def describe_onset_beyond_leak(rules: Rules = DEFAULT_RULES) -> str:

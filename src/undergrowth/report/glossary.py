@@ -24,7 +24,9 @@ GLOSSARY = {
     "onset": (
         "The start of generalisation: the first evaluation from which validation accuracy stays above "
         "its level at memorisation. By default, above by more than 5 points; other rules are named "
-        "where they are used. What a run loses after it has grokked moves no onset."
+        "where they are used. What a run loses after it has grokked moves no onset. On a random split "
+        "of a commutative task the swaps of training pairs are mostly learned first, and that counts as "
+        "an onset too unless a rule beyond the leak is named."
     ),
     "lead": "How many training steps, or decades of steps, one event comes before another.",
     "breadth": (

@@ -20,7 +20,7 @@ class Rules:
     memorised: train accuracy at or above this; grokked: validation accuracy at or above this; onset:
     validation accuracy this far above its level when the run had memorised, and from then on until it
     has grokked, or to the end where it never does; leaked: a level that an onset must be as far above as
-    well, which is reached without generalising (see `analysis.leaked`).
+    well, which is reached without generalising (see `beyond_leak`).
     """
 
     memorised: float = 0.99
@@ -30,10 +30,11 @@ class Rules:
 
     def describe(self, event: EventName) -> str:
         """The rule of an event in words."""
+        beyond = f" and > {self.leaked:.3g} + {self.onset:g}" if self.leaked else ""
         return {
             "memorised": f"train accuracy ≥ {self.memorised:g}",
             "onset": f"validation accuracy stays > its level when memorised + {self.onset:g}"
-            " until the run has grokked",
+            f"{beyond} until the run has grokked",
             "grokked": f"validation accuracy ≥ {self.grokked:g}",
         }[event]
 
