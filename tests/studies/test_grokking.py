@@ -187,6 +187,20 @@ def test_seeds_that_never_grok_are_censored_and_those_that_never_memorise_are_mi
     assert ruling_of(STUDY, "later", control) == "inconclusive"
 
 
+def test_how_near_seeds_come_that_never_grok_is_told_and_asked_at_lower_levels() -> None:
+    def nearly(seed: int) -> Run:
+        made = run(seed, grokked=None, onset=8_000)
+        made.curves["val_accuracy"][100:] = 0.97 + seed / 1000  # from step 10,000 on
+        return made
+
+    of = {TRUE: [nearly(0), nearly(1), nearly(2), run(3)]}
+    assert verdict_of(STUDY, "later", of).note == "3 of 4 seeds never at 99 %, but at 97.0% to 97.2%."
+    at_95 = verdict_of(STUDY, "later-at-95 %", of)
+    assert at_95.values == dict.fromkeys(range(4), (2.0, 2.0))  # 100 to 10,000
+    assert "95 % validation accuracy" in at_95.statistic
+    assert ruling_of(STUDY, "later-at-90 %", seeds(PLANTED["later"]["contradicted"])) == "contradicted"
+
+
 def test_the_smallest_margin_decides_p2() -> None:
     found = verdict_of(STUDY, "overfits-then-falls", {TRUE: [made_up(0), made_up(1)]})
     assert found.estimate.effect == pytest.approx(np.log10([16, 16.16]).mean() - np.log10(np.log(53)))

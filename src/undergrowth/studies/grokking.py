@@ -74,16 +74,19 @@ NEAR_ZERO = 0.1
 NEVER_MEMORISED = "never memorised"
 
 
-def later(run: Run) -> tuple[float, float] | Missing:
-    """Bounds of log10(grokked / memorised), first times; 0 where validation is not later, open above
-    where it is not there by the last evaluation.
+def later(level: float) -> Callable[[Run], tuple[float, float] | Missing]:
+    """Bounds of log10(steps to a validation accuracy / to the same of training), first times; 0 where
+    validation is not later, open above where it is not there by the last evaluation.
     """
-    times = events(run.curves, RULES)
-    grokked = times["grokked"]
-    found = delay(times["memorised"].first, grokked.first, grokked.last)
-    if found is None:
-        return Missing(NEVER_MEMORISED)
-    return float(np.log10(found[0])), float(np.log10(found[1]))
+
+    def measured(run: Run) -> tuple[float, float] | Missing:
+        times = events(run.curves, Rules(level, level))
+        found = delay(times["memorised"].first, times["grokked"].first, times["grokked"].last)
+        if found is None:
+            return Missing(NEVER_MEMORISED)
+        return float(np.log10(found[0])), float(np.log10(found[1]))
+
+    return measured
 
 
 def later_if_ever(values: Mapping[int, Value]) -> tuple[Estimate, Mapping[int, Value]]:
@@ -109,13 +112,22 @@ def overfit_then_fall(run: Run) -> float:
     return float(min(np.log10(ratio) for ratio in ratios))
 
 
-LATER = Statistic(
-    "log10(step of 99 % validation accuracy / step of 99 % train accuracy)",
-    f"Train: {RULES.describe('memorised')}; validation: {RULES.describe('grokked')}; the first "
-    "evaluation of each. A seed whose validation accuracy does not reach it takes more than it had.",
-    later,
-    says=times("later", "sooner"),
-)
+def much_later(level: float = RULES.grokked) -> Statistic:
+    """P1's, by the accuracy that counts as near 1."""
+    rules, at = Rules(level, level), f"{100 * level:g} %"
+    return Statistic(
+        f"log10(step of {at} validation accuracy / step of {at} train accuracy)",
+        f"Train: {rules.describe('memorised')}; validation: {rules.describe('grokked')}; the first "
+        "evaluation of each. A seed whose validation accuracy does not reach it takes more than it had.",
+        later(level),
+        says=times("later", "sooner"),
+    )
+
+
+NEAR_ONE = (0.9, 0.95)
+"""Other accuracies that could be called near 1 than `RULES` has."""
+
+
 OVERFITS = Statistic(
     "smallest margin of the claim's three parts, in decades",
     f"Where validation loss is highest, train loss is below {NEAR_ZERO:g} nats and validation loss "
@@ -234,19 +246,28 @@ def beyond_swaps(arm: str) -> Callable[[Table], str]:
     return note
 
 
-def control_at_chance(control: str) -> Callable[[Table], str]:
-    """Where the runs of a control end, which have nothing general to learn."""
+def highest(arm: str, control: str) -> Callable[[Table], str]:
+    """How near runs that never are at 99 % come to it, and where those of a control end, which have
+    nothing general to learn.
+    """
 
     def note(table: Table) -> str:
+        told, runs = [], [run for run in table.of(arm) if run.status == "done"]
+        never = [run for run in runs if events(run.curves, RULES)["grokked"].censored]
+        if never:
+            best = [float(run.curves["val_accuracy"].max()) for run in never]
+            told.append(
+                f"{len(never)} of {plural(len(runs), 'seed')} never at {100 * RULES.grokked:g} %, but "
+                f"at {min(best):.1%} to {max(best):.1%}."
+            )
         runs = [run for run in table.of(control) if run.status == "done"]
-        if not runs:
-            return ""
-        ends = [float(run.curves["val_accuracy"].dropna("step")[-1]) for run in runs]
-        chance = 1 / runs[0].spec.task.n_labels
-        return (
-            f"Shuffled labels end at {max(ends):.3f} validation accuracy or below; chance is "
-            f"{chance:.3f}."
-        )
+        if runs:
+            ends = [float(run.curves["val_accuracy"].dropna("step")[-1]) for run in runs]
+            told.append(
+                f"Shuffled labels end at {max(ends):.3f} validation accuracy or below; chance is "
+                f"{1 / runs[0].spec.task.n_labels:.3f}."
+            )
+        return " ".join(told)
 
     return note
 
@@ -303,15 +324,11 @@ def _of_claim(claim: str, arm: str, control: str) -> Iterator[Endpoint]:
 
     falls_control = control_falls(control)
     if claim == "P1":
-        chance = control_at_chance(control)
-        yield one(
-            "later",
-            LATER,
-            Above(float(np.log10(LATE))),
-            is_primary=True,
-            pooled=later_if_ever,
-            note=chance,
-        )
+        rule, note = Above(float(np.log10(LATE))), highest(arm, control)
+        yield one("later", much_later(), rule, is_primary=True, pooled=later_if_ever, note=note)
+        for level in NEAR_ONE:
+            name = f"later-at-{100 * level:g} %"
+            yield one(name, much_later(level), rule, pooled=later_if_ever)
     if claim == "P2":
         yield one("overfits-then-falls", OVERFITS, Exceeds(0.3), is_primary=True)
     if claim == "P3":
