@@ -95,17 +95,33 @@ def test_seeds_trained_one_after_the_other_are_published_together(tmp_path: Path
     assert found.about["seeds"] == [0, 1, 2]
 
 
-def test_runs_that_another_study_has_published_are_this_ones_too(tmp_path: Path) -> None:
-    other = small(
-        "other",
-        arms=lambda budget: [replace(a, name=f"its {a.name}") for a in STUDY.arms(budget)],
-        endpoints=lambda budget: [
-            replace(e, arm=f"its {e.arm}", control=e.control and f"its {e.control}")
-            for e in STUDY.endpoints(budget)
-        ],
+OTHER = small(
+    "other",
+    arms=lambda budget: [replace(a, name=f"its {a.name}") for a in STUDY.arms(budget)],
+    endpoints=lambda budget: [
+        replace(e, arm=f"its {e.arm}", control=e.control and f"its {e.control}")
+        for e in STUDY.endpoints(budget)
+    ],
+)
+"""The same runs by other names."""
+
+
+def test_runs_in_a_store_that_were_trained_for_another_study_are_published_as_this_ones(
+    tmp_path: Path,
+) -> None:
+    seeds = (1, 2)
+    own, others = (
+        publish(seeds_of(study, seeds, tmp_path / study.name), STUDY, [], tmp_path / f"of {study.name}")
+        for study in (STUDY, OTHER)
     )
+    assert others.verdicts == own.verdicts
+    assert others.about["seeds"] == list(seeds)
+    assert {part.study for run in others.runs for part in run.parts} == {"small"}
+
+
+def test_runs_that_another_study_has_published_are_this_ones_too(tmp_path: Path) -> None:
     publish(seeds_of(STUDY, (0, 2), tmp_path / "one"), STUDY, ["mine"], tmp_path)
-    publish(seeds_of(other, (1, 2), tmp_path / "two"), other, ["the other's"], tmp_path)
+    publish(seeds_of(OTHER, (1, 2), tmp_path / "two"), OTHER, ["the other's"], tmp_path)
     found = answer_anew(STUDY, tmp_path)
     assert found.about["seeds"] == [0, 1, 2]
     assert found.about["commands"] == ["mine", "the other's"]
@@ -276,10 +292,14 @@ def test_a_changed_account_a_newer_schema_and_a_study_without_results_are_told(t
 
 
 def test_a_store_without_a_run_of_the_study_is_told(store: Store, tmp_path: Path) -> None:
+    another = small(
+        "another",
+        arms=lambda budget: [replace(a, spec=a.spec.replace(steps=7)) for a in STUDY.arms(budget)],
+    )
     with pytest.raises(
         ResultsError, match="no run of the study 'another' has ended: `undergrowth study"
     ):
-        publish(store, small("another"), (), tmp_path)
+        publish(store, another, (), tmp_path)
 
 
 def test_an_id_that_the_spec_no_longer_gives_is_told(there: Published) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from undergrowth.analysis.verdicts import Given, Several, Verdict, Verdicts
 from undergrowth.plain_text import json_text
@@ -217,7 +217,7 @@ def _placed(study: str | Study, into: str | Path | None) -> tuple[Study, Path, P
 
 def _together(study: Study, store: Store, kept: Published | None) -> tuple[Table, Parts]:
     """The table of a study with the runs of a store and those published before, and all their parts."""
-    parts: dict[str, Any] = dict(parts_of(store.root))
+    parts = _played(study, store)
     runs: dict[str, Run] = {run.id: run for run in store.runs}
     damaged = {run.id: why for run in runs.values() if (why := damage(run))}
     budgets = {part.budget for its in parts.values() for part in its if part.study == study.name}
@@ -230,6 +230,22 @@ def _together(study: Study, store: Store, kept: Published | None) -> tuple[Table
         raise ResultsError(
             f"{store.root}: {error}: `undergrowth study run {study.name} --out {store.root}` trains them"
         ) from None
+
+
+def _played(study: Study, store: Store) -> dict[str, tuple[Part, ...]]:
+    """By run id the parts that a store tells of, and those that runs trained for other studies play in
+    this one: an id is of all that a run is.
+    """
+    found = dict(parts_of(store.root))
+    seeds: dict[Budget, set[int]] = {}
+    for part in (part for its in found.values() for part in its):
+        if part.budget in get_args(Budget):
+            seeds.setdefault(part.budget, set()).add(part.seed)  # pyright: ignore[reportArgumentType]
+    for budget, among in seeds.items():
+        for each in study.planned(budget, sorted(among)):
+            if each.spec.id in found:
+                found[each.spec.id] = tuple(sorted({*found[each.spec.id], each.part}))
+    return found
 
 
 def _in_study(parts: Sequence[Part], table: Table) -> list[Part]:
