@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from undergrowth.published.reading import Published
@@ -13,9 +14,12 @@ from undergrowth.report.charts import Layer, Look, Scale
 from undergrowth.report.figure import Figure, chart
 
 SEEDS, MEAN = "each seed", "estimate, 95 % interval"
+AT_LEAST, AT_MOST = "a seed, that or more", "a seed, that or less"
 CAPTION = (
-    "A dot is one seed (minus the control's mean, where the estimate is a difference of arms), the bar "
-    "beneath it the estimate with its 95 % interval. Dashed lines are the "
+    "A dot is one seed (minus the control's mean, where the estimate is a difference of arms; midway "
+    "between the two evaluations that bound it, where they do), a triangle one that is bounded on one "
+    "side only, as where a run ended before. The bar beneath is the estimate with its 95 % interval, on "
+    "the sides on which that ends. Dashed lines are the "
     "smallest effect of interest, or the threshold, stated before the runs; the ruling follows from "
     "where the interval lies."
 )
@@ -41,6 +45,8 @@ def estimates_figure(its: Published) -> Figure | None:
         y=Scale(kind="rows"),
         looks={
             SEEDS: Look(theme.SIDES["train"], opacity=0.55),
+            AT_LEAST: Look(theme.SIDES["train"], symbol="triangle-right-open", size=10),
+            AT_MOST: Look(theme.SIDES["train"], symbol="triangle-left-open", size=10),
             MEAN: Look(theme.SIDES["val"], symbol="diamond", size=10),
             "threshold": Look(theme.NEUTRAL, dash="4px,3px", width=1.5),
         },
@@ -57,12 +63,20 @@ def _rows(its: Published, verdict: dict[str, Any]) -> Iterator[dict[str, Any]]:
     mine, control = (values[values["arm"] == verdict[whose]] for whose in ("arm", "control"))
     minus = control["low"].mean() if verdict["n_control"] else 0.0
     for seed, least, most in zip(mine["seed"], mine["low"], mine["high"], strict=True):
-        if least == most:
-            at = {"x": least - minus, "y": SEEDS, "seed": seed}
-            yield {"panel": panel, "layer": "seed", "series": SEEDS, **at}
+        series, x = _mark(least, most)
+        if np.isfinite(x):
+            at = {"x": x - minus, "y": SEEDS, "seed": seed}
+            yield {"panel": panel, "layer": "seed", "series": series, **at}
     low, high = verdict["interval"]
     at = {"x": verdict["effect"], "y": MEAN, "low": low, "high": high}
     yield {"panel": panel, "layer": "estimate", "series": MEAN, **at}
     is_both_sided = "±" in verdict["rule"] or "smallest effect" in verdict["rule"]
     for mark in {verdict["sesoi"], -verdict["sesoi"] if is_both_sided else verdict["sesoi"]}:
         yield {"panel": panel, "layer": "threshold", "series": "threshold", "x": mark, "name": ""}
+
+
+def _mark(least: float, most: float) -> tuple[str, float]:
+    """How a seed between two bounds is drawn, and where: at no finite place where neither is known."""
+    if np.isinf(most):
+        return AT_LEAST, least
+    return (AT_MOST, most) if np.isinf(least) else (SEEDS, (least + most) / 2)

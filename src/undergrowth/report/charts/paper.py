@@ -45,6 +45,7 @@ SYMBOLS = {
     "diamond": "D",
     "triangle-up": "^",
     "triangle-right": ">",
+    "triangle-left": "<",
     "triangle-down": "v",
     "cross": "P",
     "x": "X",
