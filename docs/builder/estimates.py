@@ -15,12 +15,12 @@ from undergrowth.report.figure import Figure, chart
 
 SEEDS, MEAN = "each seed", "estimate, 95 % interval"
 AT_LEAST, AT_MOST = "a seed, that or more", "a seed, that or less"
+BETWEEN = "a seed, between two bounds"
 CAPTION = (
-    "A dot is one seed (minus the control's mean, where the estimate is a difference of arms; midway "
-    "between the two evaluations that bound it, where they do), a triangle one that is bounded on one "
-    "side only, as where a run ended before. The bar beneath is the estimate with its 95 % interval, on "
-    "the sides on which that ends. Dashed lines are the "
-    "smallest effect of interest, or the threshold, stated before the runs; the ruling follows from "
+    "A dot is one seed (minus the control's mean, where the estimate is a difference of arms); one with "
+    "a bar lies between two bounds, a triangle is bounded on one side, as where a run ended before. "
+    "Beneath is the estimate with its 95 % interval, on the sides on which that ends. Dashed lines are "
+    "the smallest effect of interest, or the threshold, stated before the runs; the ruling follows from "
     "where the interval lies."
 )
 
@@ -38,6 +38,7 @@ def estimates_figure(its: Published) -> Figure | None:
         pd.DataFrame(rows),
         {
             "seed": Layer("dots", "x", "y", tell=("seed",)),
+            "between": Layer("intervals", "x", "y", tell=("seed",)),
             "estimate": Layer("intervals", "x", "y"),
             "threshold": Layer("rules", "x", label="name"),
         },
@@ -45,6 +46,7 @@ def estimates_figure(its: Published) -> Figure | None:
         y=Scale(kind="rows"),
         looks={
             SEEDS: Look(theme.SIDES["train"], opacity=0.55),
+            BETWEEN: Look(theme.SIDES["train"], symbol="circle", size=6),
             AT_LEAST: Look(theme.SIDES["train"], symbol="triangle-right-open", size=10),
             AT_MOST: Look(theme.SIDES["train"], symbol="triangle-left-open", size=10),
             MEAN: Look(theme.SIDES["val"], symbol="diamond", size=10),
@@ -63,11 +65,12 @@ def _rows(its: Published, verdict: dict[str, Any]) -> Iterator[dict[str, Any]]:
     mine, control = (values[values["arm"] == verdict[whose]] for whose in ("arm", "control"))
     minus = control["low"].mean() if verdict["n_control"] else 0.0
     for seed, least, most in zip(mine["seed"], mine["low"], mine["high"], strict=True):
-        series, x = _mark(least, most)
-        if np.isfinite(x):
-            at = {"x": x - minus, "y": SEEDS, "seed": seed}
-            yield {"panel": panel, "layer": "seed", "series": series, **at}
-    low, high = verdict["interval"]
+        for mark in _mark(least - minus, most - minus):
+            yield {"panel": panel, "y": SEEDS, "seed": seed, **mark}
+    low, high = (
+        end if side is None else side
+        for side, end in zip(verdict["interval"], (-np.inf, np.inf), strict=True)
+    )
     at = {"x": verdict["effect"], "y": MEAN, "low": low, "high": high}
     yield {"panel": panel, "layer": "estimate", "series": MEAN, **at}
     is_both_sided = "±" in verdict["rule"] or "smallest effect" in verdict["rule"]
@@ -75,8 +78,14 @@ def _rows(its: Published, verdict: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"panel": panel, "layer": "threshold", "series": "threshold", "x": mark, "name": ""}
 
 
-def _mark(least: float, most: float) -> tuple[str, float]:
-    """How a seed between two bounds is drawn, and where: at no finite place where neither is known."""
-    if np.isinf(most):
-        return AT_LEAST, least
-    return (AT_MOST, most) if np.isinf(least) else (SEEDS, (least + most) / 2)
+def _mark(least: float, most: float) -> Iterator[dict[str, Any]]:
+    """How a seed that lies between two bounds is drawn; not at all where neither is known."""
+    if least == most:
+        yield {"layer": "seed", "series": SEEDS, "x": least}
+    elif np.isfinite([least, most]).all():
+        middle = (least + most) / 2
+        yield {"layer": "between", "series": BETWEEN, "x": middle, "low": least, "high": most}
+    elif np.isfinite(least):
+        yield {"layer": "seed", "series": AT_LEAST, "x": least}
+    elif np.isfinite(most):
+        yield {"layer": "seed", "series": AT_MOST, "x": most}
