@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,3 +45,10 @@ def test_a_random_half_of_a_commutative_table_leaks_half_and_a_safe_one_nothing(
 def test_what_is_no_table_of_two_operands_leaks_no_swap() -> None:
     task = SparseParity(n_bits=6, k=2, n_examples=60)
     assert share_leaked(task, make_data(task, LeakyRandom(frac_train=0.5), "true", seed=0)) == 0
+
+
+def test_where_nothing_is_held_out_nothing_leaks() -> None:
+    task = Modular(p=5)
+    data = make_data(task, LeakyRandom(frac_train=0.5), "true", seed=0)
+    everything = replace(data, is_train=np.ones_like(data.is_train), is_val=np.zeros_like(data.is_val))
+    assert share_leaked(task, everything) == 0

@@ -27,8 +27,8 @@ def share_leaked(task: Task, data: Data) -> float:
     """The share of the validation examples with their swap in training, in [0, 1].
 
     What who knows the training examples and that the task commutes answers without generalising further;
-    0 of a task that is no table of two operands.
+    0 of a task that is no table of two operands, and where nothing is held out.
     """
-    if not isinstance(task, Operation):
+    if not isinstance(task, Operation) or not data.is_val.any():
         return 0.0
     return float(swap_is_in_train(data.inputs, data.labels, data.is_train)[data.is_val].mean())
