@@ -1,4 +1,4 @@
-"""The onset beyond what a split gives away: pairs of validation whose swap is trained on."""
+"""What a split gives away, pairs of validation whose swap is trained on, and the onset beyond that."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ def beyond_leak(run: Run, rules: Rules = DEFAULT_RULES) -> Rules:
     whose swap is trained on, which takes no circuit for the other pairs: `events(run.curves,
     beyond_leak(run))`. Where nothing leaks, the rules are the same.
     """
-    return replace(rules, leaked=_share_leaked(run))
+    return replace(rules, leaked=share_with_swap(run))
 
 
 @lru_cache(maxsize=1024)
-def _share_leaked(run: Run) -> float:
+def share_with_swap(run: Run) -> float:
+    """What commuting alone would score: the share of validation pairs with their swap in training."""
     return share_leaked(run.spec.task, run.spec.data())
 
 

@@ -12,7 +12,7 @@ from undergrowth.analysis import Above, Estimate, Exceeds, Rule, Rules, Value, e
 from undergrowth.analysis.falls import DROP, Falls, falls
 from undergrowth.analysis.hypotheses import EFFICIENCY, FREQUENCY, TWO_CIRCUITS
 from undergrowth.analysis.intervals import unknown
-from undergrowth.analysis.leaked import beyond_leak, describe_onset_beyond_leak
+from undergrowth.analysis.leaked import beyond_leak, describe_onset_beyond_leak, share_with_swap
 from undergrowth.analysis.phases import LATE, delay
 from undergrowth.analysis.predictions import Prediction
 from undergrowth.measures import Curves
@@ -38,7 +38,6 @@ from undergrowth.studies.statistic import (
 )
 from undergrowth.studies.study import Claim, Study
 from undergrowth.studies.table import Table
-from undergrowth.tasks.swaps import share_leaked
 from undergrowth.training.stopping import Stop
 
 FIGURE_1A, REPLICATION, TITLED = "figure 1a", "replication", "division, as its title says"
@@ -230,7 +229,7 @@ def beyond_swaps(arm: str) -> Callable[[Table], str]:
     """How far P14's answer is one about leaked swaps, to which accuracy climbs first."""
 
     def note(table: Table) -> str:
-        shares = [share_leaked(run.spec.task, run.spec.data()) for run in table.of(arm)]
+        shares = [share_with_swap(run) for run in table.of(arm)]
         if not any(shares):
             return ""
         found = map(share_of_the_way(_beyond_leak), table.of(arm))
@@ -252,7 +251,10 @@ def highest(arm: str, control: str) -> Callable[[Table], str]:
     """
 
     def note(table: Table) -> str:
-        told, runs = [], [run for run in table.of(arm) if run.status == "done"]
+        told = []
+        runs, memorising = (
+            [run for run in table.of(name) if run.status == "done"] for name in (arm, control)
+        )
         never = [run for run in runs if events(run.curves, RULES)["grokked"].censored]
         if never:
             best = [float(run.curves["val_accuracy"].max()) for run in never]
@@ -260,12 +262,11 @@ def highest(arm: str, control: str) -> Callable[[Table], str]:
                 f"{len(never)} of {plural(len(runs), 'seed')} never at {100 * RULES.grokked:g} %, but "
                 f"at {min(best):.1%} to {max(best):.1%}."
             )
-        runs = [run for run in table.of(control) if run.status == "done"]
-        if runs:
-            ends = [float(run.curves["val_accuracy"].dropna("step")[-1]) for run in runs]
+        if memorising:
+            ends = [float(run.curves["val_accuracy"].dropna("step")[-1]) for run in memorising]
             told.append(
                 f"Shuffled labels end at {max(ends):.3f} validation accuracy or below; chance is "
-                f"{1 / runs[0].spec.task.n_labels:.3f}."
+                f"{1 / memorising[0].spec.task.n_labels:.3f}."
             )
         return " ".join(told)
 

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from undergrowth.analysis import Above, Exceeds, Within
+from undergrowth.analysis.leaked import share_with_swap
 from undergrowth.analysis.means import median_events
 from undergrowth.analysis.plateaus import RULE as PLATEAU, plateau
 from undergrowth.analysis.predictions import Prediction
@@ -91,13 +92,6 @@ def until_onset(run: Run) -> float | Missing:
     """The median of validation accuracy from memorised to onset; the first if the onset is immediate."""
     stage = between_events(run, run["val_accuracy"].dropna("step"), "memorised", "onset")
     return when_memorised(run) if stage is None else float(stage.median())
-
-
-def share_with_swap(run: Run) -> float:
-    """What commuting alone would score: the share of validation pairs with their swap in training."""
-    data = run.spec.data()
-    trained = {(int(x), int(y)) for x, y in data.inputs[data.is_train]}
-    return float(np.mean([(int(y), int(x)) in trained for x, y in data.inputs[~data.is_train]]))
 
 
 def beyond_commuting(run: Run, level: Callable[[Run], float | Missing]) -> float | Missing:
